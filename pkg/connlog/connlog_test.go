@@ -1,0 +1,431 @@
+package connlog
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"testing/iotest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/pkg/connlogtest"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// Lines that AWS documents, and lines seen in public repositories.
+const (
+	docSuccess = `2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 4.036 "CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US" NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z FEF257372D5C14D4 Success TID_3180a73013c8ca4bac2f731159d4b0fe`
+	docFailed  = `2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 - "CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US" NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z FEF257372D5C14D4 Failed:ClientCertUntrusted TID_1c71a68d70587445ad5127ff8b2687d7`
+	plainHTTP  = `2025-07-18T12:51:25.299253Z 52.34.228.235 38910 80 - - - "-" - - - TID_3f9ddfa803beb546812b02872b46c30b`
+	fields15   = `2026-09-23T07:11:27.691358Z 49.36.71.40 64326 443 TLSv1.2 ECDHE-ECDSA-AES128-GCM-SHA256 0.337 "-" - - Success TID_9f39d9aa6a47774d97089313f949866b secp256r1 app/k8s-tileserver-617dd1df30/98e3a879de9d6b42 3.228.177.57`
+)
+
+func at(s string) time.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		panic(err)
+	}
+	return t
+}
+
+// A doc line as an entry: the base that the table below varies.
+func docEntry() Entry {
+	return Entry{
+		Time:             at("2023-10-04T17:05:15.514108Z"),
+		Client:           netip.MustParseAddr("203.0.113.1"),
+		ClientPort:       36280,
+		ListenerPort:     443,
+		Protocol:         "TLSv1.2",
+		Cipher:           "ECDHE-RSA-AES128-GCM-SHA256",
+		HandshakeLatency: 4036 * time.Millisecond,
+		HasLatency:       true,
+		ClientCert: ClientCert{
+			Subject:   []byte("CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US"),
+			Validity:  []byte("NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z"),
+			NotBefore: at("2023-09-21T22:43:21Z"),
+			NotAfter:  at("2026-06-17T22:43:21Z"),
+			Serial:    []byte("FEF257372D5C14D4"),
+		},
+		Status:  StatusSuccess,
+		TraceID: []byte("TID_3180a73013c8ca4bac2f731159d4b0fe"),
+	}
+}
+
+var diffEntry = []cmp.Option{cmp.Comparer(func(a, b netip.Addr) bool { return a == b })}
+
+func TestParse(t *testing.T) {
+	vary := func(f func(*Entry)) Entry { e := docEntry(); f(&e); return e }
+	swap := func(old, new string) string {
+		if !strings.Contains(docSuccess, old) {
+			t.Fatalf("%q is not in the line", old)
+		}
+		return strings.Replace(docSuccess, old, new, 1)
+	}
+	tests := []struct {
+		name, line string
+		want       Entry
+	}{
+		{"12 fields", docSuccess, docEntry()},
+		{"failed", docFailed, vary(func(e *Entry) {
+			e.HandshakeLatency, e.HasLatency = 0, false
+			e.Status, e.TraceID = "Failed:ClientCertUntrusted", []byte("TID_1c71a68d70587445ad5127ff8b2687d7")
+		})},
+		{"11 fields", swap(" TID_3180a73013c8ca4bac2f731159d4b0fe", ""), vary(func(e *Entry) { e.TraceID = nil })},
+		{"11 fields and a space", swap(" TID_3180a73013c8ca4bac2f731159d4b0fe", " "), vary(func(e *Entry) { e.TraceID = nil })},
+		{"13 fields", docSuccess + " X25519MLKEM768", vary(func(e *Entry) { e.KeyExchange = "X25519MLKEM768" })},
+		{"14 fields", docSuccess + " secp256r1 app/a/1", vary(func(e *Entry) { e.KeyExchange, e.LoadBalancer = "secp256r1", "app/a/1" })},
+		{"15 fields", docSuccess + " secp256r1 app/a/1 192.0.2.1", vary(func(e *Entry) {
+			e.KeyExchange, e.LoadBalancer, e.Node = "secp256r1", "app/a/1", "192.0.2.1"
+		})},
+		{"unknown tail", docSuccess + ` - - - "-" - "new field" "and a broken one`, docEntry()},
+		{"placeholder before a field is released", docSuccess + ` -`, docEntry()},
+		{"quoted placeholder", docSuccess + ` "-"`, docEntry()},
+		{"plain HTTP", plainHTTP, Entry{
+			Time: at("2025-07-18T12:51:25.299253Z"), Client: netip.MustParseAddr("52.34.228.235"),
+			ClientPort: 38910, ListenerPort: 80, TraceID: []byte("TID_3f9ddfa803beb546812b02872b46c30b"),
+		}},
+		{"space in the subject", swap("O=endEntity", "O=Company LLC"), vary(func(e *Entry) {
+			e.ClientCert.Subject = []byte("CN=amazondomains.com,O=Company LLC,L=Seattle,ST=Washington,C=US")
+		})},
+		{"escaped quote in the subject", swap("O=endEntity", `O=the \"best\" \\`), vary(func(e *Entry) {
+			e.ClientCert.Subject = []byte(`CN=amazondomains.com,O=the \"best\" \\,L=Seattle,ST=Washington,C=US`)
+		})},
+		{"invalid UTF-8 and NUL in the subject", swap("O=endEntity", "O=\xff\x00"), vary(func(e *Entry) {
+			e.ClientCert.Subject = []byte("CN=amazondomains.com,O=\xff\x00,L=Seattle,ST=Washington,C=US")
+		})},
+		{"quotes on other fields", `"2023-10-04T17:05:15.514108Z" "203.0.113.1" "36280" "443" "TLSv1.2" "ECDHE-RSA-AES128-GCM-SHA256" "4.036" ` + docSuccess[strings.Index(docSuccess, `"CN`):], docEntry()},
+		{"quoted status", swap("Success", `"Failed:ClientCertExpired"`), vary(func(e *Entry) { e.Status = "Failed:ClientCertExpired" })},
+		{"unquoted dash for the subject", `2023-10-04T17:05:15Z 203.0.113.1 1 443 - - - - - - Failed:UnmappedConnectionError`, Entry{
+			Time: at("2023-10-04T17:05:15Z"), Client: netip.MustParseAddr("203.0.113.1"), ClientPort: 1, ListenerPort: 443, Status: "Failed:UnmappedConnectionError",
+		}},
+		{"IPv6", swap("203.0.113.1", "2001:DB8::1"), vary(func(e *Entry) { e.Client = netip.MustParseAddr("2001:db8::1") })},
+		{"bracketed IPv6", swap("203.0.113.1", "[2001:db8::1]"), vary(func(e *Entry) { e.Client = netip.MustParseAddr("2001:db8::1") })},
+		{"IPv4 in IPv6", swap("203.0.113.1", "::ffff:203.0.113.1"), docEntry()},
+		{"no client", swap("203.0.113.1 36280 443", "- - -"), vary(func(e *Entry) { e.Client, e.ClientPort, e.ListenerPort = netip.Addr{}, 0, 0 })},
+		{"unknown names", swap("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256", "TLSv9 KYBER!"), vary(func(e *Entry) { e.Protocol, e.Cipher = "TLSv9", "KYBER!" })},
+		{"whole seconds", swap("15.514108Z", "15Z"), vary(func(e *Entry) { e.Time = at("2023-10-04T17:05:15Z") })},
+		{"more than nanoseconds", swap("15.514108Z", "15.51410812345Z"), vary(func(e *Entry) { e.Time = at("2023-10-04T17:05:15.514108123Z") })},
+		{"1970", swap("2023-10-04T", "1970-01-01T"), vary(func(e *Entry) { e.Time = at("1970-01-01T17:05:15.514108Z") })},
+		{"2099", swap("2023-10-04T", "2099-12-31T"), vary(func(e *Entry) { e.Time = at("2099-12-31T17:05:15.514108Z") })},
+		{"zero latency", swap("4.036", "0.000"), vary(func(e *Entry) { e.HandshakeLatency = 0 })},
+		{"strange validity", swap("NotAfter=2026-06-17T22:43:21Z", "NotAfter=never"), vary(func(e *Entry) {
+			e.ClientCert.Validity = []byte("NotBefore=2023-09-21T22:43:21Z;NotAfter=never")
+			e.ClientCert.NotBefore, e.ClientCert.NotAfter = time.Time{}, time.Time{}
+		})},
+	}
+	var p Parser
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			got := Entry{Protocol: "left over", HasLatency: true}
+			if err := p.Parse([]byte(test.line), &got); err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(test.want, got, diffEntry...); d != "" {
+				t.Errorf("-want +got\n%s", d)
+			}
+		})
+	}
+}
+
+func TestParseErrors(t *testing.T) {
+	long := strings.Repeat("9", 100)
+	tests := []struct {
+		line  string
+		field string
+		kind  error
+		text  string
+	}{
+		{``, "", ErrFieldCount, ""},
+		{`x`, "", ErrFieldCount, "x"},
+		{docSuccess[:strings.Index(docSuccess, " Success")], "", ErrFieldCount, docSuccess[:64] + "..."},
+		{strings.Replace(docSuccess, "2023-10-04T", "2023-02-30T", 1), "timestamp", ErrTime, "2023-02-30T17:05:15.514108Z"},
+		{strings.Replace(docSuccess, "17:05:15", "24:05:15", 1), "timestamp", ErrTime, "2023-10-04T24:05:15.514108Z"},
+		{strings.Replace(docSuccess, "17:05:15", "17:05:60", 1), "timestamp", ErrTime, "2023-10-04T17:05:60.514108Z"},
+		{strings.Replace(docSuccess, "514108Z", "514108+01:00", 1), "timestamp", ErrTime, "2023-10-04T17:05:15.514108+01:00"},
+		{strings.Replace(docSuccess, ".514108Z", ".Z", 1), "timestamp", ErrTime, "2023-10-04T17:05:15.Z"},
+		{"\x00" + docSuccess[1:], "timestamp", ErrTime, "\x00023-10-04T17:05:15.514108Z"},
+		{strings.Repeat("\x00", 16) + docSuccess[16:], "timestamp", ErrTime, strings.Repeat("\x00", 16) + ":15.514108Z"},
+		{strings.Replace(docSuccess, "203.0.113.1", "203.0.113", 1), "client_ip", ErrAddr, "203.0.113"},
+		{strings.Replace(docSuccess, "203.0.113.1", "203.0.113.001", 1), "client_ip", ErrAddr, "203.0.113.001"},
+		{strings.Replace(docSuccess, "203.0.113.1", "fe80::1%eth0", 1), "client_ip", ErrAddr, "fe80::1%eth0"},
+		{strings.Replace(docSuccess, "36280", "65536", 1), "client_port", ErrPort, "65536"},
+		{strings.Replace(docSuccess, " 443", " https", 1), "listener_port", ErrPort, "https"},
+		{strings.Replace(docSuccess, " 443", " 443/", 1), "listener_port", ErrPort, "443/"},
+		{strings.Replace(docSuccess, "4.036", "4,036", 1), "tls_handshake_latency", ErrLatency, "4,036"},
+		{strings.Replace(docSuccess, "4.036", long, 1), "tls_handshake_latency", ErrLatency, long[:64] + "..."},
+		{strings.Replace(docSuccess, `C=US" `, `C=US `, 1), "leaf_client_cert_subject", ErrQuote, `"CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US N...`},
+		{strings.Replace(docSuccess, `C=US" `, `C=US"x`, 1), "leaf_client_cert_subject", ErrQuote, `"CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US"x...`},
+		{strings.Replace(docSuccess, " 443 ", "  443 ", 1), "listener_port", ErrEmpty, docSuccess[strings.Index(docSuccess, " 443"):][:64] + "..."},
+		{docSuccess + ` "x`, "tls_keyexchange", ErrQuote, `"x`},
+	}
+	var p Parser
+	for _, test := range tests {
+		var e Entry
+		err := p.Parse([]byte(test.line), &e)
+		var got *ParseError
+		if !errors.As(err, &got) {
+			t.Errorf("%q: got %v, want a ParseError", test.line, err)
+			continue
+		}
+		if !errors.Is(err, test.kind) || got.Field != test.field || got.Line != 0 {
+			t.Errorf("%q:\n got %v\nwant %q: %v", test.line, err, test.field, test.kind)
+		}
+		if got.Text != test.text {
+			t.Errorf("%q: text\n got %q\nwant %q", test.line, got.Text, test.text)
+		}
+	}
+}
+
+// Every strict prefix of a line is an error or loses optional fields; it is
+// never read as something else.
+func TestParsePrefixes(t *testing.T) {
+	var p Parser
+	var e Entry
+	eleven := strings.Index(docSuccess, "Success")
+	for n := range eleven {
+		if err := p.Parse([]byte(docSuccess[:n]), &e); err == nil {
+			t.Errorf("accepted the first %d bytes: %q", n, docSuccess[:n])
+		}
+	}
+}
+
+func TestEntryMethods(t *testing.T) {
+	for _, test := range []struct {
+		status, protocol string
+		tls, failed      bool
+		reason           string
+	}{
+		{"", "", false, false, ""},
+		{"", "TLSv1.3", true, false, ""},
+		{"Success", "TLSv1.3", true, false, ""},
+		{"Failed:X", "", true, true, "X"},
+		{"Failed:", "", true, true, ""},
+		{"Failure", "", true, false, ""},
+	} {
+		e := Entry{Status: test.status, Protocol: test.protocol}
+		if e.TLS() != test.tls || e.Failed() != test.failed || e.Reason() != test.reason {
+			t.Errorf("%+v: got TLS %v, Failed %v, Reason %q", test, e.TLS(), e.Failed(), e.Reason())
+		}
+	}
+}
+
+func gzipped(s string) []byte {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	io.WriteString(w, s)
+	w.Close()
+	return b.Bytes()
+}
+
+// readAll reads entries and errors as text, one a line.
+func readAll(r *Reader) (entries int, malformed []error, err error) {
+	var e Entry
+	for {
+		err := r.Read(&e)
+		var pe *ParseError
+		switch {
+		case err == nil:
+			entries++
+		case err == io.EOF:
+			return entries, malformed, nil
+		case errors.As(err, &pe):
+			malformed = append(malformed, err)
+		default:
+			return entries, malformed, err
+		}
+	}
+}
+
+func TestReader(t *testing.T) {
+	junk := string(gzipped(strings.Repeat("binary \x00\xff", 100)))
+	big := strings.Replace(docSuccess, "O=endEntity", "O="+strings.Repeat("x", 1<<20), 1)
+	limit := strings.Replace(docSuccess, "O=endEntity", "O=", 1)
+	limit = strings.Replace(limit, "O=", "O="+strings.Repeat("x", MaxLineBytes-len(limit)), 1)
+	tests := []struct {
+		name      string
+		in        string
+		entries   int
+		malformed []string // by line number and kind
+		lines     int
+	}{
+		{"empty", "", 0, nil, 0},
+		{"one byte", "\x1f", 0, []string{"1 " + ErrFieldCount.Error()}, 1},
+		{"no line feed at the end", docSuccess, 1, nil, 1},
+		{"line feeds", docSuccess + "\n" + docFailed + "\n", 2, nil, 2},
+		{"carriage returns", docSuccess + "\r\n" + docFailed + "\r\n" + docFailed + "\r", 3, nil, 3},
+		{"blank lines", "\n\r\n" + docSuccess + "\n\n", 1, nil, 4},
+		{"malformed among good", docSuccess + "\nx\n" + docFailed, 2, []string{"2 " + ErrFieldCount.Error()}, 3},
+		{"NUL bytes", docSuccess + "\n\x00\x00\n" + docFailed, 2, []string{"2 " + ErrFieldCount.Error()}, 3},
+		{"1 MiB line", docSuccess + "\n" + big + "\n" + docFailed + "\n", 2, []string{"2 " + ErrLineTooLong.Error()}, 3},
+		{"1 MiB line at the end", docSuccess + "\n" + big, 1, []string{"2 " + ErrLineTooLong.Error()}, 2},
+		{"line at the limit", limit + "\r\n" + limit, 2, nil, 2},
+		{"line over the limit", limit + "x\n" + docSuccess, 1, []string{"1 " + ErrLineTooLong.Error()}, 2},
+		{"binary junk", junk[10:], 0, []string{"1 " + ErrFieldCount.Error()}, 1},
+	}
+	forms := []struct {
+		name string
+		make func(string) io.Reader
+	}{
+		{"plain", func(s string) io.Reader { return strings.NewReader(s) }},
+		{"gzip", func(s string) io.Reader { return bytes.NewReader(gzipped(s)) }},
+		{"gzip of two members", func(s string) io.Reader {
+			return bytes.NewReader(append(gzipped(s[:len(s)/2]), gzipped(s[len(s)/2:])...))
+		}},
+		{"gzip byte by byte", func(s string) io.Reader { return iotest.OneByteReader(bytes.NewReader(gzipped(s))) }},
+		{"plain in halves", func(s string) io.Reader { return iotest.HalfReader(strings.NewReader(s)) }},
+		{"plain, data with EOF", func(s string) io.Reader { return iotest.DataErrReader(strings.NewReader(s)) }},
+	}
+	r := NewReader(strings.NewReader(""))
+	for _, test := range tests {
+		for _, form := range forms {
+			t.Run(test.name+"/"+form.name, func(t *testing.T) {
+				r.Reset(form.make(test.in))
+				entries, malformed, err := readAll(r)
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got []string
+				for _, err := range malformed {
+					pe := err.(*ParseError)
+					got = append(got, fmt.Sprint(pe.Line, " ", pe.Err))
+				}
+				if entries != test.entries || cmp.Diff(test.malformed, got) != "" || r.Lines() != test.lines || r.Bytes() != int64(len(test.in)) {
+					t.Errorf("got %d entries, malformed %q, %d lines, %d bytes\nwant %d, %q, %d, %d",
+						entries, got, r.Lines(), r.Bytes(), test.entries, test.malformed, test.lines, len(test.in))
+				}
+			})
+		}
+	}
+}
+
+// A gzip stream that is cut anywhere is an error. Of one with a flipped bit the
+// verdict is that of compress/gzip, since some bits of header and padding mean
+// nothing; but reserved flags are refused, and without its magic number the
+// object is text.
+func TestReaderBrokenGzip(t *testing.T) {
+	var log bytes.Buffer
+	if err := connlogtest.Write(&log, connlogtest.Options{Lines: 60}); err != nil {
+		t.Fatal(err)
+	}
+	whole := gzipped(log.String())
+	r := NewReader(nil)
+	for n := 2; n < len(whole); n++ {
+		r.Reset(bytes.NewReader(whole[:n]))
+		if _, _, err := readAll(r); !errors.Is(err, ErrCorrupt) {
+			t.Fatalf("cut at %d of %d: got %v", n, len(whole), err)
+		}
+	}
+	for bit := range len(whole) * 8 {
+		flipped := bytes.Clone(whole)
+		flipped[bit/8] ^= 1 << (bit % 8)
+		r.Reset(bytes.NewReader(flipped))
+		entries, malformed, err := readAll(r)
+		z, want := gzip.NewReader(bytes.NewReader(flipped))
+		if want == nil {
+			_, want = io.Copy(io.Discard, z)
+		}
+		switch magic := bit/8 < 2; {
+		case magic && err == nil && entries == 0 && len(malformed) > 0:
+		case !magic && (want != nil || bit/8 == 3) && errors.Is(err, ErrCorrupt):
+		case !magic && want == nil && err == nil && entries == 60:
+		default:
+			t.Fatalf("bit %d of byte %d: %d entries, %d malformed, error %v; compress/gzip says %v", bit%8, bit/8, entries, len(malformed), err, want)
+		}
+	}
+}
+
+// An error of the underlying reader is kept, so that a cut transfer can be told
+// from a corrupt object.
+func TestReaderSourceError(t *testing.T) {
+	lost := errors.New("connection lost")
+	for _, data := range [][]byte{nil, gzipped(docSuccess)[:20], []byte(docSuccess), []byte(docSuccess + "\n" + docFailed)} {
+		r := NewReader(io.MultiReader(bytes.NewReader(data), iotest.ErrReader(lost)))
+		_, _, err := readAll(r)
+		if !errors.Is(err, lost) || errors.Is(err, ErrCorrupt) {
+			t.Errorf("after %d bytes: got %v", len(data), err)
+		}
+	}
+}
+
+func TestReaderGarbageAfterGzip(t *testing.T) {
+	r := NewReader(bytes.NewReader(append(gzipped(docSuccess+"\n"), "garbage"...)))
+	if n, _, err := readAll(r); n != 1 || !errors.Is(err, ErrCorrupt) {
+		t.Errorf("got %d entries, error %v", n, err)
+	}
+}
+
+// The files of testdata are real or documented logs; the golden file beside
+// each says how it is read.
+func TestGolden(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.log")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no test files: %v", err)
+	}
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var out strings.Builder
+		r := NewReader(bytes.NewReader(data))
+		var e Entry
+		for {
+			err := r.Read(&e)
+			if err == io.EOF {
+				break
+			}
+			if err != nil {
+				fmt.Fprintf(&out, "%v\n", err)
+				continue
+			}
+			fmt.Fprintf(&out, "%s %s:%d -> %d %q %q latency %v %v cert %q %s..%s %q status %q trace %q group %q lb %q node %q\n",
+				e.Time.Format(time.RFC3339Nano), e.Client, e.ClientPort, e.ListenerPort, e.Protocol, e.Cipher, e.HandshakeLatency, e.HasLatency,
+				e.ClientCert.Subject, e.ClientCert.NotBefore.Format(time.RFC3339), e.ClientCert.NotAfter.Format(time.RFC3339), e.ClientCert.Serial,
+				e.Status, e.TraceID, e.KeyExchange, e.LoadBalancer, e.Node)
+		}
+		golden := strings.TrimSuffix(name, ".log") + ".golden"
+		if *update {
+			if err := os.WriteFile(golden, []byte(out.String()), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(golden)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(string(want), out.String()); d != "" {
+			t.Errorf("%s: -want +got\n%s", name, d)
+		}
+	}
+}
+
+func TestNames(t *testing.T) {
+	var names names
+	for i := range 3 * maxNames {
+		text := fmt.Sprintf("name-%d", i)
+		if got := names.intern([]byte(text)); got != text {
+			t.Fatalf("got %q for %q", got, text)
+		}
+	}
+	if names.n != maxNames {
+		t.Errorf("table has %d names, bound is %d", names.n, maxNames)
+	}
+	long := bytes.Repeat([]byte("x"), maxNameLen+1)
+	if got := names.intern(long); got != string(long) {
+		t.Errorf("long name came back as %q", got)
+	}
+	known := []byte("name-7")
+	if n := testing.AllocsPerRun(100, func() { names.intern(known) }); n != 0 {
+		t.Errorf("%v allocations for a known name", n)
+	}
+}

@@ -1,0 +1,83 @@
+// Package connlog reads the connection logs of AWS Application Load Balancers.
+//
+// A connection log has one line for each connection that a client attempted.
+// [Reader] turns a log object (gzip or plain text) into a sequence of [Entry]
+// values, [Parser] does the same for a single line, and [ParseObjectKey] takes
+// an S3 object key apart. The package is a function of bytes: it imports no
+// AWS SDK, opens nothing and knows no clock.
+//
+// # What is accepted
+//
+// The log has grown from 11 fields (November 2023) to 12, 13 and 15, and AWS
+// announces that more will follow, so [MinFields] fields are required, the
+// documented optional ones are read where they are there, and any tail is
+// ignored. Protocols, cipher suites, key exchanges and status codes are text:
+// values that this package has never seen pass through unchanged.
+//
+// The format is described at
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
+package connlog
+
+import (
+	"net/netip"
+	"strings"
+	"time"
+)
+
+// An Entry is one line of a connection log: one connection attempt.
+// A field that the log shows as "-" (bare or quoted), or does not have because
+// the line is of an older format, has its zero value.
+//
+// The []byte fields point into the line that was parsed. From a [Reader] they
+// are valid until the next call of [Reader.Read]. Everything else may be kept.
+type Entry struct {
+	Time             time.Time     // timestamp: when the connection was established or failed, UTC
+	Client           netip.Addr    // client_ip; IPv4-mapped IPv6 addresses are unmapped
+	ClientPort       uint16        // client_port
+	ListenerPort     uint16        // listener_port
+	Protocol         string        // tls_protocol, such as "TLSv1.3"
+	Cipher           string        // tls_cipher: OpenSSL name (IANA name for TLS 1.3 suites)
+	HandshakeLatency time.Duration // tls_handshake_latency; meaningful only if HasLatency
+	HasLatency       bool          // the log gives a latency, which may be 0; failed handshakes have none
+	ClientCert       ClientCert    // leaf_client_cert_*: mutual TLS only
+	Status           string        // tls_verify_status: StatusSuccess or FailedPrefix and a reason code
+	TraceID          []byte        // conn_trace_id (since May 2024)
+	KeyExchange      string        // tls_keyexchange: named group (since November 2025)
+	LoadBalancer     string        // elb: "app/NAME/ID" (2026)
+	Node             string        // ip_address of the load balancer node (2026), as the log prints it
+}
+
+// A ClientCert describes the leaf certificate that a client presented on a
+// listener with mutual TLS.
+type ClientCert struct {
+	Subject   []byte    // distinguished name without the enclosing quotes; RFC 2253 escapes are kept
+	Validity  []byte    // "NotBefore=...;NotAfter=..." as the log has it
+	NotBefore time.Time // zero where Validity is missing or does not parse
+	NotAfter  time.Time // zero where Validity is missing or does not parse
+	Serial    []byte    // serial number, hexadecimal without colons
+}
+
+// Values of Entry.Status.
+const (
+	StatusSuccess = "Success"
+	FailedPrefix  = "Failed:" // followed by a reason code such as "ClientCertExpired"
+)
+
+// TLS reports whether the connection was made to a listener with TLS. The log
+// does not record the listener's protocol: lines of listeners without TLS are
+// those with neither a status nor a protocol. They are neither success nor
+// failure.
+func (e *Entry) TLS() bool { return e.Status != "" || e.Protocol != "" }
+
+// Failed reports whether the TLS negotiation failed. An absent or unknown
+// status is not a failure.
+func (e *Entry) Failed() bool { return strings.HasPrefix(e.Status, FailedPrefix) }
+
+// Reason returns the reason code of a failed negotiation, such as
+// "UnmappedConnectionError", and "" for any other entry.
+func (e *Entry) Reason() string {
+	if reason, ok := strings.CutPrefix(e.Status, FailedPrefix); ok {
+		return reason
+	}
+	return ""
+}

@@ -1,0 +1,168 @@
+package connlog
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"io"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tlswatch/pkg/connlogtest"
+)
+
+// seedLines are the lines of testdata and some generated ones.
+func seedLines(f *testing.F) []string {
+	files, err := filepath.Glob("testdata/*.log")
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no seeds: %v", err)
+	}
+	var lines []string
+	for _, name := range files {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		lines = append(lines, strings.Split(string(data), "\n")...)
+	}
+	var made bytes.Buffer
+	if err := connlogtest.Write(&made, connlogtest.Options{Lines: 40}); err != nil {
+		f.Fatal(err)
+	}
+	return append(lines, strings.Split(made.String(), "\n")...)
+}
+
+// FuzzParse holds the parser against the reference.
+func FuzzParse(f *testing.F) {
+	for _, line := range seedLines(f) {
+		f.Add(line)
+	}
+	for _, addr := range []string{"::", "::1", "1::", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:1.2.3.4", "::1.2.3.4", "1::2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "1::2::3", "12345::", ":1", "1:"} {
+		f.Add(strings.Replace(docSuccess, "203.0.113.1", addr, 1))
+	}
+	var p Parser
+	f.Fuzz(func(t *testing.T, line string) {
+		if strings.ContainsAny(line, "\n") {
+			return
+		}
+		var e Entry
+		err := p.Parse([]byte(line), &e)
+		want := connlogtest.Reference(line)
+		if want == nil || err != nil {
+			if want != nil || err == nil {
+				t.Fatalf("%q\nparser: %v\nreference: %q", line, err, want)
+			}
+			var pe *ParseError
+			if !errors.As(err, &pe) || pe.Err == nil || len(pe.Text) > maxErrorText+3 {
+				t.Fatalf("%q: error is %#v", line, err)
+			}
+			return
+		}
+		get := func(i int) string {
+			if i < len(want) {
+				return want[i]
+			}
+			return ""
+		}
+		when, _ := time.Parse(time.RFC3339, want[0])
+		client, _ := netip.ParseAddr(strings.Trim(want[1], "[]"))
+		switch {
+		case !e.Time.Equal(when),
+			e.Client != client.Unmap(),
+			e.Protocol != want[4], e.Cipher != want[5],
+			e.HasLatency != (want[6] != ""),
+			string(e.ClientCert.Subject) != want[7], string(e.ClientCert.Validity) != want[8], string(e.ClientCert.Serial) != want[9],
+			e.Status != want[10], string(e.TraceID) != get(11), e.KeyExchange != get(12), e.LoadBalancer != get(13), e.Node != get(14):
+			t.Fatalf("%q\nparser: %+v\nreference: %q", line, e, want)
+		}
+	})
+}
+
+// reservedFlag finds gzip headers that RFC 1952, section 2.3.1.2, has refused,
+// and compress/gzip lets pass.
+var reservedFlag = regexp.MustCompile(`(?s)\x1f\x8b\x08[^\x00-\x1f]`)
+
+// FuzzReader holds the reader against compress/gzip and a split into lines.
+func FuzzReader(f *testing.F) {
+	text := strings.Join(seedLines(f)[:20], "\n")
+	f.Add([]byte(text))
+	f.Add(gzipped(text))
+	f.Add(gzipped(text)[:200])
+	f.Add(append(gzipped(docSuccess+"\n"), gzipped(docFailed)...))
+	f.Add(append(gzipped(docSuccess), 0, 0, 0))
+	f.Add([]byte{0x1f, 0x8b})
+	// A second member, cut in the name of its header.
+	f.Add(append(gzipped(docSuccess), "\x1f\x8b\b\b\x00\x00\x00\x00\x00\x03conn"...))
+	var (
+		r = NewReader(nil)
+		p Parser
+	)
+	f.Fuzz(func(t *testing.T, data []byte) {
+		plain, broken := data, false
+		if bytes.HasPrefix(data, []byte{0x1f, 0x8b}) {
+			gz, err := gzip.NewReader(bytes.NewReader(data))
+			plain, broken = nil, err != nil
+			if err == nil {
+				plain, err = io.ReadAll(io.LimitReader(gz, 64<<20))
+				broken = err != nil
+			}
+		}
+		r.Reset(bytes.NewReader(data))
+		entries, malformed, err := readAll(r)
+		if broken {
+			if !errors.Is(err, ErrCorrupt) {
+				t.Fatalf("broken gzip: got %v", err)
+			}
+			return
+		}
+		if errors.Is(err, ErrCorrupt) && reservedFlag.Match(data) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		var good, bad int
+		for line := range bytes.SplitSeq(plain, []byte("\n")) {
+			line = bytes.TrimSuffix(line, []byte("\r"))
+			var e Entry
+			switch {
+			case len(line) == 0:
+			case len(line) > MaxLineBytes || p.Parse(line, &e) != nil:
+				bad++
+			default:
+				good++
+			}
+		}
+		if entries != good || len(malformed) != bad || r.Bytes() != int64(len(plain)) {
+			t.Fatalf("got %d entries and %d malformed of %d bytes, want %d and %d of %d", entries, len(malformed), r.Bytes(), good, bad, len(plain))
+		}
+	})
+}
+
+// FuzzParseObjectKey: whatever is accepted is rebuilt from its parts.
+func FuzzParseObjectKey(f *testing.F) {
+	for _, test := range keyTests {
+		f.Add(test.key)
+	}
+	f.Fuzz(func(t *testing.T, key string) {
+		k, err := ParseObjectKey(key)
+		if err != nil {
+			var ke *KeyError
+			if !errors.As(err, &ke) || ke.Reason == "" {
+				t.Fatalf("%q: error is %#v", key, err)
+			}
+			return
+		}
+		base := "_" + k.Account + "_elasticloadbalancing_" + k.Region + "_" + strings.ReplaceAll(k.LoadBalancer, "/", ".") +
+			"_" + k.PeriodEnd.Format("20060102T1504Z") + "_" + k.Node + "_" + k.Random + ".log"
+		got := strings.TrimSuffix(key[strings.LastIndexByte(key, '/')+1:], ".gz")
+		if got != "conn_log"+base && got != "conn_log."+base[1:] {
+			t.Fatalf("%q: rebuilt %q", key, base)
+		}
+	})
+}

@@ -1,0 +1,391 @@
+package connlog
+
+import (
+	"bytes"
+	"net/netip"
+	"time"
+)
+
+// Numbers of fields in a line. Fields after the last documented one are
+// ignored, as AWS asks of parsers.
+const (
+	MinFields = 11 // the format of November 2023
+	MaxFields = 15 // the newest documented format
+)
+
+// MaxLineBytes is the longest line that a [Reader] parses, without its line
+// end. AWS documents no limit; a real line is some 150 to 500 bytes, the
+// longest part being a certificate subject.
+const MaxLineBytes = 64 << 10
+
+// Names of the fields as AWS documents them, in order.
+var fieldNames = [MaxFields]string{
+	"timestamp", "client_ip", "client_port", "listener_port",
+	"tls_protocol", "tls_cipher", "tls_handshake_latency",
+	"leaf_client_cert_subject", "leaf_client_cert_validity", "leaf_client_cert_serial_number",
+	"tls_verify_status", "conn_trace_id", "tls_keyexchange", "elb", "ip_address",
+}
+
+// A Parser parses lines. It remembers the names it has seen and the minute it
+// is in, so that a line of a known shape costs no allocation. The zero value is
+// ready for use; a Parser must not be used by several goroutines at once.
+type Parser struct {
+	names  names
+	minute minuteCache
+}
+
+// Parse parses one line, without its line end, into e, which it overwrites.
+// The []byte fields of e point into line. An error is a *[ParseError] without
+// line number; e is then not meaningful.
+func (p *Parser) Parse(line []byte, e *Entry) error {
+	if err := p.parse(line, e); err != nil {
+		return err
+	}
+	return nil
+}
+
+// parse reads the fields as AWS lists them. The concrete error type keeps the
+// successful path free of interface conversions.
+func (p *Parser) parse(line []byte, e *Entry) *ParseError {
+	*e = Entry{}
+	c := cursor{line: line, rest: line}
+
+	text := c.next()
+	t, ok := p.minute.parseTime(text)
+	if !ok {
+		return c.fail(text, ErrTime)
+	}
+	e.Time = t
+
+	if text = c.next(); len(text) > 0 {
+		if e.Client, ok = parseAddr(text); !ok {
+			return c.fail(text, ErrAddr)
+		}
+	}
+	text = c.next()
+	if e.ClientPort, ok = parsePort(text); !ok {
+		return c.fail(text, ErrPort)
+	}
+	text = c.next()
+	if e.ListenerPort, ok = parsePort(text); !ok {
+		return c.fail(text, ErrPort)
+	}
+	e.Protocol = p.names.intern(c.next())
+	e.Cipher = p.names.intern(c.next())
+
+	if text = c.next(); len(text) > 0 {
+		if e.HandshakeLatency, ok = parseSeconds(text); !ok {
+			return c.fail(text, ErrLatency)
+		}
+		e.HasLatency = true
+	}
+	if text = c.next(); len(text) > 0 {
+		e.ClientCert.Subject = text
+	}
+	if text = c.next(); len(text) > 0 {
+		e.ClientCert.Validity = text
+		e.ClientCert.NotBefore, e.ClientCert.NotAfter = parseValidity(text)
+	}
+	if text = c.next(); len(text) > 0 {
+		e.ClientCert.Serial = text
+	}
+	e.Status = p.names.intern(c.next())
+	if c.n < MinFields {
+		return c.fail(nil, ErrFieldCount)
+	}
+
+	if text = c.next(); len(text) > 0 {
+		e.TraceID = text
+	}
+	e.KeyExchange = p.names.intern(c.next())
+	e.LoadBalancer = p.names.intern(c.next())
+	e.Node = p.names.intern(c.next())
+	if c.err != nil {
+		return c.fail(nil, nil)
+	}
+	return nil
+}
+
+// A cursor walks over the fields of a line. Every bounds check is here.
+type cursor struct {
+	line  []byte
+	rest  []byte // what follows the last field
+	n     int    // fields read
+	ended bool   // there is no further field
+	err   error  // why the last field is none: the line cannot be read beyond it
+}
+
+// next returns the next field without enclosing quotes, and nothing for a
+// field that is "-", quoted or not, and for a field that the line lacks.
+func (c *cursor) next() []byte {
+	if c.ended {
+		return nil
+	}
+	rest := c.rest
+	if len(rest) > 0 && rest[0] == '"' {
+		return c.quoted()
+	}
+	c.n++
+	// Most fields are short: a plain loop beats a call.
+	for i := 0; i < len(rest); i++ {
+		if rest[i] == ' ' {
+			if i == 0 {
+				c.ended, c.err = true, ErrEmpty
+				return nil
+			}
+			c.rest = rest[i+1:]
+			if i == 1 && rest[0] == '-' {
+				return nil
+			}
+			return rest[:i]
+		}
+	}
+	c.rest, c.ended = nil, true
+	if len(rest) == 0 {
+		c.n-- // nothing after the last space: not a field
+		return nil
+	}
+	if len(rest) == 1 && rest[0] == '-' {
+		return nil
+	}
+	return rest
+}
+
+// quoted is next for a field that begins with a quote. A backslash escapes the
+// character behind it; the text is returned with its escapes.
+func (c *cursor) quoted() []byte {
+	c.n++
+	for i := 1; i < len(c.rest); i++ {
+		switch c.rest[i] {
+		case '\\':
+			i++
+		case '"':
+			field := c.rest[1:i]
+			switch {
+			case i+1 == len(c.rest):
+				c.rest, c.ended = nil, true
+			case c.rest[i+1] == ' ':
+				c.rest = c.rest[i+2:]
+			default:
+				c.ended, c.err = true, ErrQuote
+				return nil
+			}
+			if len(field) == 1 && field[0] == '-' {
+				return nil
+			}
+			return field
+		}
+	}
+	c.ended, c.err = true, ErrQuote
+	return nil
+}
+
+// fail returns the error for the field that was read last, which is a missing
+// or a broken one if the line ended early.
+func (c *cursor) fail(text []byte, err error) *ParseError {
+	switch {
+	case c.err != nil:
+		return parseError(fieldNames[c.n-1], c.rest, c.err)
+	case c.ended:
+		return parseError("", c.line, ErrFieldCount)
+	}
+	return parseError(fieldNames[c.n-1], text, err)
+}
+
+// parsePort accepts an absent port.
+func parsePort(b []byte) (uint16, bool) {
+	if len(b) > 5 {
+		return 0, false
+	}
+	var n uint32
+	for _, c := range b {
+		c -= '0'
+		if c > 9 {
+			return 0, false
+		}
+		n = n*10 + uint32(c)
+	}
+	return uint16(n), n <= 65535
+}
+
+// maxLatency bounds what a latency field can hold, so that it fits a
+// time.Duration with room for sums.
+const maxLatency = 1e9 // seconds
+
+// parseSeconds parses a decimal number of seconds such as "0.337".
+// Digits beyond nanoseconds are dropped.
+func parseSeconds(b []byte) (time.Duration, bool) {
+	var sec, frac int64
+	i := 0
+	for ; i < len(b) && b[i] != '.'; i++ {
+		c := b[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		if sec = sec*10 + int64(c); sec > maxLatency {
+			return 0, false
+		}
+	}
+	if i == 0 {
+		return 0, false
+	}
+	if i == len(b) {
+		return time.Duration(sec) * time.Second, true
+	}
+	unit := int64(time.Second)
+	if i++; i == len(b) {
+		return 0, false
+	}
+	for ; i < len(b); i++ {
+		c := b[i] - '0'
+		if c > 9 {
+			return 0, false
+		}
+		unit /= 10
+		frac += int64(c) * unit
+	}
+	return time.Duration(sec)*time.Second + time.Duration(frac), true
+}
+
+var notBefore, notAfter = []byte("NotBefore="), []byte(";NotAfter=")
+
+// parseValidity parses "NotBefore=TIME;NotAfter=TIME". The text comes from a
+// client's certificate: a client must not be able to take its connection out
+// of the count with a strange date, so what does not parse gives zero times.
+func parseValidity(b []byte) (from, until time.Time) {
+	b, ok := bytes.CutPrefix(b, notBefore)
+	if !ok {
+		return
+	}
+	first, last, ok := bytes.Cut(b, notAfter)
+	if !ok {
+		return
+	}
+	from, fromOK := parseTime(first)
+	until, untilOK := parseTime(last)
+	if !fromOK || !untilOK {
+		return time.Time{}, time.Time{}
+	}
+	return from, until
+}
+
+// parseAddr parses an IPv4 or IPv6 address, the latter also in brackets,
+// without the allocation that netip.ParseAddr needs for its error. Zones are
+// refused: they mean nothing outside the load balancer's own host.
+func parseAddr(b []byte) (netip.Addr, bool) {
+	if a, ok := parseIPv4(b); ok {
+		return netip.AddrFrom4(a), true
+	}
+	if n := len(b); n > 2 && b[0] == '[' && b[n-1] == ']' {
+		b = b[1 : n-1]
+	}
+	if a, ok := parseIPv6(b); ok {
+		return netip.AddrFrom16(a).Unmap(), true
+	}
+	return netip.Addr{}, false
+}
+
+func parseIPv4(b []byte) (a [4]byte, ok bool) {
+	if len(b) < len("0.0.0.0") || len(b) > len("255.255.255.255") {
+		return a, false
+	}
+	octet, digits, n := uint32(0), 0, 0
+	for _, c := range b {
+		if d := uint32(c) - '0'; d <= 9 {
+			if digits > 0 && octet == 0 || digits == 3 {
+				return a, false // no leading zeros: they would be read as octal elsewhere
+			}
+			octet = octet*10 + d
+			digits++
+			continue
+		}
+		if c != '.' || digits == 0 || octet > 255 || n == 3 {
+			return a, false
+		}
+		a[n] = byte(octet)
+		n++
+		octet, digits = 0, 0
+	}
+	a[3] = byte(octet)
+	return a, n == 3 && digits > 0 && octet <= 255
+}
+
+// parseIPv6 parses the forms of RFC 4291, section 2.2.
+func parseIPv6(b []byte) (a [16]byte, ok bool) {
+	n := 0         // bytes of a that are set
+	ellipsis := -1 // where "::" stands
+	if len(b) >= 2 && b[0] == ':' && b[1] == ':' {
+		ellipsis = 0
+		if b = b[2:]; len(b) == 0 {
+			return a, true
+		}
+	}
+	for n < 16 {
+		digits, group := 0, uint32(0)
+		for digits < len(b) {
+			d, ok := hexDigit(b[digits])
+			if !ok {
+				break
+			}
+			if digits == 4 {
+				return a, false
+			}
+			group = group<<4 | d
+			digits++
+		}
+		if digits == 0 {
+			return a, false
+		}
+		if digits < len(b) && b[digits] == '.' { // the last four bytes as IPv4
+			v4, ok := parseIPv4(b)
+			if !ok || n > 12 || ellipsis < 0 && n != 12 {
+				return a, false
+			}
+			n += copy(a[n:], v4[:])
+			b = nil
+			break
+		}
+		a[n], a[n+1] = byte(group>>8), byte(group)
+		n += 2
+		if b = b[digits:]; len(b) == 0 {
+			break
+		}
+		if b[0] != ':' || len(b) == 1 {
+			return a, false
+		}
+		if b = b[1:]; b[0] == ':' {
+			if ellipsis >= 0 {
+				return a, false
+			}
+			ellipsis = n
+			if b = b[1:]; len(b) == 0 {
+				break
+			}
+		}
+	}
+	if len(b) > 0 {
+		return a, false
+	}
+	if n < 16 {
+		if ellipsis < 0 {
+			return a, false
+		}
+		tail := copy(a[16-(n-ellipsis):], a[ellipsis:n])
+		clear(a[ellipsis : 16-tail])
+	} else if ellipsis >= 0 {
+		return a, false // "::" must stand for at least one group
+	}
+	return a, true
+}
+
+func hexDigit(c byte) (uint32, bool) {
+	switch {
+	case '0' <= c && c <= '9':
+		return uint32(c - '0'), true
+	case 'a' <= c && c <= 'f':
+		return uint32(c-'a') + 10, true
+	case 'A' <= c && c <= 'F':
+		return uint32(c-'A') + 10, true
+	}
+	return 0, false
+}

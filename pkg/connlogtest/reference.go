@@ -1,0 +1,63 @@
+package connlogtest
+
+import (
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var (
+	field   = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"|[^" ][^ ]*)`)
+	instant = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)
+	port    = regexp.MustCompile(`^\d{1,5}$`)
+	seconds = regexp.MustCompile(`^\d{1,9}(\.\d+)?$`)
+)
+
+// Reference returns the fields of a line, 11 to 15 of them and without quotes,
+// or nil for a line that is not of the format. A field that is "-" comes as "".
+// It favours being obviously right over all else.
+func Reference(line string) []string {
+	var fields []string
+	for rest := line; rest != "" && len(fields) < 15; {
+		f := field.FindString(rest)
+		if f == "" {
+			return nil // an empty field, or a quote that does not end
+		}
+		rest = rest[len(f):]
+		if rest != "" && rest[0] != ' ' {
+			return nil // something stands right behind a closing quote
+		}
+		rest = strings.TrimPrefix(rest, " ")
+		if f[0] == '"' {
+			f = f[1 : len(f)-1]
+		}
+		if f == "-" {
+			f = ""
+		}
+		fields = append(fields, f)
+	}
+	if len(fields) < 11 {
+		return nil
+	}
+	if _, err := time.Parse(time.RFC3339, fields[0]); err != nil || !instant.MatchString(fields[0]) {
+		return nil
+	}
+	client := fields[1]
+	if strings.HasPrefix(client, "[") && strings.HasSuffix(client, "]") {
+		client = client[1 : len(client)-1]
+	}
+	if a, err := netip.ParseAddr(client); client != "" && (err != nil || a.Zone() != "") {
+		return nil
+	}
+	for _, p := range fields[2:4] {
+		if _, err := strconv.ParseUint(p, 10, 16); p != "" && (err != nil || !port.MatchString(p)) {
+			return nil
+		}
+	}
+	if latency := fields[6]; latency != "" && !seconds.MatchString(latency) {
+		return nil
+	}
+	return fields
+}

@@ -1,0 +1,11 @@
+package pipeline
+
+// An Object names one version of an S3 object, as an event announced it.
+type Object struct {
+	Bucket    string
+	Key       string // decoded: as GetObject wants it
+	VersionID string // empty where the bucket is not versioned
+	ETag      string // without quotes; empty where the event carried none
+	Size      int64  // bytes as stored (compressed); -1 where the event carried none
+	Sequencer string // order of events for one key; empty where the event carried none
+}
