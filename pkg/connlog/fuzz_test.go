@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -85,7 +84,14 @@ func FuzzParse(f *testing.F) {
 
 // reservedFlag finds gzip headers that RFC 1952, section 2.3.1.2, has refused,
 // and compress/gzip lets pass.
-var reservedFlag = regexp.MustCompile(`(?s)\x1f\x8b\x08[^\x00-\x1f]`)
+func reservedFlag(data []byte) bool {
+	for i := range data {
+		if flags, ok := bytes.CutPrefix(data[i:], []byte("\x1f\x8b\b")); ok && len(flags) > 0 && flags[0]>>5 != 0 {
+			return true
+		}
+	}
+	return false
+}
 
 // FuzzReader holds the reader against compress/gzip and a split into lines.
 func FuzzReader(f *testing.F) {
@@ -120,7 +126,7 @@ func FuzzReader(f *testing.F) {
 			}
 			return
 		}
-		if errors.Is(err, ErrCorrupt) && reservedFlag.Match(data) {
+		if errors.Is(err, ErrCorrupt) && reservedFlag(data) {
 			return
 		}
 		if err != nil {

@@ -1,0 +1,149 @@
+package trigger
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+var (
+	// ErrTooMany means more than [MaxRecords] records in one event.
+	ErrTooMany = fmt.Errorf("more than %d records in one event", MaxRecords)
+
+	// ErrTooDeep means event shapes nested deeper than [MaxDepth].
+	ErrTooDeep = fmt.Errorf("event shapes nested more than %d deep", MaxDepth)
+
+	// ErrNotProcessed is the outcome of an Item that Reply was told nothing about.
+	ErrNotProcessed = errors.New("not processed")
+)
+
+// Bounds of what error texts quote. An error of an asynchronous invocation is
+// carried in its dead letter, which has to fit a queue message.
+const (
+	maxKeys     = 12  // keys named by an UnknownShapeError
+	maxQuote    = 128 // bytes of any quoted name
+	maxFailures = 50  // failures spelled out by Failures.Error
+	maxFailure  = 512 // bytes of each
+)
+
+// An UnknownShapeError means a payload that is well-formed JSON but no event
+// known here.
+type UnknownShapeError struct {
+	Kind string   // what it is instead, such as "object" or "number"
+	Keys []string // top-level keys of an object, sorted; at most 12, each cut to 128 bytes
+	More int      // keys not listed
+	Note string   // what was nearly recognised; may be empty
+}
+
+func (e *UnknownShapeError) Error() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "unknown event shape: %s", e.Kind)
+	for i, k := range e.Keys {
+		if i == 0 {
+			b.WriteString(" with keys ")
+		} else {
+			b.WriteString(", ")
+		}
+		fmt.Fprintf(&b, "%q", k)
+	}
+	if e.More > 0 {
+		fmt.Fprintf(&b, " and %d more", e.More)
+	}
+	if e.Note != "" {
+		b.WriteString(": " + e.Note)
+	}
+	return b.String()
+}
+
+func unknown(keys []string, total int, note string) *UnknownShapeError {
+	slices.Sort(keys)
+	return &UnknownShapeError{Kind: "object", Keys: keys, More: total - len(keys), Note: note}
+}
+
+// Permanent marks err as one that trying again cannot help. S3 Batch
+// Operations is then told PermanentFailure instead of TemporaryFailure; other
+// senders have no such word. An error type says the same of itself with a
+// method Permanent() bool.
+func Permanent(err error) error {
+	if err == nil {
+		return nil
+	}
+	return permanent{err}
+}
+
+type permanent struct{ error }
+
+func (p permanent) Unwrap() error { return p.error }
+func (permanent) Permanent() bool { return true }
+
+func isPermanent(err error) bool {
+	var p interface{ Permanent() bool }
+	return errors.As(err, &p) && p.Permanent()
+}
+
+// A Failure is one Item that was not done.
+type Failure struct {
+	Item string
+	Err  error
+}
+
+// Failures is the error of an event of which some items failed. Error spells
+// out the first 50; Unwrap gives all.
+type Failures []Failure
+
+func (f Failures) Error() string {
+	var b strings.Builder
+	for i, x := range f {
+		if i > 0 {
+			b.WriteString("; ")
+		}
+		if i == maxFailures {
+			fmt.Fprintf(&b, "and %d more", len(f)-i)
+			break
+		}
+		fmt.Fprintf(&b, "item %s: %s", clip(x.Item, maxQuote), clip(x.Err.Error(), maxFailure))
+	}
+	return b.String()
+}
+
+func (f Failures) Unwrap() []error {
+	errs := make([]error, len(f))
+	for i, x := range f {
+		errs[i] = x.Err
+	}
+	return errs
+}
+
+// malformed adds the offset, which json.SyntaxError knows but does not print.
+func malformed(err error) error {
+	var s *json.SyntaxError
+	if errors.As(err, &s) {
+		return fmt.Errorf("malformed JSON at byte %d: %w", s.Offset, err)
+	}
+	return fmt.Errorf("malformed JSON: %w", err)
+}
+
+// wrongType says of a field of the wrong JSON type what its user can see,
+// instead of the Go type it does not fit.
+func wrongType(err error) error {
+	var t *json.UnmarshalTypeError
+	switch {
+	case err == nil:
+		return nil
+	case !errors.As(err, &t):
+		return errors.New(clip(strings.TrimPrefix(err.Error(), "json: "), maxFailure))
+	case t.Field == "":
+		return fmt.Errorf("cannot be a JSON %s", t.Value)
+	}
+	return fmt.Errorf("%s cannot be a JSON %s", t.Field, t.Value)
+}
+
+// clip cuts s to at most n bytes, and never within a character.
+func clip(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	return strings.ToValidUTF8(s[:n-3], "") + "..."
+}

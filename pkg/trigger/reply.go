@@ -1,0 +1,112 @@
+package trigger
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/aws/aws-lambda-go/events"
+)
+
+// Reply turns the outcome of each item into what the handler must return, value
+// and error, for the event's sender to draw the right conclusion. outcomes[i]
+// is that of Items[i]: nil is done. Item.Err need not be repeated in it. Items
+// with objects but without an outcome, because the time was up, count as
+// failed with [ErrNotProcessed].
+//
+//   - S3, EventBridge, SNS: [Failures] if any item failed. Lambda then runs the
+//     whole event again and at last sends it to the failure destination.
+//   - SQS: [events.SQSEventResponse] naming exactly the failed messages. It
+//     carries no reason: log Item.Err and the outcomes. Only if a failed
+//     message came without an id is the whole batch failed, by an error.
+//   - Batch: [events.S3BatchJobResponse] with one result per task; see [Permanent].
+//   - Direct, Redrive: [Failures], else a [Summary].
+func (e *Event) Reply(outcomes []error) (any, error) {
+	if len(outcomes) > len(e.Items) {
+		return nil, fmt.Errorf("trigger: %d outcomes for %d items", len(outcomes), len(e.Items))
+	}
+	all := make([]error, len(e.Items))
+	for i, item := range e.Items {
+		all[i] = item.Err
+		switch {
+		case i < len(outcomes) && outcomes[i] != nil:
+			all[i] = errors.Join(item.Err, outcomes[i])
+		case i >= len(outcomes) && len(item.Objects) > 0:
+			all[i] = errors.Join(item.Err, ErrNotProcessed)
+		}
+	}
+	switch e.Shape {
+	case SQS:
+		return e.replySQS(all)
+	case Batch:
+		return e.replyBatch(all), nil
+	}
+	var failed Failures
+	for i, err := range all {
+		if err != nil {
+			failed = append(failed, Failure{e.Items[i].ID, err})
+		}
+	}
+	if failed != nil {
+		return nil, failed
+	}
+	if e.Shape == Direct || e.Shape == Redrive {
+		return Summary{Objects: e.Objects(), Ignored: len(e.Ignored)}, nil
+	}
+	return nil, nil
+}
+
+// Summary is the reply to a Direct or Redrive event that was done in full.
+type Summary struct {
+	Objects int `json:"objects"`
+	Ignored int `json:"ignored"`
+}
+
+// https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
+func (e *Event) replySQS(all []error) (any, error) {
+	failures := []events.SQSBatchItemFailure{} // not nil: "batchItemFailures": [] is all done
+	for i, err := range all {
+		if err == nil {
+			continue
+		}
+		item := e.Items[i]
+		if item.token == "" {
+			return nil, Failures{{item.ID, err}}
+		}
+		failures = append(failures, events.SQSBatchItemFailure{ItemIdentifier: item.token})
+	}
+	return events.SQSEventResponse{BatchItemFailures: failures}, nil
+}
+
+// Result codes of a Batch reply.
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
+const (
+	resultSucceeded = "Succeeded"
+	resultTemporary = "TemporaryFailure" // tried again before the job ends
+	resultPermanent = "PermanentFailure" // goes to the completion report
+
+	maxResultString = 1024 // bytes; ours, to keep completion reports readable
+)
+
+func (e *Event) replyBatch(all []error) events.S3BatchJobResponse {
+	reply := events.S3BatchJobResponse{
+		InvocationSchemaVersion: e.schemaVersion,
+		TreatMissingKeysAs:      resultTemporary,
+		InvocationID:            e.invocationID,
+		Results:                 []events.S3BatchJobResult{},
+	}
+	for i, err := range all {
+		if e.Items[i].token == "" {
+			continue // cannot be named, so TreatMissingKeysAs answers for it
+		}
+		r := events.S3BatchJobResult{TaskID: e.Items[i].token, ResultCode: resultSucceeded}
+		if err != nil {
+			r.ResultCode = resultTemporary
+			if isPermanent(err) {
+				r.ResultCode = resultPermanent
+			}
+			r.ResultString = clip(err.Error(), maxResultString)
+		}
+		reply.Results = append(reply.Results, r)
+	}
+	return reply
+}
