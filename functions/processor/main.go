@@ -1,0 +1,23 @@
+// Command processor is the Lambda function of tlswatch: each new connection-log
+// object becomes CloudWatch metrics and, if many TLS negotiations failed, an
+// alert on an SNS topic.
+package main
+
+import (
+	"context"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+)
+
+func main() {
+	log := slog.New(lambdacontext.NewLogHandler())
+	h, err := newHandler(context.Background(), os.Getenv, log)
+	if err != nil {
+		log.Error("the function cannot start", "error", err.Error())
+		os.Exit(1)
+	}
+	lambda.Start(h)
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/cwsink"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/s3source"
+	"tlswatch/pkg/snssink"
+)
+
+// Time-outs of single steps of a request. The SDK has none of its own for
+// replies; the invocation's deadline bounds the whole.
+const (
+	dialTimeout   = 3 * time.Second
+	tlsTimeout    = 3 * time.Second
+	headerTimeout = 15 * time.Second // from the request to the reply's headers
+
+	// idleTimeout keeps a connection that the service closed while the
+	// function was frozen from being used again: a request sent on it is lost
+	// without an answer.
+	idleTimeout = 10 * time.Second
+)
+
+// newHandler builds the function from its environment.
+func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
+	c, err := config.FromEnv(getenv)
+	if err != nil {
+		return nil, fmt.Errorf("environment variables:\n%w", err)
+	}
+	client := awshttp.NewBuildableClient().
+		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
+		WithTransportOptions(func(t *http.Transport) {
+			t.TLSHandshakeTimeout = tlsTimeout
+			t.ResponseHeaderTimeout = headerTimeout
+			t.IdleConnTimeout = idleTimeout
+		})
+	// Retries are the SDK's standard ones: 3 attempts with back-off for what a
+	// service says is temporary. The sinks differ on purpose and say why.
+	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(client))
+	if err != nil {
+		return nil, fmt.Errorf("AWS configuration: %w", err)
+	}
+	if aws.Region == "" {
+		return nil, errors.New("AWS configuration: AWS_REGION is not set")
+	}
+	p := &pipeline.Pipeline{
+		Source:         s3source.Source{Client: s3.NewFromConfig(aws)},
+		Metrics:        cwsink.Sink{Client: cloudwatch.NewFromConfig(aws), Namespace: c.Namespace},
+		MetricOptions:  c.Metrics,
+		IPv6Prefix:     c.IPv6Prefix,
+		PublishClients: c.PublishClients,
+		Rules:          []alert.Rule{c.Rule},
+		Now:            time.Now,
+		Sleep:          pipeline.Sleep,
+	}
+	if c.AlertTopicARN != "" {
+		p.Alerts = snssink.Sink{Client: sns.NewFromConfig(aws), TopicARN: c.AlertTopicARN}
+	} else {
+		log.Warn("no ALERT_TOPIC_ARN: alerts are logged, not sent")
+	}
+	log.Info("started without a state bucket: thresholds hold for each log object, and an object that is announced twice counts twice")
+	return &handler{pipeline: p, margin: c.DeadlineMargin, log: log}, nil
+}

@@ -1,0 +1,298 @@
+// Package alert decides when failed TLS negotiations are worth telling
+// somebody, and says so: to people by e-mail, chat and text message, and to
+// machines in a JSON document.
+//
+// It is pure: a [Window] of observations and a [Rule] give an [Alert] or none,
+// and an Alert gives its texts.
+package alert
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/rollup"
+)
+
+// A Rule says when a window of a load balancer is worth an alert. Both minima
+// must be reached.
+type Rule struct {
+	Name             string
+	MinFailed        uint64   // failed negotiations in the window; at least 1
+	MinFailedPercent float64  // of the TLS connections in the window
+	Reasons          []string // count only failures with these codes; all if empty
+}
+
+// FailedNegotiations is the name of the rule for all clients of a load balancer.
+const FailedNegotiations = "failed-negotiations"
+
+// Severities of an alert.
+const (
+	Warning  = "warning"
+	Critical = "critical" // CriticalPercent or more of the connections failed
+)
+
+// CriticalPercent is the failure rate from which a load balancer is as good as
+// down for its clients.
+const CriticalPercent = 50
+
+// An Alert is a window in which a rule was met.
+type Alert struct {
+	Rule     Rule
+	Severity string
+	Failed   uint64 // failures that the rule counts, at most Window.Failed
+	Window   Window
+}
+
+// Percent is the share of the TLS connections that failed.
+func (a *Alert) Percent() float64 {
+	return percent(a.Failed, a.Window.Connections)
+}
+
+func percent(part, whole uint64) float64 {
+	if whole == 0 {
+		return 0
+	}
+	return 100 * float64(part) / float64(whole)
+}
+
+// Evaluate returns the alert that the window is worth under r, or nil.
+func (r Rule) Evaluate(w Window) *Alert {
+	if len(r.Reasons) > 0 {
+		w = w.only(r.Reasons)
+	}
+	a := &Alert{Rule: r, Severity: Warning, Failed: w.Failed, Window: w}
+	if a.Failed == 0 || a.Failed < r.MinFailed || a.Percent() < r.MinFailedPercent {
+		return nil
+	}
+	if a.Percent() >= CriticalPercent {
+		a.Severity = Critical
+	}
+	return a
+}
+
+// Bounds of a Window's lists. They are long enough to name what matters and
+// keep the texts within what SNS takes.
+const (
+	maxGroups  = 25
+	maxClients = 25
+	maxObjects = 50
+	maxReasons = 50
+)
+
+// A Window is what rules look at: the connections of one load balancer in one
+// or more periods. Windows of different objects merge.
+type Window struct {
+	Account      string    `json:"account"`
+	Region       string    `json:"region"`
+	LoadBalancer string    `json:"loadBalancer"` // "app/NAME/ID"
+	Start        time.Time `json:"start"`
+	End          time.Time `json:"end"`
+
+	Connections uint64            `json:"connections"` // to TLS listeners
+	Failed      uint64            `json:"failed"`
+	FirstFailed time.Time         `json:"firstFailed,omitzero"`
+	LastFailed  time.Time         `json:"lastFailed,omitzero"`
+	Reasons     map[string]uint64 `json:"reasons,omitempty"` // failures by code
+
+	Groups         []Group  `json:"groups,omitempty"`  // most failures first
+	Clients        []Client `json:"clients,omitempty"` // most failures first
+	FailingClients int      `json:"failingClients"`    // how many there are; an upper bound after a merge
+	Objects        []string `json:"objects,omitempty"` // S3 URIs of the log objects
+	ObjectCount    int      `json:"objectCount"`
+}
+
+// A Group counts failures that are alike but for the client.
+type Group struct {
+	ListenerPort uint16 `json:"listenerPort"`
+	Protocol     string `json:"protocol,omitempty"` // "" where nothing was negotiated
+	Cipher       string `json:"cipher,omitempty"`
+	Reason       string `json:"reason"`
+	Failed       uint64 `json:"failed"`
+	Clients      int    `json:"clients"` // how many; an upper bound after a merge
+}
+
+func (g Group) key() Group {
+	g.Failed, g.Clients = 0, 0
+	return g
+}
+
+// A Client counts the connections of a client that had failures.
+type Client struct {
+	Client      string `json:"client"`
+	Connections uint64 `json:"connections"`
+	Failed      uint64 `json:"failed"`
+}
+
+// Observe makes the window of one log object. With clients false it names no
+// client address.
+func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool) Window {
+	w := Window{
+		Account:      key.Account,
+		Region:       key.Region,
+		LoadBalancer: key.LoadBalancer,
+		Start:        key.PeriodEnd.Add(-connlog.Period),
+		End:          key.PeriodEnd,
+		Connections:  s.Totals.Connections,
+		Failed:       s.Totals.Failed,
+		FirstFailed:  s.FirstFailed,
+		LastFailed:   s.LastFailed,
+		Reasons:      make(map[string]uint64),
+		Objects:      []string{uri},
+		ObjectCount:  1,
+	}
+	for cell, n := range s.Cells {
+		if cell.Failed() {
+			w.Reasons[reason(cell.Status)] += n
+		}
+	}
+	groups := make(map[Group]Group)
+	for _, f := range s.Failures() {
+		g := Group{ListenerPort: f.ListenerPort, Protocol: clean(f.Protocol), Cipher: clean(f.Cipher), Reason: reason(f.Status)}
+		sum := groups[g]
+		sum.Failed += f.Count
+		sum.Clients++ // Failures are distinct by client within a group
+		groups[g] = sum
+	}
+	for k, sum := range groups {
+		k.Failed, k.Clients = sum.Failed, sum.Clients
+		w.Groups = append(w.Groups, k)
+	}
+	failing := s.FailingClients()
+	w.FailingClients = len(failing)
+	if clients {
+		for _, c := range failing[:min(len(failing), maxClients)] {
+			w.Clients = append(w.Clients, Client{cmp.Or(c.Client.String(), "-"), c.Connections, c.Failed})
+		}
+	}
+	w.trim()
+	return w
+}
+
+func reason(status string) string {
+	return clean(strings.TrimPrefix(status, connlog.FailedPrefix))
+}
+
+// maxNameLength bounds the names that are taken over from the log.
+const maxNameLength = 64
+
+// clean makes a name from the log fit for every channel: a client chooses some
+// of them.
+func clean(name string) string {
+	name = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, name)
+	if len(name) > maxNameLength {
+		name = name[:maxNameLength-3] + "..."
+	}
+	return name
+}
+
+// Merge adds the window of another object of the same load balancer.
+func (w *Window) Merge(v Window) {
+	if v.Start.Before(w.Start) {
+		w.Start = v.Start
+	}
+	if v.End.After(w.End) {
+		w.End = v.End
+	}
+	if w.FirstFailed.IsZero() || !v.FirstFailed.IsZero() && v.FirstFailed.Before(w.FirstFailed) {
+		w.FirstFailed = v.FirstFailed
+	}
+	if v.LastFailed.After(w.LastFailed) {
+		w.LastFailed = v.LastFailed
+	}
+	w.Connections += v.Connections
+	w.Failed += v.Failed
+	w.FailingClients += v.FailingClients
+	w.ObjectCount += v.ObjectCount
+	w.Objects = append(slices.Clip(w.Objects), v.Objects...)
+
+	reasons := maps.Clone(v.Reasons)
+	for reason, n := range w.Reasons {
+		reasons[reason] += n
+	}
+	w.Reasons = reasons
+
+	groups := slices.Clone(w.Groups)
+	for _, g := range v.Groups {
+		if i := slices.IndexFunc(groups, func(h Group) bool { return h.key() == g.key() }); i >= 0 {
+			groups[i].Failed += g.Failed
+			groups[i].Clients += g.Clients
+		} else {
+			groups = append(groups, g)
+		}
+	}
+	w.Groups = groups
+
+	clients := slices.Clone(w.Clients)
+	for _, c := range v.Clients {
+		if i := slices.IndexFunc(clients, func(d Client) bool { return d.Client == c.Client }); i >= 0 {
+			clients[i].Connections += c.Connections
+			clients[i].Failed += c.Failed
+		} else {
+			clients = append(clients, c)
+		}
+	}
+	w.Clients = clients
+	w.trim()
+}
+
+// trim sorts and bounds the lists.
+func (w *Window) trim() {
+	slices.SortFunc(w.Groups, func(a, b Group) int {
+		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Protocol, b.Protocol),
+			cmp.Compare(a.Cipher, b.Cipher), cmp.Compare(a.ListenerPort, b.ListenerPort))
+	})
+	w.Groups = w.Groups[:min(len(w.Groups), maxGroups)]
+	slices.SortFunc(w.Clients, func(a, b Client) int {
+		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(a.Client, b.Client))
+	})
+	w.Clients = w.Clients[:min(len(w.Clients), maxClients)]
+	slices.Sort(w.Objects)
+	w.Objects = w.Objects[:min(len(w.Objects), maxObjects)]
+	if reasons := w.sortedReasons(); len(reasons) > maxReasons {
+		for _, reason := range reasons[maxReasons-1:] {
+			if reason != rollup.Other {
+				w.Reasons[rollup.Other] += w.Reasons[reason]
+				delete(w.Reasons, reason)
+			}
+		}
+	}
+}
+
+// sortedReasons returns the reason codes, most failures first.
+func (w *Window) sortedReasons() []string {
+	return slices.SortedFunc(maps.Keys(w.Reasons), func(a, b string) int {
+		return cmp.Or(cmp.Compare(w.Reasons[b], w.Reasons[a]), cmp.Compare(a, b))
+	})
+}
+
+// only returns w with the failures of the given reasons as its only ones. The
+// clients are those of all reasons: the window does not tell them apart.
+func (w Window) only(reasons []string) Window {
+	counted := make(map[string]uint64)
+	w.Failed = 0
+	for reason, n := range w.Reasons {
+		if slices.Contains(reasons, reason) {
+			counted[reason] = n
+			w.Failed += n
+		}
+	}
+	w.Reasons = counted
+	w.Groups = slices.DeleteFunc(slices.Clone(w.Groups), func(g Group) bool { return !slices.Contains(reasons, g.Reason) })
+	return w
+}
+
+// span says which time the window covers: "in the 5 minutes to 10:05 UTC".
+func (w *Window) span() string {
+	minutes := int(w.End.Sub(w.Start) / time.Minute)
+	return fmt.Sprintf("in the %d minutes to %s UTC", minutes, w.End.UTC().Format("15:04"))
+}

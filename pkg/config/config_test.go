@@ -1,0 +1,112 @@
+package config
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/metric"
+)
+
+func getenv(env map[string]string) func(string) string {
+	return func(name string) string { return env[name] }
+}
+
+var defaults = Config{
+	Namespace: "tlswatch",
+	Metrics: metric.Options{
+		Breakdowns:      metric.Breakdowns{Port: true, Protocol: true, Cipher: true, KeyExchange: true, Reason: true, Client: true, Latency: true},
+		ClientMinFailed: 5,
+		ClientTop:       10,
+	},
+	IPv6Prefix:     64,
+	PublishClients: true,
+	Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 100, MinFailedPercent: 1},
+	DeadlineMargin: 2 * time.Second,
+}
+
+func TestFromEnv(t *testing.T) {
+	tests := []struct {
+		name string
+		env  map[string]string
+		want func(*Config)
+	}{
+		{"defaults", nil, func(*Config) {}},
+		{"all set", map[string]string{
+			"ALERT_TOPIC_ARN": "arn:aws-us-gov:sns:us-gov-west-1:123456789012:alerts", "METRIC_NAMESPACE": "My/TLS",
+			"METRIC_BREAKDOWNS": "protocol, reason", "CLIENT_MIN_FAILED": "1", "CLIENT_TOP": "0", "CLIENT_IPV6_PREFIX": "48",
+			"PUBLISH_CLIENTS": "true", "ALERT_MIN_FAILED": "7", "ALERT_MIN_FAILED_PERCENT": "2.5",
+			"ALERT_REASONS": "ClientCertExpired, ClientCertUntrusted", "DEADLINE_MARGIN": "500ms",
+		}, func(c *Config) {
+			*c = Config{
+				AlertTopicARN: "arn:aws-us-gov:sns:us-gov-west-1:123456789012:alerts", Namespace: "My/TLS",
+				Metrics:    metric.Options{Breakdowns: metric.Breakdowns{Protocol: true, Reason: true}, ClientMinFailed: 1},
+				IPv6Prefix: 48, PublishClients: true,
+				Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 7, MinFailedPercent: 2.5, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}},
+				DeadlineMargin: 500 * time.Millisecond,
+			}
+		}},
+		{"clients are private", map[string]string{"PUBLISH_CLIENTS": "false"}, func(c *Config) {
+			c.PublishClients, c.Metrics.Breakdowns.Client = false, false
+		}},
+		{"no breakdowns", map[string]string{"METRIC_BREAKDOWNS": "none"}, func(c *Config) { c.Metrics.Breakdowns = metric.Breakdowns{} }},
+		{"spaces", map[string]string{"METRIC_NAMESPACE": " ", "CLIENT_TOP": " 3 "}, func(c *Config) { c.Metrics.ClientTop = 3 }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			want := defaults
+			test.want(&want)
+			got, err := FromEnv(getenv(test.env))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if d := cmp.Diff(want, got); d != "" {
+				t.Errorf("-want +got\n%s", d)
+			}
+		})
+	}
+}
+
+// Every fault is reported, with the name and the value of its variable.
+func TestFaults(t *testing.T) {
+	env := map[string]string{
+		"ALERT_TOPIC_ARN":          "alerts",
+		"METRIC_NAMESPACE":         "AWS/ApplicationELB",
+		"METRIC_BREAKDOWNS":        "protocol,colour",
+		"CLIENT_MIN_FAILED":        "0",
+		"CLIENT_TOP":               "-1",
+		"CLIENT_IPV6_PREFIX":       "129",
+		"PUBLISH_CLIENTS":          "maybe",
+		"ALERT_MIN_FAILED":         "many",
+		"ALERT_MIN_FAILED_PERCENT": "NaN",
+		"ALERT_REASONS":            "Failed:ClientCertExpired",
+		"DEADLINE_MARGIN":          "2",
+	}
+	_, err := FromEnv(getenv(env))
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, s := range Settings() {
+		value, ok := env[s.Name]
+		if !ok {
+			t.Errorf("no fault tried for %s", s.Name)
+		}
+		if !strings.Contains(err.Error(), s.Name+`="`+value+`": `) {
+			t.Errorf("%s is not in the error:\n%v", s.Name, err)
+		}
+	}
+	if n := strings.Count(err.Error(), "\n") + 1; n != len(env) {
+		t.Errorf("%d lines for %d faults:\n%v", n, len(env), err)
+	}
+	for _, env := range []map[string]string{
+		{"METRIC_NAMESPACE": ":x"}, {"METRIC_NAMESPACE": strings.Repeat("x", 256)}, {"ALERT_REASONS": "a,,b"},
+		{"ALERT_MIN_FAILED_PERCENT": "101"}, {"DEADLINE_MARGIN": "6m"}, {"METRIC_BREAKDOWNS": "all,none"},
+	} {
+		if _, err := FromEnv(getenv(env)); err == nil {
+			t.Errorf("%v: no error", env)
+		}
+	}
+}

@@ -1,0 +1,294 @@
+package metric
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/rollup"
+)
+
+// Options choose what is published of a load balancer. The metrics with the
+// dimension LoadBalancer alone, or none, always are.
+type Options struct {
+	Breakdowns      Breakdowns
+	ClientMinFailed int // failures from which a client is named
+	ClientTop       int // clients named at the most
+}
+
+// Breakdowns are the optional dimension sets.
+type Breakdowns struct {
+	Port, Protocol, Cipher, KeyExchange, Reason, Client, Latency bool
+}
+
+// Stale counts connections that are not published because CloudWatch would
+// refuse their time stamp.
+type Stale struct {
+	TooOld uint64 // more than MaxAge
+	TooNew uint64 // more than MaxAhead in the future
+}
+
+// clockMargin keeps data near CloudWatch's limits out of a request, which would
+// fail as a whole: a retry may send it minutes later.
+const clockMargin = 5 * time.Minute
+
+// Data returns the metric data of a load balancer ("app/NAME/ID") in a fixed
+// order. Its time stamps are the minutes of the entries.
+func Data(s *rollup.Summary, loadBalancer string, now time.Time, o Options) ([]Datum, Stale) {
+	b := builder{
+		oldest:   now.Add(clockMargin - MaxAge),
+		newest:   now.Add(MaxAhead - clockMargin),
+		lb:       Dimension{LoadBalancer, Value(loadBalancer)},
+		counts:   make(map[series]float64),
+		failures: make(map[series]rollup.Counts),
+		o:        o,
+	}
+	s.Cells(b.addCell)
+	if o.Breakdowns.Client {
+		b.addClients(s)
+	}
+	data := b.data()
+	data = append(data, b.latencies(s)...)
+	slices.SortFunc(data, compare)
+	return data, b.stale
+}
+
+// Value makes a text fit for a dimension value: CloudWatch takes ASCII without
+// control characters, of which at least one is no space.
+func Value(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r > '~' {
+			return '?'
+		}
+		return r
+	}, s)
+	s = s[:min(len(s), MaxValueLength)]
+	if strings.Trim(s, " ") == "" {
+		return None
+	}
+	return s
+}
+
+// A series is a metric of one minute under one combination of dimensions; the
+// dimensions that it does not have are zero.
+type series struct {
+	name   string
+	minute rollup.Minute
+	dims   [3]Dimension
+}
+
+type builder struct {
+	o              Options
+	oldest, newest time.Time
+	lb             Dimension
+	counts         map[series]float64       // published as one value
+	failures       map[series]rollup.Counts // published as samples of 0 and 1
+	stale          Stale
+}
+
+func (b *builder) inTime(m rollup.Minute) bool {
+	t := m.Time()
+	return !t.Before(b.oldest) && !t.After(b.newest)
+}
+
+// count adds a number that is published as it is.
+func (b *builder) count(name string, m rollup.Minute, n uint64, dims ...Dimension) {
+	k := series{name: name, minute: m}
+	copy(k.dims[:], dims)
+	b.counts[k] += float64(n)
+}
+
+// sample adds connections to FailedNegotiations.
+func (b *builder) sample(m rollup.Minute, c rollup.Counts, dims ...Dimension) {
+	k := series{name: FailedNegotiations, minute: m}
+	copy(k.dims[:], dims)
+	sum := b.failures[k]
+	sum.Connections += c.Connections
+	sum.Failed += c.Failed
+	b.failures[k] = sum
+}
+
+func (b *builder) addCell(c rollup.Cell, n uint64) bool {
+	if !b.inTime(c.Minute) {
+		if c.Minute.Time().Before(b.oldest) {
+			b.stale.TooOld += n
+		} else {
+			b.stale.TooNew += n
+		}
+		return true
+	}
+	if !c.TLS() {
+		b.count(PlaintextConnections, c.Minute, n, b.lb)
+		return true
+	}
+	counts := rollup.Counts{Connections: n}
+	if c.Failed() {
+		counts.Failed = n
+	}
+	protocol := Dimension{Protocol, Value(c.Protocol)}
+	cipher := Dimension{Cipher, Value(c.Cipher)}
+
+	b.count(Connections, c.Minute, n, b.lb)
+	b.sample(c.Minute, counts)
+	b.sample(c.Minute, counts, b.lb)
+	if b.o.Breakdowns.Port {
+		b.sample(c.Minute, counts, b.lb, Dimension{ListenerPort, strconv.Itoa(int(c.ListenerPort))})
+	}
+	if b.o.Breakdowns.Protocol {
+		b.count(Connections, c.Minute, n, b.lb, protocol)
+		b.sample(c.Minute, counts, b.lb, protocol)
+	}
+	if b.o.Breakdowns.Cipher {
+		b.count(Connections, c.Minute, n, b.lb, protocol, cipher)
+		b.sample(c.Minute, counts, b.lb, protocol, cipher)
+	}
+	if b.o.Breakdowns.KeyExchange {
+		b.count(Connections, c.Minute, n, b.lb, Dimension{KeyExchange, Value(c.KeyExchange)})
+	}
+	if b.o.Breakdowns.Reason && counts.Failed > 0 {
+		b.count(FailedNegotiations, c.Minute, n, b.lb, Dimension{Reason, Value(strings.TrimPrefix(c.Status, connlog.FailedPrefix))})
+	}
+	return true
+}
+
+// addClients adds the clients with most failures by name. The other failing
+// clients are summed so that failures over all values of Client are those of
+// the load balancer, also where the summary knows some only as a number.
+func (b *builder) addClients(s *rollup.Summary) {
+	failing := make(map[rollup.Client]bool) // whether it is named
+	for i, c := range s.FailingClients() {
+		failing[c.Client] = i < b.o.ClientTop && c.Failed >= uint64(b.o.ClientMinFailed)
+	}
+	rest := make(map[rollup.Minute]rollup.Counts)
+	for k, c := range b.failures {
+		if k.dims == [3]Dimension{b.lb} && c.Failed > 0 {
+			rest[k.minute] = rollup.Counts{Connections: c.Failed, Failed: c.Failed}
+		}
+	}
+	for at, counts := range s.ClientMinutes {
+		named, ok := failing[at.Client]
+		if !ok || !b.inTime(at.Minute) {
+			continue
+		}
+		r := rest[at.Minute]
+		if named {
+			b.sample(at.Minute, counts, b.lb, Dimension{Client, Value(at.Client.String())})
+			r.Connections -= counts.Failed
+			r.Failed -= counts.Failed
+		} else {
+			r.Connections += counts.Connections - counts.Failed
+		}
+		rest[at.Minute] = r
+	}
+	for minute, counts := range rest {
+		if counts.Connections > 0 {
+			b.sample(minute, counts, b.lb, Dimension{Client, Other})
+		}
+	}
+}
+
+func (b *builder) data() []Datum {
+	data := make([]Datum, 0, len(b.counts)+len(b.failures))
+	for k, n := range b.counts {
+		data = append(data, k.datum(Count, []float64{n}, []float64{1}))
+	}
+	for k, c := range b.failures {
+		var values, counts []float64
+		if ok := c.Connections - c.Failed; ok > 0 {
+			values, counts = append(values, 0), append(counts, float64(ok))
+		}
+		if c.Failed > 0 {
+			values, counts = append(values, 1), append(counts, float64(c.Failed))
+		}
+		data = append(data, k.datum(Count, values, counts))
+	}
+	return data
+}
+
+func (b *builder) latencies(s *rollup.Summary) []Datum {
+	distributions := make(map[series]*rollup.Histogram)
+	add := func(m rollup.Minute, h *rollup.Histogram, dims ...Dimension) {
+		k := series{name: HandshakeLatency, minute: m}
+		copy(k.dims[:], dims)
+		if distributions[k] == nil {
+			distributions[k] = new(rollup.Histogram)
+		}
+		distributions[k].Merge(h)
+	}
+	for k, h := range s.Latencies {
+		if !b.inTime(k.Minute) {
+			continue
+		}
+		add(k.Minute, h, b.lb)
+		if b.o.Breakdowns.Latency {
+			add(k.Minute, h, b.lb, Dimension{Protocol, Value(k.Protocol)})
+		}
+	}
+	data := make([]Datum, 0, len(distributions))
+	for k, h := range distributions {
+		var values, counts []float64
+		for value, n := range h.Values() {
+			values, counts = append(values, value), append(counts, float64(n))
+		}
+		data = append(data, k.datum(Seconds, values, counts))
+	}
+	return data
+}
+
+func (k series) datum(unit Unit, values, counts []float64) Datum {
+	d := Datum{Name: k.name, Unit: unit, Time: k.minute.Time(), Values: values, Counts: counts}
+	for _, dim := range k.dims {
+		if dim != (Dimension{}) {
+			d.Dimensions = append(d.Dimensions, dim)
+		}
+	}
+	return d
+}
+
+func compare(a, b Datum) int {
+	return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Name, b.Name),
+		slices.CompareFunc(a.Dimensions, b.Dimensions, func(a, b Dimension) int {
+			return cmp.Or(cmp.Compare(a.Name, b.Name), cmp.Compare(a.Value, b.Value))
+		}))
+}
+
+// breakdownNames are the words of [ParseBreakdowns].
+var breakdownNames = []struct {
+	name  string
+	field func(*Breakdowns) *bool
+}{
+	{"port", func(b *Breakdowns) *bool { return &b.Port }},
+	{"protocol", func(b *Breakdowns) *bool { return &b.Protocol }},
+	{"cipher", func(b *Breakdowns) *bool { return &b.Cipher }},
+	{"keyexchange", func(b *Breakdowns) *bool { return &b.KeyExchange }},
+	{"reason", func(b *Breakdowns) *bool { return &b.Reason }},
+	{"client", func(b *Breakdowns) *bool { return &b.Client }},
+	{"latency", func(b *Breakdowns) *bool { return &b.Latency }},
+}
+
+// ParseBreakdowns reads a list such as "protocol,cipher", or "all" or "none".
+func ParseBreakdowns(list string) (Breakdowns, error) {
+	var b Breakdowns
+	if list == "none" {
+		return b, nil
+	}
+	known := make(map[string]bool)
+	for _, n := range breakdownNames {
+		known[n.name] = true
+	}
+	words := make(map[string]bool)
+	for word := range strings.SplitSeq(list, ",") {
+		if word = strings.TrimSpace(word); !known[word] && list != "all" {
+			return b, fmt.Errorf("no breakdown %q: want all, none, or a list of port, protocol, cipher, keyexchange, reason, client, latency", word)
+		}
+		words[word] = true
+	}
+	for _, n := range breakdownNames {
+		*n.field(&b) = words["all"] || words[n.name]
+	}
+	return b, nil
+}

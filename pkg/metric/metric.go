@@ -1,0 +1,104 @@
+// Package metric turns a [rollup.Summary] into CloudWatch metric data, within
+// the limits of PutMetricData.
+//
+// It computes and sends nothing: package cwsink does.
+package metric
+
+import "time"
+
+// A Unit is a CloudWatch unit.
+type Unit string
+
+// The units in use.
+const (
+	Count   Unit = "Count"
+	Seconds Unit = "Seconds"
+)
+
+// Names of the metrics. [Definitions] says what each means.
+const (
+	Connections          = "Connections"
+	FailedNegotiations   = "FailedNegotiations"
+	HandshakeLatency     = "HandshakeLatency"
+	PlaintextConnections = "PlaintextConnections"
+	ObjectsProcessed     = "ObjectsProcessed"
+	ObjectsSkipped       = "ObjectsSkipped"
+	MalformedLines       = "MalformedLines"
+	DuplicateObjects     = "DuplicateObjects"
+	DelayedObjects       = "DelayedObjects"
+	ProcessingLag        = "ProcessingLag"
+)
+
+// Names of the dimensions. LoadBalancer has the values that AWS's own metrics
+// have in the namespace AWS/ApplicationELB.
+const (
+	LoadBalancer = "LoadBalancer"
+	ListenerPort = "ListenerPort"
+	Protocol     = "Protocol"
+	Cipher       = "Cipher"
+	KeyExchange  = "KeyExchange"
+	Client       = "Client"
+	Reason       = "Reason"
+)
+
+// Dimension values that stand for others.
+const (
+	None  = "none"  // the log has no value
+	Other = "other" // all that are not listed
+)
+
+// A Definition describes a metric to those who read graphs.
+type Definition struct {
+	Name       string
+	Unit       Unit
+	Meaning    string
+	Dimensions [][]string // the sets of dimensions under which it is published
+}
+
+// Definitions lists everything that is published.
+var Definitions = []Definition{
+	{Connections, Count, "TLS connections, failed ones included",
+		[][]string{{LoadBalancer}, {LoadBalancer, Protocol}, {LoadBalancer, Protocol, Cipher}, {LoadBalancer, KeyExchange}}},
+	{FailedNegotiations, Count, "one sample per TLS connection, 1 if it failed and 0 if not: Sum is failures, SampleCount connections, Average the failure rate",
+		[][]string{{}, {LoadBalancer}, {LoadBalancer, ListenerPort}, {LoadBalancer, Protocol}, {LoadBalancer, Protocol, Cipher}, {LoadBalancer, Client}}},
+	{FailedNegotiations, Count, "failures of one reason",
+		[][]string{{LoadBalancer, Reason}}},
+	{HandshakeLatency, Seconds, "time that successful handshakes took, as a distribution: percentiles are within 5 %",
+		[][]string{{LoadBalancer}, {LoadBalancer, Protocol}}},
+	{PlaintextConnections, Count, "connections to listeners without TLS",
+		[][]string{{LoadBalancer}}},
+	{ObjectsProcessed, Count, "connection-log objects read and published", [][]string{{}}},
+	{ObjectsSkipped, Count, "objects passed over: not connection logs, empty, or gone", [][]string{{}}},
+	{MalformedLines, Count, "lines that are no log entries", [][]string{{}}},
+	{DuplicateObjects, Count, "objects announced again after they were published", [][]string{{}}},
+	{DelayedObjects, Count, "objects published more than 15 minutes after their period ended", [][]string{{}}},
+	{ProcessingLag, Seconds, "from the end of an object's period to its publication", [][]string{{}}},
+}
+
+// DelayAfter is the lag from which an object counts as delayed: three periods,
+// after which alarms may have passed its minutes by.
+const DelayAfter = 15 * time.Minute
+
+// A Dimension is a name and value by which a metric is told apart.
+type Dimension struct{ Name, Value string }
+
+// A Datum is one metric, one combination of dimensions and one minute.
+type Datum struct {
+	Name       string
+	Dimensions []Dimension
+	Unit       Unit
+	Time       time.Time
+	Values     []float64 // distinct values
+	Counts     []float64 // how often each of Values was seen; as long as Values
+}
+
+// Limits of PutMetricData.
+// Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+const (
+	MaxData        = 1000                // data in a request
+	MaxBytes       = 1_000_000           // of a request, here taken before compression
+	MaxValues      = 150                 // distinct values in a datum
+	MaxValueLength = 1024                // characters of a dimension's value
+	MaxAge         = 14 * 24 * time.Hour // time stamps in the past
+	MaxAhead       = 2 * time.Hour       // time stamps in the future
+)

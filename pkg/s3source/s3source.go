@@ -1,0 +1,133 @@
+// Package s3source opens log objects in Amazon S3.
+package s3source
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+
+	"tlswatch/pkg/pipeline"
+)
+
+// A Client is what Source needs of *s3.Client.
+type Client interface {
+	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
+}
+
+// Source is a [pipeline.Source].
+//
+// The body that it opens streams: the SDK's retries end where it begins. A
+// checksum that S3 sends with it is verified by the SDK when it ends, so
+// nothing may be believed of a body before its io.EOF.
+type Source struct {
+	Client Client
+
+	// Stall is the longest wait for the next bytes of a body, after which the
+	// transfer counts as broken off. 0 means DefaultStall.
+	Stall time.Duration
+}
+
+// DefaultStall is far above what S3 takes, and below what a retry could still
+// mend before the function's deadline.
+const DefaultStall = 15 * time.Second
+
+var _ pipeline.Source = Source{}
+
+// Open opens the version of the object that the event announced: by its
+// version if it has one, else on condition that its ETag is still the same.
+func (s Source) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
+	body, err := s.open(ctx, o)
+	if errors.Is(err, pipeline.ErrGone) && o.AltKey != "" {
+		o.Key = o.AltKey
+		body, err = s.open(ctx, o)
+	}
+	return body, err
+}
+
+func (s Source) open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
+	in := &s3.GetObjectInput{Bucket: aws.String(o.Bucket), Key: aws.String(o.Key)}
+	switch {
+	case o.VersionID != "":
+		in.VersionId = aws.String(o.VersionID)
+	case o.ETag != "":
+		in.IfMatch = aws.String(`"` + o.ETag + `"`)
+	}
+	ctx, cancel := context.WithCancelCause(ctx)
+	out, err := s.Client.GetObject(ctx, in)
+	if err != nil {
+		cancel(nil)
+		return nil, explain(o, err)
+	}
+	return newBody(ctx, cancel, out.Body, cmp.Or(s.Stall, DefaultStall)), nil
+}
+
+// explain says in the words of package pipeline what an error of GetObject
+// means, or what to do about it. Naming the object is left to the caller, who
+// knows it too.
+// Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
+func explain(o pipeline.Object, err error) error {
+	status := 0
+	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		status = re.HTTPStatusCode()
+	}
+	code := ""
+	if ae, ok := errors.AsType[smithy.APIError](err); ok {
+		code = ae.ErrorCode()
+	}
+	switch {
+	case code == "NoSuchBucket":
+		return fmt.Errorf("there is no bucket %q: %w", o.Bucket, err)
+	case code == "InvalidObjectState":
+		return fmt.Errorf("the object is archived; restore it first: %w", err)
+	case status == http.StatusNotFound, code == "MethodNotAllowed": // the latter for a delete marker
+		return fmt.Errorf("%w: %w", pipeline.ErrGone, err)
+	case status == http.StatusPreconditionFailed:
+		return fmt.Errorf("%w: %w", pipeline.ErrReplaced, err)
+	case status == http.StatusForbidden:
+		permission := "s3:GetObject"
+		if o.VersionID != "" {
+			permission = "s3:GetObjectVersion"
+		}
+		return fmt.Errorf("access denied: the function's role, and the bucket's policy if it is another account's, must allow %s for key %q in bucket %q: %w",
+			permission, o.Key, o.Bucket, err)
+	}
+	return err
+}
+
+// A body is an object's content that fails when its sender stalls.
+type body struct {
+	io.ReadCloser
+	ctx    context.Context // of the request; canceled when the sender stalls
+	cancel context.CancelCauseFunc
+	stall  time.Duration
+	timer  *time.Timer
+}
+
+func newBody(ctx context.Context, cancel context.CancelCauseFunc, r io.ReadCloser, stall time.Duration) *body {
+	stalled := fmt.Errorf("no bytes for %v", stall)
+	return &body{r, ctx, cancel, stall, time.AfterFunc(stall, func() { cancel(stalled) })}
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	b.timer.Reset(b.stall)
+	n, err := b.ReadCloser.Read(p)
+	if err != nil && err != io.EOF && b.ctx.Err() != nil {
+		err = context.Cause(b.ctx)
+	}
+	return n, err
+}
+
+func (b *body) Close() error {
+	b.timer.Stop()
+	b.cancel(nil)
+	return b.ReadCloser.Close()
+}

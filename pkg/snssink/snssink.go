@@ -1,0 +1,65 @@
+// Package snssink publishes alerts to an Amazon SNS topic.
+package snssink
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/pipeline"
+)
+
+// A Client is what Sink needs of *sns.Client.
+type Client interface {
+	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
+}
+
+// Sink is a [pipeline.AlertSink].
+type Sink struct {
+	Client   Client
+	TopicARN string
+}
+
+var _ pipeline.AlertSink = Sink{}
+
+// Publish sends one message with a text for each protocol. If a reply is lost,
+// the SDK sends the message again: an alert may come twice rather than not at
+// all.
+func (s Sink) Publish(ctx context.Context, m alert.Message) error {
+	texts, err := json.Marshal(m.Texts)
+	if err != nil {
+		return fmt.Errorf("encoding the message for topic %s: %w", s.TopicARN, err)
+	}
+	in := &sns.PublishInput{
+		TopicArn:          aws.String(s.TopicARN),
+		Subject:           aws.String(m.Subject),
+		Message:           aws.String(string(texts)),
+		MessageStructure:  aws.String("json"),
+		MessageAttributes: make(map[string]types.MessageAttributeValue),
+	}
+	for name, value := range m.Attributes {
+		if value != "" { // SNS refuses empty values
+			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
+		}
+	}
+	if _, err := s.Client.Publish(ctx, in, retryThrottled); err != nil {
+		return fmt.Errorf("topic %s: %w", s.TopicARN, err)
+	}
+	return nil
+}
+
+// retryThrottled adds the code by which SNS throttles to those that the SDK
+// tries again.
+func retryThrottled(o *sns.Options) {
+	o.Retryer = retry.AddWithErrorCodes(retry.AddWithMaxAttempts(o.Retryer, maxAttempts), "Throttled")
+}
+
+// maxAttempts rides out some seconds of throttling, as long as the caller's
+// deadline allows.
+const maxAttempts = 5
