@@ -1,0 +1,65 @@
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+LOGS ?= events/sample
+FUZZTIME ?= 30s
+ARCHITECTURE ?= arm64
+
+# lambda.norpc leaves out net/rpc, which the provided runtimes never speak: a third of the binary.
+function_flags := -tags lambda.norpc -trimpath -ldflags "-s -w"
+goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
+
+# Packages, as ./paths, with a test file that matches the given expression.
+packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./pkg)))
+
+.PHONY: help build run test lint bench fuzz golden package build-ProcessorFunction
+
+help: ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+build: ## build the command and the function for this machine into build/
+	CGO_ENABLED=0 go build -trimpath -o build/tlswatch ./cmd/tlswatch
+	CGO_ENABLED=0 go build $(function_flags) -o build/bootstrap ./functions/processor
+
+run: build ## run the function end to end, without AWS, over LOGS (events/sample)
+	build/tlswatch local $(LOGS)
+
+test: ## run all tests; needs Go and nothing else
+	go test ./...
+
+lint: ## check formatting, vet and staticcheck
+	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }
+	go vet ./...
+	go tool staticcheck ./...
+
+bench: ## run every benchmark
+	go test -run '^$$' -bench . -benchmem $(call packages_with,^func Benchmark)
+
+fuzz: ## fuzz every target for FUZZTIME (30s)
+	@targets=$$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n) print $$2, name[--n] }'); \
+	[[ -n $$targets ]] || { echo "no fuzz target found" >&2; exit 1; }; \
+	while read -r package name; do \
+		echo "fuzz $$package $$name"; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+	done <<<"$$targets"
+
+golden: ## rewrite the golden files that tests compare with
+	go test $(call packages_with,flag\.Bool.*"update") -update
+
+package: build/processor-arm64.zip build/processor-amd64.zip ## build the function's zip files for AWS into build/
+
+build/processor-%.zip: build/%/bootstrap
+	go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o $@ $<
+
+# Go decides what is out of date, so these run every time.
+build/arm64/bootstrap build/amd64/bootstrap: build/%/bootstrap: FORCE
+	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build $(function_flags) -o $@ ./functions/processor
+
+FORCE:
+
+# What sam build calls. It says nothing about the architecture, so another one than arm64 has to come from the
+# environment, spelled as in the template: ARCHITECTURE=x86_64 sam build
+build-ProcessorFunction:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/processor

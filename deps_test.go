@@ -1,0 +1,384 @@
+package tlswatch_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+)
+
+const (
+	module = "tlswatch"
+	sdk    = "github.com/aws/aws-sdk-go-v2"
+	lambda = "github.com/aws/aws-lambda-go"
+)
+
+// A rule says what some packages of the module must never import, themselves or through others. Bans on the standard
+// library hold for a package's own imports only, since fmt alone brings in half of it.
+type rule struct {
+	packages []string // below the module; "pkg/..." is pkg and all below
+	never    []string // full paths, or with /... as above
+	unless   []string // what is exempt, of the packages or of the imports
+	why      string
+}
+
+var (
+	pure     = []string{"pkg/connlog", "pkg/rollup", "pkg/metric", "pkg/alert"}
+	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink"}
+)
+
+var rules = []rule{
+	{
+		packages: pure,
+		never:    []string{sdk + "/...", lambda + "/...", "net/http", "log", "log/slog", "os", "syscall"},
+		why:      "a result depends on the log alone, so that it can be replayed at a desk",
+	},
+	{
+		packages: []string{"pkg/connlog"},
+		never:    []string{module + "/pkg/..."},
+		why:      "a parser is a function of bytes",
+	},
+	{
+		packages: []string{"pkg/rollup"},
+		never:    ours("pkg/metric", "pkg/alert"),
+		why:      "a summary does not know what it is used for",
+	},
+	{
+		packages: []string{"pkg/metric", "pkg/alert"},
+		never:    ours("pkg/metric", "pkg/alert"),
+		why:      "two views of one summary: either can change or go alone",
+	},
+	{
+		packages: []string{"pkg/pipeline"},
+		never:    append(ours(adapters...), sdk+"/...", lambda+"/..."),
+		why:      "the order of work is the same in Lambda, on the command line and in tests",
+	},
+	{
+		packages: adapters,
+		never:    ours(adapters...),
+		why:      "an adapter translates for one service",
+	},
+	{
+		packages: []string{"pkg/s3source"},
+		never:    []string{sdk + "/service/..."},
+		unless:   []string{sdk + "/service/s3/...", sdk + "/service/internal/..."},
+		why:      "it is the adapter for S3",
+	},
+	{
+		packages: []string{"pkg/cwsink"},
+		never:    []string{sdk + "/service/..."},
+		unless:   []string{sdk + "/service/cloudwatch/...", sdk + "/service/internal/..."},
+		why:      "it is the adapter for CloudWatch",
+	},
+	{
+		packages: []string{"pkg/snssink"},
+		never:    []string{sdk + "/service/..."},
+		unless:   []string{sdk + "/service/sns/...", sdk + "/service/internal/..."},
+		why:      "it is the adapter for SNS",
+	},
+	{
+		packages: []string{"pkg/trigger"},
+		never:    []string{sdk + "/..."},
+		why:      "an event is data: reading it calls no service",
+	},
+	{
+		packages: []string{"pkg/config"},
+		never:    []string{sdk + "/...", "os"},
+		why:      "it takes getenv, so that tests need no environment",
+	},
+	{
+		packages: []string{"pkg/connlogtest", "pkg/localaws"},
+		never:    []string{module + "/..."},
+		why:      "a judge or stand-in that shared our code would share our mistakes",
+	},
+	{
+		packages: []string{"pkg/..."},
+		never:    []string{"os", "os/...", "syscall", "flag"},
+		unless:   []string{"pkg/localaws"},
+		why:      "arguments, environment and exit belong to functions and cmd",
+	},
+	{
+		packages: []string{"..."},
+		never:    append(ours("pkg/connlogtest"), "testing", "testing/...", "net/http/httptest"),
+		why:      "no test code in a binary",
+	},
+}
+
+func ours(packages ...string) []string {
+	paths := make([]string, len(packages))
+	for i, p := range packages {
+		paths[i] = module + "/" + p
+	}
+	return paths
+}
+
+func TestDependencies(t *testing.T) {
+	graph := importGraph(t)
+	for _, v := range violations(rules, graph) {
+		t.Error(v)
+	}
+	for path := range graph {
+		if matches([]string{module + "/pkg/..."}, path) && !hasRow(rules, path) {
+			t.Errorf("%s has no row in the table of rules: say what it must never import", path)
+		}
+	}
+}
+
+// TestDependenciesPlanted shows that the check can fail.
+func TestDependenciesPlanted(t *testing.T) {
+	graph := map[string][]string{
+		"tlswatch/pkg/parse":       {"fmt", "tlswatch/pkg/helper"},
+		"tlswatch/pkg/helper":      {"example.com/sdk/core"},
+		"tlswatch/pkg/store":       {"os", "example.com/sdk/store"},
+		"example.com/sdk/core":     {"example.com/sdk/store"},
+		"example.com/sdk/store":    {"os"},
+		"example.com/sdk/internal": nil,
+		"fmt":                      {"os"},
+		"os":                       nil,
+	}
+	for name, test := range map[string]struct {
+		rule rule
+		want []string
+	}{
+		"allowed": {
+			rule{packages: []string{"pkg/parse"}, never: []string{"os", "tlswatch/pkg/store"}}, nil,
+		},
+		"standard library": {
+			rule{packages: []string{"pkg/..."}, never: []string{"os"}, why: "pure"},
+			[]string{"tlswatch/pkg/store imports os: pure"},
+		},
+		"exempt package": {
+			rule{packages: []string{"pkg/..."}, never: []string{"os"}, unless: []string{"pkg/store"}}, nil,
+		},
+		"module, through others": {
+			rule{packages: []string{"pkg/parse"}, never: []string{"example.com/sdk/store"}, why: "pure"},
+			[]string{"tlswatch/pkg/parse -> tlswatch/pkg/helper -> example.com/sdk/core imports example.com/sdk/store: pure"},
+		},
+		"exempt import": {
+			rule{packages: []string{"pkg/store"}, never: []string{"example.com/..."}, unless: []string{"example.com/sdk/store"}}, nil,
+		},
+		"sibling": {
+			rule{packages: []string{"pkg/helper", "pkg/parse"}, never: ours("pkg/helper", "pkg/parse"), why: "apart"},
+			[]string{"tlswatch/pkg/parse imports tlswatch/pkg/helper: apart"},
+		},
+		"subject gone": {
+			rule{packages: []string{"pkg/gone"}, never: []string{"os"}},
+			[]string{`rule about "tlswatch/pkg/gone": there is no such package`},
+		},
+		"ban gone": {
+			rule{packages: []string{"pkg/parse"}, never: []string{"example.com/gone/..."}},
+			[]string{`rule about [pkg/parse]: nothing is called "example.com/gone/..."`},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if got := violations([]rule{test.rule}, graph); !slices.Equal(got, test.want) {
+				t.Errorf("got  %q\nwant %q", got, test.want)
+			}
+		})
+	}
+	if hasRow([]rule{{packages: []string{"pkg/..."}}}, "tlswatch/pkg/parse") {
+		t.Error("a rule about all packages counts as a row of one")
+	}
+}
+
+// violations checks rules against a graph: package path to the paths that it imports.
+func violations(rules []rule, graph map[string][]string) []string {
+	var found []string
+	for _, r := range rules {
+		for _, ban := range r.never {
+			if len(matching(graph, ban)) == 0 {
+				found = append(found, fmt.Sprintf("rule about %v: nothing is called %q", r.packages, ban))
+			}
+		}
+		for _, pattern := range ours(r.packages...) {
+			subjects := matching(graph, pattern)
+			if len(subjects) == 0 {
+				found = append(found, fmt.Sprintf("rule about %q: there is no such package", pattern))
+			}
+			for _, subject := range subjects {
+				if !matches(ours(r.unless...), subject) {
+					found = append(found, r.broken(subject, graph)...)
+				}
+			}
+		}
+	}
+	return found
+}
+
+// broken follows the imports of one package, breadth first so that the chain it reports is a shortest one.
+func (r rule) broken(subject string, graph map[string][]string) []string {
+	var found []string
+	chain := map[string]string{subject: subject}
+	for queue := []string{subject}; len(queue) > 0; queue = queue[1:] {
+		from := queue[0]
+		for _, path := range graph[from] {
+			if chain[path] != "" || standard(path) && from != subject {
+				continue
+			}
+			chain[path] = chain[from] + " -> " + path
+			if matches(r.never, path) && !matches(r.unless, path) {
+				found = append(found, fmt.Sprintf("%s imports %s: %s", chain[from], path, r.why))
+			} else if !standard(path) {
+				queue = append(queue, path)
+			}
+		}
+	}
+	return found
+}
+
+func hasRow(rules []rule, path string) bool {
+	return slices.ContainsFunc(rules, func(r rule) bool { return slices.Contains(ours(r.packages...), path) })
+}
+
+func matching(graph map[string][]string, pattern string) []string {
+	var paths []string
+	for path := range graph {
+		if matches([]string{pattern}, path) {
+			paths = append(paths, path)
+		}
+	}
+	slices.Sort(paths)
+	return paths
+}
+
+func matches(patterns []string, path string) bool {
+	return slices.ContainsFunc(patterns, func(pattern string) bool {
+		parent, all := strings.CutSuffix(pattern, "/...")
+		return path == parent || all && strings.HasPrefix(path, parent+"/")
+	})
+}
+
+func standard(path string) bool {
+	first, _, _ := strings.Cut(path, "/")
+	return first != module && !strings.Contains(first, ".")
+}
+
+// TestPureCode looks for what a list of imports cannot show: pure packages use package time, but never its clock.
+func TestPureCode(t *testing.T) {
+	for _, p := range modulePackages(t) {
+		if !matches(ours(pure...), p.ImportPath) {
+			continue
+		}
+		for _, name := range p.GoFiles {
+			for _, use := range clockUses(t, filepath.Join(p.Dir, name), nil) {
+				t.Errorf("%s: a result depends on the log alone; take the time as an argument", use)
+			}
+		}
+	}
+}
+
+func TestPureCodePlanted(t *testing.T) {
+	for source, want := range map[string]int{
+		`import "time"; var _ = time.Unix(0, 0).Add(time.Second)`:     0,
+		`import "time"; func f() { time.Now(); time.Since(now) }`:     2,
+		`import clock "time"; var now = clock.Now`:                    1,
+		`import . "time"; var now = Now`:                              1,
+		`import "time"; func f(t *time.Timer) { <-time.After(1) }`:    1,
+		`import "example.com/time/v2"; var _ = time.Now()`:            0,
+		`import "time"; type s struct{ Now func() }; var _ = s{}.Now`: 0,
+	} {
+		if got := clockUses(t, "planted.go", "package p; "+source); len(got) != want {
+			t.Errorf("%s: got %q, want %d uses", source, got, want)
+		}
+	}
+}
+
+var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}
+
+// clockUses reads a file, or source if that is not nil.
+func clockUses(t *testing.T, filename string, source any) []string {
+	t.Helper()
+	files := token.NewFileSet()
+	file, err := parser.ParseFile(files, filename, source, parser.SkipObjectResolution)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var uses []string
+	for _, spec := range file.Imports {
+		if spec.Path.Value != `"time"` {
+			continue
+		}
+		name := "time"
+		if spec.Name != nil {
+			name = spec.Name.Name
+		}
+		if name == "." {
+			uses = append(uses, fmt.Sprintf("%s: import of time by dot", files.Position(spec.Pos())))
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains(clock, s.Sel.Name) {
+				if x, ok := s.X.(*ast.Ident); ok && x.Name == name {
+					uses = append(uses, fmt.Sprintf("%s: time.%s", files.Position(s.Pos()), s.Sel.Name))
+				}
+			}
+			return true
+		})
+	}
+	return uses
+}
+
+type goPackage struct {
+	ImportPath, Name, Dir string
+	GoFiles, Imports      []string
+}
+
+// packages are those of the module, all that they need, and the standard library. Note that go test may answer from its
+// cache if no file that a test here has read changed; TestLineEnds reads them all.
+var packages = sync.OnceValues(func() ([]goPackage, error) {
+	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Name,Dir,GoFiles,Imports", "./...", "std").Output()
+	if err != nil {
+		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+			err = fmt.Errorf("go list: %w\n%s", err, exit.Stderr)
+		}
+		return nil, err
+	}
+	var list []goPackage
+	for d := json.NewDecoder(bytes.NewReader(out)); ; {
+		var p goPackage
+		if err := d.Decode(&p); err == io.EOF {
+			return list, nil
+		} else if err != nil {
+			return nil, fmt.Errorf("go list: %w", err)
+		}
+		list = append(list, p)
+	}
+})
+
+func importGraph(t *testing.T) map[string][]string {
+	t.Helper()
+	list, err := packages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph := make(map[string][]string, len(list))
+	for _, p := range list {
+		graph[p.ImportPath] = p.Imports
+	}
+	return graph
+}
+
+// modulePackages are the module's own packages that have more than tests.
+func modulePackages(t *testing.T) []goPackage {
+	t.Helper()
+	list, err := packages()
+	if err != nil {
+		t.Fatal(err)
+	}
+	list = slices.DeleteFunc(slices.Clone(list), func(p goPackage) bool {
+		return !matches([]string{module + "/..."}, p.ImportPath) || len(p.GoFiles) == 0
+	})
+	if len(list) == 0 {
+		t.Fatal("go list shows no package of the module")
+	}
+	return list
+}
