@@ -1,0 +1,262 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/trigger"
+)
+
+const (
+	localBucket  = "tlswatch-local"
+	localTopic   = "tlswatch-alerts"
+	localTimeout = time.Minute // of an invocation, as in template.yaml
+)
+
+type localOptions struct {
+	function string
+	format   string
+	asIs     bool
+	keep     bool
+	verbose  bool
+}
+
+func newLocal() *cobra.Command {
+	var o localOptions
+	cmd := &cobra.Command{
+		Use:   "local PATH...",
+		Short: "Run the real function on log files, against embedded stand-ins for AWS",
+		Long: `local uploads log files to an S3 stand-in, fires the event that S3 would send
+for each, has the real function binary handle them, and shows what it published
+to CloudWatch and SNS. It needs no AWS account and reaches no network.
+
+PATH is a log file (.log.gz or .log) or a directory of them. Files that are
+named like a log object keep that name as their key.
+
+CloudWatch refuses data older than two weeks. So the times in the uploaded
+copies, and in their keys, are shifted by whole periods of five minutes, such
+that the newest line is a few minutes old; --as-is leaves them alone.
+
+The function takes its settings from the environment, as on Lambda: for
+instance ALERT_MIN_FAILED and CLIENT_TOP.
+
+The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
+		Example: `  tlswatch local events/sample
+  ALERT_MIN_FAILED=10 tlswatch local --format json conn_log_*.log.gz`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: runs(func(cmd *cobra.Command, paths []string) error {
+			return o.run(cmd.Context(), paths, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.format, "format", "table", "table or json")
+	f.BoolVar(&o.asIs, "as-is", false, "keep the times of the logs")
+	f.BoolVar(&o.keep, "keep", false, "leave the stand-ins up until Ctrl-C and print their addresses")
+	f.StringVar(&o.function, "function", "", "function binary (default: bootstrap beside tlswatch)")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the function's own log on standard error")
+	return cmd
+}
+
+func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+	if o.format != "table" && o.format != "json" {
+		return &usageError{fmt.Errorf("--format %s: want table or json", o.format)}
+	}
+	function, err := o.findFunction()
+	if err != nil {
+		return err
+	}
+	upload, err := readUploads(paths)
+	if err != nil {
+		return err
+	}
+	if !o.asIs {
+		upload.shift(time.Now())
+	}
+
+	stack, err := localaws.Start(ctx, localaws.Options{})
+	if err != nil {
+		return err
+	}
+	defer stack.Close()
+	if err := stack.S3.CreateBucket(localBucket); err != nil {
+		return err
+	}
+	env := stack.Env()
+	for _, s := range config.Settings() {
+		if value := os.Getenv(s.Name); value != "" {
+			env[s.Name] = value
+		}
+	}
+	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic(localTopic)
+	output := io.Discard
+	if o.verbose {
+		output = stderr
+	}
+	lambda, err := localaws.StartLambda(ctx, localaws.LambdaOptions{
+		Bootstrap:   function,
+		Name:        "tlswatch-processor",
+		Env:         env,
+		Timeout:     localTimeout,
+		Concurrency: runtime.NumCPU(),
+		Output:      output,
+	})
+	if err != nil {
+		return err
+	}
+	defer lambda.Close()
+	stack.S3.SetOnCreated(func(c localaws.ObjectCreated) {
+		if _, err := lambda.InvokeAsync(c.Event()); err != nil {
+			fmt.Fprintf(stderr, "tlswatch: event for %s: %v\n", c.Key, err)
+		}
+	})
+
+	for _, u := range upload.objects {
+		if _, err := stack.S3.Put(localBucket, u.key, u.body); err != nil {
+			return fmt.Errorf("%s: %w", u.file, err)
+		}
+	}
+	if err := lambda.Wait(ctx); err != nil {
+		return err
+	}
+	result := collect(stack, lambda)
+	if o.format == "json" {
+		err = result.writeJSON(stdout)
+	} else {
+		upload.describe(stdout)
+		err = result.writeTable(stdout)
+	}
+	if err != nil {
+		return err
+	}
+	if o.keep {
+		if err := keep(ctx, stack, stderr); err != nil {
+			return err
+		}
+	}
+	if n := len(lambda.DeadLetters()); n > 0 {
+		return fmt.Errorf("%d of the events failed for good; each was tried three times", n)
+	}
+	return nil
+}
+
+// findFunction returns the path of the function binary.
+func (o localOptions) findFunction() (string, error) {
+	path := o.function
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(filepath.Dir(self), "bootstrap")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%w\nhint: 'make build' builds the function; --function names another place", err)
+	}
+	return path, nil
+}
+
+// keep waits for Ctrl-C, which ends it without an error.
+func keep(ctx context.Context, stack *localaws.Stack, w io.Writer) error {
+	fmt.Fprintf(w, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", localBucket)
+	env := stack.Env()
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		fmt.Fprintf(w, "  export %s=%s\n", name, env[name])
+	}
+	fmt.Fprintf(w, "\nfor instance: aws s3 ls --recursive s3://%s\n", localBucket)
+	<-ctx.Done()
+	if !errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	return nil
+}
+
+// A localResult is what the function did, in the form of --format json.
+type localResult struct {
+	Invocations []localInvocation `json:"invocations"`
+	Metrics     []localMetric     `json:"metrics"`
+	Alerts      []localAlert      `json:"alerts"`
+	API         map[string]int    `json:"api"`
+
+	series []localaws.Series
+}
+
+type localInvocation struct {
+	RequestID  string  `json:"requestId"`
+	DurationMS float64 `json:"durationMs"`
+	Objects    int     `json:"objects"`
+	Error      string  `json:"error"`
+
+	attempt int
+}
+
+type localMetric struct {
+	Namespace  string            `json:"namespace"`
+	Name       string            `json:"name"`
+	Dimensions map[string]string `json:"dimensions"`
+	Unit       string            `json:"unit"`
+	Timestamp  time.Time         `json:"timestamp"`
+	Sum        float64           `json:"sum"`
+	Samples    float64           `json:"samples"`
+	Min        float64           `json:"min"`
+	Max        float64           `json:"max"`
+}
+
+type localAlert struct {
+	Topic      string            `json:"topic"`
+	Subject    string            `json:"subject"`
+	Messages   map[string]string `json:"messages"`
+	Attributes map[string]string `json:"attributes"`
+}
+
+func collect(stack *localaws.Stack, lambda *localaws.Lambda) localResult {
+	r := localResult{
+		Invocations: []localInvocation{},
+		Metrics:     []localMetric{},
+		Alerts:      []localAlert{},
+		API:         stack.Calls.Counts(),
+		series:      stack.CloudWatch.Metrics(),
+	}
+	invocations := lambda.Invocations()
+	slices.SortStableFunc(invocations, func(a, b localaws.Invocation) int { return a.Started.Compare(b.Started) })
+	for _, i := range invocations {
+		li := localInvocation{RequestID: i.RequestID, DurationMS: float64(i.Duration.Microseconds()) / 1000, attempt: i.Attempt}
+		if event, err := trigger.Parse(i.Payload); err == nil {
+			li.Objects = event.Objects()
+		}
+		if i.Error != nil {
+			li.Error = i.Error.Error()
+		}
+		r.Invocations = append(r.Invocations, li)
+	}
+	for _, s := range r.series {
+		for _, p := range s.Points {
+			r.Metrics = append(r.Metrics, localMetric{p.Namespace, p.Name, p.Dimensions, p.Unit, p.Timestamp.UTC(), p.Sum, p.Samples, p.Min, p.Max})
+		}
+	}
+	for _, m := range stack.SNS.Messages() {
+		r.Alerts = append(r.Alerts, localAlert{m.TopicARN, m.Subject, m.Messages, m.Attributes})
+	}
+	slices.SortStableFunc(r.Alerts, func(a, b localAlert) int { return cmp.Compare(a.Subject, b.Subject) })
+	return r
+}
+
+func (r localResult) writeJSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(r)
+}

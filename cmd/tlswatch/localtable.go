@@ -1,0 +1,167 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/metric"
+)
+
+// writeTable shows the result to a person.
+func (r localResult) writeTable(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	r.writeInvocations(b)
+	r.writeMetrics(b)
+	r.writeAlerts(b)
+	fmt.Fprintf(b, "\nAPI CALLS\n\n")
+	calls := table{right: []bool{false, true}}
+	for _, name := range slices.Sorted(maps.Keys(r.API)) {
+		calls.add(name, strconv.Itoa(r.API[name]))
+	}
+	calls.write(b)
+	return b.Flush()
+}
+
+func (r localResult) writeInvocations(b *bufio.Writer) {
+	fmt.Fprintf(b, "\nINVOCATIONS\n\n")
+	t := table{right: []bool{false, true, true, true, false}}
+	t.add("request", "attempt", "objects", "ms", "result")
+	for _, i := range r.Invocations {
+		t.add(i.RequestID, strconv.Itoa(i.attempt), strconv.Itoa(i.Objects), strconv.FormatFloat(i.DurationMS, 'f', 1, 64), cmp.Or(i.Error, "ok"))
+	}
+	t.write(b)
+}
+
+// writeMetrics shows each metric summed over time, in the order of metric's
+// definitions.
+func (r localResult) writeMetrics(b *bufio.Writer) {
+	var namespace string
+	var first, last time.Time
+	for _, m := range r.Metrics {
+		namespace = m.Namespace
+		if first.IsZero() || m.Timestamp.Before(first) {
+			first = m.Timestamp
+		}
+		if m.Timestamp.After(last) {
+			last = m.Timestamp
+		}
+	}
+	if len(r.Metrics) == 0 {
+		fmt.Fprintf(b, "\nMETRICS\n\n  none\n")
+		return
+	}
+	fmt.Fprintf(b, "\nMETRICS in namespace %s, %d data points from %s to %s UTC\n", namespace, len(r.Metrics), first.Format("2006-01-02 15:04"), last.Format("15:04"))
+	order := make(map[string]int)
+	for i, d := range metric.Definitions {
+		if _, ok := order[d.Name]; !ok {
+			order[d.Name] = i
+		}
+	}
+	series := slices.Clone(r.series)
+	slices.SortStableFunc(series, func(a, b localaws.Series) int {
+		return cmp.Or(cmp.Compare(order[a.Name], order[b.Name]), cmp.Compare(len(a.Dimensions), len(b.Dimensions)),
+			slices.Compare(slices.Sorted(maps.Keys(a.Dimensions)), slices.Sorted(maps.Keys(b.Dimensions))))
+	})
+	t := table{right: []bool{false, true, true, true, true, true}}
+	for i, s := range series {
+		if i == 0 || s.Name != series[i-1].Name {
+			t.add()
+			t.add(s.Name+" ("+s.Unit+")", "sum", "samples", "average", "p50", "p99")
+		}
+		total := sumPoints(s.Points)
+		row := []string{"  " + dimensions(s), amount(total.Sum), amount(total.Samples), amount(total.Sum / total.Samples)}
+		if s.Name == metric.HandshakeLatency || s.Name == metric.ProcessingLag {
+			p50, _ := total.Percentile(50)
+			p99, _ := total.Percentile(99)
+			row = append(row, amount(p50), amount(p99))
+		}
+		t.add(row...)
+	}
+	t.write(b)
+}
+
+// sumPoints adds up the points of one series as CloudWatch does for a longer
+// period.
+func sumPoints(points []localaws.Point) localaws.Point {
+	total := localaws.Point{Values: make(map[float64]float64)}
+	for _, p := range points {
+		total.Sum += p.Sum
+		total.Samples += p.Samples
+		for value, n := range p.Values {
+			total.Values[value] += n
+		}
+	}
+	return total
+}
+
+// dimensions shows the dimensions but for the names that values explain.
+func dimensions(s localaws.Series) string {
+	if len(s.Dimensions) == 0 {
+		return "(no dimensions)"
+	}
+	var list []string
+	for _, name := range []string{metric.LoadBalancer, metric.ListenerPort, metric.Protocol, metric.Cipher, metric.KeyExchange, metric.Reason, metric.Client} {
+		if value, ok := s.Dimensions[name]; !ok {
+			continue
+		} else if name == metric.LoadBalancer {
+			list = append(list, value)
+		} else {
+			list = append(list, name+"="+value)
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+func (r localResult) writeAlerts(b *bufio.Writer) {
+	fmt.Fprintf(b, "\nALERTS: %d\n", len(r.Alerts))
+	for _, a := range r.Alerts {
+		fmt.Fprintf(b, "\n  To       %s\n  Subject  %s\n\n", a.Topic, a.Subject)
+		for line := range strings.Lines(cmp.Or(a.Messages["email"], a.Messages["default"])) {
+			fmt.Fprintf(b, "  | %s", line)
+		}
+	}
+}
+
+// amount formats a number with at most three decimals.
+func amount(f float64) string {
+	s := strconv.FormatFloat(f, 'f', 3, 64)
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}
+
+// A table aligns columns. Short rows are allowed.
+type table struct {
+	right []bool // columns that are aligned on the right
+	rows  [][]string
+}
+
+func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+
+func (t *table) write(w io.Writer) {
+	widths := make([]int, len(t.right))
+	for _, row := range t.rows {
+		for i, cell := range row {
+			widths[i] = max(widths[i], len(cell))
+		}
+	}
+	for _, row := range t.rows {
+		var line strings.Builder
+		for i, cell := range row {
+			pad := strings.Repeat(" ", widths[i]-len(cell))
+			if t.right[i] {
+				cell = pad + cell
+			} else {
+				cell += pad
+			}
+			line.WriteString("  " + cell)
+		}
+		fmt.Fprintln(w, strings.TrimRight(line.String(), " "))
+	}
+}

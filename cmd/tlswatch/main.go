@@ -1,0 +1,108 @@
+// Command tlswatch answers questions about TLS negotiations with AWS
+// Application Load Balancers from their connection logs.
+//
+// Rules of its user interface:
+//
+//   - Results go to standard output, everything else to standard error, where
+//     errors begin with "tlswatch: ".
+//   - Exit status 0 means done, 1 failed, 2 wrong usage.
+//   - The JSON of --format json is stable: members are added, not changed.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// Exit statuses.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run is main without the process around it.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err == nil {
+		return exitOK
+	}
+	fmt.Fprintf(stderr, "tlswatch: %v\n", err)
+	// What fails before a command runs is wrong usage; cobra has no type for it.
+	if failed, ok := errors.AsType[*failure](err); ok {
+		return failed.status
+	}
+	fmt.Fprintln(stderr, "Run 'tlswatch --help' for usage.")
+	return exitUsage
+}
+
+// A failure is an error of a command that was used rightly.
+type failure struct {
+	status int
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+func (f *failure) Unwrap() error { return f.err }
+
+// runs adapts the work of a command for cobra.
+func runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := f(cmd, args)
+		if err == nil || errors.As(err, new(*failure)) || errors.As(err, new(*usageError)) {
+			return err
+		}
+		return &failure{exitFailed, err}
+	}
+}
+
+// A usageError is wrong usage that a command finds itself.
+type usageError struct{ error }
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tlswatch COMMAND [flags] [PATH...]",
+		Short: "Why do clients fail the TLS negotiation with my load balancer?",
+		Long: `tlswatch reads the connection logs of AWS Application Load Balancers and says
+which clients fail the TLS negotiation, how often, and why.`,
+		Version:       version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.AddCommand(newLocal())
+	return root
+}
+
+// version is that of the module, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && info.Main.Version == "(devel)" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}

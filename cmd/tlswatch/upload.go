@@ -1,0 +1,289 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/connlog"
+)
+
+// uploads are the log objects for an S3 stand-in.
+type uploads struct {
+	objects []*upload
+	passed  []string // files in directories that are not named like logs
+}
+
+// An upload is a file with the key that it gets in S3.
+type upload struct {
+	file  string
+	key   string
+	body  []byte
+	lines int // entries
+
+	first, last time.Time     // of its entries; zero if it has none
+	shifted     time.Duration // by how much its times were moved
+	broken      error         // why it cannot be read to its end
+}
+
+// readUploads reads the files named by paths, and those in directories whose
+// names end as those of logs do.
+func readUploads(paths []string) (*uploads, error) {
+	var u uploads
+	for _, path := range paths {
+		info, err := os.Stat(path)
+		if err != nil {
+			return nil, err
+		}
+		if !info.IsDir() {
+			if err := u.read(path); err != nil {
+				return nil, err
+			}
+			continue
+		}
+		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+			switch {
+			case err != nil || d.IsDir():
+				return err
+			case strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log"):
+				return u.read(name)
+			}
+			u.passed = append(u.passed, name)
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	if len(u.objects) == 0 {
+		return nil, fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(paths, ", "))
+	}
+	return &u, nil
+}
+
+func (u *uploads) read(file string) error {
+	body, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	o := &upload{file: file, body: body}
+	loadBalancer := o.scan()
+	o.key = objectKey(file, loadBalancer, o.last)
+	u.objects = append(u.objects, o)
+	return nil
+}
+
+// scan notes the times of the entries and returns the load balancer that they
+// name, if they do.
+func (o *upload) scan() (loadBalancer string) {
+	r := connlog.NewReader(bytes.NewReader(o.body))
+	var e connlog.Entry
+	for {
+		err := r.Read(&e)
+		switch {
+		case err == io.EOF:
+			return loadBalancer
+		case errors.As(err, new(*connlog.ParseError)):
+			continue
+		case err != nil:
+			o.broken = err
+			return loadBalancer
+		}
+		o.lines++
+		if o.first.IsZero() || e.Time.Before(o.first) {
+			o.first = e.Time
+		}
+		if e.Time.After(o.last) {
+			o.last = e.Time
+		}
+		loadBalancer = cmp.Or(loadBalancer, e.LoadBalancer)
+	}
+}
+
+// deliveryPath is where Elastic Load Balancing puts logs, from AWSLogs on.
+var deliveryPath = regexp.MustCompile(`(?:^|/)(AWSLogs/.*)$`)
+
+// objectKey returns the key for a file. A name that says what the object is
+// stays; anything else becomes a connection log of a made-up node.
+func objectKey(file, loadBalancer string, last time.Time) string {
+	path := filepath.ToSlash(file)
+	if m := deliveryPath.FindStringSubmatch(path); m != nil {
+		return m[1]
+	}
+	base := filepath.Base(file)
+	key, err := connlog.ParseObjectKey(base)
+	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
+		if ke.Reason != connlog.NotELBLog {
+			return base
+		}
+		hash := fnv.New64a()
+		io.WriteString(hash, path)
+		key = connlog.ObjectKey{Account: "123456789012", Region: "us-east-1"}
+		if key.LoadBalancer = loadBalancer; key.LoadBalancer == "" {
+			key.LoadBalancer = fmt.Sprintf("app/local/%016x", hash.Sum64())
+		}
+		key.PeriodEnd = last.Truncate(connlog.Period).Add(connlog.Period)
+		base = fmt.Sprintf("conn_log_%s_elasticloadbalancing_%s_%s_%s_192.0.2.1_%08x.log", key.Account, key.Region,
+			strings.ReplaceAll(key.LoadBalancer, "/", "."), key.PeriodEnd.Format(keyTime), uint32(hash.Sum64()))
+	}
+	return fmt.Sprintf("AWSLogs/%s/elasticloadbalancing/%s/%s/%s", key.Account, key.Region, key.PeriodEnd.Format(keyDate), base)
+}
+
+const (
+	keyTime = "20060102T1504Z" // period end, in the base name
+	keyDate = "2006/01/02"     // delivery, in the path
+	minute  = "2006-01-02T15:04"
+)
+
+// together is how far apart logs may be to be shifted by the same time, so
+// that what happened together stays together. It is less than the two weeks
+// that CloudWatch takes.
+const together = 12 * 24 * time.Hour
+
+// shift moves the times of the logs by whole periods, so that the newest line
+// is at least one minute and at most a period and a minute older than now. Logs
+// far apart are moved apart from each other.
+func (u *uploads) shift(now time.Time) {
+	order := slices.Clone(u.objects)
+	slices.SortStableFunc(order, func(a, b *upload) int { return b.last.Compare(a.last) })
+	var newest time.Time
+	var by time.Duration
+	for _, o := range order {
+		if o.lines == 0 || o.broken != nil {
+			continue // nothing to shift, or to be uploaded as it is
+		}
+		if newest.IsZero() || newest.Sub(o.first) > together {
+			newest = o.last
+			by = floor(now.Add(-time.Minute).Sub(newest), connlog.Period)
+		}
+		o.shift(by)
+	}
+}
+
+func floor(d, unit time.Duration) time.Duration {
+	f := d.Truncate(unit)
+	if f > d {
+		f -= unit
+	}
+	return f
+}
+
+// shift moves all times in the object and in its key. Only their digits down
+// to the minute change.
+func (o *upload) shift(by time.Duration) {
+	plain := io.Reader(bytes.NewReader(o.body))
+	packed := bytes.HasPrefix(o.body, []byte{0x1f, 0x8b})
+	if packed {
+		z, err := gzip.NewReader(plain)
+		if err != nil {
+			o.broken = err
+			return
+		}
+		plain = z
+	}
+	text, err := io.ReadAll(plain)
+	if err != nil {
+		o.broken = err
+		return
+	}
+	var (
+		out bytes.Buffer
+		p   connlog.Parser
+		e   connlog.Entry
+	)
+	for line := range bytes.Lines(text) {
+		if p.Parse(bytes.TrimRight(line, "\r\n"), &e) == nil {
+			shiftAll(line, by)
+		}
+		out.Write(line)
+	}
+	o.body = out.Bytes()
+	if packed {
+		var z bytes.Buffer
+		w := gzip.NewWriter(&z)
+		w.Write(o.body)
+		if err := w.Close(); err != nil {
+			o.broken = err
+			return
+		}
+		o.body = z.Bytes()
+	}
+	o.shifted = by
+	o.first, o.last = o.first.Add(by), o.last.Add(by)
+	o.key = shiftKey(o.key, by)
+}
+
+// times finds the times of a line: its own, and those between which a client
+// certificate is valid.
+var times = regexp.MustCompile(`^"?\d{4}-\d\d-\d\dT\d\d:\d\d|NotBefore=\d{4}-\d\d-\d\dT\d\d:\d\d|NotAfter=\d{4}-\d\d-\d\dT\d\d:\d\d`)
+
+// shiftAll moves the times of a line in place.
+func shiftAll(line []byte, by time.Duration) {
+	for _, at := range times.FindAllIndex(line, -1) {
+		digits := line[at[1]-len(minute) : at[1]]
+		if t, err := time.Parse(minute, string(digits)); err == nil {
+			copy(digits, t.Add(by).Format(minute))
+		}
+	}
+}
+
+// shiftKey moves the period end and the date of delivery in a key.
+func shiftKey(key string, by time.Duration) string {
+	parts, err := connlog.ParseObjectKey(key)
+	if err != nil {
+		return key
+	}
+	end := parts.PeriodEnd.Add(by)
+	dir, base := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]
+	base = strings.Replace(base, parts.PeriodEnd.Format(keyTime), end.Format(keyTime), 1)
+	if n := len(dir) - len(keyDate) - 1; n > 0 {
+		if _, err := time.Parse(keyDate, dir[n:len(dir)-1]); err == nil {
+			dir = dir[:n] + end.Format(keyDate) + "/"
+		}
+	}
+	return dir + base
+}
+
+// describe says what is uploaded.
+func (u *uploads) describe(w io.Writer) {
+	fmt.Fprintf(w, "LOG OBJECTS in s3://%s\n\n", localBucket)
+	t := table{right: []bool{true, false, false}}
+	t.add("lines", "times (UTC)", "file")
+	for _, o := range u.objects {
+		when := "no entries"
+		if o.lines > 0 {
+			when = o.first.Format("2006-01-02 15:04") + " to " + o.last.Format("15:04")
+			if o.shifted != 0 {
+				when += ", shifted by " + days(o.shifted)
+			}
+		}
+		if o.broken != nil {
+			when = "as it is: " + o.broken.Error()
+		}
+		t.add(fmt.Sprint(o.lines), when, o.file)
+	}
+	t.write(w)
+	for _, name := range u.passed {
+		fmt.Fprintf(w, "  passed over, not named like a log: %s\n", name)
+	}
+}
+
+// days formats a long duration.
+func days(d time.Duration) string {
+	sign := "+"
+	if d < 0 {
+		sign, d = "-", -d
+	}
+	return fmt.Sprintf("%s%dd %s", sign, d/(24*time.Hour), strings.TrimSuffix((d%(24*time.Hour)).String(), "0s"))
+}
