@@ -14,6 +14,7 @@ import (
 
 func main() {
 	log := slog.New(lambdacontext.NewLogHandler())
+	slog.SetDefault(log) // for what the Lambda runtime writes itself
 	h, err := newHandler(context.Background(), os.Getenv, log)
 	if err != nil {
 		log.Error("the function cannot start", "error", err.Error())

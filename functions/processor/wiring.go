@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/smithy-go/logging"
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/config"
@@ -51,7 +52,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		})
 	// Retries are the SDK's standard ones: 3 attempts with back-off for what a
 	// service says is temporary. The sinks differ on purpose and say why.
-	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(client))
+	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(client), awsconfig.WithLogger(sdkLogger(log)))
 	if err != nil {
 		return nil, fmt.Errorf("AWS configuration: %w", err)
 	}
@@ -75,4 +76,15 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	}
 	log.Info("started without a state bucket: thresholds hold for each log object, and an object that is announced twice counts twice")
 	return &handler{pipeline: p, margin: c.DeadlineMargin, log: log}, nil
+}
+
+// sdkLogger gives the SDK's warnings the form of the other log lines.
+func sdkLogger(log *slog.Logger) logging.Logger {
+	return logging.LoggerFunc(func(c logging.Classification, format string, args ...any) {
+		level := slog.LevelDebug
+		if c == logging.Warn {
+			level = slog.LevelWarn
+		}
+		log.Log(context.Background(), level, fmt.Sprintf(format, args...))
+	})
 }

@@ -4,7 +4,6 @@ package cwsink
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"net/http/httptrace"
 	"sync/atomic"
 
@@ -15,6 +14,7 @@ import (
 	"github.com/aws/smithy-go/middleware"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"tlswatch/internal/accepted"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 )
@@ -72,8 +72,8 @@ func datum(d metric.Datum) types.MetricDatum {
 //     says nothing, is cut.
 func Once(o *cloudwatch.Options) {
 	o.Retryer = retry.AddWithMaxAttempts(o.Retryer, maxAttempts)
-	o.APIOptions = append(o.APIOptions, func(stack *middleware.Stack) error {
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("Once", once), middleware.Before)
+	o.APIOptions = append(o.APIOptions, accepted.By200(&cloudwatch.PutMetricDataOutput{}), func(stack *middleware.Stack) error {
+		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("Uncertain", uncertain), middleware.Before)
 	})
 }
 
@@ -93,17 +93,13 @@ func (e *UncertainError) Unwrap() error { return e.Err }
 // RetryableError tells the SDK not to send the request again.
 func (e *UncertainError) RetryableError() bool { return false }
 
-// once is the part of [Once] that sees one attempt.
-func once(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
+// uncertain sees one attempt, and makes its error an UncertainError if it was
+// sent and not answered.
+func uncertain(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	out, metadata, err := next.HandleDeserialize(ctx, in)
-	reply, answered := out.RawResponse.(*smithyhttp.Response)
-	switch {
-	case err == nil:
-	case answered && reply.StatusCode == http.StatusOK:
-		out.Result, err = &cloudwatch.PutMetricDataOutput{}, nil
-	case !answered && sent.Load():
+	if _, answered := out.RawResponse.(*smithyhttp.Response); err != nil && !answered && sent.Load() {
 		err = &UncertainError{err}
 	}
 	return out, metadata, err

@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
+	"tlswatch/internal/accepted"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/pipeline"
 )
@@ -48,16 +49,17 @@ func (s Sink) Publish(ctx context.Context, m alert.Message) error {
 			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
 		}
 	}
-	if _, err := s.Client.Publish(ctx, in, retryThrottled); err != nil {
+	if _, err := s.Client.Publish(ctx, in, patient); err != nil {
 		return fmt.Errorf("topic %s: %w", s.TopicARN, err)
 	}
 	return nil
 }
 
-// retryThrottled adds the code by which SNS throttles to those that the SDK
-// tries again.
-func retryThrottled(o *sns.Options) {
+// patient sets up a client to ride out throttling, which SNS reports by a code
+// of its own, and not to send again what was accepted.
+func patient(o *sns.Options) {
 	o.Retryer = retry.AddWithErrorCodes(retry.AddWithMaxAttempts(o.Retryer, maxAttempts), "Throttled")
+	o.APIOptions = append(o.APIOptions, accepted.By200(&sns.PublishOutput{}))
 }
 
 // maxAttempts rides out some seconds of throttling, as long as the caller's

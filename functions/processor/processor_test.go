@@ -1,0 +1,340 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/metric"
+)
+
+// What is published equals a count by the reference parser over the same lines.
+func TestEndToEnd(t *testing.T) {
+	r := newRig(t, nil)
+	a := makeLog(t, 1, 2500, "app/shop/50dc6c495c0c9188")
+	b := makeLog(t, 2, 300, "app/my-loadbalancer/1234567890abcdef")
+	b.lines = append(b.lines, "a line that is none", `2026-11-23T10:00:00Z "`)
+	r.notify(r.put(a.key, a.packed()))
+	r.notify(r.put(b.key, b.packed()))
+
+	r.checkSums(a, b)
+	sums := r.sums()
+	for name, want := range map[string]connlogtest.Sum{
+		metric.ObjectsProcessed: {Sum: 2, Samples: 2},
+		metric.ObjectsSkipped:   {Sum: 0, Samples: 2},
+		metric.MalformedLines:   {Sum: 2, Samples: 2},
+		metric.DuplicateObjects: {Sum: 0, Samples: 2},
+		metric.DelayedObjects:   {Sum: 0, Samples: 2},
+	} {
+		if sums[name] != want {
+			t.Errorf("%s: got %v, want %v", name, sums[name], want)
+		}
+	}
+	if sums[metric.ProcessingLag].Samples != 2 {
+		t.Errorf("ProcessingLag has %v samples", sums[metric.ProcessingLag].Samples)
+	}
+
+	messages := r.stack.SNS.Messages()
+	if len(messages) != 1 {
+		t.Fatalf("%d alerts, want one: only the first log is over the threshold", len(messages))
+	}
+	m := messages[0]
+	if m.TopicARN != r.topic || m.Attributes["loadBalancer"] != a.lb || m.Attributes["rule"] != "failed-negotiations" || m.Attributes["severity"] == "" {
+		t.Errorf("alert to %s with attributes %v", m.TopicARN, m.Attributes)
+	}
+	var doc struct {
+		Schema string
+		Failed float64
+		Window struct{ Connections, Failed float64 }
+	}
+	if err := json.Unmarshal([]byte(m.Text("sqs")), &doc); err != nil {
+		t.Fatal(err)
+	}
+	want := connlogtest.Metrics(a.lines, a.lb)["FailedNegotiations LoadBalancer="+a.lb]
+	if doc.Schema != "tlswatch.alert/v1" || doc.Failed != want.Sum || doc.Window.Connections != want.Samples {
+		t.Errorf("alert %+v, want %v", doc, want)
+	}
+
+	lines := r.logLines("processed")
+	if len(lines) != 2 {
+		t.Fatalf("%d log lines for 2 objects:\n%s", len(lines), r.log)
+	}
+	for i, want := range []map[string]any{
+		{"level": "INFO", "key": a.key, "lines": 2500.0, "malformed": 0.0, "alerts": 1.0, "attempts": 1.0, "failed": want.Sum},
+		{"level": "INFO", "key": b.key, "lines": 302.0, "malformed": 2.0, "alerts": 0.0},
+	} {
+		for name, value := range want {
+			if lines[i][name] != value {
+				t.Errorf("object %d: %s is %v, want %v", i+1, name, lines[i][name], value)
+			}
+		}
+		if lines[i]["requestId"] == nil || lines[i]["timestamp"] == nil {
+			t.Errorf("no request id or time in %v", lines[i])
+		}
+	}
+	calls := r.stack.Calls.Counts()
+	if calls["s3:GetObject"] != 2 || calls["cloudwatch:PutMetricData"] != 2 || calls["sns:Publish"] != 1 || len(calls) != 3 {
+		t.Errorf("API calls: %v", calls)
+	}
+}
+
+// A reply that breaks off half-way is no double count within an invocation.
+func TestReplyCut(t *testing.T) {
+	for _, test := range []struct {
+		operation string
+		calls     int
+	}{
+		{"s3:GetObject", 2},             // the whole object is read again
+		{"cloudwatch:PutMetricData", 1}, // 200 is accepted, whatever follows
+		{"sns:Publish", 1},
+	} {
+		t.Run(test.operation, func(t *testing.T) {
+			r := newRig(t, nil)
+			f := makeLog(t, 3, 2000, "app/a/1")
+			r.stack.S3.SetFaults(localaws.Fault{Kind: localaws.FaultReplyCut}.Once(test.operation, 1))
+			r.stack.CloudWatch.SetFaults(localaws.Fault{Kind: localaws.FaultReplyCut}.Once(test.operation, 1))
+			r.stack.SNS.SetFaults(localaws.Fault{Kind: localaws.FaultReplyCut}.Once(test.operation, 1))
+			r.notify(r.put(f.key, f.packed()))
+			if got := r.errors(); len(got) != 1 || got[0] != "" {
+				t.Errorf("invocations: %q, want one success", got)
+			}
+			r.checkSums(f)
+			if n := r.stack.Calls.Counts()[test.operation]; n != test.calls {
+				t.Errorf("%d calls, want %d", n, test.calls)
+			}
+		})
+	}
+}
+
+// Objects of one event are independent: a bad one fails the invocation when
+// the others are done, and the error names each bad one.
+func TestOneBadObject(t *testing.T) {
+	r := startRig(t, nil, localaws.LambdaOptions{Timeout: 20 * time.Second, RetryDelays: []time.Duration{}})
+	a, b, c, d := makeLog(t, 4, 200, "app/a/1"), makeLog(t, 5, 200, "app/b/2"), makeLog(t, 6, 200, "app/c/3"), makeLog(t, 7, 200, "app/d/4")
+	packed := b.packed()
+	r.notify(
+		r.put(a.key, a.packed()),
+		r.put(b.key, packed[:len(packed)/2]),
+		r.put(c.key, c.packed()),
+		r.put(d.key, bytes.Replace(d.packed(), []byte{0x1f, 0x8b, 8}, []byte{0x1f, 0x8b, 7}, 1)),
+	)
+	r.checkSums(a, c)
+	got := r.errors()
+	if len(got) != 1 || !strings.Contains(got[0], b.key) || !strings.Contains(got[0], d.key) || strings.Contains(got[0], a.key) || strings.Contains(got[0], c.key) {
+		t.Errorf("errors: %q", got)
+	}
+	if n := len(r.lambda.DeadLetters()); n != 1 {
+		t.Errorf("%d dead letters", n)
+	}
+	if ok, failed := len(r.logLines("processed")), len(r.logLines("failed")); ok != 2 || failed != 2 {
+		t.Errorf("log: %d processed, %d failed", ok, failed)
+	}
+}
+
+// What is not a log, or not there any more, is skipped, counted and logged,
+// and not tried again.
+func TestSkipped(t *testing.T) {
+	r := newRig(t, nil)
+	f := makeLog(t, 8, 100, "app/a/1")
+	gone := r.put(f.key, f.packed())
+	gone.Key = strings.Replace(gone.Key, "192.0.2.10", "192.0.2.11", 1)
+	replaced := r.put(f.key, f.packed())
+	replaced.ETag = "0123456789abcdef0123456789abcdef"
+	objects := []localaws.ObjectCreated{
+		gone, replaced,
+		r.put("AWSLogs/123456789012/ELBConnectionLogTestFile", []byte("test")),
+		r.put(strings.Replace(f.key, "conn_log_", "", 1), f.packed()),
+		r.put(strings.Replace(f.key, "192.0.2.10", "192.0.2.12", 1), nil),
+	}
+	r.notify(objects...)
+	if got := r.errors(); len(got) != 1 || got[0] != "" {
+		t.Errorf("invocations: %q", got)
+	}
+	if got := r.sums()[metric.ObjectsSkipped]; got.Sum != float64(len(objects)) {
+		t.Errorf("ObjectsSkipped is %v", got)
+	}
+	r.checkSums()
+	lines := r.logLines("skipped")
+	if len(lines) != len(objects) {
+		t.Fatalf("%d log lines", len(lines))
+	}
+	for i, want := range []string{"gone", "replaced", "test file", "access log", "empty"} {
+		if reason, _ := lines[i]["reason"].(string); !strings.Contains(reason, want) {
+			t.Errorf("object %d skipped because %q, want %q", i+1, reason, want)
+		}
+	}
+}
+
+func TestAccessDenied(t *testing.T) {
+	r := newRig(t, nil)
+	r.stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	f := makeLog(t, 9, 100, "app/a/1")
+	r.notify(r.put(f.key, f.packed()))
+	got := r.errors()
+	if len(got) != 3 || len(r.lambda.DeadLetters()) != 1 {
+		t.Errorf("%d attempts, %d dead letters", len(got), len(r.lambda.DeadLetters()))
+	}
+	for _, want := range []string{bucket, f.key, "s3:GetObject"} {
+		if !strings.Contains(got[0], want) {
+			t.Errorf("%q is not in the error %q", want, got[0])
+		}
+	}
+}
+
+// Throttling passes within the invocation.
+func TestThrottled(t *testing.T) {
+	r := newRig(t, nil)
+	f := makeLog(t, 10, 2000, "app/a/1")
+	first := func(code string, status int) localaws.FaultFunc {
+		return func(_ string, n int) localaws.Fault {
+			if n <= 2 {
+				return localaws.Refuse(status, code)
+			}
+			return localaws.Fault{}
+		}
+	}
+	r.stack.S3.SetFaults(first("SlowDown", 503))
+	r.stack.CloudWatch.SetFaults(first("Throttling", 400))
+	r.stack.SNS.SetFaults(first("Throttled", 400))
+	r.notify(r.put(f.key, f.packed()))
+	if got := r.errors(); len(got) != 1 || got[0] != "" {
+		t.Errorf("invocations: %q", got)
+	}
+	r.checkSums(f)
+	if n := len(r.stack.SNS.Messages()); n != 1 {
+		t.Errorf("%d alerts", n)
+	}
+}
+
+// The function ends by itself before its deadline, with an error that says so,
+// and publishes nothing of what it could not finish.
+func TestDeadline(t *testing.T) {
+	r := startRig(t, map[string]string{"DEADLINE_MARGIN": "500ms"}, localaws.LambdaOptions{Timeout: 2 * time.Second, RetryDelays: []time.Duration{}})
+	a, b := makeLog(t, 11, 500, "app/a/1"), makeLog(t, 12, 500, "app/b/2")
+	r.stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Second} })
+	r.notify(r.put(a.key, a.packed()), r.put(b.key, b.packed()))
+	got := r.errors()
+	if len(got) != 1 || strings.Contains(got[0], "Timedout") || !strings.Contains(got[0], "deadline of the invocation is near") || !strings.Contains(got[0], errNoTime.Error()) {
+		t.Errorf("errors: %q", got)
+	}
+	if d := r.lambda.Invocations()[0].Duration; d > 1900*time.Millisecond {
+		t.Errorf("took %v of 2 s", d)
+	}
+	r.checkSums()
+}
+
+// address finds client addresses of the made-up logs.
+var address = regexp.MustCompile(`\b(10|100|198|203)\.\d+\.\d+\.\d+\b|2001:db8|example\.com`)
+
+// Client addresses and certificate subjects never get into the log, and with
+// PUBLISH_CLIENTS=false nowhere else.
+func TestClientsArePrivate(t *testing.T) {
+	for _, publish := range []bool{true, false} {
+		settings := map[string]string{"PUBLISH_CLIENTS": "true"}
+		if !publish {
+			settings["PUBLISH_CLIENTS"] = "false"
+		}
+		r := newRig(t, settings)
+		f := makeLog(t, 13, 2500, "app/a/1")
+		f.lines = append(f.lines, strings.Replace(f.lines[0], "T", " ", 1), strings.Replace(f.lines[1], "Z ", "Z 203.0.113.999", 1))
+		r.notify(r.put(f.key, f.packed()))
+		if found := address.FindString(r.log.String()); found != "" {
+			t.Errorf("publish %v: %s is in the log", publish, found)
+		}
+		alerts, err := json.Marshal(r.stack.SNS.Messages())
+		if err != nil {
+			t.Fatal(err)
+		}
+		metrics, err := json.Marshal(r.sumNames())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(r.stack.SNS.Messages()) != 1 {
+			t.Errorf("%d alerts", len(r.stack.SNS.Messages()))
+		}
+		for what, text := range map[string][]byte{"alerts": alerts, "metrics": metrics} {
+			if found := address.FindString(string(text)); (found != "") != publish {
+				t.Errorf("publish %v: found %q in %s", publish, found, what)
+			}
+		}
+	}
+}
+
+func (r *rig) sumNames() []string {
+	var names []string
+	for name := range r.sums() {
+		names = append(names, name)
+	}
+	return names
+}
+
+// A wrong setting is an error at the start that names every fault.
+func TestBadSettings(t *testing.T) {
+	r := startRig(t, map[string]string{"CLIENT_TOP": "many", "METRIC_NAMESPACE": "AWS/X"}, localaws.LambdaOptions{RetryDelays: []time.Duration{}})
+	f := makeLog(t, 14, 10, "app/a/1")
+	r.notify(r.put(f.key, f.packed()))
+	if got := r.errors(); len(got) != 1 || got[0] == "" {
+		t.Errorf("invocations: %q", got)
+	}
+	for _, want := range []string{"CLIENT_TOP", "METRIC_NAMESPACE"} {
+		if !strings.Contains(r.log.String(), want) {
+			t.Errorf("%s is not in the log:\n%s", want, r.log)
+		}
+	}
+}
+
+func TestMalformedEvent(t *testing.T) {
+	r := newRig(t, nil)
+	for payload, want := range map[string]string{
+		`{"hello":"world"}`: "hello",
+		`"x"`:               "s3://BUCKET/KEY",
+	} {
+		result, err := r.lambda.Invoke(t.Context(), []byte(payload))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result.Error == nil || !strings.Contains(result.Error.Message, want) {
+			t.Errorf("%s: got %v, want an error with %q", payload, result.Error, want)
+		}
+	}
+}
+
+// Every event of the folder events reaches its objects.
+func TestEvents(t *testing.T) {
+	files, err := filepath.Glob("../../events/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no events: %v", err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			payload, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			r := newRig(t, nil)
+			result, err := r.lambda.Invoke(t.Context(), payload)
+			if err != nil {
+				t.Fatal(err)
+			}
+			// The objects do not exist here, which is no fault: each is skipped.
+			if result.Error != nil {
+				t.Fatal(result.Error)
+			}
+			skipped, ignored := len(r.logLines("skipped")), len(r.logLines("ignored"))
+			if skipped+ignored == 0 {
+				t.Errorf("nothing was done:\n%s", r.log)
+			}
+			if got := r.sums()[metric.ObjectsSkipped].Sum; int(got) != skipped {
+				t.Errorf("ObjectsSkipped is %v for %d objects", got, skipped)
+			}
+			t.Logf("%d objects, %d ignored, reply %s", skipped, ignored, result.Payload)
+		})
+	}
+}
