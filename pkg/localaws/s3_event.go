@@ -1,0 +1,95 @@
+package localaws
+
+import (
+	"encoding/json"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// ObjectCreated is what S3 tells about a new object.
+type ObjectCreated struct {
+	EventName string // "ObjectCreated:Put", ":Copy" or ":CompleteMultipartUpload"
+	Region    string
+	Bucket    string
+	Key       string // as given by the client, not encoded
+	Size      int64  // bytes
+	ETag      string // without quotes
+	VersionID string // empty unless the bucket is versioned
+	Sequencer string // 18 hex digits, increasing over all objects of this S3
+	Time      time.Time
+}
+
+// Event is the S3 event notification of one object.
+func (o ObjectCreated) Event() []byte { return S3Event(o) }
+
+// S3Event is the event notification message, version 2.1, that S3 sends about
+// objects: the event name lacks the "s3:" prefix, the key is encoded like a
+// form value, the ETag has no quotes.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
+func S3Event(objects ...ObjectCreated) []byte {
+	type principal struct {
+		PrincipalID string `json:"principalId"`
+	}
+	type bucket struct {
+		Name          string    `json:"name"`
+		OwnerIdentity principal `json:"ownerIdentity"`
+		ARN           string    `json:"arn"`
+	}
+	type object struct {
+		Key       string `json:"key"`
+		Size      int64  `json:"size"`
+		ETag      string `json:"eTag"`
+		VersionID string `json:"versionId,omitempty"`
+		Sequencer string `json:"sequencer"`
+	}
+	type entity struct {
+		SchemaVersion   string `json:"s3SchemaVersion"`
+		ConfigurationID string `json:"configurationId"`
+		Bucket          bucket `json:"bucket"`
+		Object          object `json:"object"`
+	}
+	type record struct {
+		EventVersion      string            `json:"eventVersion"`
+		EventSource       string            `json:"eventSource"`
+		AWSRegion         string            `json:"awsRegion"`
+		EventTime         string            `json:"eventTime"`
+		EventName         string            `json:"eventName"`
+		UserIdentity      principal         `json:"userIdentity"`
+		RequestParameters map[string]string `json:"requestParameters"`
+		ResponseElements  map[string]string `json:"responseElements"`
+		S3                entity            `json:"s3"`
+	}
+	owner := principal{"LOCALAWS"}
+	records := make([]record, len(objects))
+	for i, o := range objects {
+		records[i] = record{
+			EventVersion:      "2.1",
+			EventSource:       "aws:s3",
+			AWSRegion:         o.Region,
+			EventTime:         o.Time.UTC().Format("2006-01-02T15:04:05.000Z"),
+			EventName:         o.EventName,
+			UserIdentity:      owner,
+			RequestParameters: map[string]string{"sourceIPAddress": "127.0.0.1"},
+			ResponseElements:  map[string]string{"x-amz-request-id": o.Sequencer[max(0, len(o.Sequencer)-16):], "x-amz-id-2": "localaws"},
+			S3: entity{
+				SchemaVersion:   "1.0",
+				ConfigurationID: "localaws",
+				Bucket:          bucket{o.Bucket, owner, "arn:aws:s3:::" + o.Bucket},
+				Object:          object{formURLEncode(o.Key), o.Size, o.ETag, o.VersionID, o.Sequencer},
+			},
+		}
+	}
+	message, err := json.Marshal(map[string]any{"Records": records})
+	if err != nil {
+		panic(err) // strings and numbers only: cannot happen
+	}
+	return message
+}
+
+// formURLEncode encodes a key as S3 does in event notifications: like a form
+// value, so that a space becomes "+", but with "/" left as it is.
+func formURLEncode(key string) string {
+	return strings.ReplaceAll(url.QueryEscape(key), "%2F", "/")
+}

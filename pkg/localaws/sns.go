@@ -1,0 +1,309 @@
+package localaws
+
+import (
+	"encoding/xml"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// SNSOptions are the settings of [NewSNS]. All may be left out.
+type SNSOptions struct {
+	Region string           // of topic ARNs; default us-east-1
+	Now    func() time.Time // default time.Now
+	Calls  *Calls           // default: counts of its own
+	Faults FaultFunc        // default none
+}
+
+// SNS is a stand-in for Amazon SNS standard topics: Publish, PublishBatch and
+// CreateTopic in the AWS query protocol. It enforces the rules for messages and
+// keeps them; there are no subscriptions.
+//
+// https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+type SNS struct {
+	endpoint
+	region string
+	now    func() time.Time
+
+	mu       sync.Mutex
+	topics   map[string]bool
+	messages []Message
+}
+
+// A Message is a published one.
+type Message struct {
+	MessageID string
+	TopicARN  string
+	Subject   string
+	Structure string // "json" if Messages has a text per protocol
+
+	// Messages are the texts by protocol. Without a structure it is only
+	// "default". Keys that are no protocol, and values that are no string, have
+	// been ignored as SNS does.
+	Messages map[string]string
+
+	Attributes map[string]string // Binary in base64
+	Time       time.Time
+}
+
+// Text is what a subscriber with the protocol gets.
+func (m Message) Text(protocol string) string {
+	if text, ok := m.Messages[protocol]; ok {
+		return text
+	}
+	return m.Messages["default"]
+}
+
+// NewSNS returns an SNS without topics.
+func NewSNS(o SNSOptions) *SNS {
+	s := &SNS{region: o.Region, now: o.Now, topics: make(map[string]bool)}
+	if s.region == "" {
+		s.region = defaultRegion
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	s.endpoint = endpoint{
+		service:   "sns",
+		operation: snsOperation,
+		apply:     s.apply,
+		refuse:    writeSNSError,
+		calls:     o.Calls,
+		faults:    o.Faults,
+	}
+	if s.calls == nil {
+		s.calls = new(Calls)
+	}
+	return s
+}
+
+// CreateTopic makes a topic, if it is not there yet, and returns its ARN.
+func (s *SNS) CreateTopic(name string) string {
+	arn := "arn:aws:sns:" + s.region + ":" + accountID + ":" + name
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.topics[arn] = true
+	return arn
+}
+
+// Messages returns what was published, in order.
+func (s *SNS) Messages() []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.messages)
+}
+
+// maxForm caps the request body, in bytes: far more than a message may be, so
+// that one too long is refused as such.
+const maxForm = 16 << 20
+
+// snsForm reads the form of a request and leaves the body as it was.
+func snsForm(r *http.Request) url.Values {
+	if r.Body == nil {
+		return nil
+	}
+	form, err := url.ParseQuery(string(peekBody(r, maxForm)))
+	if err != nil {
+		return nil
+	}
+	return form
+}
+
+// snsOperation names the operation of a request, or returns "Unknown".
+func snsOperation(r *http.Request) string {
+	switch action := snsForm(r).Get("Action"); action {
+	case "Publish", "PublishBatch", "CreateTopic":
+		return action
+	}
+	return "Unknown"
+}
+
+// apply answers a request.
+func (s *SNS) apply(w http.ResponseWriter, r *http.Request) {
+	form := snsForm(r)
+	var result any
+	var refusal *apiError
+	action := form.Get("Action")
+	switch action {
+	case "Publish":
+		result, refusal = s.publish(form)
+	case "PublishBatch":
+		result, refusal = s.publishBatch(form)
+	case "CreateTopic":
+		result, refusal = s.createTopic(form)
+	default:
+		refusal = &apiError{http.StatusBadRequest, "InvalidAction", "The action " + action + " is not valid for this web service."}
+	}
+	if refusal != nil {
+		writeSNSError(w, r, refusal)
+		return
+	}
+	type metadata struct {
+		RequestID string `xml:"RequestId"`
+	}
+	writeSNS(w, http.StatusOK, struct {
+		XMLName          xml.Name
+		Result           any
+		ResponseMetadata metadata
+	}{xml.Name{Space: snsNamespace, Local: action + "Response"}, result, metadata{newUUID()}})
+}
+
+// publish handles Publish.
+//
+// https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+func (s *SNS) publish(form url.Values) (any, *apiError) {
+	topic, refusal := s.topic(form)
+	if refusal != nil {
+		return nil, refusal
+	}
+	m, size, refusal := parseMessage(form, "")
+	if refusal == nil && size > maxMessage {
+		refusal = badParameter("Message too long")
+	}
+	if refusal != nil {
+		return nil, refusal
+	}
+	return struct {
+		XMLName   xml.Name `xml:"PublishResult"`
+		MessageID string   `xml:"MessageId"`
+	}{MessageID: s.keep(topic, m)}, nil
+}
+
+// keep stores a valid message and returns its id.
+func (s *SNS) keep(topic string, m Message) string {
+	m.MessageID = newUUID()
+	m.TopicARN = topic
+	m.Time = s.now().UTC()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.messages = append(s.messages, m)
+	return m.MessageID
+}
+
+// topic returns the topic that a request names.
+func (s *SNS) topic(form url.Values) (string, *apiError) {
+	arn := form.Get("TopicArn")
+	if arn == "" {
+		arn = form.Get("TargetArn")
+	}
+	switch {
+	case arn == "":
+		return "", badParameter("TopicArn or TargetArn Reason: no value for required parameter")
+	case strings.Count(arn, ":") != 5 || !strings.HasPrefix(arn, "arn:"):
+		return "", badParameter("TopicArn Reason: An ARN must have at least 6 elements, not %q", arn)
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.topics[arn] {
+		return "", &apiError{http.StatusNotFound, "NotFound", "Topic does not exist"}
+	}
+	return arn, nil
+}
+
+// publishBatch handles PublishBatch: at most 10 entries, together no longer
+// than one message may be, each with its own success or failure.
+//
+// https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
+func (s *SNS) publishBatch(form url.Values) (any, *apiError) {
+	topic, refusal := s.topic(form)
+	if refusal != nil {
+		return nil, refusal
+	}
+	type success struct {
+		ID        string `xml:"Id"`
+		MessageID string `xml:"MessageId"`
+	}
+	type failure struct {
+		ID          string `xml:"Id"`
+		Code        string
+		Message     string
+		SenderFault bool
+	}
+	type entry struct {
+		id      string
+		message Message
+		refusal *apiError
+	}
+	var entries []entry
+	total := 0
+	ids := make(map[string]bool)
+	for i := 1; ; i++ {
+		prefix := fmt.Sprintf("PublishBatchRequestEntries.member.%d.", i)
+		id := form.Get(prefix + "Id")
+		if id == "" && !form.Has(prefix+"Message") {
+			break
+		}
+		switch {
+		case !isName(id, maxBatchID):
+			return nil, &apiError{http.StatusBadRequest, "InvalidBatchEntryId", "The Id of a batch entry in a batch request doesn't abide by the specification."}
+		case ids[id]:
+			return nil, &apiError{http.StatusBadRequest, "BatchEntryIdsNotDistinct", "Two or more batch entries in the request have the same Id."}
+		}
+		ids[id] = true
+		m, size, refusal := parseMessage(form, prefix)
+		total += size
+		entries = append(entries, entry{id, m, refusal})
+	}
+	switch {
+	case len(entries) == 0:
+		return nil, &apiError{http.StatusBadRequest, "EmptyBatchRequest", "The batch request doesn't contain any entries."}
+	case len(entries) > maxBatch:
+		return nil, &apiError{http.StatusBadRequest, "TooManyEntriesInBatchRequest", "The batch request contains more entries than permissible."}
+	case total > maxMessage:
+		return nil, &apiError{http.StatusBadRequest, "BatchRequestTooLong", "The length of all the batch messages put together is more than the limit."}
+	}
+	result := struct {
+		XMLName    xml.Name  `xml:"PublishBatchResult"`
+		Successful []success `xml:"Successful>member"`
+		Failed     []failure `xml:"Failed>member"`
+	}{}
+	for _, e := range entries {
+		if e.refusal != nil {
+			result.Failed = append(result.Failed, failure{e.id, e.refusal.code, e.refusal.message, true})
+			continue
+		}
+		result.Successful = append(result.Successful, success{e.id, s.keep(topic, e.message)})
+	}
+	return result, nil
+}
+
+func (s *SNS) createTopic(form url.Values) (any, *apiError) {
+	name := form.Get("Name")
+	if !isName(name, maxTopicName) {
+		return nil, badParameter("Topic Name")
+	}
+	return struct {
+		XMLName  xml.Name `xml:"CreateTopicResult"`
+		TopicARN string   `xml:"TopicArn"`
+	}{TopicARN: s.CreateTopic(name)}, nil
+}
+
+const snsNamespace = "http://sns.amazonaws.com/doc/2010-03-31/"
+
+func writeSNS(w http.ResponseWriter, status int, doc any) {
+	body, err := xml.Marshal(doc)
+	if err != nil {
+		panic(err) // structures of strings: cannot happen
+	}
+	w.Header().Set("Content-Type", "text/xml")
+	w.WriteHeader(status)
+	io.WriteString(w, xml.Header)
+	w.Write(body)
+}
+
+// writeSNSError answers with the query protocol's error document.
+//
+// https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#operation-error-serialization
+func writeSNSError(w http.ResponseWriter, _ *http.Request, e *apiError) {
+	type detail struct{ Type, Code, Message string }
+	writeSNS(w, e.status, struct {
+		XMLName   xml.Name `xml:"http://sns.amazonaws.com/doc/2010-03-31/ ErrorResponse"`
+		Error     detail
+		RequestID string `xml:"RequestId"`
+	}{Error: detail{e.blame(), e.code, e.message}, RequestID: newUUID()})
+}
