@@ -79,7 +79,15 @@ func (u *uploads) read(file string) error {
 	}
 	o := &upload{file: file, body: body}
 	loadBalancer := o.scan()
-	o.key = objectKey(file, loadBalancer, o.last)
+	last := o.last
+	if last.IsZero() {
+		info, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		last = info.ModTime().UTC()
+	}
+	o.key = objectKey(file, loadBalancer, last)
 	u.objects = append(u.objects, o)
 	return nil
 }
