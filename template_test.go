@@ -11,22 +11,18 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"tlswatch/pkg/config"
 )
 
-// environment has the variables that the function reads, with their defaults. (To be replaced by pkg/config's own list.)
-var environment = map[string]string{
-	"ALERT_TOPIC_ARN":          "",
-	"METRIC_NAMESPACE":         "tlswatch",
-	"METRIC_BREAKDOWNS":        "all",
-	"PUBLISH_CLIENTS":          "true",
-	"CLIENT_MIN_FAILED":        "5",
-	"CLIENT_TOP":               "10",
-	"CLIENT_IPV6_PREFIX":       "64",
-	"ALERT_MIN_FAILED":         "100",
-	"ALERT_MIN_FAILED_PERCENT": "1",
-	"ALERT_REASONS":            "",
-	"DEADLINE_MARGIN":          "2s",
-}
+// environment has the variables that the function reads, with their defaults.
+var environment = func() map[string]string {
+	defaults := make(map[string]string)
+	for _, s := range config.Settings() {
+		defaults[s.Name] = s.Default
+	}
+	return defaults
+}()
 
 // A tree is the template, or a part of it, with its short functions written out: !Ref x as {Ref: x}.
 type tree = map[string]any

@@ -314,7 +314,9 @@ func TestLocalKeep(t *testing.T) {
 	if _, err := s3.NewFromConfig(cfg).PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(localBucket), Key: aws.String(key), Body: strings.NewReader("x\n")}); err != nil {
 		t.Fatal(err)
 	}
-	until("the new object", func() bool { return regexp.MustCompile(`message=processed.*192\.0\.2\.1_kept\.log`).MatchString(stderr.String()) })
+	until("the new object", func() bool {
+		return regexp.MustCompile(`message=processed.*192\.0\.2\.1_kept\.log`).MatchString(stderr.String())
+	})
 	cancel()
 	if status := <-ended; status != exitOK {
 		t.Errorf("exit status %d: %s", status, &stderr)
@@ -409,6 +411,37 @@ func TestExitStatus(t *testing.T) {
 		status := run(t.Context(), test.args, strings.NewReader(""), &stdout, &stderr)
 		if status != test.status || !strings.Contains(stderr.String(), test.stderr) || (stderr.Len() > 0) != (test.stderr != "") {
 			t.Errorf("%q: exit status %d, want %d; standard error %q, want %q", test.args, status, test.status, &stderr, test.stderr)
+		}
+	}
+}
+
+// The session in README.md is what local prints, but for what "..." leaves out
+// and the width of columns.
+func TestReadmeSession(t *testing.T) {
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, session, ok := strings.Cut(string(readme), "```console\n$ make run\n")
+	session, _, ok2 := strings.Cut(session, "```")
+	if !ok || !ok2 {
+		t.Fatal("README.md has no session")
+	}
+	var stdout, stderr bytes.Buffer
+	if status := run(t.Context(), []string{"local", "--function", function(t), sampleDir}, strings.NewReader(""), &stdout, &stderr); status != exitOK {
+		t.Fatalf("exit status %d: %s", status, &stderr)
+	}
+	printed := make(map[string]bool)
+	for line := range strings.Lines(stdout.String()) {
+		words := strings.Fields(line)
+		if i := slices.Index(words, "p50"); i > 0 { // columns that README has no room for
+			words = words[:i]
+		}
+		printed[strings.Join(words, " ")] = true
+	}
+	for line := range strings.Lines(session) {
+		if words := strings.Join(strings.Fields(line), " "); words != "..." && !printed[words] {
+			t.Errorf("local does not print %q", words)
 		}
 	}
 }
