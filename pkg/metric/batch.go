@@ -26,7 +26,7 @@ func Batches(data []Datum) [][]Datum {
 	for i, d := range data {
 		n := size(d)
 		if i > start && (i-start == MaxData || bytes+n > MaxBytes) {
-			batches = append(batches, data[start:i])
+			batches = append(batches, data[start:i:i])
 			start, bytes = i, requestSize
 		}
 		bytes += n

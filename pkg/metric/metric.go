@@ -75,8 +75,8 @@ var Definitions = []Definition{
 	{ProcessingLag, Seconds, "from the end of an object's period to its publication", [][]string{{}}},
 }
 
-// DelayAfter is the lag from which an object counts as delayed: three periods,
-// after which alarms may have passed its minutes by.
+// DelayAfter is the lag beyond which an object counts as delayed: three
+// periods, after which alarms may have passed its minutes by.
 const DelayAfter = 15 * time.Minute
 
 // A Dimension is a name and value by which a metric is told apart.

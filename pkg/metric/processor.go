@@ -1,6 +1,9 @@
 package metric
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 // A Processor counts what became of objects. It is published with every
 // request, zeros included, so that alarms and heartbeats have data.
@@ -41,12 +44,17 @@ func (p *Processor) Data(now time.Time) []Datum {
 	} {
 		data = append(data, Datum{Name: c.name, Unit: Count, Time: now, Values: []float64{c.n}, Counts: []float64{1}})
 	}
-	for lags := p.Lags; len(lags) > 0; lags = lags[min(len(lags), MaxValues):] {
-		d := Datum{Name: ProcessingLag, Unit: Seconds, Time: now}
-		for _, lag := range lags[:min(len(lags), MaxValues)] {
-			d.Values, d.Counts = append(d.Values, lag.Seconds()), append(d.Counts, 1)
+	var values, counts []float64
+	for _, lag := range slices.Sorted(slices.Values(p.Lags)) {
+		if n := len(values); n > 0 && values[n-1] == lag.Seconds() {
+			counts[n-1]++
+			continue
 		}
-		data = append(data, d)
+		values, counts = append(values, lag.Seconds()), append(counts, 1)
+	}
+	for i := 0; i < len(values); i += MaxValues {
+		end := min(i+MaxValues, len(values))
+		data = append(data, Datum{Name: ProcessingLag, Unit: Seconds, Time: now, Values: values[i:end:end], Counts: counts[i:end:end]})
 	}
 	return data
 }

@@ -3,28 +3,30 @@ package rollup
 import (
 	"iter"
 	"math"
-	"slices"
 	"time"
 )
 
 // RelativeError is how far a value of a [Histogram] may be from the latency
-// that was measured, relative to the latter, from 1 ms to maxTracked.
+// that was measured, in whole milliseconds and relative to the latter, up to
+// maxTracked.
 const RelativeError = 0.05
 
 // HistogramBuckets is the number of values that a Histogram can tell apart,
 // within the 150 that CloudWatch takes for one datum.
-const HistogramBuckets = 141
+const HistogramBuckets = 143
 
 const (
+	exactTo    = 40 // milliseconds, each of which has a bucket of its own
 	gamma      = (1 + RelativeError) / (1 - RelativeError)
 	maxTracked = 1000 * time.Second // longer latencies count as this
 	tableSize  = 1024               // milliseconds that are looked up instead of computed
 )
 
 // A Histogram is a distribution of handshake latencies, which the log gives in
-// milliseconds. Bucket 0 holds 0, bucket i the latencies in (gamma^(i-2),
-// gamma^(i-1)] ms: a logarithmic histogram as in DDSketch (Masson, Rim and Lee,
-// 2019), whose buckets bound the relative error.
+// milliseconds. Up to exactTo, bucket i holds i ms, beyond it the latencies in
+// (exactTo * gamma^(i-exactTo-1), exactTo * gamma^(i-exactTo)] ms: a
+// logarithmic histogram as in DDSketch (Masson, Rim and Lee, 2019), whose
+// buckets bound the relative error.
 type Histogram struct {
 	Count    uint64
 	Sum      time.Duration // saturates
@@ -32,8 +34,9 @@ type Histogram struct {
 	buckets  [HistogramBuckets]uint64
 }
 
-// Add counts a latency.
+// Add counts a latency. A negative one, which no log has, counts as 0.
 func (h *Histogram) Add(d time.Duration) {
+	d = max(d, 0)
 	h.add(d, d, d, 1)
 	h.buckets[bucketOf(d)]++
 }
@@ -89,37 +92,34 @@ func (h *Histogram) Quantile(q float64) time.Duration {
 }
 
 func bucketOf(d time.Duration) int {
-	ms := int64((d + time.Millisecond/2) / time.Millisecond)
+	ms := int64((min(d, maxTracked) + time.Millisecond/2) / time.Millisecond)
 	if ms < tableSize {
 		return int(bucketTable[ms])
 	}
-	return logBucket(min(ms, int64(maxTracked/time.Millisecond)))
+	return logBucket(ms)
 }
 
 func logBucket(ms int64) int {
-	if ms == 0 {
-		return 0
+	if ms <= exactTo {
+		return int(ms)
 	}
-	// The small term keeps powers of gamma in their own bucket despite rounding.
-	return 1 + int(math.Ceil(math.Log(float64(ms))/math.Log(gamma)-1e-9))
+	return exactTo + int(math.Ceil(math.Log(float64(ms)/exactTo)/math.Log(gamma)))
 }
 
 // bucketTable has the bucket of every short latency, and bucketValues what
-// each bucket stands for: the one millisecond value in it if there is only
-// one, else the value with the least relative error to both ends.
+// each bucket stands for: of a range, the value with the least relative error
+// to both ends.
 var bucketTable, bucketValues = makeBuckets()
 
 func makeBuckets() (table [tableSize]uint8, values [HistogramBuckets]time.Duration) {
 	for ms := range table {
 		table[ms] = uint8(logBucket(int64(ms)))
 	}
-	for i := 1; i < HistogramBuckets; i++ {
-		upper := math.Pow(gamma, float64(i-1))
-		values[i] = time.Duration(2 * upper / (1 + gamma) * float64(time.Millisecond))
-		if first, ok := slices.BinarySearch(table[:], uint8(i)); ok {
-			if first+1 == tableSize || table[first+1] != uint8(i) {
-				values[i] = time.Duration(first) * time.Millisecond
-			}
+	for i := range values {
+		values[i] = time.Duration(i) * time.Millisecond
+		if i > exactTo {
+			upper := exactTo * math.Pow(gamma, float64(i-exactTo))
+			values[i] = time.Duration(2 * upper / (1 + gamma) * float64(time.Millisecond))
 		}
 	}
 	return table, values

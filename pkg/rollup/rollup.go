@@ -19,6 +19,7 @@ import (
 
 // Bounds of a Summary. Real objects stay far below them.
 const (
+	MaxMinutes   = 4096    // minutes; those beyond count as minute 0
 	MaxCells     = 16_384  // combinations of minute, port, protocol, cipher, key exchange and status
 	MaxLatencies = 1024    // combinations of minute and protocol
 	MaxClients   = 100_000 // combinations of minute and client
@@ -50,11 +51,15 @@ type Summary struct {
 	OtherFailed  uint64 // failures beyond MaxFailures
 
 	ipv6Prefix int
-	cells      table[Cell, uint64]
+	ipv6Mask   addr
+	minute     Minute // the last one that was admitted
+	minutes    map[Minute]struct{}
+	recent     [recentSlots]int32 // rows of cells + 1, see cell
+	cells      table[Cell, cellValue]
 	latencies  table[LatencyKey, Histogram]
-	clients    table[clientKey, Counts]
-	failures   table[failureKey, uint64]
-	recent     [recentSlots]recentCell
+	shapes     table[shape, struct{}]
+	clients    addrTable[Counts] // by client and minute
+	failures   addrTable[uint64] // by client and row of shapes
 }
 
 // Counts of TLS connections, and how many of them failed in the negotiation.
@@ -124,10 +129,13 @@ func New(o Options) *Summary {
 	}
 	return &Summary{
 		ipv6Prefix: o.IPv6Prefix,
-		cells:      newTable[Cell, uint64](MaxCells),
+		ipv6Mask:   maskOf(o.IPv6Prefix),
+		minutes:    make(map[Minute]struct{}),
+		cells:      newTable[Cell, cellValue](MaxCells),
 		latencies:  newTable[LatencyKey, Histogram](MaxLatencies),
-		clients:    newTable[clientKey, Counts](MaxClients),
-		failures:   newTable[failureKey, uint64](MaxFailures),
+		shapes:     newTable[shape, struct{}](MaxCells),
+		clients:    newAddrTable[Counts](MaxClients),
+		failures:   newAddrTable[uint64](MaxFailures),
 	}
 }
 
@@ -140,25 +148,26 @@ func (s *Summary) AddMalformed() {
 // Add counts an entry. It keeps nothing that belongs to the reader.
 func (s *Summary) Add(e *connlog.Entry) {
 	s.Lines++
-	minute := Minute(floorDiv(e.Time.Unix(), 60))
 	s.First, s.Last = span(s.First, s.Last, e.Time, e.Time)
+	minute := s.admit(minuteOf(e.Time))
 
-	*s.cell(Cell{minute, e.ListenerPort, e.Protocol, e.Cipher, e.KeyExchange, e.Status})++
+	cell := s.cell(Cell{minute, e.ListenerPort, e.Protocol, e.Cipher, e.KeyExchange, e.Status})
+	cell.value.entries++
 	if !e.TLS() {
 		s.Plaintext++
 		return
 	}
 	one := Counts{Connections: 1}
-	client := s.clientOf(e.Client)
+	client := addrOf(e.Client, s.ipv6Mask)
 	if e.Failed() {
 		one.Failed = 1
 		s.FirstFailed, s.LastFailed = span(s.FirstFailed, s.LastFailed, e.Time, e.Time)
-		s.addFailures(failureKey{client, e.ListenerPort, e.Protocol, e.Cipher, e.Status}, 1)
+		s.addFailures(client, s.shapeOf(cell), 1)
 	}
 	s.Totals.add(one)
-	s.addClient(clientKey{client, minute}, one)
+	s.addClient(addrKey{client, int64(minute)}, one)
 	if e.HasLatency {
-		s.latency(LatencyKey{minute, e.Protocol}).Add(e.HandshakeLatency)
+		s.latencyOf(cell).Add(e.HandshakeLatency)
 	}
 }
 
@@ -173,26 +182,35 @@ func (s *Summary) Merge(t *Summary) {
 	s.Plaintext += t.Plaintext
 	s.OtherClients.add(t.OtherClients)
 	s.OtherFailed += t.OtherFailed
-	for _, r := range t.cells.rows {
-		*s.cell(r.key) += r.value
+	for i := range t.cells.rows {
+		r := &t.cells.rows[i]
+		c := r.key
+		c.Minute = s.admit(c.Minute)
+		s.cell(c).value.entries += r.value.entries
 	}
-	for _, r := range t.latencies.rows {
-		s.latency(r.key).Merge(&r.value)
+	for i := range t.latencies.rows {
+		r := &t.latencies.rows[i]
+		s.latencies.rows[s.latency(LatencyKey{s.admit(r.key.Minute), r.key.Protocol})].value.Merge(&r.value)
 	}
-	for _, r := range t.clients.rows {
-		s.addClient(r.key, r.value)
+	for i := range t.clients.rows {
+		r := &t.clients.rows[i]
+		s.addClient(addrKey{r.key.addr, int64(s.admit(Minute(r.key.n)))}, r.value)
 	}
-	for _, r := range t.failures.rows {
-		s.addFailures(r.key, r.value)
+	for i := range t.failures.rows {
+		r := &t.failures.rows[i]
+		s.addFailures(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
 	}
 }
 
 // span extends the time from first to last, both zero if there is none yet.
 func span(first, last, from, until time.Time) (time.Time, time.Time) {
-	if from.IsZero() {
+	switch {
+	case from.IsZero():
 		return first, last
+	case first.IsZero():
+		return from, until
 	}
-	if first.IsZero() || from.Before(first) {
+	if from.Before(first) {
 		first = from
 	}
 	if last.Before(until) {
@@ -201,41 +219,58 @@ func span(first, last, from, until time.Time) (time.Time, time.Time) {
 	return first, last
 }
 
-func floorDiv(a, b int64) int64 {
-	q := a / b
-	if a%b < 0 {
-		q--
+// minuteOf rounds down, also before 1970.
+func minuteOf(t time.Time) Minute {
+	seconds := t.Unix()
+	m := seconds / 60
+	if seconds%60 < 0 {
+		m--
 	}
-	return q
+	return Minute(m)
+}
+
+// admit returns the minute under which everything of minute m is counted: m
+// itself, within the bound.
+func (s *Summary) admit(m Minute) Minute {
+	if m == s.minute {
+		return m
+	}
+	if _, ok := s.minutes[m]; !ok {
+		if len(s.minutes) >= MaxMinutes { // a hostile log
+			return 0
+		}
+		s.minutes[m] = struct{}{}
+	}
+	s.minute = m
+	return m
+}
+
+// A cellValue is what a Cell counts, with shortcuts to the other rows that its
+// entries count in.
+type cellValue struct {
+	entries uint64
+	latency int32 // row of latencies + 1; 0 if there is none yet
+	shape   int32 // row of shapes + 1; 0 if there is none yet
 }
 
 // recentSlots is the size of the direct-mapped cache in front of the cells: a
 // log has few combinations at a time, and comparing one is cheaper than
 // hashing it.
-const recentSlots = 64
+const recentSlots = 256
 
-type recentCell struct {
-	key   Cell
-	count int // index of the row + 1; 0 for an empty slot
-}
-
-// cell returns the counter of c.
-func (s *Summary) cell(c Cell) *uint64 {
+// cell returns the row that counts c, whose minute is admitted.
+func (s *Summary) cell(c Cell) *row[Cell, cellValue] {
 	h := uint(c.Minute) + uint(c.ListenerPort)*3 + nameHash(c.Protocol)*5 + nameHash(c.Cipher)*7 + nameHash(c.KeyExchange)*11 + nameHash(c.Status)*13
 	recent := &s.recent[h%recentSlots]
-	if recent.count > 0 && recent.key == c {
-		return &s.cells.rows[recent.count-1].value
+	if i := *recent - 1; i >= 0 && s.cells.rows[i].key == c {
+		return &s.cells.rows[i]
 	}
-	key := c
-	row, ok := s.cells.find(c)
+	i, ok := s.cells.find(c)
 	if !ok {
-		row = s.newCell(c)
+		i = s.newCell(c)
 	}
-	*recent = recentCell{s.cells.rows[row].key, row + 1}
-	if recent.key != key { // counted as Other: the cache must not claim that name
-		recent.count = 0
-	}
-	return &s.cells.rows[row].value
+	*recent = int32(i + 1)
+	return &s.cells.rows[i]
 }
 
 // nameHash is a cheap hint to tell names apart.
@@ -246,32 +281,33 @@ func nameHash(s string) uint {
 	return uint(len(s)) + uint(s[len(s)-1]) + uint(s[len(s)/2])
 }
 
-// newCell adds a row for c, within the bounds.
+// newCell adds a row for c, within the bounds: of each minute, five rows at the
+// most go beyond MaxCells, one for each kind of status and one without TLS.
 func (s *Summary) newCell(c Cell) int {
-	longest := maxName
 	if s.cells.full() {
-		longest = 0
-		c.ListenerPort = 0
-		if len(s.cells.rows) >= 2*MaxCells { // a hostile log with a minute for every line
-			c.Minute = 0
+		sum := Cell{Minute: c.Minute, Status: boundedStatus(c.Status, 0)}
+		if c.TLS() {
+			sum.Protocol, sum.Cipher, sum.KeyExchange = Other, Other, Other
 		}
+		return s.cells.insert(sum)
 	}
-	c.Protocol = bounded(c.Protocol, longest)
-	c.Cipher = bounded(c.Cipher, longest)
-	c.KeyExchange = bounded(c.KeyExchange, longest)
-	c.Status = boundedStatus(c.Status, longest)
+	c.Protocol = bounded(c.Protocol)
+	c.Cipher = bounded(c.Cipher)
+	c.KeyExchange = bounded(c.KeyExchange)
+	c.Status = boundedStatus(c.Status, maxName)
 	return s.cells.insert(c)
 }
 
-// bounded returns the name, or Other if it is longer than longest.
-func bounded(name string, longest int) string {
-	if len(name) > longest {
+// bounded returns the name, or Other if it is too long.
+func bounded(name string) string {
+	if len(name) > maxName {
 		return Other
 	}
 	return name
 }
 
-// boundedStatus is bounded for a status, which stays a success or a failure.
+// boundedStatus returns the status, or Other if it is longer than longest; a
+// success stays a success, a failure a failure.
 func boundedStatus(status string, longest int) string {
 	switch {
 	case status == connlog.StatusSuccess || len(status) <= longest:
@@ -288,33 +324,56 @@ type LatencyKey struct {
 	Protocol string
 }
 
-func (s *Summary) latency(k LatencyKey) *Histogram {
-	row, ok := s.latencies.find(k)
-	if !ok {
-		if s.latencies.full() || len(k.Protocol) > maxName {
-			k.Protocol = Other
-			if len(s.latencies.rows) >= 2*MaxLatencies {
-				k.Minute = 0
-			}
-		}
-		row = s.latencies.insert(k)
+// latencyOf returns the distribution that the entries of a cell belong to.
+func (s *Summary) latencyOf(c *row[Cell, cellValue]) *Histogram {
+	if c.value.latency == 0 {
+		c.value.latency = int32(s.latency(LatencyKey{c.key.Minute, c.key.Protocol}) + 1)
 	}
-	return &s.latencies.rows[row].value
+	return &s.latencies.rows[c.value.latency-1].value
 }
 
-// An addr is an IP address as a map key: IPv4 is mapped into IPv6, as RFC 4291
-// section 2.5.5.2 does, and IPv6 is cut to its prefix.
-type addr [16]byte
-
-func (s *Summary) clientOf(a netip.Addr) addr {
-	if a.Is6() && s.ipv6Prefix < 128 {
-		a = netip.PrefixFrom(a, s.ipv6Prefix).Masked().Addr()
+// latency returns the row of k, within the bounds: of each minute, one row
+// goes beyond MaxLatencies.
+func (s *Summary) latency(k LatencyKey) int {
+	if i, ok := s.latencies.find(k); ok {
+		return i
 	}
-	return a.As16()
+	if s.latencies.full() {
+		k.Protocol = Other
+	}
+	return s.latencies.insert(k)
 }
 
+// A shape is what failures have in common apart from client and minute.
+type shape struct {
+	port     uint16
+	protocol string
+	cipher   string
+	status   string
+}
+
+// shapeOf returns the row of shapes for the entries of a cell.
+func (s *Summary) shapeOf(c *row[Cell, cellValue]) int {
+	if c.value.shape == 0 {
+		c.value.shape = int32(s.shape(shape{c.key.ListenerPort, c.key.Protocol, c.key.Cipher, c.key.Status}) + 1)
+	}
+	return int(c.value.shape) - 1
+}
+
+// shape returns the row of k, within the bound.
+func (s *Summary) shape(k shape) int {
+	if i, ok := s.shapes.find(k); ok {
+		return i
+	}
+	if s.shapes.full() {
+		k = shape{0, Other, Other, connlog.FailedPrefix + Other}
+	}
+	return s.shapes.insert(k)
+}
+
+// client returns the address as callers know it.
 func (s *Summary) client(a addr) Client {
-	ip := netip.AddrFrom16(a).Unmap()
+	ip := a.ip()
 	switch {
 	case a == addr{}: // the log gives no address
 		return Client{}
@@ -324,51 +383,27 @@ func (s *Summary) client(a addr) Client {
 	return Client(netip.PrefixFrom(ip, s.ipv6Prefix))
 }
 
-type clientKey struct {
-	client addr
-	minute Minute
-}
-
-func (s *Summary) addClient(k clientKey, c Counts) {
-	row, ok := s.clients.find(k)
-	if !ok {
-		if s.clients.full() {
-			s.OtherClients.add(c)
-			return
-		}
-		row = s.clients.insert(k)
+func (s *Summary) addClient(k addrKey, c Counts) {
+	if sum := s.clients.value(k); sum != nil {
+		sum.add(c)
+	} else {
+		s.OtherClients.add(c)
 	}
-	s.clients.rows[row].value.add(c)
 }
 
-type failureKey struct {
-	client   addr
-	port     uint16
-	protocol string
-	cipher   string
-	status   string
-}
-
-func (s *Summary) addFailures(k failureKey, n uint64) {
-	row, ok := s.failures.find(k)
-	if !ok {
-		if s.failures.full() {
-			s.OtherFailed += n
-			return
-		}
-		k.protocol = bounded(k.protocol, maxName)
-		k.cipher = bounded(k.cipher, maxName)
-		k.status = boundedStatus(k.status, maxName)
-		row = s.failures.insert(k)
+func (s *Summary) addFailures(client addr, shape int, n uint64) {
+	if sum := s.failures.value(addrKey{client, int64(shape)}); sum != nil {
+		*sum += n
+	} else {
+		s.OtherFailed += n
 	}
-	s.failures.rows[row].value += n
 }
 
 // Cells calls yield for each Cell and the number of entries in it, in no
 // particular order.
 func (s *Summary) Cells(yield func(Cell, uint64) bool) {
 	for i := range s.cells.rows {
-		if r := &s.cells.rows[i]; !yield(r.key, r.value) {
+		if r := &s.cells.rows[i]; !yield(r.key, r.value.entries) {
 			return
 		}
 	}
@@ -394,7 +429,7 @@ type ClientMinute struct {
 // order. Clients beyond MaxClients are in OtherClients only.
 func (s *Summary) ClientMinutes(yield func(ClientMinute, Counts) bool) {
 	for i := range s.clients.rows {
-		if r := &s.clients.rows[i]; !yield(ClientMinute{s.client(r.key.client), r.key.minute}, r.value) {
+		if r := &s.clients.rows[i]; !yield(ClientMinute{s.client(r.key.addr), Minute(r.key.n)}, r.value) {
 			return
 		}
 	}
@@ -412,11 +447,11 @@ func (s *Summary) FailingClients() []ClientCounts {
 	failing := make(map[addr]*Counts)
 	for _, r := range s.clients.rows {
 		if r.value.Failed > 0 {
-			failing[r.key.client] = new(Counts)
+			failing[r.key.addr] = new(Counts)
 		}
 	}
 	for _, r := range s.clients.rows {
-		if c := failing[r.key.client]; c != nil {
+		if c := failing[r.key.addr]; c != nil {
 			c.add(r.value)
 		}
 	}
@@ -445,8 +480,8 @@ type Failure struct {
 func (s *Summary) Failures() []Failure {
 	list := make([]Failure, 0, len(s.failures.rows))
 	for _, r := range s.failures.rows {
-		k := r.key
-		list = append(list, Failure{s.client(k.client), k.port, k.protocol, k.cipher, k.status, r.value})
+		k := s.shapes.rows[r.key.n].key
+		list = append(list, Failure{s.client(r.key.addr), k.port, k.protocol, k.cipher, k.status, r.value})
 	}
 	slices.SortFunc(list, func(a, b Failure) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), a.Client.compare(b.Client), cmp.Compare(a.ListenerPort, b.ListenerPort),
