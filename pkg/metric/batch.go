@@ -1,5 +1,10 @@
 package metric
 
+import (
+	"fmt"
+	"slices"
+)
+
 // Bounds for the encoded size of data. They are above what the encodings of
 // the CloudWatch API (CBOR and JSON) need; package cwsink tests that.
 const (
@@ -35,4 +40,58 @@ func Batches(data []Datum) [][]Datum {
 		batches = append(batches, data[start:])
 	}
 	return batches
+}
+
+// FitOne reports whether data go into one request.
+func FitOne(data []Datum) bool { return len(Batches(data)) <= 1 }
+
+// Merge adds up the data of several summaries: a request should name each
+// metric, combination of dimensions and minute once, except where the values
+// are more than MaxValues. The result is in the order of [Data].
+func Merge(lists ...[]Datum) []Datum {
+	type key struct {
+		name, dimensions string
+		unit             Unit
+		unix             int64
+	}
+	index := make(map[key]int)
+	var merged []Datum
+	for _, d := range slices.Concat(lists...) {
+		k := key{d.Name, fmt.Sprint(d.Dimensions), d.Unit, d.Time.Unix()}
+		i, ok := index[k]
+		if !ok {
+			index[k] = len(merged)
+			d.Values, d.Counts = slices.Clone(d.Values), slices.Clone(d.Counts)
+			merged = append(merged, d)
+			continue
+		}
+		if sum := &merged[i]; !sum.add(d) { // full: go on with another one
+			index[k] = len(merged)
+			d.Values, d.Counts = slices.Clone(d.Values), slices.Clone(d.Counts)
+			merged = append(merged, d)
+		}
+	}
+	slices.SortStableFunc(merged, compare)
+	return merged
+}
+
+// add adds the values of e, unless they would be too many.
+func (d *Datum) add(e Datum) bool {
+	fresh := 0
+	for _, v := range e.Values {
+		if !slices.Contains(d.Values, v) {
+			fresh++
+		}
+	}
+	if len(d.Values)+fresh > MaxValues {
+		return false
+	}
+	for i, v := range e.Values {
+		if j := slices.Index(d.Values, v); j >= 0 {
+			d.Counts[j] += e.Counts[i]
+		} else {
+			d.Values, d.Counts = append(d.Values, v), append(d.Counts, e.Counts[i])
+		}
+	}
+	return true
 }

@@ -18,6 +18,20 @@ type Options struct {
 	Breakdowns      Breakdowns
 	ClientMinFailed int // failures from which a client is named
 	ClientTop       int // clients named at the most
+
+	// Only, if not nil, are the clients that may be named, of those that the
+	// other options choose. See TopClients.
+	Only *ClientSet
+}
+
+// A ClientSet is clients that may be named in the minutes of one hour.
+type ClientSet struct {
+	Names []string
+	Hour  time.Time // its start
+}
+
+func (c *ClientSet) has(name string, m rollup.Minute) bool {
+	return c == nil || slices.Contains(c.Names, name) && m.Time().Truncate(time.Hour).Equal(c.Hour)
 }
 
 // Breakdowns are the optional dimension sets.
@@ -155,13 +169,38 @@ func (b *builder) addCell(c rollup.Cell, n uint64) bool {
 	return true
 }
 
+// names reports whether to name the failing client that is the i-th by its
+// failures, from 0.
+func (o Options) names(i int, c rollup.ClientCounts) bool {
+	return i < o.ClientTop && c.Failed >= uint64(o.ClientMinFailed)
+}
+
+// TopClients returns the dimension values of the clients that the options
+// choose to be named, those with most failures first.
+func TopClients(s *rollup.Summary, o Options) []string {
+	if !o.Breakdowns.Client {
+		return nil
+	}
+	var names []string
+	for i, c := range s.FailingClients() {
+		if !o.names(i, c) {
+			break
+		}
+		names = append(names, Value(c.Client.String()))
+	}
+	return names
+}
+
 // addClients adds the clients with most failures by name. The other failing
 // clients are summed so that failures over all values of Client are those of
 // the load balancer, also where the summary knows some only as a number.
 func (b *builder) addClients(s *rollup.Summary) {
-	failing := make(map[rollup.Client]bool) // whether it is named
+	failing := make(map[rollup.Client]string) // the name under which it is published, if it is
 	for i, c := range s.FailingClients() {
-		failing[c.Client] = i < b.o.ClientTop && c.Failed >= uint64(b.o.ClientMinFailed)
+		failing[c.Client] = ""
+		if b.o.names(i, c) {
+			failing[c.Client] = Value(c.Client.String())
+		}
 	}
 	rest := make(map[rollup.Minute]rollup.Counts)
 	for k, c := range b.failures {
@@ -170,13 +209,13 @@ func (b *builder) addClients(s *rollup.Summary) {
 		}
 	}
 	for at, counts := range s.ClientMinutes {
-		named, ok := failing[at.Client]
+		name, ok := failing[at.Client]
 		if !ok || !b.inTime(at.Minute) {
 			continue
 		}
 		r := rest[at.Minute]
-		if named {
-			b.sample(at.Minute, counts, b.lb, Dimension{Client, Value(at.Client.String())})
+		if name != "" && b.o.Only.has(name, at.Minute) {
+			b.sample(at.Minute, counts, b.lb, Dimension{Client, name})
 			r.Connections -= counts.Failed
 			r.Failed -= counts.Failed
 		} else {

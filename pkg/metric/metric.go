@@ -26,6 +26,7 @@ const (
 	MalformedLines       = "MalformedLines"
 	DuplicateObjects     = "DuplicateObjects"
 	DelayedObjects       = "DelayedObjects"
+	UncertainRepublishes = "UncertainRepublishes"
 	ProcessingLag        = "ProcessingLag"
 )
 
@@ -72,6 +73,7 @@ var Definitions = []Definition{
 	{MalformedLines, Count, "lines that are no log entries", [][]string{{}}},
 	{DuplicateObjects, Count, "objects announced again after they were published", [][]string{{}}},
 	{DelayedObjects, Count, "objects published more than 15 minutes after their period ended", [][]string{{}}},
+	{UncertainRepublishes, Count, "objects published anew after an attempt that ended half-way, and so perhaps a second time", [][]string{{}}},
 	{ProcessingLag, Seconds, "from the end of an object's period to its publication", [][]string{{}}},
 }
 

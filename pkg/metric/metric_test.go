@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/connlogtest"
@@ -76,7 +77,7 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		data, stale := Data(summarize(t, string(log)), loadBalancer, now, Options{all, 2, 1})
+		data, stale := Data(summarize(t, string(log)), loadBalancer, now, Options{Breakdowns: all, ClientMinFailed: 2, ClientTop: 1})
 		var out strings.Builder
 		for _, d := range data {
 			fmt.Fprintln(&out, line(d))
@@ -240,7 +241,7 @@ func TestClients(t *testing.T) {
 	}
 	for name, s := range map[string]*rollup.Summary{"generated": generated, "crowded": crowded} {
 		for range 20 {
-			o := Options{Breakdowns{Client: true}, 1 + r.IntN(20), r.IntN(30)}
+			o := Options{Breakdowns: Breakdowns{Client: true}, ClientMinFailed: 1 + r.IntN(20), ClientTop: r.IntN(30)}
 			data, _ := Data(s, loadBalancer, now, o)
 			want, got := make(map[time.Time]float64), make(map[time.Time]float64)
 			named := make(map[string]float64)
@@ -577,10 +578,10 @@ func TestProcessor(t *testing.T) {
 		want []string
 	}{
 		{"nothing", func(*Processor) {}, []string{
-			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x0", "MalformedLines Count 1x0", "DuplicateObjects Count 1x0", "DelayedObjects Count 1x0",
+			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x0", "MalformedLines Count 1x0", "DuplicateObjects Count 1x0", "DelayedObjects Count 1x0", "UncertainRepublishes Count 1x0",
 		}},
 		{"counts", func(p *Processor) { p.ObjectsSkipped, p.DuplicateObjects, p.MalformedLines = 2, 3, 4 }, []string{
-			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x2", "MalformedLines Count 1x4", "DuplicateObjects Count 1x3", "DelayedObjects Count 1x0",
+			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x2", "MalformedLines Count 1x4", "DuplicateObjects Count 1x3", "DelayedObjects Count 1x0", "UncertainRepublishes Count 1x0",
 		}},
 		{"objects", func(p *Processor) {
 			p.Processed(at.Add(-DelayAfter), at, 5)      // not delayed yet
@@ -589,7 +590,7 @@ func TestProcessor(t *testing.T) {
 			p.Processed(at.Add(-90*time.Second), at, 0)  // twice the same lag
 			p.Processed(at.Add(-90*time.Second), at, 10) //
 		}, []string{
-			"ObjectsProcessed Count 1x5", "ObjectsSkipped Count 1x0", "MalformedLines Count 1x21", "DuplicateObjects Count 1x0", "DelayedObjects Count 1x1",
+			"ObjectsProcessed Count 1x5", "ObjectsSkipped Count 1x0", "MalformedLines Count 1x21", "DuplicateObjects Count 1x0", "DelayedObjects Count 1x1", "UncertainRepublishes Count 1x0",
 			"ProcessingLag Seconds 1x0 2x90 1x900 1x900.000000001",
 		}},
 	} {
@@ -626,5 +627,84 @@ func TestProcessorManyLags(t *testing.T) {
 		if !slices.Equal(got, want) || samples != float64(n) || len(p.Lags) != n {
 			t.Errorf("%d lags: got %v values, %v samples", n, got, samples)
 		}
+	}
+}
+
+// Merged data add up to the same sums, name each metric, dimensions and minute
+// once as far as MaxValues allows, and do not depend on the order.
+func TestMerge(t *testing.T) {
+	var lists [][]Datum
+	for seed := range uint64(6) {
+		var log strings.Builder
+		if err := connlogtest.Write(&log, connlogtest.Options{Seed: seed, Lines: 400}); err != nil {
+			t.Fatal(err)
+		}
+		data, _ := Data(summarize(t, log.String()), loadBalancer, now, Options{Breakdowns: all, ClientMinFailed: 2, ClientTop: 10})
+		lists = append(lists, data)
+	}
+	type sum struct{ values, samples float64 }
+	sums := func(data []Datum) map[string]sum {
+		m := make(map[string]sum)
+		for _, d := range data {
+			k := fmt.Sprint(d.Name, d.Dimensions, d.Unit, d.Time)
+			for i, v := range d.Values {
+				m[k] = sum{m[k].values + v*d.Counts[i], m[k].samples + d.Counts[i]}
+			}
+		}
+		return m
+	}
+	merged := Merge(lists...)
+	near := cmpopts.EquateApprox(1e-9, 0)
+	if d := cmp.Diff(sums(slices.Concat(lists...)), sums(merged), cmp.AllowUnexported(sum{}), near); d != "" {
+		t.Errorf("-parts +merged\n%s", d)
+	}
+	if len(sums(merged)) != len(merged) {
+		t.Errorf("%d data for %d metrics and minutes", len(merged), len(sums(merged)))
+	}
+	slices.Reverse(lists)
+	if d := cmp.Diff(sums(merged), sums(Merge(lists...)), cmp.AllowUnexported(sum{}), near); d != "" {
+		t.Errorf("-forward +backward\n%s", d)
+	}
+
+	// One metric of many values does not exceed the limit.
+	var many [][]Datum
+	for i := range 400 {
+		many = append(many, []Datum{{Name: Connections, Unit: Count, Time: now, Values: []float64{float64(i)}, Counts: []float64{1}}})
+	}
+	got := Merge(many...)
+	if len(got) != 3 {
+		t.Errorf("%d data for 400 values", len(got))
+	}
+	for _, d := range got {
+		if len(d.Values) > MaxValues || len(d.Values) != len(d.Counts) {
+			t.Errorf("%d values, %d counts", len(d.Values), len(d.Counts))
+		}
+	}
+}
+
+// Clients outside the set, or in another hour, are summed with the others.
+func TestOnlyClients(t *testing.T) {
+	log := strings.Join([]string{
+		"2026-11-23T10:59:59Z 192.0.2.1 1 443 - - - - - - Failed:X",
+		"2026-11-23T11:00:00Z 192.0.2.1 1 443 - - - - - - Failed:X",
+		"2026-11-23T11:00:00Z 192.0.2.2 1 443 - - - - - - Failed:X",
+	}, "\n")
+	s := summarize(t, log)
+	o := Options{Breakdowns: all, ClientMinFailed: 1, ClientTop: 10}
+	if d := cmp.Diff([]string{"192.0.2.1", "192.0.2.2"}, TopClients(s, o)); d != "" {
+		t.Errorf("top clients: -want +got\n%s", d)
+	}
+	o.Only = &ClientSet{Names: []string{"192.0.2.1"}, Hour: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
+	data, _ := Data(s, loadBalancer, time.Date(2026, 11, 23, 11, 5, 0, 0, time.UTC), o)
+	got := make(map[string]float64)
+	for _, d := range data {
+		for _, dim := range d.Dimensions {
+			if dim.Name == Client {
+				got[dim.Value] += d.Counts[0] * d.Values[0]
+			}
+		}
+	}
+	if d := cmp.Diff(map[string]float64{"192.0.2.1": 1, Other: 2}, got); d != "" {
+		t.Errorf("-want +got\n%s", d)
 	}
 }

@@ -13,7 +13,23 @@ type Processor struct {
 	MalformedLines   uint64
 	DuplicateObjects int
 	DelayedObjects   int
-	Lags             []time.Duration // of the objects processed; see ProcessingLag
+
+	UncertainRepublishes int
+
+	Lags []time.Duration // of the objects processed; see ProcessingLag
+}
+
+// Plus returns what both count.
+func (p Processor) Plus(q Processor) Processor {
+	return Processor{
+		ObjectsProcessed:     p.ObjectsProcessed + q.ObjectsProcessed,
+		ObjectsSkipped:       p.ObjectsSkipped + q.ObjectsSkipped,
+		MalformedLines:       p.MalformedLines + q.MalformedLines,
+		DuplicateObjects:     p.DuplicateObjects + q.DuplicateObjects,
+		DelayedObjects:       p.DelayedObjects + q.DelayedObjects,
+		UncertainRepublishes: p.UncertainRepublishes + q.UncertainRepublishes,
+		Lags:                 slices.Concat(p.Lags, q.Lags),
+	}
 }
 
 // Processed counts an object whose period ended at end.
@@ -41,6 +57,7 @@ func (p *Processor) Data(now time.Time) []Datum {
 		{MalformedLines, float64(p.MalformedLines)},
 		{DuplicateObjects, float64(p.DuplicateObjects)},
 		{DelayedObjects, float64(p.DelayedObjects)},
+		{UncertainRepublishes, float64(p.UncertainRepublishes)},
 	} {
 		data = append(data, Datum{Name: c.name, Unit: Count, Time: now, Values: []float64{c.n}, Counts: []float64{1}})
 	}
