@@ -80,6 +80,7 @@ func (r Rule) Evaluate(w Window) *Alert {
 const (
 	maxGroups  = 25
 	maxClients = 25
+	maxTop     = 5 // clients of a group
 	maxObjects = 50
 	maxReasons = 50
 )
@@ -101,25 +102,29 @@ type Window struct {
 
 	Groups         []Group  `json:"groups,omitempty"`  // most failures first
 	Clients        []Client `json:"clients,omitempty"` // most failures first
-	FailingClients int      `json:"failingClients"`    // how many there are; an upper bound after a merge
+	FailingClients int      `json:"failingClients"`    // how many there are; an upper bound if Clients does not name all
 	Objects        []string `json:"objects,omitempty"` // S3 URIs of the log objects
 	ObjectCount    int      `json:"objectCount"`
 }
 
 // A Group counts failures that are alike but for the client.
 type Group struct {
-	ListenerPort uint16 `json:"listenerPort"`
-	Protocol     string `json:"protocol,omitempty"` // "" where nothing was negotiated
-	Cipher       string `json:"cipher,omitempty"`
-	Reason       string `json:"reason"`
-	Failed       uint64 `json:"failed"`
-	Clients      int    `json:"clients"` // how many; an upper bound after a merge
+	ListenerPort uint16   `json:"listenerPort"`
+	Protocol     string   `json:"protocol,omitempty"` // "" where nothing was negotiated
+	Cipher       string   `json:"cipher,omitempty"`
+	Reason       string   `json:"reason"`
+	Failed       uint64   `json:"failed"`
+	Clients      int      `json:"clients"`       // how many; an upper bound after a merge if Top does not name all
+	Top          []Client `json:"top,omitempty"` // with their failures in the group, most first
 }
 
-func (g Group) key() Group {
-	g.Failed, g.Clients = 0, 0
-	return g
+// A groupKey is what the failures of a Group have in common.
+type groupKey struct {
+	port                     uint16
+	protocol, cipher, reason string
 }
+
+func (g *Group) key() groupKey { return groupKey{g.ListenerPort, g.Protocol, g.Cipher, g.Reason} }
 
 // A Client counts the connections of a client that had failures.
 type Client struct {
@@ -150,28 +155,39 @@ func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool)
 			w.Reasons[reason(cell.Status)] += n
 		}
 	}
-	groups := make(map[Group]Group)
-	for _, f := range s.Failures() {
-		g := Group{ListenerPort: f.ListenerPort, Protocol: clean(f.Protocol), Cipher: clean(f.Cipher), Reason: reason(f.Status)}
-		sum := groups[g]
-		sum.Failed += f.Count
-		sum.Clients++ // Failures are distinct by client within a group
-		groups[g] = sum
-	}
-	for k, sum := range groups {
-		k.Failed, k.Clients = sum.Failed, sum.Clients
-		w.Groups = append(w.Groups, k)
-	}
 	failing := s.FailingClients()
 	w.FailingClients = len(failing)
-	if clients {
-		for _, c := range failing[:min(len(failing), maxClients)] {
-			w.Clients = append(w.Clients, Client{cmp.Or(c.Client.String(), "-"), c.Connections, c.Failed})
+	connections := make(map[rollup.Client]uint64, len(failing))
+	for i, c := range failing {
+		connections[c.Client] = c.Connections
+		if clients && i < maxClients {
+			w.Clients = append(w.Clients, Client{name(c.Client), c.Connections, c.Failed})
 		}
+	}
+	groups := make(map[groupKey]*Group)
+	for _, f := range s.Failures() {
+		g := &Group{ListenerPort: f.ListenerPort, Protocol: clean(f.Protocol), Cipher: clean(f.Cipher), Reason: reason(f.Status)}
+		if known := groups[g.key()]; known != nil {
+			g = known
+		} else {
+			groups[g.key()] = g
+		}
+		g.Failed += f.Count
+		g.Clients++ // Failures are distinct by client within a group
+		if clients && len(g.Top) < maxTop {
+			g.Top = append(g.Top, Client{name(f.Client), max(connections[f.Client], f.Count), f.Count})
+		}
+	}
+	for _, g := range groups {
+		sortClients(g.Top)
+		w.Groups = append(w.Groups, *g)
 	}
 	w.trim()
 	return w
 }
+
+// name names a client; the log may lack its address.
+func name(c rollup.Client) string { return cmp.Or(c.String(), "-") }
 
 func reason(status string) string {
 	return clean(strings.TrimPrefix(status, connlog.FailedPrefix))
@@ -180,23 +196,31 @@ func reason(status string) string {
 // maxNameLength bounds the names that are taken over from the log.
 const maxNameLength = 64
 
-// clean makes a name from the log fit for every channel: a client chooses some
-// of them.
+// nameCharacters are what names of protocols, cipher suites and reasons consist
+// of. None of them means something to Markdown in a code span, to a shell in
+// quotes or to HTML.
+const nameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+ "
+
+// clean makes a name from the log fit for every channel, whatever it holds.
 func clean(name string) string {
 	name = strings.Map(func(r rune) rune {
-		if r < ' ' || r > '~' {
+		if !strings.ContainsRune(nameCharacters, r) {
 			return '?'
 		}
 		return r
-	}, name)
+	}, name[:min(len(name), maxNameLength+1)])
 	if len(name) > maxNameLength {
 		name = name[:maxNameLength-3] + "..."
 	}
 	return name
 }
 
-// Merge adds the window of another object of the same load balancer.
+// Merge adds the window of another object of the same load balancer. A zero w
+// becomes v.
 func (w *Window) Merge(v Window) {
+	if w.End.IsZero() {
+		w.Account, w.Region, w.LoadBalancer, w.Start, w.End = v.Account, v.Region, v.LoadBalancer, v.Start, v.End
+	}
 	if v.Start.Before(w.Start) {
 		w.Start = v.Start
 	}
@@ -211,38 +235,65 @@ func (w *Window) Merge(v Window) {
 	}
 	w.Connections += v.Connections
 	w.Failed += v.Failed
-	w.FailingClients += v.FailingClients
+	w.FailingClients += v.FailingClients - inBoth(w.Clients, v.Clients)
 	w.ObjectCount += v.ObjectCount
-	w.Objects = append(slices.Clip(w.Objects), v.Objects...)
+	w.Objects = slices.Concat(w.Objects, v.Objects)
 
-	reasons := maps.Clone(v.Reasons)
-	for reason, n := range w.Reasons {
-		reasons[reason] += n
+	reasons := make(map[string]uint64, len(w.Reasons)+len(v.Reasons))
+	for _, m := range []map[string]uint64{w.Reasons, v.Reasons} {
+		for reason, n := range m {
+			reasons[reason] += n
+		}
 	}
 	w.Reasons = reasons
 
 	groups := slices.Clone(w.Groups)
 	for _, g := range v.Groups {
-		if i := slices.IndexFunc(groups, func(h Group) bool { return h.key() == g.key() }); i >= 0 {
-			groups[i].Failed += g.Failed
-			groups[i].Clients += g.Clients
-		} else {
+		i := slices.IndexFunc(groups, func(h Group) bool { return h.key() == g.key() })
+		if i < 0 {
 			groups = append(groups, g)
+			continue
 		}
+		groups[i].Failed += g.Failed
+		groups[i].Clients += g.Clients - inBoth(groups[i].Top, g.Top)
+		groups[i].Top = mergeClients(groups[i].Top, g.Top, maxTop)
 	}
 	w.Groups = groups
+	w.Clients = mergeClients(w.Clients, v.Clients, maxClients)
+	w.trim()
+}
 
-	clients := slices.Clone(w.Clients)
-	for _, c := range v.Clients {
-		if i := slices.IndexFunc(clients, func(d Client) bool { return d.Client == c.Client }); i >= 0 {
-			clients[i].Connections += c.Connections
-			clients[i].Failed += c.Failed
+// mergeClients adds up the clients of both lists and returns those with most
+// failures.
+func mergeClients(a, b []Client, most int) []Client {
+	all := slices.Clone(a)
+	for _, c := range b {
+		if i := slices.IndexFunc(all, func(d Client) bool { return d.Client == c.Client }); i >= 0 {
+			all[i].Connections += c.Connections
+			all[i].Failed += c.Failed
 		} else {
-			clients = append(clients, c)
+			all = append(all, c)
 		}
 	}
-	w.Clients = clients
-	w.trim()
+	sortClients(all)
+	return all[:min(len(all), most)]
+}
+
+// inBoth counts the clients that both lists name.
+func inBoth(a, b []Client) int {
+	n := 0
+	for _, c := range a {
+		if slices.ContainsFunc(b, func(d Client) bool { return d.Client == c.Client }) {
+			n++
+		}
+	}
+	return n
+}
+
+func sortClients(list []Client) {
+	slices.SortFunc(list, func(a, b Client) int {
+		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(a.Client, b.Client))
+	})
 }
 
 // trim sorts and bounds the lists.
@@ -252,10 +303,7 @@ func (w *Window) trim() {
 			cmp.Compare(a.Cipher, b.Cipher), cmp.Compare(a.ListenerPort, b.ListenerPort))
 	})
 	w.Groups = w.Groups[:min(len(w.Groups), maxGroups)]
-	slices.SortFunc(w.Clients, func(a, b Client) int {
-		return cmp.Or(cmp.Compare(b.Failed, a.Failed), cmp.Compare(a.Client, b.Client))
-	})
-	w.Clients = w.Clients[:min(len(w.Clients), maxClients)]
+	sortClients(w.Clients)
 	slices.Sort(w.Objects)
 	w.Objects = w.Objects[:min(len(w.Objects), maxObjects)]
 	if reasons := w.sortedReasons(); len(reasons) > maxReasons {
@@ -275,8 +323,9 @@ func (w *Window) sortedReasons() []string {
 	})
 }
 
-// only returns w with the failures of the given reasons as its only ones. The
-// clients are those of all reasons: the window does not tell them apart.
+// only returns w with the failures of the given reasons as its only ones. Its
+// clients are those that the groups name; FirstFailed and LastFailed stay those
+// of all reasons, which the window does not tell apart.
 func (w Window) only(reasons []string) Window {
 	counted := make(map[string]uint64)
 	w.Failed = 0
@@ -288,6 +337,21 @@ func (w Window) only(reasons []string) Window {
 	}
 	w.Reasons = counted
 	w.Groups = slices.DeleteFunc(slices.Clone(w.Groups), func(g Group) bool { return !slices.Contains(reasons, g.Reason) })
+	w.Clients, w.FailingClients = nil, 0
+	for _, g := range w.Groups {
+		w.FailingClients += g.Clients
+		for _, c := range g.Top {
+			if i := slices.IndexFunc(w.Clients, func(d Client) bool { return d.Client == c.Client }); i >= 0 {
+				w.FailingClients--
+				w.Clients[i].Failed += c.Failed
+				w.Clients[i].Connections = max(w.Clients[i].Connections, c.Connections) // the same ones
+			} else {
+				w.Clients = append(w.Clients, c)
+			}
+		}
+	}
+	sortClients(w.Clients)
+	w.Clients = w.Clients[:min(len(w.Clients), maxClients)]
 	return w
 }
 

@@ -60,10 +60,10 @@ func (g Group) Explain() Explanation {
 			"Look the code up in the AWS page on connection logs."}
 	case g.Protocol != "" || g.Cipher != "":
 		return Explanation{
-			"The handshake broke off. The usual cause: the listener's security policy lacks this protocol or cipher suite. Else the client gave up, for instance because it does not trust the listener's certificate.",
-			"Look whether the listener's security policy has both. Update the client, or weigh a policy that accepts it against what it weakens."}
+			"The handshake broke off, mostly because the listener's security policy lacks this protocol or cipher suite. Else the client gave up: it may not trust the listener's certificate.",
+			"Check whether the listener's security policy has both. If not, update the client, or choose a policy that accepts it and weigh what that weakens."}
 	}
 	return Explanation{
-		"Nothing was negotiated: client and policy share no protocol or cipher suite, a required client certificate was missing, the client gave up, or it does not speak TLS (scanners and health checks).",
-		"For a client that should work, capture its ClientHello (tcpdump on the client, port as above) and compare it with the policy. Many clients with one attempt each are scanners."}
+		"Nothing was negotiated: client and policy share no protocol or cipher suite, a required client certificate is missing, or the client does not speak TLS (scanners, health checks).",
+		"One attempt each from many clients are scanners. For a client that should work, capture its ClientHello (tcpdump) and compare it with the policy."}
 }

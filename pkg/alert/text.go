@@ -1,12 +1,15 @@
 package alert
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"tlswatch/pkg/connlog"
 )
@@ -18,35 +21,33 @@ type Message struct {
 	Attributes map[string]string // for subscription filters
 }
 
-// MaxSubject is the longest subject that SNS takes, in characters.
+// Limits of SNS: the longest subject, in characters, and the largest message
+// with its subject and attributes, in bytes.
 // Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-const MaxSubject = 99
+const (
+	MaxSubject = 99
+	MaxMessage = 256 << 10
+)
 
-// Message renders the alert.
+// Message renders the alert. If it would exceed MaxMessage, the document for
+// machines lists fewer log objects.
 //
 // Source of the protocols' names: Publish, parameter MessageStructure. The
 // https text is a custom notification for Amazon Q Developer in chat
 // applications, which subscribes to the topic by https.
 func (a *Alert) Message() (Message, error) {
 	text := a.text()
-	machine, err := json.Marshal(a.document())
-	if err != nil {
-		return Message{}, fmt.Errorf("encoding alert: %w", err)
-	}
 	chat, err := json.Marshal(a.chat())
 	if err != nil {
 		return Message{}, fmt.Errorf("encoding alert for chat: %w", err)
 	}
-	return Message{
+	m := Message{
 		Subject: a.subject(),
 		Texts: map[string]string{
-			"default":    text,
-			"email":      text,
-			"https":      string(chat),
-			"sqs":        string(machine),
-			"lambda":     string(machine),
-			"email-json": string(machine),
-			"sms":        a.sms(),
+			"default": text,
+			"email":   text,
+			"https":   string(chat),
+			"sms":     a.sms(),
 		},
 		Attributes: map[string]string{
 			"rule":         a.Rule.Name,
@@ -55,7 +56,29 @@ func (a *Alert) Message() (Message, error) {
 			"account":      a.Window.Account,
 			"region":       a.Window.Region,
 		},
-	}, nil
+	}
+	for d := a.document(); ; d.Window.Objects = d.Window.Objects[:len(d.Window.Objects)/2] {
+		machine, err := json.Marshal(d)
+		if err != nil {
+			return Message{}, fmt.Errorf("encoding alert: %w", err)
+		}
+		for _, protocol := range []string{"sqs", "lambda", "email-json"} {
+			m.Texts[protocol] = string(machine)
+		}
+		if len(d.Window.Objects) == 0 || m.size() <= MaxMessage {
+			return m, nil
+		}
+	}
+}
+
+// size is what SNS counts, or a little more.
+func (m *Message) size() int {
+	texts, _ := json.Marshal(m.Texts) // strings: cannot fail
+	n := len(texts) + len(m.Subject)
+	for name, value := range m.Attributes {
+		n += len(name) + len("String") + len(value)
+	}
+	return n
 }
 
 // headline is the alert in one phrase.
@@ -63,93 +86,191 @@ func (a *Alert) headline() string {
 	return fmt.Sprintf("%s of %s TLS negotiations failed (%s)", number(a.Failed), number(a.Window.Connections), a.percentText())
 }
 
+// percentText never rounds some to none or all.
 func (a *Alert) percentText() string {
-	return strconv.FormatFloat(a.Percent(), 'f', 1, 64) + " %"
+	p := a.Percent()
+	switch {
+	case p < 0.05:
+		return "under 0.1 %"
+	case p >= 99.95 && a.Failed < a.Window.Connections:
+		return "over 99.9 %"
+	}
+	return strconv.FormatFloat(p, 'f', 1, 64) + " %"
 }
 
 // name is the load balancer's name, which people know it by.
 func (a *Alert) name() string {
 	parts := strings.Split(a.Window.LoadBalancer, "/")
 	if len(parts) == 3 {
-		return parts[1]
+		return clean(parts[1])
 	}
-	return a.Window.LoadBalancer
+	return clean(a.Window.LoadBalancer)
 }
 
 func (a *Alert) subject() string {
-	s := fmt.Sprintf("tlswatch %s: %s: %s", a.Severity, clean(a.name()), a.headline())
-	return s[:min(len(s), MaxSubject)]
+	return fit(MaxSubject, "tlswatch "+a.Severity+": ", a.name(), ": "+a.headline())
+}
+
+// fit joins the three parts in at most that many characters. The middle one gives
+// way.
+func fit(most int, before, middle, after string) string {
+	if room := most - len(before) - len(after); len(middle) > room {
+		middle = middle[:max(room-len("..."), 0)] + "..."
+	}
+	s := before + middle + after
+	return s[:min(len(s), most)]
 }
 
 const (
 	columns     = 72
-	textGroups  = 6  // explained in the text for people
-	textClients = 10 // named in it
+	textCauses  = 4  // explained in the text for people
+	textGroups  = 5  // listed under each of them
+	textClients = 10 // named in the text
+	textReasons = 5  // of the rule
 )
+
+// A cause is the groups that have one explanation.
+type cause struct {
+	reason string
+	Explanation
+	failed uint64
+	groups []Group // most failures first
+}
+
+// causes returns why the failures happened, most failures first.
+func (w *Window) causes() []cause {
+	var list []cause
+	for _, g := range w.Groups {
+		e := g.Explain()
+		i := slices.IndexFunc(list, func(c cause) bool { return c.reason == g.Reason && c.Explanation == e })
+		if i < 0 {
+			i = len(list)
+			list = append(list, cause{reason: g.Reason, Explanation: e})
+		}
+		list[i].failed += g.Failed
+		list[i].groups = append(list[i].groups, g)
+	}
+	slices.SortStableFunc(list, func(a, b cause) int { return cmp.Compare(b.failed, a.failed) })
+	return list
+}
 
 // text is the alert for people: which load balancer, since when, how many, why,
 // who, and what to do.
 func (a *Alert) text() string {
 	w := &a.Window
+	causes := w.causes()
 	var b strings.Builder
-	wrap(&b, "", fmt.Sprintf("%s on load balancer %s %s (%s).", a.headline(), w.LoadBalancer, w.span(), w.End.UTC().Format("2 January 2006")))
+	wrap(&b, "", a.headline()+".")
 	b.WriteString("\n")
-	fmt.Fprintf(&b, "Account    %s, %s\n", w.Account, w.Region)
-	fmt.Fprintf(&b, "Since      %s to %s UTC\n", clock(w.FirstFailed), clock(w.LastFailed))
-	fmt.Fprintf(&b, "Severity   %s\n", a.Severity)
-	fmt.Fprintf(&b, "Threshold  %s\n", a.threshold())
+	field(&b, "Where", w.LoadBalancer)
+	field(&b, "", "account "+w.Account+", "+w.Region)
+	field(&b, "When", a.between())
+	if len(w.Groups) > 0 {
+		g := w.Groups[0]
+		field(&b, "What", fmt.Sprintf("%s of them %s", number(g.Failed), g.what()))
+		field(&b, "Why", g.Reason)
+	}
+	if len(w.Clients) > 0 {
+		who := fmt.Sprintf("%s (%s)", w.Clients[0].Client, plural(w.Clients[0].Failed, "failure"))
+		if w.FailingClients > 1 {
+			who += " and " + w.upTo(w.FailingClients, len(w.Clients)) + plural(w.FailingClients-1, "more client")
+		}
+		field(&b, "Who", who)
+	}
+	field(&b, "Alert", a.Severity+", raised from "+a.threshold())
 
 	b.WriteString("\nWHY\n")
-	shown := w.Groups[:min(len(w.Groups), textGroups)]
 	rest := a.Failed
-	for _, g := range shown {
-		rest -= min(rest, g.Failed)
-		e := g.Explain()
+	for _, c := range causes[:min(len(causes), textCauses)] {
+		rest -= min(rest, c.failed)
 		b.WriteString("\n")
-		wrap(&b, "  ", fmt.Sprintf("%s x %s, %s, from %s", number(g.Failed), g.Reason, g.what(), plural(g.Clients, "client")))
-		wrap(&b, "    ", e.Cause)
-		wrap(&b, "    ", "To do: "+e.Remedy)
+		wrap(&b, "  ", c.reason+", "+plural(c.failed, "failure")+":")
+		for i, g := range c.groups {
+			if i == textGroups {
+				fmt.Fprintf(&b, "  %9s  and %s\n", "", plural(len(c.groups)-i, "more kind"))
+				break
+			}
+			hang(&b, fmt.Sprintf("  %9s  ", number(g.Failed)), g.what()+", "+w.clients(g))
+		}
+		wrap(&b, "    ", c.Cause)
+		wrap(&b, "    ", "To do: "+c.Remedy)
 	}
 	if rest > 0 {
-		fmt.Fprintf(&b, "\n  %s x others\n", number(rest))
+		b.WriteString("\n")
+		wrap(&b, "  ", "Others, "+plural(rest, "failure")+".")
 	}
 
 	if len(w.Clients) > 0 {
 		b.WriteString("\nWHO\n\n")
 		fmt.Fprintf(&b, "  %9s  %9s  client\n", "failed", "of")
-		for _, c := range w.Clients[:min(len(w.Clients), textClients)] {
+		shown := min(len(w.Clients), textClients)
+		for _, c := range w.Clients[:shown] {
 			fmt.Fprintf(&b, "  %9s  %9s  %s\n", number(c.Failed), number(c.Connections), c.Client)
 		}
-		if more := w.FailingClients - min(len(w.Clients), textClients); more > 0 {
-			fmt.Fprintf(&b, "  and %s more\n", plural(more, "client"))
+		if more := w.FailingClients - shown; more > 0 {
+			fmt.Fprintf(&b, "  and %s%s\n", w.upTo(w.FailingClients, len(w.Clients)), plural(more, "more client"))
 		}
 	}
 
-	b.WriteString("\nMORE\n\n")
+	b.WriteString("\nSEE MORE\n\n")
 	b.WriteString("  The listeners' security policies:\n")
 	fmt.Fprintf(&b, "    %s\n", a.describeListeners())
-	if len(w.Objects) > 0 {
-		fmt.Fprintf(&b, "  The log (%s):\n", plural(w.ObjectCount, "object"))
-		fmt.Fprintf(&b, "    %s\n", a.fetchLog())
+	if command := a.fetchLog(); command != "" {
+		b.WriteString("\n  The log lines of the failures")
+		if w.ObjectCount > 1 {
+			fmt.Fprintf(&b, " (in one of %s objects)", number(w.ObjectCount))
+		}
+		fmt.Fprintf(&b, ":\n    %s\n", command)
 	}
 	return b.String()
 }
 
-func (a *Alert) threshold() string {
-	s := fmt.Sprintf("%s failures and %s %% of connections", number(a.Rule.MinFailed), strconv.FormatFloat(a.Rule.MinFailedPercent, 'f', -1, 64))
-	if len(a.Rule.Reasons) > 0 {
-		s += ", counting " + strings.Join(a.Rule.Reasons, ", ")
+// upTo qualifies a number of clients of whom the window names some: those
+// without a name may be counted once for each object.
+func (w *Window) upTo(n, named int) string {
+	if w.ObjectCount > 1 && n > named {
+		return "up to "
+	}
+	return ""
+}
+
+// clients says how many clients the group has.
+func (w *Window) clients(g Group) string {
+	return w.upTo(g.Clients, len(g.Top)) + plural(g.Clients, "client")
+}
+
+// between says when the failures happened.
+func (a *Alert) between() string {
+	w := &a.Window
+	s := fmt.Sprintf("%s to %s UTC, %s", clock(w.FirstFailed), clock(w.LastFailed), w.LastFailed.UTC().Format("2 January 2006"))
+	if w.FirstFailed.IsZero() || len(a.Rule.Reasons) > 0 { // the times are those of all reasons
+		s = fmt.Sprintf("%s, %s", w.span(), w.End.UTC().Format("2 January 2006"))
 	}
 	return s
 }
 
-// what says what the clients of the group used.
-func (g Group) what() string {
-	s := "nothing negotiated"
-	if g.Protocol != "" || g.Cipher != "" {
-		s = strings.TrimSpace(g.Protocol + " " + g.Cipher)
+func (a *Alert) threshold() string {
+	s := fmt.Sprintf("%s and %s %% of the connections", plural(a.Rule.MinFailed, "failure"), strconv.FormatFloat(a.Rule.MinFailedPercent, 'f', -1, 64))
+	for i, reason := range a.Rule.Reasons {
+		switch i {
+		case 0:
+			s += ", counting " + clean(reason)
+		case textReasons:
+			return s + " and " + plural(len(a.Rule.Reasons)-i, "more reason")
+		default:
+			s += ", " + clean(reason)
+		}
 	}
-	return s + ", port " + strconv.Itoa(int(g.ListenerPort))
+	return s
+}
+
+// negotiated says which protocol and cipher suite the clients of the group used.
+func (g *Group) negotiated() string {
+	return cmp.Or(strings.TrimSpace(g.Protocol+" "+g.Cipher), "nothing negotiated")
+}
+
+func (g *Group) what() string {
+	return g.negotiated() + ", port " + strconv.Itoa(int(g.ListenerPort))
 }
 
 func (a *Alert) arn() string {
@@ -157,24 +278,42 @@ func (a *Alert) arn() string {
 }
 
 func (a *Alert) describeListeners() string {
-	return fmt.Sprintf("aws elbv2 describe-listeners --region %s --query 'Listeners[].[Port,SslPolicy]' --load-balancer-arn %s", a.Window.Region, a.arn())
+	return fmt.Sprintf("aws elbv2 describe-listeners --region %s --output table --query 'Listeners[].[Port,SslPolicy]' --load-balancer-arn %s",
+		shellWord(a.Window.Region), shellWord(a.arn()))
 }
 
+// fetchLog is the command that prints the failures in the log, gzip or not. It
+// is empty if no object's name fits into a line.
 func (a *Alert) fetchLog() string {
-	return fmt.Sprintf("aws s3 cp %s - | zcat", shellQuote(a.Window.Objects[0]))
+	for _, uri := range a.Window.Objects {
+		if utf8.ValidString(uri) && !strings.ContainsFunc(uri, func(r rune) bool { return !unicode.IsPrint(r) }) {
+			return fmt.Sprintf("aws s3 cp --region %s %s - | gzip -cdf | grep Failed:", shellWord(a.Window.Region), shellWord(uri))
+		}
+	}
+	return ""
 }
 
-// shellQuote makes s one word of a POSIX shell.
-func shellQuote(s string) string {
+// shellWord makes s one word of a POSIX shell.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/") == "" {
+		return s
+	}
 	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
+// maxSMS is the length of one text message; SNS splits longer ones.
+// Source: https://docs.aws.amazon.com/sns/latest/dg/sms_sending-overview.html
+const maxSMS = 160
+
 // sms is the alert in one line.
 func (a *Alert) sms() string {
-	s := fmt.Sprintf("tlswatch %s: %s, %s", a.Severity, clean(a.name()), a.headline())
+	s := fmt.Sprintf("tlswatch %s: %s: %s", a.Severity, a.name(), a.headline())
 	if len(a.Window.Groups) > 0 {
 		g := a.Window.Groups[0]
-		s += fmt.Sprintf("; most: %s, %s", g.Reason, g.what())
+		s += fmt.Sprintf(", mostly %s, %s", g.Reason, g.what())
+	}
+	if len(s) > maxSMS {
+		s = s[:maxSMS-3] + "..."
 	}
 	return s
 }
@@ -214,33 +353,37 @@ const (
 // chat is the alert in the Markdown of chat programs.
 func (a *Alert) chat() notification {
 	w := &a.Window
-	var b strings.Builder
-	fmt.Fprintf(&b, "*%s* on `%s` %s.\n", a.headline(), w.LoadBalancer, w.span())
-	var steps []string
-	for _, g := range w.Groups[:min(len(w.Groups), maxChatItems)] {
-		e := g.Explain()
-		fmt.Fprintf(&b, "\n- *%s* x `%s`, %s, from %s. %s", number(g.Failed), g.Reason, g.what(), plural(g.Clients, "client"), e.Cause)
-		if step := fmt.Sprintf("%s: %s", g.Reason, e.Remedy); len(steps) < maxChatItems-1 && !slices.Contains(steps, step) {
-			steps = append(steps, step)
+	text := fmt.Sprintf("*%s* on %s %s.", a.headline(), span(w.LoadBalancer), w.span())
+	add := func(part string) { // whole parts, so that no markup is cut
+		if len(text)+len(part) <= maxChatText {
+			text += part
 		}
+	}
+	steps := []string{}
+	causes := w.causes()
+	for _, c := range causes[:min(len(causes), maxChatItems-1)] {
+		add(fmt.Sprintf("\n\n*%s*, %s: %s", c.reason, plural(c.failed, "failure"), c.Cause))
+		for _, g := range c.groups[:min(len(c.groups), maxChatItems-1)] {
+			add(fmt.Sprintf("\n- %s: %s, port %d, %s", number(g.Failed), span(g.negotiated()), g.ListenerPort, w.clients(g)))
+		}
+		steps = append(steps, c.reason+": "+c.Remedy)
 	}
 	for i, c := range w.Clients[:min(len(w.Clients), maxChatItems)] {
+		part := fmt.Sprintf("%s (%s of %s)", span(c.Client), number(c.Failed), number(c.Connections))
 		if i == 0 {
-			b.WriteString("\n\nClients that failed most: ")
+			add("\n\nClients with most failures: " + part)
 		} else {
-			b.WriteString(", ")
+			add(", " + part)
 		}
-		fmt.Fprintf(&b, "`%s` (%s of %s)", c.Client, number(c.Failed), number(c.Connections))
 	}
-	text := b.String()
 	return notification{
 		Version: "1.0",
 		Source:  "custom",
 		Content: content{
 			TextType:    "client-markdown",
 			Title:       a.subject(),
-			Description: text[:min(len(text), maxChatText)],
-			NextSteps:   append(steps, "See the listeners' policies: `"+a.describeListeners()+"`"),
+			Description: text,
+			NextSteps:   append(steps, "See the listeners' policies: "+span(a.describeListeners())),
 			Keywords:    []string{a.Severity, a.Rule.Name, w.Region, w.Account},
 		},
 		Metadata: metadata{
@@ -251,6 +394,9 @@ func (a *Alert) chat() notification {
 		},
 	}
 }
+
+// span is a code span in Markdown.
+func span(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + "`" }
 
 // Schema names the form of the machine document. Members are added to it, not
 // changed or removed.
@@ -298,42 +444,60 @@ func (a *Alert) document() document {
 	return d
 }
 
-// wrap writes text in lines of at most columns characters, words permitting.
-// Lines after the first are indented by two more than indent.
+// wrap writes text in lines of at most columns characters, each indented.
 func wrap(b *strings.Builder, indent, text string) {
-	width := 0
+	b.WriteString(indent)
+	fill(b, indent, len(indent), text)
+}
+
+// hang writes text behind first, and indents further lines as far.
+func hang(b *strings.Builder, first, text string) {
+	b.WriteString(first)
+	fill(b, strings.Repeat(" ", len(first)), len(first), text)
+}
+
+// field writes a named line of the summary.
+func field(b *strings.Builder, name, text string) {
+	hang(b, fmt.Sprintf("%-8s", name), text)
+}
+
+// fill writes words where column characters of the line are taken. Words that
+// are longer than a line are broken.
+func fill(b *strings.Builder, indent string, column int, text string) {
 	for i, word := range strings.Fields(text) {
 		switch {
 		case i == 0:
-			b.WriteString(indent)
-			width = len(indent)
-		case width+1+len(word) > columns:
+		case column+1+len(word) > columns && column > len(indent):
 			b.WriteString("\n" + indent)
-			width = len(indent)
+			column = len(indent)
 		default:
 			b.WriteByte(' ')
-			width++
+			column++
+		}
+		for room := columns - column; len(word) > room; room = columns - len(indent) {
+			b.WriteString(word[:room] + "\n" + indent)
+			word, column = word[room:], len(indent)
 		}
 		b.WriteString(word)
-		width += len(word)
+		column += len(word)
 	}
 	b.WriteByte('\n')
 }
 
 // number formats n with commas: 12,345.
-func number(n uint64) string {
-	s := strconv.FormatUint(n, 10)
+func number[N int | uint64](n N) string {
+	s := strconv.FormatUint(uint64(n), 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
 }
 
-func plural(n int, noun string) string {
+func plural[N int | uint64](n N, noun string) string {
 	if n == 1 {
 		return "1 " + noun
 	}
-	return number(uint64(n)) + " " + noun + "s"
+	return number(n) + " " + noun + "s"
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }

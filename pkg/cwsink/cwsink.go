@@ -99,7 +99,9 @@ func uncertain(ctx context.Context, in middleware.DeserializeInput, next middlew
 	var sent atomic.Bool
 	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
 	out, metadata, err := next.HandleDeserialize(ctx, in)
-	if _, answered := out.RawResponse.(*smithyhttp.Response); err != nil && !answered && sent.Load() {
+	// Where no reply came, the SDK puts one of status 0 in its place.
+	reply, ok := out.RawResponse.(*smithyhttp.Response)
+	if answered := ok && reply.StatusCode > 0; err != nil && !answered && sent.Load() {
 		err = &UncertainError{err}
 	}
 	return out, metadata, err

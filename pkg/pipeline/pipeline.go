@@ -145,8 +145,8 @@ func (p *Pipeline) read(ctx context.Context, r *Report) (*rollup.Summary, error)
 		case !errors.Is(err, errCut) || r.Attempts == Attempts || ctx.Err() != nil:
 			return nil, err
 		}
-		if err := p.Sleep(ctx, pause); err != nil {
-			return nil, err
+		if stop := p.Sleep(ctx, pause); stop != nil {
+			return nil, fmt.Errorf("%w; not tried again: %w", err, stop)
 		}
 	}
 }

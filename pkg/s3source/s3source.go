@@ -114,12 +114,15 @@ type body struct {
 
 func newBody(ctx context.Context, cancel context.CancelCauseFunc, r io.ReadCloser, stall time.Duration) *body {
 	stalled := fmt.Errorf("no bytes for %v", stall)
-	return &body{r, ctx, cancel, stall, time.AfterFunc(stall, func() { cancel(stalled) })}
+	timer := time.AfterFunc(stall, func() { cancel(stalled) })
+	timer.Stop()
+	return &body{r, ctx, cancel, stall, timer}
 }
 
 func (b *body) Read(p []byte) (int, error) {
-	b.timer.Reset(b.stall)
+	b.timer.Reset(b.stall) // the reader's own pauses do not count
 	n, err := b.ReadCloser.Read(p)
+	b.timer.Stop()
 	if err != nil && err != io.EOF && b.ctx.Err() != nil {
 		err = context.Cause(b.ctx)
 	}

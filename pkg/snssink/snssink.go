@@ -4,12 +4,14 @@ package snssink
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sns/types"
+	"github.com/aws/smithy-go"
 
 	"tlswatch/internal/accepted"
 	"tlswatch/pkg/alert"
@@ -50,9 +52,27 @@ func (s Sink) Publish(ctx context.Context, m alert.Message) error {
 		}
 	}
 	if _, err := s.Client.Publish(ctx, in, patient); err != nil {
-		return fmt.Errorf("topic %s: %w", s.TopicARN, err)
+		return s.explain(err)
 	}
 	return nil
+}
+
+// explain names the topic and, where it is known, what to do.
+// Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html#API_Publish_Errors
+func (s Sink) explain(err error) error {
+	code := ""
+	if ae, ok := errors.AsType[smithy.APIError](err); ok {
+		code = ae.ErrorCode()
+	}
+	switch code {
+	case "NotFound":
+		return fmt.Errorf("there is no topic %s: %w", s.TopicARN, err)
+	case "AuthorizationError":
+		return fmt.Errorf("access denied: the function's role, and the topic's policy if it is another account's, must allow sns:Publish to topic %s: %w", s.TopicARN, err)
+	case "KMSAccessDenied":
+		return fmt.Errorf("access denied: the function's role and the key's policy must allow kms:GenerateDataKey* and kms:Decrypt with the key of topic %s: %w", s.TopicARN, err)
+	}
+	return fmt.Errorf("topic %s: %w", s.TopicARN, err)
 }
 
 // patient sets up a client to ride out throttling, which SNS reports by a code

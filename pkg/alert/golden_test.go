@@ -1,0 +1,191 @@
+package alert_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/rollup"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+const (
+	bucket = "amzn-s3-demo-logging-bucket"
+	// key is the form of a key in the AWS page on connection logs.
+	key = "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/23/conn_log_123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20261123T1005Z_172.160.001.192_20sg8hgm.log.gz"
+)
+
+// generated is a log of connlogtest.
+func generated(t *testing.T, o connlogtest.Options) []byte {
+	t.Helper()
+	var log bytes.Buffer
+	if err := connlogtest.Write(&log, o); err != nil {
+		t.Fatal(err)
+	}
+	return log.Bytes()
+}
+
+// summarize reads a log.
+func summarize(t *testing.T, log []byte) *rollup.Summary {
+	t.Helper()
+	s := rollup.New(rollup.Options{IPv6Prefix: 64})
+	z := connlog.NewReader(bytes.NewReader(log))
+	var e connlog.Entry
+	for {
+		switch err := z.Read(&e).(type) {
+		case nil:
+			s.Add(&e)
+		case *connlog.ParseError:
+			s.AddMalformed()
+		default:
+			if err != io.EOF {
+				t.Fatal(err)
+			}
+			return s
+		}
+	}
+}
+
+func observe(t *testing.T, log []byte, clients bool) alert.Window {
+	t.Helper()
+	k, err := connlog.ParseObjectKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return alert.Observe(summarize(t, log), k, "s3://"+bucket+"/"+key, clients)
+}
+
+func lines(n int, client, rest string) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "2026-11-23T10:0%d:%02d.000000Z %s %d %s\n", i/60%5, i%60, client, 40000+i, rest)
+	}
+	return b.String()
+}
+
+const (
+	success = `443 TLSv1.3 TLS_AES_128_GCM_SHA256 0.010 "-" - - Success`
+	expired = `8443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 - "CN=till-4.example.com,O=Example" NotBefore=2025-11-22T00:00:00Z;NotAfter=2026-11-22T00:00:00Z 0A1B Failed:ClientCertExpired`
+	novel   = `443 TLSv1.3 TLS_AES_128_GCM_SHA256 - "-" - - Failed:ClientCertFromTheFuture`
+)
+
+// TestGolden compares the texts of whole alerts with files. Look at them as
+// somebody who has just been woken up.
+func TestGolden(t *testing.T) {
+	busy := generated(t, connlogtest.Options{Seed: 1, Lines: 2500})
+	rule := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 100, MinFailedPercent: 1}
+	low := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}
+	restricted := rule
+	restricted.MinFailed = 20
+	restricted.Reasons = []string{"ClientCertExpired", "ClientCertUntrusted"}
+	certificates := lines(260, "198.51.100.40", expired) + lines(12, "198.51.100.41", expired) + lines(100, "10.0.0.1", success)
+
+	hour := observe(t, busy, true)
+	for i := range 11 {
+		w := observe(t, generated(t, connlogtest.Options{Seed: uint64(i + 2), Lines: 2500}), true)
+		w.Start, w.End = w.Start.Add(-connlog.Period), w.End.Add(-connlog.Period)
+		w.Objects = []string{fmt.Sprintf("s3://%s/%d.log.gz", bucket, i)}
+		hour.Merge(w)
+	}
+
+	for _, test := range []struct {
+		name   string
+		rule   alert.Rule
+		window alert.Window
+	}{
+		{"busy", rule, observe(t, busy, true)},
+		{"no-clients", rule, observe(t, busy, false)},
+		{"restricted", restricted, observe(t, busy, true)},
+		{"expired", rule, observe(t, []byte(certificates), true)},
+		{"unknown-reason", low, observe(t, []byte(lines(1, "192.0.2.1", novel)+lines(4000, "10.0.0.1", success)), true)},
+		{"merged", rule, hour},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			a := test.rule.Evaluate(test.window)
+			if a == nil {
+				t.Fatal("no alert")
+			}
+			m := message(t, a)
+			checkMessage(t, m)
+			golden(t, test.name+".txt", "Subject: "+m.Subject+"\n\n"+m.Texts["email"])
+			golden(t, test.name+".sms.txt", m.Texts["sms"]+"\n")
+			golden(t, test.name+".chat.json", indent(t, m.Texts["https"]))
+			golden(t, test.name+".machine.json", indent(t, m.Texts["sqs"]))
+		})
+	}
+	if !*update {
+		files, err := filepath.Glob("testdata/*")
+		if err != nil || len(files) != 6*4 {
+			t.Errorf("%d golden files, want %d: is one left of a test that is gone? %v", len(files), 6*4, err)
+		}
+	}
+}
+
+func message(t *testing.T, a *alert.Alert) alert.Message {
+	t.Helper()
+	m, err := a.Message()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func golden(t *testing.T, name, got string) {
+	t.Helper()
+	name = filepath.Join("testdata", name)
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s (-want +got; rewrite with -update):\n%s", name, diff)
+	}
+}
+
+func indent(t *testing.T, text string) string {
+	t.Helper()
+	var b bytes.Buffer
+	if err := json.Indent(&b, []byte(text), "", "  "); err != nil {
+		t.Fatal(err)
+	}
+	return b.String() + "\n"
+}
+
+// TestSameTexts: who reads an alert by e-mail gets the text that others get
+// by default, and all machines get the same document.
+func TestSameTexts(t *testing.T) {
+	a := alert.Rule{MinFailed: 1}.Evaluate(observe(t, []byte(lines(1, "192.0.2.1", novel)), true))
+	m := message(t, a)
+	for _, pair := range [][2]string{{"default", "email"}, {"sqs", "lambda"}, {"sqs", "email-json"}} {
+		if m.Texts[pair[0]] != m.Texts[pair[1]] {
+			t.Errorf("%s and %s differ", pair[0], pair[1])
+		}
+	}
+	var names []string
+	for name := range m.Texts {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	if want := []string{"default", "email", "email-json", "https", "lambda", "sms", "sqs"}; !slices.Equal(names, want) {
+		t.Errorf("texts for %q, want %q", names, want)
+	}
+}

@@ -1,0 +1,191 @@
+package snssink_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"maps"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/smithy-go"
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/rollup"
+	"tlswatch/pkg/snssink"
+)
+
+const operation = "sns:Publish"
+
+// start returns a stand-in and a sink whose client is made from the
+// environment, as the function's is. Only its back-off is shorter.
+func start(t *testing.T) (*localaws.Stack, snssink.Sink) {
+	t.Helper()
+	stack, err := localaws.Start(t.Context(), localaws.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stack.Close() })
+	for name, value := range stack.Env() {
+		t.Setenv(name, value)
+	}
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	c, err := config.LoadDefaultConfig(t.Context(), config.WithRetryer(func() aws.Retryer {
+		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
+	}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stack, snssink.Sink{Client: sns.NewFromConfig(c), TopicARN: stack.SNS.CreateTopic("alerts")}
+}
+
+// busy is a message with everything in it.
+func busy(t *testing.T) alert.Message {
+	t.Helper()
+	var log bytes.Buffer
+	if err := connlogtest.Write(&log, connlogtest.Options{Seed: 1}); err != nil {
+		t.Fatal(err)
+	}
+	s := rollup.New(rollup.Options{})
+	z := connlog.NewReader(&log)
+	for e := (connlog.Entry{}); z.Read(&e) == nil; {
+		s.Add(&e)
+	}
+	key := connlog.ObjectKey{Account: "123456789012", Region: "us-east-2", LoadBalancer: "app/my-loadbalancer/1234567890abcdef", PeriodEnd: s.Last}
+	a := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(alert.Observe(s, key, "s3://bucket/key", true))
+	if a == nil {
+		t.Fatal("no alert")
+	}
+	m, err := a.Message()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m
+}
+
+func TestPublish(t *testing.T) {
+	stack, sink := start(t)
+	sent := busy(t)
+	if err := sink.Publish(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	got := stack.SNS.Messages()
+	if len(got) != 1 || stack.Calls.Counts()[operation] != 1 {
+		t.Fatalf("%d messages, calls %v", len(got), stack.Calls.Counts())
+	}
+	if got[0].TopicARN != sink.TopicARN || got[0].Subject != sent.Subject || got[0].Structure != "json" {
+		t.Errorf("topic %s, subject %q, structure %q", got[0].TopicARN, got[0].Subject, got[0].Structure)
+	}
+	if diff := cmp.Diff(sent.Texts, got[0].Messages); diff != "" {
+		t.Errorf("texts (-sent +arrived):\n%s", diff)
+	}
+	if diff := cmp.Diff(sent.Attributes, got[0].Attributes); diff != "" {
+		t.Errorf("attributes (-sent +arrived):\n%s", diff)
+	}
+}
+
+// TestEmptyAttributes: SNS refuses a message for an empty attribute.
+func TestEmptyAttributes(t *testing.T) {
+	stack, sink := start(t)
+	sent := busy(t)
+	sent.Attributes["region"], sent.Attributes["account"] = "", ""
+	if err := sink.Publish(t.Context(), sent); err != nil {
+		t.Fatal(err)
+	}
+	maps.DeleteFunc(sent.Attributes, func(_, value string) bool { return value == "" })
+	if got := stack.SNS.Messages(); len(got) != 1 || !maps.Equal(got[0].Attributes, sent.Attributes) {
+		t.Errorf("messages %+v", got)
+	}
+}
+
+func TestFaults(t *testing.T) {
+	always := func(f localaws.Fault) localaws.FaultFunc { return func(string, int) localaws.Fault { return f } }
+	first := func(f localaws.Fault) localaws.FaultFunc { return f.Once(operation, 1) }
+	for _, test := range []struct {
+		name     string
+		faults   localaws.FaultFunc
+		requests int
+		messages int
+		code     string   // of the error; "" for none
+		says     []string // in the error
+	}{
+		{"slow", first(localaws.Fault{Delay: 100 * time.Millisecond}), 1, 1, "", nil},
+		{"throttled once", first(localaws.Refuse(400, "Throttled")), 2, 1, "", nil},
+		{"throttled by 429", first(localaws.Refuse(429, "Throttled")), 2, 1, "", nil},
+		{"throttling once", first(localaws.Refuse(400, "Throttling")), 2, 1, "", nil},
+		{"500 once", first(localaws.Refuse(500, "InternalError")), 2, 1, "", nil},
+		{"503 once", first(localaws.Refuse(503, "ServiceUnavailable")), 2, 1, "", nil},
+		{"reset", first(localaws.Fault{Kind: localaws.FaultReset}), 2, 1, "", nil},
+		{"reply lost", first(localaws.Fault{Kind: localaws.FaultReplyLost}), 2, 2, "", nil}, // rather twice than never
+		{"reply cut", first(localaws.Fault{Kind: localaws.FaultReplyCut}), 1, 1, "", nil},
+		{"throttled always", always(localaws.Refuse(400, "Throttled")), 5, 0, "Throttled", []string{"topic arn:aws:sns:us-east-1:123456789012:alerts"}},
+		{"500 always", always(localaws.Refuse(500, "InternalError")), 5, 0, "InternalError", []string{":alerts"}},
+		{"denied", first(localaws.Refuse(403, "AuthorizationError")), 1, 0, "AuthorizationError", []string{"access denied", "sns:Publish", ":alerts"}},
+		{"key denied", first(localaws.Refuse(400, "KMSAccessDenied")), 1, 0, "KMSAccessDenied", []string{"access denied", "kms:GenerateDataKey*", "kms:Decrypt", ":alerts"}},
+		{"refused", first(localaws.Refuse(400, "InvalidParameter")), 1, 0, "InvalidParameter", []string{":alerts"}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			stack, sink := start(t)
+			stack.SNS.SetFaults(test.faults)
+			err := sink.Publish(t.Context(), busy(t))
+			if n := stack.Calls.Counts()[operation]; n != test.requests {
+				t.Errorf("%d requests, want %d", n, test.requests)
+			}
+			if n := len(stack.SNS.Messages()); n != test.messages {
+				t.Errorf("%d messages, want %d", n, test.messages)
+			}
+			wantError(t, err, test.code, test.says)
+		})
+	}
+}
+
+func TestNoTopic(t *testing.T) {
+	stack, sink := start(t)
+	sink.TopicARN += "-gone"
+	err := sink.Publish(t.Context(), busy(t))
+	wantError(t, err, "NotFound", []string{"there is no topic arn:aws:sns:us-east-1:123456789012:alerts-gone"})
+	if n := stack.Calls.Counts()[operation]; n != 1 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+func wantError(t *testing.T, err error, code string, says []string) {
+	t.Helper()
+	api, _ := errors.AsType[smithy.APIError](err)
+	if (err == nil) != (code == "") || code != "" && (api == nil || api.ErrorCode() != code) {
+		t.Errorf("error %v, want code %q", err, code)
+	}
+	for _, text := range says {
+		if err != nil && !strings.Contains(err.Error(), text) {
+			t.Errorf("error %v does not say %q", err, text)
+		}
+	}
+}
+
+func TestDeadline(t *testing.T) {
+	stack, sink := start(t)
+	for _, f := range []localaws.Fault{{Delay: time.Minute}, localaws.Refuse(400, "Throttled")} {
+		stack.SNS.SetFaults(func(string, int) localaws.Fault { return f })
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		defer cancel()
+		if f.Delay == 0 {
+			cancel()
+		}
+		began := time.Now()
+		err := sink.Publish(ctx, busy(t))
+		if took := time.Since(began); !errors.Is(err, ctx.Err()) || took > 5*time.Second {
+			t.Errorf("after %v: %v", took, err)
+		}
+	}
+}
