@@ -34,7 +34,7 @@ type rule struct {
 
 var (
 	pure     = []string{"pkg/connlog", "pkg/rollup", "pkg/metric", "pkg/alert"}
-	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink"}
+	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger"}
 )
 
 var rules = []rule{
@@ -69,10 +69,10 @@ var rules = []rule{
 		why:      "an adapter translates for one service",
 	},
 	{
-		packages: []string{"pkg/s3source"},
+		packages: []string{"pkg/s3source", "pkg/ledger"},
 		never:    []string{sdk + "/service/..."},
 		unless:   []string{sdk + "/service/s3/...", sdk + "/service/internal/..."},
-		why:      "it is the adapter for S3",
+		why:      "it is an adapter for S3",
 	},
 	{
 		packages: []string{"pkg/cwsink"},

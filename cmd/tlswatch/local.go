@@ -23,6 +23,7 @@ import (
 
 const (
 	localBucket  = "tlswatch-local"
+	stateBucket  = "tlswatch-state"
 	localTopic   = "tlswatch-alerts"
 	localTimeout = time.Minute // of an invocation, as in template.yaml
 )
@@ -92,8 +93,10 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		return err
 	}
 	defer stack.Close()
-	if err := stack.S3.CreateBucket(localBucket); err != nil {
-		return err
+	for _, name := range []string{localBucket, stateBucket} {
+		if err := stack.S3.CreateBucket(name); err != nil {
+			return err
+		}
 	}
 	env := stack.Env()
 	for _, s := range config.Settings() {
@@ -102,6 +105,7 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		}
 	}
 	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic(localTopic)
+	env["STATE_BUCKET"] = stateBucket
 	output := io.Discard
 	if o.verbose {
 		output = stderr
@@ -119,6 +123,9 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 	}
 	defer lambda.Close()
 	stack.S3.SetOnCreated(func(c localaws.ObjectCreated) {
+		if c.Bucket != localBucket {
+			return
+		}
 		if _, err := lambda.InvokeAsync(c.Event()); err != nil {
 			fmt.Fprintf(stderr, "tlswatch: event for %s: %v\n", c.Key, err)
 		}

@@ -193,7 +193,7 @@ func TestLocalEqualsReference(t *testing.T) {
 			got[name] = connlogtest.Sum{Samples: s.Samples}
 		}
 	}
-	for _, name := range []string{metric.ObjectsProcessed, metric.ObjectsSkipped, metric.MalformedLines, metric.DuplicateObjects, metric.DelayedObjects, metric.ProcessingLag} {
+	for _, name := range []string{metric.ObjectsProcessed, metric.ObjectsSkipped, metric.MalformedLines, metric.DuplicateObjects, metric.DelayedObjects, metric.UncertainRepublishes, metric.ProcessingLag} {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s is missing", name)
 		}

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/trigger"
 )
@@ -19,9 +21,6 @@ type handler struct {
 	margin   time.Duration // kept free before the deadline, to report what is left undone
 	log      *slog.Logger
 }
-
-// errNoTime fails an object that was not begun: its event comes again.
-var errNoTime = errors.New("not begun: too little time before the deadline")
 
 // Invoke handles one event. Objects are independent of each other: an error
 // for one is returned when all the others have been done.
@@ -40,14 +39,22 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		h.log.InfoContext(ctx, "ignored", "reason", string(ignored.Reason), "what", ignored.What)
 	}
 	outcomes := make([]error, len(event.Items))
+	var jobs []pipeline.Job
+	var items []int // of the jobs
 	for i, item := range event.Items {
 		if item.Err != nil {
 			h.log.ErrorContext(ctx, "part of the event not understood", "item", item.ID, "error", item.Err.Error())
 		}
 		for _, o := range item.Objects {
-			if err := h.object(ctx, o.Object); err != nil {
-				outcomes[i] = errors.Join(outcomes[i], fmt.Errorf("%s: %w", o.URI(), err))
-			}
+			owner, stable := event.Owner(o, requestID(ctx))
+			jobs = append(jobs, pipeline.Job{Object: o.Object, Owner: owner, Stable: stable})
+			items = append(items, i)
+		}
+	}
+	for i, r := range h.pipeline.Run(ctx, jobs...) {
+		h.report(ctx, r)
+		if r.Err != nil {
+			outcomes[items[i]] = errors.Join(outcomes[items[i]], fmt.Errorf("%s: %w", r.Object.URI(), r.Err))
 		}
 	}
 	reply, err := event.Reply(outcomes)
@@ -57,31 +64,39 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(reply)
 }
 
-// object processes one object and writes its line in the log.
-func (h *handler) object(ctx context.Context, o pipeline.Object) error {
-	if ctx.Err() != nil {
-		return errNoTime
+// requestID returns Lambda's id of the request, which it keeps over the attempts
+// at an asynchronous event.
+func requestID(ctx context.Context) string {
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		return lc.AwsRequestID
 	}
-	r, err := h.pipeline.Process(ctx, o)
+	return ""
+}
+
+// report writes the log line of an object.
+func (h *handler) report(ctx context.Context, r pipeline.Report) {
 	level, message := slog.LevelInfo, "processed"
 	switch {
-	case err != nil:
+	case r.Err != nil:
 		level, message = slog.LevelError, "failed"
 	case r.Skipped != "":
 		message = "skipped"
+	case r.Duplicate != "":
+		message = "duplicate"
+	case r.TakenOver || r.AlertTakenOver:
+		level = slog.LevelWarn
 	}
-	h.log.LogAttrs(ctx, level, message, attrs(r, err)...)
+	h.log.LogAttrs(ctx, level, message, attrs(r)...)
 	if r.FirstMalformed != nil { // the text may hold what a client sent
-		h.log.DebugContext(ctx, "malformed line", "key", o.Key, "error", r.FirstMalformed.Error())
+		h.log.DebugContext(ctx, "malformed line", "key", r.Object.Key, "error", r.FirstMalformed.Error())
 	}
-	return err
 }
 
 // attrs are the attributes of an object's log line. They name no client.
-func attrs(r pipeline.Report, err error) []slog.Attr {
+func attrs(r pipeline.Report) []slog.Attr {
 	list := []slog.Attr{slog.String("bucket", r.Object.Bucket), slog.String("key", r.Object.Key)}
-	if err != nil {
-		list = append(list, slog.String("error", err.Error()))
+	if r.Err != nil {
+		list = append(list, slog.String("error", r.Err.Error()))
 	}
 	if r.Skipped != "" {
 		return append(list, slog.String("reason", r.Skipped))
@@ -100,9 +115,16 @@ func attrs(r pipeline.Report, err error) []slog.Attr {
 		slog.Uint64("tooNew", r.Stale.TooNew),
 		slog.Int("metricData", r.Data),
 		slog.Int("alerts", r.Alerts),
+		slog.Int("alertsSuppressed", r.Suppressed),
 		slog.Float64("readMs", milliseconds(r.Reading)),
 		slog.Float64("publishMs", milliseconds(r.Publishing)),
 	)
+	if r.Duplicate != "" {
+		list = append(list, slog.String("duplicate", r.Duplicate))
+	}
+	if r.TakenOver || r.AlertTakenOver {
+		list = append(list, slog.Bool("takenOver", r.TakenOver), slog.Bool("alertTakenOver", r.AlertTakenOver))
+	}
 	if pe := r.FirstMalformed; pe != nil {
 		list = append(list, slog.Group("firstMalformed", slog.Int("line", pe.Line), slog.String("field", pe.Field), slog.String("problem", pe.Err.Error())))
 	}

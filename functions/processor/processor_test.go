@@ -13,6 +13,7 @@ import (
 	"tlswatch/pkg/connlogtest"
 	"tlswatch/pkg/localaws"
 	"tlswatch/pkg/metric"
+	"tlswatch/pkg/pipeline"
 )
 
 // What is published equals a count by the reference parser over the same lines.
@@ -221,7 +222,7 @@ func TestDeadline(t *testing.T) {
 	r.stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Second} })
 	r.notify(r.put(a.key, a.packed()), r.put(b.key, b.packed()))
 	got := r.errors()
-	if len(got) != 1 || strings.Contains(got[0], "Timedout") || !strings.Contains(got[0], "deadline of the invocation is near") || !strings.Contains(got[0], errNoTime.Error()) {
+	if len(got) != 1 || strings.Contains(got[0], "Timedout") || !strings.Contains(got[0], "deadline of the invocation is near") || !strings.Contains(got[0], pipeline.ErrNotBegun.Error()) {
 		t.Errorf("errors: %q", got)
 	}
 	if d := r.lambda.Invocations()[0].Duration; d > 1900*time.Millisecond {

@@ -16,9 +16,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go/logging"
 
-	"tlswatch/pkg/alert"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/cwsink"
+	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"
 	"tlswatch/pkg/snssink"
@@ -59,13 +59,16 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	if aws.Region == "" {
 		return nil, errors.New("AWS configuration: AWS_REGION is not set")
 	}
+	bucket := s3.NewFromConfig(aws)
 	p := &pipeline.Pipeline{
-		Source:         s3source.Source{Client: s3.NewFromConfig(aws)},
+		Source:         s3source.Source{Client: bucket},
 		Metrics:        cwsink.Sink{Client: cloudwatch.NewFromConfig(aws), Namespace: c.Namespace},
 		MetricOptions:  c.Metrics,
+		ClientBudget:   c.ClientBudget,
 		IPv6Prefix:     c.IPv6Prefix,
 		PublishClients: c.PublishClients,
-		Rules:          []alert.Rule{c.Rule},
+		Rules:          c.Rules(),
+		Margin:         c.DeadlineMargin,
 		Now:            time.Now,
 		Sleep:          pipeline.Sleep,
 	}
@@ -74,7 +77,11 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	} else {
 		log.Warn("no ALERT_TOPIC_ARN: alerts are logged, not sent")
 	}
-	log.Info("started without a state bucket: thresholds hold for each log object, and an object that is announced twice counts twice")
+	if c.StateBucket != "" {
+		p.Ledger = ledger.New(ledger.S3{Client: bucket, Bucket: c.StateBucket}, ledger.Options{Now: time.Now})
+	} else {
+		log.Warn("no STATE_BUCKET: rules look at single log objects, and an object that is announced twice counts twice")
+	}
 	return &handler{pipeline: p, margin: c.DeadlineMargin, log: log}, nil
 }
 

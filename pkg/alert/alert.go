@@ -25,10 +25,19 @@ type Rule struct {
 	MinFailed        uint64   // failed negotiations in the window; at least 1
 	MinFailedPercent float64  // of the TLS connections in the window
 	Reasons          []string // count only failures with these codes; all if empty
+	PerClient        bool     // the minima are those of a single client
+
+	// What follows matters where there is a memory over log objects.
+	Window   time.Duration // how much time the rule looks at, in whole periods
+	Cooldown time.Duration // no alert so soon after another for the same load balancer
+	Growth   float64       // unless the failures are so many times those last alerted
 }
 
-// FailedNegotiations is the name of the rule for all clients of a load balancer.
-const FailedNegotiations = "failed-negotiations"
+// Names of rules.
+const (
+	FailedNegotiations = "failed-negotiations" // all clients of a load balancer together
+	ClientFailures     = "client-failures"     // any one client
+)
 
 // Severities of an alert.
 const (
@@ -42,16 +51,16 @@ const CriticalPercent = 50
 
 // An Alert is a window in which a rule was met.
 type Alert struct {
-	Rule     Rule
-	Severity string
-	Failed   uint64 // failures that the rule counts, at most Window.Failed
-	Window   Window
+	Rule        Rule
+	Severity    string
+	Failed      uint64 // failures that the rule counts: of all clients, or of Client
+	Connections uint64 // TLS connections, likewise
+	Client      string // for a rule per client, the one with most failures; else ""
+	Window      Window
 }
 
 // Percent is the share of the TLS connections that failed.
-func (a *Alert) Percent() float64 {
-	return percent(a.Failed, a.Window.Connections)
-}
+func (a *Alert) Percent() float64 { return percent(a.Failed, a.Connections) }
 
 func percent(part, whole uint64) float64 {
 	if whole == 0 {
@@ -65,14 +74,27 @@ func (r Rule) Evaluate(w Window) *Alert {
 	if len(r.Reasons) > 0 {
 		w = w.only(r.Reasons)
 	}
-	a := &Alert{Rule: r, Severity: Warning, Failed: w.Failed, Window: w}
-	if a.Failed == 0 || a.Failed < r.MinFailed || a.Percent() < r.MinFailedPercent {
+	a := &Alert{Rule: r, Severity: Warning, Failed: w.Failed, Connections: w.Connections, Window: w}
+	if r.PerClient {
+		if a.Window.Clients = slices.DeleteFunc(slices.Clone(w.Clients), func(c Client) bool { return !r.met(c.Failed, c.Connections) }); len(a.Window.Clients) == 0 {
+			return nil
+		}
+		worst := a.Window.Clients[0]
+		a.Client, a.Failed, a.Connections = worst.Client, worst.Failed, worst.Connections
+		a.Window.FailingClients = len(a.Window.Clients)
+	}
+	if !r.met(a.Failed, a.Connections) {
 		return nil
 	}
 	if a.Percent() >= CriticalPercent {
 		a.Severity = Critical
 	}
 	return a
+}
+
+// met reports whether both minima are reached.
+func (r Rule) met(failed, connections uint64) bool {
+	return failed > 0 && failed >= r.MinFailed && percent(failed, connections) >= r.MinFailedPercent
 }
 
 // Bounds of a Window's lists. They are long enough to name what matters and
@@ -215,9 +237,28 @@ func clean(name string) string {
 	return name
 }
 
+// Sum adds up windows of one load balancer's objects in the time of the given
+// length that ends at end. Unlike merging one after the other it loses no
+// client or group that only the sum makes large.
+func Sum(end time.Time, length time.Duration, windows ...Window) Window {
+	var sum Window
+	for _, w := range windows {
+		sum.add(w)
+	}
+	sum.Start, sum.End = end.Add(-length), end
+	sum.trim()
+	return sum
+}
+
 // Merge adds the window of another object of the same load balancer. A zero w
 // becomes v.
 func (w *Window) Merge(v Window) {
+	w.add(v)
+	w.trim()
+}
+
+// add is Merge without bounds.
+func (w *Window) add(v Window) {
 	if w.End.IsZero() {
 		w.Account, w.Region, w.LoadBalancer, w.Start, w.End = v.Account, v.Region, v.LoadBalancer, v.Start, v.End
 	}
@@ -256,16 +297,14 @@ func (w *Window) Merge(v Window) {
 		}
 		groups[i].Failed += g.Failed
 		groups[i].Clients += g.Clients - inBoth(groups[i].Top, g.Top)
-		groups[i].Top = mergeClients(groups[i].Top, g.Top, maxTop)
+		groups[i].Top = mergeClients(groups[i].Top, g.Top)
 	}
 	w.Groups = groups
-	w.Clients = mergeClients(w.Clients, v.Clients, maxClients)
-	w.trim()
+	w.Clients = mergeClients(w.Clients, v.Clients)
 }
 
-// mergeClients adds up the clients of both lists and returns those with most
-// failures.
-func mergeClients(a, b []Client, most int) []Client {
+// mergeClients adds up the clients of both lists.
+func mergeClients(a, b []Client) []Client {
 	all := slices.Clone(a)
 	for _, c := range b {
 		if i := slices.IndexFunc(all, func(d Client) bool { return d.Client == c.Client }); i >= 0 {
@@ -275,8 +314,7 @@ func mergeClients(a, b []Client, most int) []Client {
 			all = append(all, c)
 		}
 	}
-	sortClients(all)
-	return all[:min(len(all), most)]
+	return all
 }
 
 // inBoth counts the clients that both lists name.
@@ -303,7 +341,12 @@ func (w *Window) trim() {
 			cmp.Compare(a.Cipher, b.Cipher), cmp.Compare(a.ListenerPort, b.ListenerPort))
 	})
 	w.Groups = w.Groups[:min(len(w.Groups), maxGroups)]
+	for i, g := range w.Groups {
+		sortClients(g.Top)
+		w.Groups[i].Top = g.Top[:min(len(g.Top), maxTop)]
+	}
 	sortClients(w.Clients)
+	w.Clients = w.Clients[:min(len(w.Clients), maxClients)]
 	slices.Sort(w.Objects)
 	w.Objects = w.Objects[:min(len(w.Objects), maxObjects)]
 	if reasons := w.sortedReasons(); len(reasons) > maxReasons {

@@ -83,7 +83,11 @@ func (m *Message) size() int {
 
 // headline is the alert in one phrase.
 func (a *Alert) headline() string {
-	return fmt.Sprintf("%s of %s TLS negotiations failed (%s)", number(a.Failed), number(a.Window.Connections), a.percentText())
+	who := ""
+	if a.Client != "" {
+		who = " of client " + a.Client
+	}
+	return fmt.Sprintf("%s of %s TLS negotiations%s failed (%s)", number(a.Failed), number(a.Connections), who, a.percentText())
 }
 
 // percentText never rounds some to none or all.
@@ -92,7 +96,7 @@ func (a *Alert) percentText() string {
 	switch {
 	case p < 0.05:
 		return "under 0.1 %"
-	case p >= 99.95 && a.Failed < a.Window.Connections:
+	case p >= 99.95 && a.Failed < a.Connections:
 		return "over 99.9 %"
 	}
 	return strconv.FormatFloat(p, 'f', 1, 64) + " %"
@@ -250,7 +254,11 @@ func (a *Alert) between() string {
 }
 
 func (a *Alert) threshold() string {
-	s := fmt.Sprintf("%s and %s %% of the connections", plural(a.Rule.MinFailed, "failure"), strconv.FormatFloat(a.Rule.MinFailedPercent, 'f', -1, 64))
+	of := "the connections"
+	if a.Rule.PerClient {
+		of = "a client's connections"
+	}
+	s := fmt.Sprintf("%s and %s %% of %s", plural(a.Rule.MinFailed, "failure"), strconv.FormatFloat(a.Rule.MinFailedPercent, 'f', -1, 64), of)
 	for i, reason := range a.Rule.Reasons {
 		switch i {
 		case 0:
@@ -409,7 +417,8 @@ type document struct {
 	Severity        string          `json:"severity"`
 	LoadBalancerARN string          `json:"loadBalancerArn"`
 	Threshold       threshold       `json:"threshold"`
-	Failed          uint64          `json:"failed"` // failures that the rule counts
+	Client          string          `json:"client,omitempty"` // the worst, for a rule per client
+	Failed          uint64          `json:"failed"`           // failures that the rule counts
 	FailedPercent   float64         `json:"failedPercent"`
 	Window          Window          `json:"window"`
 	Explanations    []explainedCode `json:"explanations"` // of the window's groups, in their order
@@ -432,6 +441,7 @@ func (a *Alert) document() document {
 		Rule:            a.Rule.Name,
 		Severity:        a.Severity,
 		LoadBalancerARN: a.arn(),
+		Client:          a.Client,
 		Threshold:       threshold{a.Rule.MinFailed, a.Rule.MinFailedPercent, a.Rule.Reasons},
 		Failed:          a.Failed,
 		FailedPercent:   a.Percent(),

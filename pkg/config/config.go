@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
 
@@ -22,8 +23,20 @@ type Config struct {
 	Metrics        metric.Options //
 	IPv6Prefix     int            // bits by which IPv6 clients are told apart
 	PublishClients bool           // client addresses may appear in metrics, logs and alerts
-	Rule           alert.Rule     //
+	ClientBudget   int            // client dimension values of a load balancer in an hour
+	Rule           alert.Rule     // for all clients of a load balancer
+	ClientRule     alert.Rule     // for single clients; off if its MinFailed is 0
+	StateBucket    string         // memory over invocations; none if empty
 	DeadlineMargin time.Duration  // time kept free before the invocation's deadline
+}
+
+// Rules returns the rules that are on.
+func (c Config) Rules() []alert.Rule {
+	rules := []alert.Rule{c.Rule}
+	if c.ClientRule.MinFailed > 0 {
+		rules = append(rules, c.ClientRule)
+	}
+	return rules
 }
 
 // A variable is one setting: its name, default, meaning and how to read it.
@@ -58,6 +71,9 @@ var variables = []variable{
 	{"CLIENT_TOP", "10", "clients of a log object that become metric dimensions, at the most", func(c *Config, v string) error {
 		return integer(&c.Metrics.ClientTop, v, 0, 100)
 	}},
+	{"CLIENT_BUDGET", "50", "client dimension values of a load balancer in an hour, over all invocations; needs STATE_BUCKET", func(c *Config, v string) error {
+		return integer(&c.ClientBudget, v, 0, 1000)
+	}},
 	{"CLIENT_IPV6_PREFIX", "64", "leading bits by which IPv6 clients are told apart", func(c *Config, v string) error {
 		return integer(&c.IPv6Prefix, v, 1, 128)
 	}},
@@ -90,6 +106,40 @@ var variables = []variable{
 		}
 		return nil
 	}},
+	{"ALERT_WINDOW", "5m", "time that a rule looks at, over all nodes, in multiples of 5m up to 60m; more than 5m needs STATE_BUCKET", func(c *Config, v string) (err error) {
+		c.Rule.Window, err = time.ParseDuration(v)
+		if err != nil || c.Rule.Window < connlog.Period || c.Rule.Window > time.Hour || c.Rule.Window%connlog.Period != 0 {
+			return errors.New("want a multiple of 5m from 5m to 60m")
+		}
+		return nil
+	}},
+	{"ALERT_COOLDOWN", "60m", "no alert of a rule for a load balancer so soon after the last one", func(c *Config, v string) (err error) {
+		c.Rule.Cooldown, err = time.ParseDuration(v)
+		if err != nil || c.Rule.Cooldown < 0 || c.Rule.Cooldown > 7*24*time.Hour {
+			return errors.New("want a duration from 0s to 168h")
+		}
+		return nil
+	}},
+	{"ALERT_GROWTH", "3", "unless the failures are so many times those last alerted", func(c *Config, v string) (err error) {
+		c.Rule.Growth, err = strconv.ParseFloat(v, 64)
+		if err != nil || !(c.Rule.Growth > 1 && c.Rule.Growth <= 1e6) {
+			return errors.New("want a number above 1, up to 1000000")
+		}
+		return nil
+	}},
+	{"CLIENT_ALERT_MIN_FAILED", "0", "failed negotiations of one client from which an alert of the rule client-failures is sent; 0 switches the rule off", func(c *Config, v string) error {
+		var n int
+		err := integer(&n, v, 0, 1_000_000_000)
+		c.ClientRule.MinFailed = uint64(n)
+		return err
+	}},
+	{"STATE_BUCKET", "", "S3 bucket for the memory over invocations; without it, rules look at single log objects, and an object that is announced twice counts twice", func(c *Config, v string) error {
+		if v != "" && !bucketName.MatchString(v) {
+			return errors.New("want the name of an S3 bucket")
+		}
+		c.StateBucket = v
+		return nil
+	}},
 	{"DEADLINE_MARGIN", "2s", "time kept free before the deadline of an invocation", func(c *Config, v string) (err error) {
 		c.DeadlineMargin, err = time.ParseDuration(v)
 		if err != nil || c.DeadlineMargin < 0 || c.DeadlineMargin > 5*time.Minute {
@@ -100,14 +150,15 @@ var variables = []variable{
 }
 
 var (
-	topicARN  = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$`)
-	namespace = regexp.MustCompile(`^[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}$`)
+	topicARN   = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$`)
+	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	namespace  = regexp.MustCompile(`^[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}$`)
 )
 
 // FromEnv reads the configuration. An empty or missing variable has its
 // default. The error joins one error for each faulty variable.
 func FromEnv(getenv func(string) string) (Config, error) {
-	c := Config{Rule: alert.Rule{Name: alert.FailedNegotiations}}
+	c := Config{Rule: alert.Rule{Name: alert.FailedNegotiations}, ClientRule: alert.Rule{Name: alert.ClientFailures, PerClient: true}}
 	var faults []error
 	for _, v := range variables {
 		value := strings.TrimSpace(getenv(v.name))
@@ -121,6 +172,15 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	if !c.PublishClients {
 		c.Metrics.Breakdowns.Client = false
 	}
+	if len(faults) == 0 { // settings that do not go together
+		if !c.PublishClients && c.ClientRule.MinFailed > 0 {
+			faults = append(faults, errors.New("CLIENT_ALERT_MIN_FAILED needs PUBLISH_CLIENTS=true: the rule is about clients by name"))
+		}
+		if c.StateBucket == "" && c.Rule.Window > connlog.Period {
+			faults = append(faults, errors.New("ALERT_WINDOW above 5m needs STATE_BUCKET: a window is more than one log object"))
+		}
+	}
+	c.ClientRule.Window, c.ClientRule.Cooldown, c.ClientRule.Growth = c.Rule.Window, c.Rule.Cooldown, c.Rule.Growth
 	return c, errors.Join(faults...)
 }
 

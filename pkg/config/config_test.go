@@ -24,7 +24,9 @@ var defaults = Config{
 	},
 	IPv6Prefix:     64,
 	PublishClients: true,
-	Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 100, MinFailedPercent: 1},
+	ClientBudget:   50,
+	Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 100, MinFailedPercent: 1, Window: 5 * time.Minute, Cooldown: time.Hour, Growth: 3},
+	ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, Window: 5 * time.Minute, Cooldown: time.Hour, Growth: 3},
 	DeadlineMargin: 2 * time.Second,
 }
 
@@ -40,12 +42,15 @@ func TestFromEnv(t *testing.T) {
 			"METRIC_BREAKDOWNS": "protocol, reason", "CLIENT_MIN_FAILED": "1", "CLIENT_TOP": "0", "CLIENT_IPV6_PREFIX": "48",
 			"PUBLISH_CLIENTS": "true", "ALERT_MIN_FAILED": "7", "ALERT_MIN_FAILED_PERCENT": "2.5",
 			"ALERT_REASONS": "ClientCertExpired, ClientCertUntrusted", "DEADLINE_MARGIN": "500ms",
+			"CLIENT_BUDGET": "0", "ALERT_WINDOW": "15m", "ALERT_COOLDOWN": "0s", "ALERT_GROWTH": "1.5", "CLIENT_ALERT_MIN_FAILED": "20", "STATE_BUCKET": "my-state",
 		}, func(c *Config) {
 			*c = Config{
 				AlertTopicARN: "arn:aws-us-gov:sns:us-gov-west-1:123456789012:alerts", Namespace: "My/TLS",
 				Metrics:    metric.Options{Breakdowns: metric.Breakdowns{Protocol: true, Reason: true}, ClientMinFailed: 1},
 				IPv6Prefix: 48, PublishClients: true,
-				Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 7, MinFailedPercent: 2.5, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}},
+				Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 7, MinFailedPercent: 2.5, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
+				ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, MinFailed: 20, Window: 15 * time.Minute, Growth: 1.5},
+				StateBucket:    "my-state",
 				DeadlineMargin: 500 * time.Millisecond,
 			}
 		}},
@@ -84,6 +89,12 @@ func TestFaults(t *testing.T) {
 		"ALERT_MIN_FAILED_PERCENT": "NaN",
 		"ALERT_REASONS":            "Failed:ClientCertExpired",
 		"DEADLINE_MARGIN":          "2",
+		"CLIENT_BUDGET":            "lots",
+		"ALERT_WINDOW":             "7m",
+		"ALERT_COOLDOWN":           "-1s",
+		"ALERT_GROWTH":             "1",
+		"CLIENT_ALERT_MIN_FAILED":  "-1",
+		"STATE_BUCKET":             "s3://state",
 	}
 	_, err := FromEnv(getenv(env))
 	if err == nil {
@@ -103,6 +114,7 @@ func TestFaults(t *testing.T) {
 	}
 	for _, env := range []map[string]string{
 		{"METRIC_NAMESPACE": ":x"}, {"METRIC_NAMESPACE": strings.Repeat("x", 256)}, {"ALERT_REASONS": "a,,b"},
+		{"ALERT_WINDOW": "10m"}, {"PUBLISH_CLIENTS": "false", "CLIENT_ALERT_MIN_FAILED": "1"}, {"ALERT_WINDOW": "65m", "STATE_BUCKET": "abc"},
 		{"ALERT_MIN_FAILED_PERCENT": "101"}, {"DEADLINE_MARGIN": "6m"}, {"METRIC_BREAKDOWNS": "all,none"},
 	} {
 		if _, err := FromEnv(getenv(env)); err == nil {

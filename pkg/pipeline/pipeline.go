@@ -1,14 +1,17 @@
-// Package pipeline is the order of work for one log object: open, read to the
-// end, count, publish metrics, alert. What it needs from AWS it names in small
-// interfaces, so that the function, the command line and tests run the same
-// line of work.
+// Package pipeline is the order of work for log objects: open, read to the
+// end, count, claim, publish metrics, commit, alert. What it needs from AWS it
+// names in small interfaces, so that the function, the command line and tests
+// run the same line of work.
 package pipeline
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"sync"
 	"time"
 
 	"tlswatch/pkg/alert"
@@ -17,10 +20,11 @@ import (
 	"tlswatch/pkg/rollup"
 )
 
-// A Source opens log objects. The error of Open is or wraps [ErrGone] or
+// A Source opens log objects. It returns what it opened, with the key and ETag
+// that the object has. The error of Open is or wraps [ErrGone] or
 // [ErrReplaced] where that is what happened.
 type Source interface {
-	Open(context.Context, Object) (io.ReadCloser, error)
+	Open(context.Context, Object) (Object, io.ReadCloser, error)
 }
 
 // Reasons why an announced object cannot be read any more. Neither is a fault
@@ -48,27 +52,48 @@ type Pipeline struct {
 	Metrics MetricSink
 	Alerts  AlertSink // nil: alerts are evaluated and reported, not sent
 
+	// Ledger is the memory over invocations. Without it, nil, an object that
+	// is announced twice counts twice, rules look at one object at a time and
+	// know no cooldown, and ClientBudget is not observed.
+	Ledger Ledger
+
 	MetricOptions  metric.Options
+	ClientBudget   int          // values of the dimension Client for a load balancer and hour
 	IPv6Prefix     int          // see rollup.Options
 	PublishClients bool         // whether alerts name client addresses
 	Rules          []alert.Rule //
 
+	// Margin is the time between the deadline of the context and the end of
+	// the process. The last steps of what was begun may take half of it.
+	Margin time.Duration
+
 	Now   func() time.Time // the clock
 	Sleep func(context.Context, time.Duration) error
+
+	readers sync.Pool // of *connlog.Reader, whose buffers are worth keeping
 }
 
-// Attempts is how often an object is read from its start, in all, when the
-// transfer breaks off.
-const Attempts = 3
+// A Job is an object to process, and on whose behalf.
+type Job struct {
+	Object Object
 
-// retryPause is the wait before the second attempt; it doubles from there.
-const retryPause = 200 * time.Millisecond
+	// Owner identifies the event that announced the object over all attempts
+	// at it, if Stable. Else a retry comes under another name, so that an
+	// object that somebody else is at work on is to be tried again later.
+	Owner  string
+	Stable bool
+}
 
 // A Report tells what became of an object.
 type Report struct {
 	Object  Object
 	Key     connlog.ObjectKey
-	Skipped string // why the object was passed over; "" if it was processed
+	Err     error  // the object is to be tried again, as a whole
+	Skipped string // why the object was passed over; "" if it was not
+
+	// Duplicate says what the object is doubled by: "published" before, or
+	// "in progress" elsewhere.
+	Duplicate string
 
 	Attempts       int                 // times the object was opened
 	Bytes          int64               // after decompression
@@ -78,10 +103,13 @@ type Report struct {
 	Counts         rollup.Counts       // TLS connections
 	Plaintext      uint64              // connections without TLS
 	Stale          metric.Stale        // connections that CloudWatch takes no data of any more, or yet
-	Data           int                 // metric data published
+	TakenOver      bool                // from an attempt that ended half-way: its data may count twice
+	Data           int                 // metric data published about the load balancer
 	Alerts         int                 // alerts raised
+	Suppressed     int                 // alerts not raised, for one was sent not long ago
+	AlertTakenOver bool                // an alert that may have been sent before
 	Reading        time.Duration
-	Publishing     time.Duration
+	Publishing     time.Duration // of all objects that were published together
 }
 
 // Reasons of Report.Skipped that do not come from the object's key.
@@ -91,148 +119,196 @@ const (
 	SkippedEmpty    = "empty"
 )
 
-// Process reads one object to its end and then publishes its metrics and the
-// alerts it is worth. Nothing is published of an object that cannot be read in
-// full.
-//
-// An error means that the object should be tried again, as a whole. If it
-// comes after metrics were published, their next publication counts twice:
-// CloudWatch adds up whatever it is sent.
+// Errors of Report.Err.
+var (
+	// ErrNotBegun fails an object for which no time was left.
+	ErrNotBegun = errors.New("not begun: too little time before the deadline")
+
+	// ErrInProgress fails an object that somebody else is at work on, where
+	// nobody else answers for its being finished.
+	ErrInProgress = errors.New("somebody else is at work on this object")
+)
+
+// Process is Run for one object without an owner.
 func (p *Pipeline) Process(ctx context.Context, o Object) (Report, error) {
-	r := Report{Object: o}
+	r := p.Run(ctx, Job{Object: o})[0]
+	return r, r.Err
+}
+
+// Run processes objects and returns a report for each, in their order. Each is
+// read to its end and claimed before anything of it is published, and nothing
+// is published of one that cannot be read in full. The metrics of all are sent
+// in as few requests as they fit in; the outcome of a request is that of the
+// objects in it.
+//
+// If an error comes after metrics were published, their next publication
+// counts twice: CloudWatch adds up whatever it is sent.
+func (p *Pipeline) Run(ctx context.Context, jobs ...Job) []Report {
+	reports := make([]Report, len(jobs))
+	var tasks []*task
+	for i, job := range jobs {
+		t := &task{job: job, Report: &reports[i]}
+		t.Object = job.Object
+		if ctx.Err() != nil {
+			t.Err = ErrNotBegun
+			continue
+		}
+		if t.Err = p.take(ctx, t); t.Err == nil {
+			tasks = append(tasks, t)
+		}
+	}
+	for _, b := range batches(tasks) {
+		p.publish(ctx, b)
+	}
+	p.alert(ctx, tasks)
+	return reports
+}
+
+// A task is the work on one object. Its Err ends it.
+type task struct {
+	*Report
+	job       Job
+	ticket    Ticket
+	window    alert.Window // zero for a skipped object
+	data      []metric.Datum
+	processor metric.Processor
+}
+
+// take does what comes before publishing: it reads and claims an object.
+func (p *Pipeline) take(ctx context.Context, t *task) error {
 	start := p.Now()
-	summary, err := p.read(ctx, &r)
-	r.Reading = p.Now().Sub(start)
-	if err != nil {
-		return r, err
-	}
-	if err := ctx.Err(); err != nil {
-		return r, fmt.Errorf("out of time before publishing: %w", context.Cause(ctx))
-	}
-	start = p.Now()
-	err = p.publish(ctx, &r, summary)
-	r.Publishing = p.Now().Sub(start)
-	return r, err
-}
-
-// read returns what the object adds up to, or nil if it is to be skipped.
-func (p *Pipeline) read(ctx context.Context, r *Report) (*rollup.Summary, error) {
-	key, err := connlog.ParseObjectKey(r.Object.Key)
-	if err != nil && r.Object.AltKey != "" {
-		key, err = connlog.ParseObjectKey(r.Object.AltKey)
-	}
-	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
-		r.Skipped = ke.Reason
-		return nil, nil
-	}
-	r.Key = key
-	for pause := retryPause; ; pause *= 2 {
-		r.Attempts++
-		s, err := p.readOnce(ctx, r)
-		switch {
-		case err == nil && s.Lines == 0 && r.Bytes == 0:
-			r.Skipped = SkippedEmpty
-			return nil, nil
-		case err == nil:
-			r.Lines, r.Malformed, r.Counts, r.Plaintext = s.Lines, s.Malformed, s.Totals, s.Plaintext
-			return s, nil
-		case errors.Is(err, ErrGone):
-			r.Skipped = SkippedGone
-			return nil, nil
-		case errors.Is(err, ErrReplaced):
-			r.Skipped = SkippedReplaced
-			return nil, nil
-		case !errors.Is(err, errCut) || r.Attempts == Attempts || ctx.Err() != nil:
-			return nil, err
-		}
-		if stop := p.Sleep(ctx, pause); stop != nil {
-			return nil, fmt.Errorf("%w; not tried again: %w", err, stop)
-		}
-	}
-}
-
-// errCut marks an error in the middle of a transfer: the object itself may be
-// in order.
-var errCut = errors.New("transfer broke off")
-
-func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, error) {
-	body, err := p.Source.Open(ctx, r.Object)
-	if err != nil {
-		return nil, err
-	}
-	defer body.Close()
-
-	r.FirstMalformed = nil
-	s := rollup.New(rollup.Options{IPv6Prefix: p.IPv6Prefix})
-	z := connlog.NewReader(body)
-	var e connlog.Entry
-	for {
-		err := z.Read(&e)
-		r.Bytes = z.Bytes()
-		switch err := err.(type) {
-		case nil:
-			s.Add(&e)
-			continue
-		case *connlog.ParseError:
-			s.AddMalformed()
-			if r.FirstMalformed == nil {
-				r.FirstMalformed = err
-			}
-			continue
-		}
-		switch {
-		case err == io.EOF:
-			return s, nil
-		case errors.Is(err, connlog.ErrCorrupt):
-			return nil, err
-		}
-		return nil, fmt.Errorf("%w: %w", errCut, err)
-	}
-}
-
-// publish sends the metrics of an object, and then its alerts.
-func (p *Pipeline) publish(ctx context.Context, r *Report, s *rollup.Summary) error {
-	now := p.Now()
-	var processor metric.Processor
-	var data []metric.Datum
-	if s == nil {
-		processor.ObjectsSkipped++
-	} else {
-		processor.Processed(r.Key.PeriodEnd, now, s.Malformed)
-		data, r.Stale = metric.Data(s, r.Key.LoadBalancer, now, p.MetricOptions)
-	}
-	data = append(data, processor.Data(now)...)
-	if err := p.Metrics.Put(ctx, data); err != nil {
-		return fmt.Errorf("publishing metrics: %w", err)
-	}
-	r.Data = len(data)
-	if s == nil {
+	s, err := p.read(ctx, t.Report)
+	t.Reading = p.Now().Sub(start)
+	switch {
+	case err != nil:
+		return err
+	case s == nil:
+		t.processor.ObjectsSkipped++
 		return nil
 	}
-	window := alert.Observe(s, r.Key, r.Object.URI(), p.PublishClients)
-	var failed []error
-	for _, rule := range p.Rules {
-		a := rule.Evaluate(window)
-		if a == nil {
-			continue
-		}
-		r.Alerts++
-		if err := p.send(ctx, a); err != nil {
-			failed = append(failed, fmt.Errorf("publishing alert %s: %w", rule.Name, err))
-		}
-	}
-	return errors.Join(failed...)
-}
-
-func (p *Pipeline) send(ctx context.Context, a *alert.Alert) error {
-	if p.Alerts == nil {
-		return nil
-	}
-	m, err := a.Message()
-	if err != nil {
+	t.window = alert.Observe(s, t.Key, t.Object.URI(), p.PublishClients)
+	if err := p.claim(ctx, t); err != nil || t.Duplicate != "" {
 		return err
 	}
-	return p.Alerts.Publish(ctx, m)
+	o := p.MetricOptions
+	if o.Only, err = p.clients(ctx, s, t.Key); err != nil {
+		return err
+	}
+	now := p.Now()
+	t.data, t.Stale = metric.Data(s, t.Key.LoadBalancer, now, o)
+	t.processor.Processed(t.Key.PeriodEnd, now, s.Malformed)
+	return nil
+}
+
+// claim makes this event the one to publish the object, or finds that it is a
+// duplicate.
+func (p *Pipeline) claim(ctx context.Context, t *task) error {
+	if p.Ledger == nil {
+		return nil
+	}
+	window, err := json.Marshal(t.window)
+	if err != nil {
+		return fmt.Errorf("encoding a window: %w", err)
+	}
+	t.ticket, err = p.Ledger.Claim(ctx, Claim{
+		Object: t.Object, LoadBalancer: t.Key.LoadBalancer, PeriodEnd: t.Key.PeriodEnd,
+		Owner: t.job.Owner, Lease: p.lease(ctx), Failed: t.window.Failed, Window: window,
+	})
+	switch {
+	case err != nil:
+		return err
+	case t.ticket.State == Published:
+		t.Duplicate = "published"
+	case t.ticket.State == InProgress && !t.job.Stable:
+		return ErrInProgress
+	case t.ticket.State == InProgress:
+		t.Duplicate = "in progress"
+	case t.ticket.TakenOver:
+		t.TakenOver = true
+		t.processor.UncertainRepublishes++
+	}
+	if t.Duplicate != "" {
+		t.processor.DuplicateObjects++
+	}
+	return nil
+}
+
+// lease returns until when this process can be at work.
+func (p *Pipeline) lease(ctx context.Context) time.Time {
+	deadline, ok := ctx.Deadline()
+	if !ok {
+		return time.Time{}
+	}
+	return deadline.Add(p.Margin)
+}
+
+// clients reserves dimension values for the clients to be named.
+func (p *Pipeline) clients(ctx context.Context, s *rollup.Summary, key connlog.ObjectKey) (*metric.ClientSet, error) {
+	wanted := metric.TopClients(s, p.MetricOptions)
+	if p.Ledger == nil || len(wanted) == 0 {
+		return nil, nil
+	}
+	hour := key.PeriodEnd.Add(-connlog.Period).Truncate(time.Hour)
+	granted, err := p.Ledger.Clients(ctx, key.LoadBalancer, hour, wanted, p.ClientBudget)
+	return &metric.ClientSet{Names: granted, Hour: hour}, err
+}
+
+// publish sends the metrics of a batch and commits its objects.
+func (p *Pipeline) publish(ctx context.Context, b batch) {
+	start := p.Now()
+	err := ctx.Err()
+	if err != nil {
+		err = fmt.Errorf("out of time before publishing: %w", context.Cause(ctx))
+	} else if err = p.Metrics.Put(ctx, slices.Concat(b.data, b.processor.Data(start))); err != nil {
+		err = fmt.Errorf("publishing metrics: %w", err)
+	}
+	for _, t := range b.tasks {
+		t.Err = err
+		if err == nil {
+			t.Data = len(t.data)
+			if t.ticket.Commit != nil {
+				t.Err = p.finish(ctx, t.ticket.Commit)
+			}
+		}
+		t.Publishing = p.Now().Sub(start)
+	}
+}
+
+// finish does a last step, for which it has half of the margin if the context
+// has run out.
+func (p *Pipeline) finish(ctx context.Context, step func(context.Context) error) error {
+	last := context.WithoutCancel(ctx)
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		last, cancel = context.WithDeadline(last, deadline.Add(p.Margin/2))
+		defer cancel()
+	}
+	return step(last)
+}
+
+// A batch is the tasks whose metrics go into one request.
+type batch struct {
+	tasks     []*task
+	data      []metric.Datum
+	processor metric.Processor
+}
+
+// batches groups tasks such that each group's data fit one request, as far as
+// those of a single task do.
+func batches(tasks []*task) []batch {
+	var list []batch
+	for _, t := range tasks {
+		if n := len(list) - 1; n >= 0 {
+			last := &list[n]
+			processor := last.processor.Plus(t.processor)
+			if data := metric.Merge(last.data, t.data); metric.FitOne(slices.Concat(data, processor.Data(time.Time{}))) {
+				last.tasks, last.data, last.processor = append(last.tasks, t), data, processor
+				continue
+			}
+		}
+		list = append(list, batch{[]*task{t}, t.data, t.processor})
+	}
+	return list
 }
 
 // Sleep waits for d, or until the context is done, which is its error.

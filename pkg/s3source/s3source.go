@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -43,17 +44,18 @@ const DefaultStall = 15 * time.Second
 var _ pipeline.Source = Source{}
 
 // Open opens the version of the object that the event announced: by its
-// version if it has one, else on condition that its ETag is still the same.
-func (s Source) Open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
-	body, err := s.open(ctx, o)
+// version if it has one, else on condition that its ETag is still the same. The
+// object that it returns has the key and the ETag that S3 has.
+func (s Source) Open(ctx context.Context, o pipeline.Object) (pipeline.Object, io.ReadCloser, error) {
+	opened, body, err := s.open(ctx, o)
 	if errors.Is(err, pipeline.ErrGone) && o.AltKey != "" {
-		o.Key = o.AltKey
-		body, err = s.open(ctx, o)
+		o.Key, o.AltKey = o.AltKey, ""
+		opened, body, err = s.open(ctx, o)
 	}
-	return body, err
+	return opened, body, err
 }
 
-func (s Source) open(ctx context.Context, o pipeline.Object) (io.ReadCloser, error) {
+func (s Source) open(ctx context.Context, o pipeline.Object) (pipeline.Object, io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: aws.String(o.Bucket), Key: aws.String(o.Key)}
 	switch {
 	case o.VersionID != "":
@@ -65,9 +67,13 @@ func (s Source) open(ctx context.Context, o pipeline.Object) (io.ReadCloser, err
 	out, err := s.Client.GetObject(ctx, in)
 	if err != nil {
 		cancel(nil)
-		return nil, explain(o, err)
+		return o, nil, explain(o, err)
 	}
-	return newBody(ctx, cancel, out.Body, cmp.Or(s.Stall, DefaultStall)), nil
+	o.ETag = strings.Trim(aws.ToString(out.ETag), `"`)
+	if out.ContentLength != nil {
+		o.Size = *out.ContentLength
+	}
+	return o, newBody(ctx, cancel, out.Body, cmp.Or(s.Stall, DefaultStall)), nil
 }
 
 // explain says in the words of package pipeline what an error of GetObject

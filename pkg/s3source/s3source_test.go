@@ -70,7 +70,7 @@ func put(t *testing.T, stack *localaws.Stack, key string, body []byte) localaws.
 // read opens an object and reads it to its end.
 func read(t *testing.T, s s3source.Source, o pipeline.Object) ([]byte, error) {
 	t.Helper()
-	body, err := s.Open(t.Context(), o)
+	_, body, err := s.Open(t.Context(), o)
 	if err != nil {
 		return nil, err
 	}
@@ -299,7 +299,7 @@ func TestSlow(t *testing.T) {
 	}
 
 	stack.S3.SetFaults(nil)
-	body, err := source.Open(t.Context(), pipeline.Object{Bucket: bucket, Key: key})
+	_, body, err := source.Open(t.Context(), pipeline.Object{Bucket: bucket, Key: key})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -330,7 +330,7 @@ func TestEndings(t *testing.T) {
 
 	gone := make(chan struct{})
 	stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Minute} })
-	body, err := source.Open(t.Context(), object)
+	_, body, err := source.Open(t.Context(), object)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -349,7 +349,7 @@ func TestEndings(t *testing.T) {
 	late := errors.New("too late")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 50*time.Millisecond, late)
 	defer cancel()
-	body, err = source.Open(ctx, object)
+	_, body, err = source.Open(ctx, object)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,491 @@
+// Package simulation runs the real pipeline and ledger over a simulated S3,
+// CloudWatch and SNS. A scheduler that follows from a seed decides at every API
+// call who goes on, who dies, whose reply is lost and how much time passes; a
+// schedule that breaks a guarantee is repeated by its seed.
+package simulation
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/metric"
+	"tlswatch/pkg/pipeline"
+)
+
+const (
+	lb        = "app/shop/50dc6c495c0c9188"
+	cooldown  = time.Hour
+	growth    = 3
+	threshold = 10
+	timeout   = 5 * time.Minute // of an invocation
+	maxSkew   = time.Minute     // of a process's clock, either way
+)
+
+var epoch = time.Date(2026, 11, 23, 10, 10, 0, 0, time.UTC)
+
+// A breach switches a rule of the ledger off, to show that it matters.
+type breach int
+
+const (
+	none           breach = iota
+	ownerIsAttempt        // claims are owned by the attempt instead of the event (rule 2)
+	noSecondLook          // a duplicate does not evaluate its window (rule 5)
+)
+
+// A logObject is one log object: a few connections, told apart from those of
+// other objects by their cipher.
+type logObject struct {
+	key         string
+	cipher      string
+	period      time.Time
+	connections int
+	failed      int
+}
+
+func (o logObject) body() []byte {
+	var b bytes.Buffer
+	for i := range o.connections {
+		status := "Success"
+		if i < o.failed {
+			status = "Failed:X"
+		}
+		fmt.Fprintf(&b, "%s 192.0.2.1 1 443 TLSv1.2 %s - \"-\" - - %s\n", o.period.Add(-time.Minute).Format(time.RFC3339), o.cipher, status)
+	}
+	return b.Bytes()
+}
+
+// An event announces an object. Duplicates of it are events of their own.
+type event struct {
+	id       string
+	object   logObject
+	attempts int
+}
+
+// A world is the services, the events and the processes at work on them.
+type world struct {
+	r      *rand.Rand
+	breach breach
+	calm   bool // no faults any more
+	now    time.Time
+	trace  []string
+
+	objects []logObject
+	waiting []*event // to be delivered
+	dead    []*event // failed three times
+	live    []*process
+
+	s3       map[string]stored
+	versions int
+
+	accepted    map[string]int // by cipher: how often CloudWatch has taken the object's data
+	uncertain   map[string]int // by cipher: attempts that ended between acceptance and commit
+	republished float64        // sum of UncertainRepublishes
+	alerts      []*sentAlert
+	pending     time.Time               // since when an alert is about to be sent; zero if none is
+	evaluated   map[time.Time]time.Time // by period: when an invocation last ended well
+}
+
+type stored struct {
+	body []byte
+	etag string
+}
+
+type sentAlert struct {
+	since     time.Time // since when it was pending
+	at        time.Time
+	end       time.Time
+	failed    uint64
+	uncertain bool // the sender ended before it could note that
+}
+
+// A process is one invocation. It runs only between resume and the next call
+// of a service.
+type process struct {
+	w        *world
+	e        *event
+	deadline time.Time
+	skew     time.Duration
+	resume   chan struct{}
+	paused   chan bool // true if it has ended
+	ended    bool
+	ok       bool
+
+	accepted  bool // CloudWatch has the data
+	committed bool
+	alerted   *sentAlert
+}
+
+func newWorld(seed uint64, b breach) *world {
+	w := &world{
+		r: rand.New(rand.NewPCG(seed, 0)), breach: b, now: epoch,
+		s3: make(map[string]stored), accepted: make(map[string]int), uncertain: make(map[string]int), evaluated: make(map[time.Time]time.Time),
+	}
+	periods := 1 + w.r.IntN(3)
+	for p := range periods {
+		for node := range 1 + w.r.IntN(3) {
+			end := epoch.Add(time.Duration(p-2) * connlog.Period)
+			o := logObject{
+				key: fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/23/conn_log_123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_%s_192.0.2.%d_a.log",
+					end.Format("20060102T1504Z"), node),
+				cipher: fmt.Sprintf("C-%d-%d", p, node), period: end, failed: w.r.IntN(threshold + 2),
+			}
+			o.connections = o.failed + 1 + w.r.IntN(3)
+			w.objects = append(w.objects, o)
+			for d := range 1 + w.r.IntN(3) {
+				w.waiting = append(w.waiting, &event{id: fmt.Sprintf("%s-event-%d", o.cipher, d), object: o})
+			}
+		}
+	}
+	w.r.Shuffle(len(w.waiting), func(i, j int) { w.waiting[i], w.waiting[j] = w.waiting[j], w.waiting[i] })
+	return w
+}
+
+func (w *world) log(format string, args ...any) {
+	w.trace = append(w.trace, w.now.Format("15:04:05 ")+fmt.Sprintf(format, args...))
+}
+
+// run lets everything happen, then redrives the dead letters in calm until all
+// is quiet.
+func (w *world) run() {
+	for step := 0; len(w.waiting) > 0 || len(w.live) > 0 || len(w.dead) > 0; step++ {
+		if step > 400 {
+			w.calm = true
+		}
+		if len(w.waiting) == 0 && len(w.live) == 0 { // redrive
+			for _, e := range w.dead {
+				e.attempts = 0
+			}
+			w.waiting, w.dead = w.dead, nil
+			w.pass(timeout + 2*ledger.Skew) // a redrive comes late
+			w.calm = w.calm || w.r.IntN(2) == 0
+		}
+		w.pass(time.Duration(w.r.Int64N(int64(5 * time.Second))))
+		if w.r.IntN(40) == 0 {
+			w.pass(time.Duration(w.r.Int64N(int64(20 * time.Minute))))
+		}
+		if n := len(w.waiting); n > 0 && len(w.live) < 8 && (len(w.live) == 0 || w.r.IntN(4) == 0) {
+			i := w.r.IntN(n)
+			e := w.waiting[i]
+			w.waiting = slices.Delete(w.waiting, i, i+1)
+			w.start(e)
+			continue
+		}
+		if len(w.live) > 0 {
+			w.step(w.live[w.r.IntN(len(w.live))])
+		}
+	}
+}
+
+func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
+
+func (w *world) start(e *event) {
+	e.attempts++
+	p := &process{
+		w: w, e: e, deadline: w.now.Add(timeout), skew: time.Duration(w.r.Int64N(int64(2*maxSkew))) - maxSkew,
+		resume: make(chan struct{}), paused: make(chan bool),
+	}
+	w.live = append(w.live, p)
+	go p.main()
+}
+
+// step lets a process run until its next call, or its end.
+func (w *world) step(p *process) {
+	p.resume <- struct{}{}
+	if <-p.paused {
+		w.end(p)
+	}
+}
+
+func (w *world) end(p *process) {
+	w.live = slices.DeleteFunc(w.live, func(q *process) bool { return q == p })
+	if p.accepted && !p.committed {
+		w.uncertain[p.e.object.cipher]++
+	}
+	if p.alerted != nil {
+		p.alerted.uncertain = true
+	}
+	switch {
+	case p.ok:
+		w.log("%s ended well", p.e.id)
+		w.evaluated[p.e.object.period] = w.now
+	case p.e.attempts < 3:
+		w.waiting = append(w.waiting, p.e)
+	default:
+		w.dead = append(w.dead, p.e)
+	}
+}
+
+// main is the life of a process.
+func (p *process) main() {
+	<-p.resume
+	defer func() { p.paused <- true }()
+	owner := p.e.id
+	if p.w.breach == ownerIsAttempt {
+		owner = fmt.Sprint(p.e.id, "/", p.e.attempts)
+	}
+	clock := func() time.Time { return p.w.now.Add(p.skew) }
+	sleep := func(context.Context, time.Duration) error { p.yield(); return nil }
+	token := 0
+	l := pipeline.Ledger(ledger.New(store{p}, ledger.Options{
+		Now: clock, Sleep: sleep, Random: p.w.r.Float64,
+		Token: func() string { token++; return fmt.Sprint(p.e.id, "/", p.e.attempts, "/", p.w.r.Uint64(), "/", token) },
+	}))
+	if p.w.breach == noSecondLook {
+		l = &forgetful{Ledger: l}
+	}
+	pipe := &pipeline.Pipeline{
+		Source: source{p}, Metrics: sink{p}, Alerts: topic{p}, Ledger: l,
+		MetricOptions: metric.Options{Breakdowns: metric.Breakdowns{Cipher: true}},
+		Rules: []alert.Rule{{Name: "failed-negotiations", MinFailed: threshold, MinFailedPercent: 1,
+			Window: connlog.Period, Cooldown: cooldown, Growth: growth}},
+		Margin: 2 * time.Second, Now: clock, Sleep: sleep,
+	}
+	ctx := simulated{context.Background(), p.deadline.Add(p.skew)}
+	r := pipe.Run(ctx, pipeline.Job{Object: pipeline.Object{Bucket: "logs", Key: p.e.object.key}, Owner: owner, Stable: true})[0]
+	p.ok = r.Err == nil
+	if r.Err != nil {
+		p.w.log("%s failed: %v", p.e.id, r.Err)
+	}
+}
+
+// simulated is a context with a deadline of simulated time.
+type simulated struct {
+	context.Context
+	deadline time.Time
+}
+
+func (s simulated) Deadline() (time.Time, bool) { return s.deadline, true }
+
+// forgetful is a ledger whose duplicates do not look at their window again.
+type forgetful struct {
+	pipeline.Ledger
+	duplicate bool
+}
+
+func (f *forgetful) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, error) {
+	t, err := f.Ledger.Claim(ctx, c)
+	f.duplicate = t.State == pipeline.Published
+	return t, err
+}
+
+func (f *forgetful) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
+	if f.duplicate {
+		return nil, nil
+	}
+	return f.Ledger.Records(ctx, lb, from, until)
+}
+
+// yield lets others run. A process that is past its deadline does not come
+// back.
+func (p *process) yield() {
+	p.paused <- false
+	<-p.resume
+	if !p.w.now.Before(p.deadline) {
+		p.die("timed out")
+	}
+}
+
+func (p *process) die(why string) {
+	p.w.log("%s died: %s", p.e.id, why)
+	runtime.Goexit()
+}
+
+var errNetwork = errors.New("network: no reply")
+
+// call is one API call: apply may happen or not, its reply may arrive or not,
+// and the process may die before or after.
+func (p *process) call(what string, apply func()) error {
+	p.yield()
+	fault := 0
+	if !p.w.calm {
+		fault = p.w.r.IntN(25)
+	}
+	switch fault {
+	case 1:
+		p.die("before " + what)
+	case 2:
+		apply()
+		p.die("after " + what)
+	case 3:
+		p.w.log("%s: %s not sent", p.e.id, what)
+		return errNetwork
+	case 4:
+		apply()
+		p.w.log("%s: reply to %s lost", p.e.id, what)
+		return errNetwork
+	}
+	apply()
+	return nil
+}
+
+// store is the state bucket as one process sees it.
+type store struct{ p *process }
+
+func (s store) Get(_ context.Context, key string) (body []byte, etag string, err error) {
+	lost := s.p.call("get "+key, func() {
+		o, ok := s.p.w.s3[key]
+		if !ok {
+			err = ledger.ErrNotFound
+			return
+		}
+		body, etag = o.body, o.etag
+	})
+	if lost != nil {
+		err = lost
+	}
+	return body, etag, err
+}
+
+// write is a conditional write. Where a reply is lost, the SDK sends the
+// request again, and the caller may see the refusal of its second half.
+func (s store) write(what, key string, body []byte, refused func() error) (etag string, err error) {
+	once := func() {
+		if err = refused(); err != nil {
+			return
+		}
+		s.p.w.versions++
+		etag = fmt.Sprint("etag-", s.p.w.versions)
+		s.p.w.s3[key] = stored{slices.Clone(body), etag}
+		s.p.noteCommit(key, body)
+	}
+	lost := s.p.call(what+" "+key, once)
+	if lost != nil && s.p.w.r.IntN(2) == 0 {
+		lost = s.p.call(what+" again "+key, once)
+	}
+	if lost != nil {
+		return "", lost
+	}
+	return etag, err
+}
+
+func (s store) Create(_ context.Context, key string, body []byte) (string, error) {
+	return s.write("create", key, body, func() error {
+		if !s.p.w.calm && s.p.w.r.IntN(40) == 0 {
+			return ledger.ErrConflict
+		}
+		if _, ok := s.p.w.s3[key]; ok {
+			return ledger.ErrExists
+		}
+		return nil
+	})
+}
+
+func (s store) Replace(_ context.Context, key string, body []byte, etag string) (string, error) {
+	return s.write("replace", key, body, func() error {
+		if !s.p.w.calm && s.p.w.r.IntN(40) == 0 {
+			return ledger.ErrConflict
+		}
+		switch o, ok := s.p.w.s3[key]; {
+		case !ok:
+			return ledger.ErrNotFound
+		case o.etag != etag:
+			return ledger.ErrChanged
+		}
+		return nil
+	})
+}
+
+func (s store) List(_ context.Context, prefix, after string, yield func(string, int64) bool) error {
+	type entry struct {
+		key  string
+		size int
+	}
+	var page []entry
+	if err := s.p.call("list "+prefix, func() {
+		for _, key := range slices.Sorted(maps.Keys(s.p.w.s3)) {
+			if strings.HasPrefix(key, prefix) && key > after {
+				page = append(page, entry{key, len(s.p.w.s3[key].body)})
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	for _, e := range page {
+		if !yield(e.key, int64(e.size)) {
+			return nil
+		}
+	}
+	return nil
+}
+
+// noteCommit notes that a process's own record says published, or its alert
+// sent.
+func (p *process) noteCommit(key string, body []byte) {
+	var r struct{ State string }
+	if err := json.Unmarshal(body, &r); err != nil {
+		panic(err)
+	}
+	switch r.State {
+	case "published":
+		p.committed = true
+	case "pending":
+		if p.w.pending.IsZero() {
+			p.w.pending = p.w.now
+		}
+	case "sent":
+		p.alerted = nil
+		p.w.pending = time.Time{}
+	}
+}
+
+// source, sink and topic are the other services.
+type source struct{ p *process }
+
+func (s source) Open(_ context.Context, o pipeline.Object) (pipeline.Object, io.ReadCloser, error) {
+	if err := s.p.call("open", func() {}); err != nil {
+		return o, nil, err
+	}
+	o.ETag = "etag-of-" + o.Key
+	return o, io.NopCloser(bytes.NewReader(s.p.e.object.body())), nil
+}
+
+type sink struct{ p *process }
+
+func (s sink) Put(_ context.Context, data []metric.Datum) error {
+	return s.p.call("put metric data", func() {
+		for _, d := range data {
+			for _, dim := range d.Dimensions {
+				if d.Name == metric.Connections && dim.Name == metric.Cipher {
+					if int(d.Values[0]) != s.p.e.object.connections {
+						panic(fmt.Sprintf("%s: %v connections of %d", dim.Value, d.Values[0], s.p.e.object.connections))
+					}
+					s.p.w.accepted[dim.Value]++
+					s.p.accepted = true
+				}
+			}
+			if d.Name == metric.UncertainRepublishes {
+				s.p.w.republished += d.Values[0]
+			}
+		}
+	})
+}
+
+type topic struct{ p *process }
+
+func (t topic) Publish(_ context.Context, m alert.Message) error {
+	return t.p.call("publish alert", func() {
+		var doc struct {
+			Failed uint64
+			Window struct{ End time.Time }
+		}
+		if err := json.Unmarshal([]byte(m.Texts["sqs"]), &doc); err != nil {
+			panic(err)
+		}
+		t.p.alerted = &sentAlert{since: t.p.w.pending, at: t.p.w.now, end: doc.Window.End, failed: doc.Failed}
+		t.p.w.alerts = append(t.p.w.alerts, t.p.alerted)
+		t.p.w.log("%s alerts about %s: %d", t.p.e.id, doc.Window.End.Format("15:04"), doc.Failed)
+	})
+}

@@ -1,0 +1,190 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
+)
+
+// alert evaluates the rules for what the tasks have published, and for what
+// they found published: whoever published it may have died before this.
+func (p *Pipeline) alert(ctx context.Context, tasks []*task) {
+	type period struct {
+		lb  string
+		end time.Time
+	}
+	done := make(map[period]error)
+	for _, t := range tasks {
+		if t.Err != nil || t.Skipped != "" {
+			continue
+		}
+		at := period{t.Key.LoadBalancer, t.Key.PeriodEnd}
+		err, ok := done[at]
+		if p.Ledger == nil {
+			err = p.alertObject(ctx, t)
+		} else if !ok {
+			err = p.alertPeriod(ctx, t)
+			done[at] = err
+		}
+		t.Err = err
+	}
+}
+
+// alertObject evaluates the rules for a single object.
+func (p *Pipeline) alertObject(ctx context.Context, t *task) error {
+	var failed []error
+	for _, rule := range p.Rules {
+		if a := rule.Evaluate(t.window); a != nil {
+			t.Alerts++
+			failed = append(failed, p.send(ctx, a))
+		}
+	}
+	return errors.Join(failed...)
+}
+
+// alertPeriod evaluates the rules for all windows that the object's period is
+// part of, over the objects of all nodes.
+func (p *Pipeline) alertPeriod(ctx context.Context, t *task) error {
+	if len(p.Rules) == 0 {
+		return nil
+	}
+	var longest time.Duration
+	for _, rule := range p.Rules {
+		longest = max(longest, rule.Window)
+	}
+	end := t.Key.PeriodEnd
+	records, err := p.Ledger.Records(ctx, t.Key.LoadBalancer, end.Add(-longest), end.Add(longest-connlog.Period))
+	if err != nil {
+		return err
+	}
+	w := windows{ledger: p.Ledger, records: records, read: make(map[string]alert.Window)}
+	var failed []error
+	for _, rule := range p.Rules {
+		failed = append(failed, p.alertRule(ctx, t, rule, &w))
+	}
+	return errors.Join(failed...)
+}
+
+// alertRule evaluates one rule. Of several windows that meet it, the one with
+// most failures is alerted.
+func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *windows) error {
+	// The list alone says which windows can meet the rule at all, and the
+	// alert's state whether that matters now. Usually that is the end of it.
+	var claims []AlertClaim
+	for end := t.Key.PeriodEnd; end.Before(t.Key.PeriodEnd.Add(rule.Window)); end = end.Add(connlog.Period) {
+		if failed := w.failedAtMost(end, rule.Window); failed > 0 && failed >= rule.MinFailed {
+			claims = append(claims, AlertClaim{
+				LoadBalancer: t.Key.LoadBalancer, Rule: rule.Name, End: end, Length: rule.Window, Failed: failed,
+				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Lease: p.lease(ctx),
+			})
+		}
+	}
+	if len(claims) == 0 {
+		return nil
+	}
+	may, err := p.Ledger.MayAlert(ctx, claims...)
+	if err != nil {
+		return err
+	}
+	if !may {
+		t.Suppressed++
+		return nil
+	}
+	var worst *alert.Alert
+	var claim AlertClaim
+	for _, c := range claims {
+		window, err := w.at(ctx, c.End, rule.Window)
+		if err != nil {
+			return err
+		}
+		if a := rule.Evaluate(window); a != nil && (worst == nil || a.Failed > worst.Failed) {
+			worst, claim = a, c
+			claim.Failed = a.Failed
+		}
+	}
+	if worst == nil {
+		return nil
+	}
+	ticket, err := p.Ledger.RaiseAlert(ctx, claim)
+	switch {
+	case err != nil:
+		return err
+	case ticket.State == Published:
+		t.Suppressed++
+		return nil
+	case ticket.State == InProgress && !t.job.Stable:
+		return ErrInProgress
+	case ticket.State == InProgress:
+		return nil
+	}
+	t.AlertTakenOver = ticket.TakenOver
+	if err := p.send(ctx, worst); err != nil {
+		return errors.Join(err, p.finish(ctx, ticket.Release))
+	}
+	t.Alerts++
+	return p.finish(ctx, ticket.Commit)
+}
+
+func (p *Pipeline) send(ctx context.Context, a *alert.Alert) error {
+	if p.Alerts == nil {
+		return nil
+	}
+	m, err := a.Message()
+	if err != nil {
+		return err
+	}
+	if err := p.Alerts.Publish(ctx, m); err != nil {
+		return fmt.Errorf("publishing alert %s: %w", a.Rule.Name, err)
+	}
+	return nil
+}
+
+// windows are the records around a period, read when they are needed.
+type windows struct {
+	ledger  Ledger
+	records []LedgerRecord
+	read    map[string]alert.Window
+}
+
+func within(t, end time.Time, length time.Duration) bool {
+	return t.After(end.Add(-length)) && !t.After(end)
+}
+
+// failedAtMost bounds the failures in a window.
+func (w *windows) failedAtMost(end time.Time, length time.Duration) uint64 {
+	var sum uint64
+	for _, r := range w.records {
+		if within(r.PeriodEnd, end, length) {
+			sum += r.FailedAtMost
+		}
+	}
+	return sum
+}
+
+// at adds up a window.
+func (w *windows) at(ctx context.Context, end time.Time, length time.Duration) (alert.Window, error) {
+	var parts []alert.Window
+	for _, r := range w.records {
+		if !within(r.PeriodEnd, end, length) {
+			continue
+		}
+		part, ok := w.read[r.Key]
+		if !ok {
+			text, err := w.ledger.Window(ctx, r.Key)
+			if err != nil {
+				return alert.Window{}, err
+			}
+			if err := json.Unmarshal(text, &part); err != nil {
+				return alert.Window{}, fmt.Errorf("record %s: %w", r.Key, err)
+			}
+			w.read[r.Key] = part
+		}
+		parts = append(parts, part)
+	}
+	return alert.Sum(end, length, parts...), nil
+}
