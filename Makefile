@@ -14,7 +14,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # Packages, as ./paths, with a test file that matches the given expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./pkg)))
 
-.PHONY: help build run test lint bench fuzz golden package build-ProcessorFunction
+.PHONY: help build run test crash lint bench fuzz golden package build-ProcessorFunction
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,11 @@ run: build ## run the function end to end, without AWS, over LOGS (events/sample
 
 test: ## run all tests; needs Go and nothing else
 	go test ./...
+
+crash: ## let functions die at the worst moments: 100,000 simulated schedules, 200 real kills
+	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter' ./internal/simulation
+	SCHEDULES=100000 go test -timeout 30m ./pkg/pipeline
+	TLSWATCH_CRASHES=200 go test -timeout 30m -v -run Crash ./functions/processor
 
 lint: ## check formatting, vet and staticcheck
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }
