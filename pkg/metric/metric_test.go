@@ -235,7 +235,7 @@ func TestClients(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	generated := summarize(t, makeLog(t, connlogtest.Options{Lines: 3000}))
 	crowded := rollup.New(rollup.Options{})
-	hostile(rollup.MaxClients*3/2, time.Millisecond, func(e *connlog.Entry) { crowded.Add(e) })
+	hostile(rollup.MaxClients*8, time.Millisecond, func(e *connlog.Entry) { crowded.Add(e) })
 	if crowded.OtherClients.Failed == 0 {
 		t.Fatal("no clients beyond the bound")
 	}

@@ -57,16 +57,13 @@ func (k addrKey) hash() uint64 {
 type addrTable[V any] struct {
 	slots []uint32 // rows + 1; 0 for a free slot. A power of two, at least twice the rows
 	rows  []row[addrKey, V]
-	max   int
 }
 
-func newAddrTable[V any](max int) addrTable[V] {
-	return addrTable[V]{slots: make([]uint32, 64), max: max}
-}
+func newAddrTable[V any]() addrTable[V] { return addrTable[V]{slots: make([]uint32, 64)} }
 
-// value returns the value of k, a new one if need be, or nil if the table is
-// full. It is valid until the next call.
-func (t *addrTable[V]) value(k addrKey) *V {
+// value returns the value of k, a new one if the table has less than max rows,
+// or nil. It is valid until the next call.
+func (t *addrTable[V]) value(k addrKey, max int) *V {
 	mask := uint64(len(t.slots) - 1)
 	i := k.hash() & mask
 	for ; t.slots[i] != 0; i = (i + 1) & mask {
@@ -74,7 +71,7 @@ func (t *addrTable[V]) value(k addrKey) *V {
 			return &r.value
 		}
 	}
-	if len(t.rows) >= t.max {
+	if len(t.rows) >= max {
 		return nil
 	}
 	t.rows = append(t.rows, row[addrKey, V]{key: k})

@@ -9,11 +9,11 @@ import (
 func TestAddrTable(t *testing.T) {
 	const max = 5000
 	r := rand.New(rand.NewPCG(8, 9))
-	table := newAddrTable[int](max)
+	table := newAddrTable[int]()
 	want := make(map[addrKey]int)
 	for range 40_000 {
 		k := addrKey{addr{uint64(r.IntN(4)) << 60, uint64(r.IntN(40))}, int64(r.IntN(60) - 30)}
-		if v := table.value(k); v != nil {
+		if v := table.value(k, max); v != nil {
 			*v++
 			want[k]++
 		} else if _, ok := want[k]; ok || len(want) < max {

@@ -22,7 +22,7 @@ const (
 	MaxMinutes   = 4096    // minutes; those beyond count as minute 0
 	MaxCells     = 16_384  // combinations of minute, port, protocol, cipher, key exchange and status
 	MaxLatencies = 1024    // combinations of minute and protocol
-	MaxClients   = 100_000 // combinations of minute and client
+	MaxClients   = 100_000 // combinations of minute and client, and as many again of clients that fail
 	MaxFailures  = 100_000 // combinations of client, port, protocol, cipher and status
 
 	maxName = 128 // bytes of a name from the log; longer ones count as Other
@@ -134,8 +134,8 @@ func New(o Options) *Summary {
 		cells:      newTable[Cell, cellValue](MaxCells),
 		latencies:  newTable[LatencyKey, Histogram](MaxLatencies),
 		shapes:     newTable[shape, struct{}](MaxCells),
-		clients:    newAddrTable[Counts](MaxClients),
-		failures:   newAddrTable[uint64](MaxFailures),
+		clients:    newAddrTable[Counts](),
+		failures:   newAddrTable[uint64](),
 	}
 }
 
@@ -383,8 +383,13 @@ func (s *Summary) client(a addr) Client {
 	return Client(netip.PrefixFrom(ip, s.ipv6Prefix))
 }
 
+// addClient keeps room for the clients that fail, which are those of interest.
 func (s *Summary) addClient(k addrKey, c Counts) {
-	if sum := s.clients.value(k); sum != nil {
+	room := MaxClients
+	if c.Failed > 0 {
+		room += MaxClients
+	}
+	if sum := s.clients.value(k, room); sum != nil {
 		sum.add(c)
 	} else {
 		s.OtherClients.add(c)
@@ -392,7 +397,7 @@ func (s *Summary) addClient(k addrKey, c Counts) {
 }
 
 func (s *Summary) addFailures(client addr, shape int, n uint64) {
-	if sum := s.failures.value(addrKey{client, int64(shape)}); sum != nil {
+	if sum := s.failures.value(addrKey{client, int64(shape)}, MaxFailures); sum != nil {
 		*sum += n
 	} else {
 		s.OtherFailed += n

@@ -605,7 +605,7 @@ func checkBounds(t *testing.T, s *Summary, want projection, latencies uint64) {
 		{"minutes", len(minutes), MaxMinutes + 1},
 		{"cells", len(got.Cells), MaxCells + 5*(MaxMinutes+1)},
 		{"latencies", len(got.Latencies), MaxLatencies + MaxMinutes + 1},
-		{"client minutes", len(got.ClientMinutes), MaxClients},
+		{"client minutes", len(got.ClientMinutes), 2 * MaxClients},
 		{"failures", len(got.Failures), MaxFailures},
 	} {
 		if bound.got > bound.max {
@@ -682,5 +682,21 @@ func TestLongNames(t *testing.T) {
 				t.Errorf("got failures %.50v", f)
 			}
 		}
+	}
+}
+
+// However many clients succeed, those that fail are known by name.
+func TestFailingClientAmongMany(t *testing.T) {
+	s := New(Options{})
+	e := connlog.Entry{Time: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), Protocol: "TLSv1.3", Status: connlog.StatusSuccess}
+	for i := range MaxClients + 10 {
+		e.Client = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+		s.Add(&e)
+	}
+	e.Client, e.Status = netip.MustParseAddr("192.0.2.7"), connlog.FailedPrefix+"X"
+	s.Add(&e)
+	failing := s.FailingClients()
+	if len(failing) != 1 || failing[0].Client.String() != "192.0.2.7" || s.OtherClients != (Counts{Connections: 10}) {
+		t.Errorf("failing %v, others %+v", failing, s.OtherClients)
 	}
 }
