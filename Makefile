@@ -12,7 +12,7 @@ function_flags := -tags lambda.norpc -trimpath -ldflags "-s -w"
 goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 
 # Packages, as ./paths, with a test file that matches the given expression.
-packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./pkg)))
+packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
 .PHONY: help build run test crash lint bench fuzz golden package build-ProcessorFunction
 

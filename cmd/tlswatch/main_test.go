@@ -193,7 +193,7 @@ func TestLocalEqualsReference(t *testing.T) {
 			got[name] = connlogtest.Sum{Samples: s.Samples}
 		}
 	}
-	for _, name := range []string{metric.ObjectsProcessed, metric.ObjectsSkipped, metric.MalformedLines, metric.DuplicateObjects, metric.DelayedObjects, metric.UncertainRepublishes, metric.ProcessingLag} {
+	for _, name := range metric.AboutProcessor() {
 		if _, ok := got[name]; !ok {
 			t.Errorf("%s is missing", name)
 		}
@@ -202,7 +202,7 @@ func TestLocalEqualsReference(t *testing.T) {
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("-reference +published\n%s", d)
 	}
-	if len(r.Invocations) != 4 || len(r.Alerts) != 1 || r.API["s3:GetObject"] != 4 || r.API["sns:Publish"] != 1 {
+	if len(r.Invocations) != 4 || len(r.Alerts) != 1 || r.API["s3:ListObjectsV2"] != 4 || r.API["sns:Publish"] != 1 {
 		t.Errorf("%d invocations, %d alerts, calls %v", len(r.Invocations), len(r.Alerts), r.API)
 	}
 	for _, i := range r.Invocations {
@@ -378,16 +378,19 @@ func TestObjectKey(t *testing.T) {
 		"conn_log_bad.log.gz":                                             "conn_log_bad.log.gz",
 		"/a/123456789012_elasticloadbalancing_us-east-2_app.a.1_x.log.gz": "123456789012_elasticloadbalancing_us-east-2_app.a.1_x.log.gz",
 	} {
-		if got := objectKey(file, "", last); got != want {
+		if got, named := objectKey(file, "", last); got != want || !named {
 			t.Errorf("%s: got key %s, want %s", file, got, want)
 		}
 	}
-	key, err := connlog.ParseObjectKey(objectKey("my.log", "app/a/1", last))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if key.LoadBalancer != "app/a/1" || !key.PeriodEnd.Equal(last.Add(5*time.Minute)) {
-		t.Errorf("made-up key is %+v", key)
+	for given, want := range map[string]string{"app/a/1": "app/a/1", "app/a_b/1": "app/local/", "": "app/local/"} {
+		made, named := objectKey("my.log", given, last)
+		key, err := connlog.ParseObjectKey(made)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if named || !strings.HasPrefix(key.LoadBalancer, want) || !key.PeriodEnd.Equal(last.Add(5*time.Minute)) {
+			t.Errorf("%s: made-up key is %+v", given, key)
+		}
 	}
 }
 
@@ -401,6 +404,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"--help"}, exitOK, ""},
 		{[]string{"--version"}, exitOK, ""},
 		{[]string{"local", "--help"}, exitOK, ""},
+		{nil, exitUsage, "no command"},
 		{[]string{"locale"}, exitUsage, "unknown command"},
 		{[]string{"local"}, exitUsage, "at least 1"},
 		{[]string{"local", "--colour", "x"}, exitUsage, "unknown flag"},

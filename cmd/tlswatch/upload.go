@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"cmp"
 	"compress/gzip"
 	"errors"
 	"fmt"
@@ -17,6 +16,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/metric"
 )
 
 // uploads are the log objects for an S3 stand-in.
@@ -72,41 +72,58 @@ func readUploads(paths []string) (*uploads, error) {
 	return &u, nil
 }
 
+// maxUpload bounds a file, in bytes: the stand-in for S3 holds objects in memory.
+const maxUpload = 1 << 30
+
 func (u *uploads) read(file string) error {
+	info, err := os.Stat(file)
+	if err != nil {
+		return err
+	}
+	if info.Size() > maxUpload {
+		return fmt.Errorf("%s: %d bytes are too many for the stand-in of S3, which takes %d; split the file", file, info.Size(), maxUpload)
+	}
 	body, err := os.ReadFile(file)
 	if err != nil {
 		return err
 	}
 	o := &upload{file: file, body: body}
-	loadBalancer := o.scan()
+	loadBalancers := o.scan()
 	last := o.last
 	if last.IsZero() {
-		info, err := os.Stat(file)
-		if err != nil {
-			return err
-		}
 		last = info.ModTime().UTC()
 	}
-	o.key = objectKey(file, loadBalancer, last)
+	loadBalancer := ""
+	if len(loadBalancers) > 0 {
+		loadBalancer = loadBalancers[0]
+	}
+	var named bool
+	o.key, named = objectKey(file, loadBalancer, last)
+	if !named && len(loadBalancers) > 1 {
+		return fmt.Errorf("%s has lines of several load balancers (%s, ...); a log object has one, so split the file", file, strings.Join(loadBalancers[:2], ", "))
+	}
+	for i := 1; slices.ContainsFunc(u.objects, func(p *upload) bool { return p.key == o.key }); i++ {
+		o.key = fmt.Sprintf("%d/%s", i, strings.TrimPrefix(o.key, fmt.Sprintf("%d/", i-1)))
+	}
 	u.objects = append(u.objects, o)
 	return nil
 }
 
-// scan notes the times of the entries and returns the load balancer that they
-// name, if they do.
-func (o *upload) scan() (loadBalancer string) {
+// scan notes the times of the entries and returns the load balancers that they
+// name.
+func (o *upload) scan() (loadBalancers []string) {
 	r := connlog.NewReader(bytes.NewReader(o.body))
 	var e connlog.Entry
 	for {
 		err := r.Read(&e)
 		switch {
 		case err == io.EOF:
-			return loadBalancer
+			return loadBalancers
 		case errors.As(err, new(*connlog.ParseError)):
 			continue
 		case err != nil:
 			o.broken = err
-			return loadBalancer
+			return loadBalancers
 		}
 		o.lines++
 		if o.first.IsZero() || e.Time.Before(o.first) {
@@ -115,37 +132,46 @@ func (o *upload) scan() (loadBalancer string) {
 		if e.Time.After(o.last) {
 			o.last = e.Time
 		}
-		loadBalancer = cmp.Or(loadBalancer, e.LoadBalancer)
+		if e.LoadBalancer != "" && !slices.Contains(loadBalancers, e.LoadBalancer) {
+			loadBalancers = append(loadBalancers, e.LoadBalancer)
+		}
 	}
 }
 
 // deliveryPath is where Elastic Load Balancing puts logs, from AWSLogs on.
 var deliveryPath = regexp.MustCompile(`(?:^|/)(AWSLogs/.*)$`)
 
-// objectKey returns the key for a file. A name that says what the object is
-// stays; anything else becomes a connection log of a made-up node.
-func objectKey(file, loadBalancer string, last time.Time) string {
+// objectKey returns the key for a file, and whether the file's name says it. A
+// name that says what the object is stays; anything else becomes a connection
+// log of a made-up node.
+func objectKey(file, loadBalancer string, last time.Time) (key string, named bool) {
 	path := filepath.ToSlash(file)
 	if m := deliveryPath.FindStringSubmatch(path); m != nil {
-		return m[1]
+		return m[1], true
 	}
 	base := filepath.Base(file)
-	key, err := connlog.ParseObjectKey(base)
-	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
-		if ke.Reason != connlog.NotELBLog {
-			return base
-		}
-		hash := fnv.New64a()
-		io.WriteString(hash, path)
-		key = connlog.ObjectKey{Account: "123456789012", Region: "us-east-1"}
-		if key.LoadBalancer = loadBalancer; key.LoadBalancer == "" {
-			key.LoadBalancer = fmt.Sprintf("app/local/%016x", hash.Sum64())
-		}
-		key.PeriodEnd = last.Truncate(connlog.Period).Add(connlog.Period)
-		base = fmt.Sprintf("conn_log_%s_elasticloadbalancing_%s_%s_%s_192.0.2.1_%08x.log", key.Account, key.Region,
-			strings.ReplaceAll(key.LoadBalancer, "/", "."), key.PeriodEnd.Format(keyTime), uint32(hash.Sum64()))
+	parts, err := connlog.ParseObjectKey(base)
+	if err == nil {
+		return deliveryDir(parts) + base, true
 	}
-	return fmt.Sprintf("AWSLogs/%s/elasticloadbalancing/%s/%s/%s", key.Account, key.Region, key.PeriodEnd.Format(keyDate), base)
+	if ke, ok := errors.AsType[*connlog.KeyError](err); ok && ke.Reason != connlog.NotELBLog {
+		return base, true
+	}
+	hash := fnv.New64a()
+	io.WriteString(hash, path)
+	for _, lb := range []string{loadBalancer, fmt.Sprintf("app/local/%016x", hash.Sum64())} {
+		end := last.Truncate(connlog.Period).Add(connlog.Period)
+		base := fmt.Sprintf("conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.1_%08x.log",
+			strings.ReplaceAll(lb, "/", "."), end.Format(keyTime), uint32(hash.Sum64()))
+		if parts, err = connlog.ParseObjectKey(base); err == nil {
+			return deliveryDir(parts) + base, false
+		}
+	}
+	panic(err) // the second name is always of the form
+}
+
+func deliveryDir(k connlog.ObjectKey) string {
+	return fmt.Sprintf("AWSLogs/%s/elasticloadbalancing/%s/%s/", k.Account, k.Region, k.PeriodEnd.Format(keyDate))
 }
 
 const (
@@ -272,6 +298,9 @@ func (u *uploads) describe(w io.Writer) {
 		when := "no entries"
 		if o.lines > 0 {
 			when = o.first.Format("2006-01-02 15:04") + " to " + o.last.Format("15:04")
+			if o.last.Sub(o.first) >= 24*time.Hour {
+				when = o.first.Format("2006-01-02 15:04") + " to " + o.last.Format("2006-01-02 15:04")
+			}
 			if o.shifted != 0 {
 				when += ", shifted by " + days(o.shifted)
 			}
@@ -282,6 +311,11 @@ func (u *uploads) describe(w io.Writer) {
 		t.add(fmt.Sprint(o.lines), when, o.file)
 	}
 	t.write(w)
+	for _, o := range u.objects {
+		if o.lines > 0 && o.first.Before(time.Now().Add(-metric.MaxAge)) {
+			fmt.Fprintf(w, "  CloudWatch takes no data older than two weeks, so not all of %s is published\n", o.file)
+		}
+	}
 	for _, name := range u.passed {
 		fmt.Fprintf(w, "  passed over, not named like a log: %s\n", name)
 	}

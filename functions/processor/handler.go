@@ -10,6 +10,7 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/trigger"
 )
@@ -19,6 +20,7 @@ import (
 type handler struct {
 	pipeline *pipeline.Pipeline
 	margin   time.Duration // kept free before the deadline, to report what is left undone
+	clients  bool          // whether the log may quote what clients sent
 	log      *slog.Logger
 }
 
@@ -54,7 +56,11 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	for i, r := range h.pipeline.Run(ctx, jobs...) {
 		h.report(ctx, r)
 		if r.Err != nil {
-			outcomes[items[i]] = errors.Join(outcomes[items[i]], fmt.Errorf("%s: %w", r.Object.URI(), r.Err))
+			err := fmt.Errorf("%s: %w", r.Object.URI(), r.Err)
+			if errors.Is(err, connlog.ErrCorrupt) {
+				err = trigger.Permanent(err)
+			}
+			outcomes[items[i]] = errors.Join(outcomes[items[i]], err)
 		}
 	}
 	reply, err := event.Reply(outcomes)
@@ -87,7 +93,7 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 		level = slog.LevelWarn
 	}
 	h.log.LogAttrs(ctx, level, message, attrs(r)...)
-	if r.FirstMalformed != nil { // the text may hold what a client sent
+	if r.FirstMalformed != nil && h.clients {
 		h.log.DebugContext(ctx, "malformed line", "key", r.Object.Key, "error", r.FirstMalformed.Error())
 	}
 }
@@ -98,13 +104,19 @@ func attrs(r pipeline.Report) []slog.Attr {
 	if r.Err != nil {
 		list = append(list, slog.String("error", r.Err.Error()))
 	}
+	if r.Object.Size >= 0 {
+		list = append(list, slog.Int64("compressedBytes", r.Object.Size))
+	}
+	list = append(list,
+		slog.Int("attempts", r.Attempts),
+		slog.Float64("readMs", milliseconds(r.Reading)),
+		slog.Float64("publishMs", milliseconds(r.Publishing)),
+	)
 	if r.Skipped != "" {
 		return append(list, slog.String("reason", r.Skipped))
 	}
 	list = append(list,
 		slog.String("loadBalancer", r.Key.LoadBalancer),
-		slog.Int("attempts", r.Attempts),
-		slog.Int64("compressedBytes", r.Object.Size),
 		slog.Int64("bytes", r.Bytes),
 		slog.Uint64("lines", r.Lines),
 		slog.Uint64("malformed", r.Malformed),
@@ -116,8 +128,6 @@ func attrs(r pipeline.Report) []slog.Attr {
 		slog.Int("metricData", r.Data),
 		slog.Int("alerts", r.Alerts),
 		slog.Int("alertsSuppressed", r.Suppressed),
-		slog.Float64("readMs", milliseconds(r.Reading)),
-		slog.Float64("publishMs", milliseconds(r.Publishing)),
 	)
 	if r.Duplicate != "" {
 		list = append(list, slog.String("duplicate", r.Duplicate))

@@ -205,7 +205,7 @@ func (r *rig) checkSums(logs ...logFile) {
 		}
 	}
 	got := r.sums()
-	for _, name := range []string{metric.ObjectsProcessed, metric.ObjectsSkipped, metric.MalformedLines, metric.DuplicateObjects, metric.DelayedObjects, metric.UncertainRepublishes, metric.ProcessingLag} {
+	for _, name := range metric.AboutProcessor() {
 		delete(got, name)
 		delete(want, name)
 	}

@@ -82,7 +82,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	} else {
 		log.Warn("no STATE_BUCKET: rules look at single log objects, and an object that is announced twice counts twice")
 	}
-	return &handler{pipeline: p, margin: c.DeadlineMargin, log: log}, nil
+	return &handler{pipeline: p, margin: c.DeadlineMargin, clients: c.PublishClients, log: log}, nil
 }
 
 // sdkLogger gives the SDK's warnings the form of the other log lines.

@@ -123,7 +123,7 @@ type Window struct {
 	Reasons     map[string]uint64 `json:"reasons,omitempty"` // failures by code
 
 	Groups         []Group  `json:"groups,omitempty"`  // most failures first
-	Clients        []Client `json:"clients,omitempty"` // most failures first
+	Clients        []Client `json:"clients,omitempty"` // most failures first; of several objects, sums over the clients that each of them names
 	FailingClients int      `json:"failingClients"`    // how many there are; an upper bound if Clients does not name all
 	Objects        []string `json:"objects,omitempty"` // S3 URIs of the log objects
 	ObjectCount    int      `json:"objectCount"`
@@ -212,7 +212,7 @@ func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool)
 func name(c rollup.Client) string { return cmp.Or(c.String(), "-") }
 
 func reason(status string) string {
-	return clean(strings.TrimPrefix(status, connlog.FailedPrefix))
+	return cmp.Or(clean(strings.TrimPrefix(status, connlog.FailedPrefix)), "none")
 }
 
 // maxNameLength bounds the names that are taken over from the log.

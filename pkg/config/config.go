@@ -20,7 +20,7 @@ import (
 type Config struct {
 	AlertTopicARN  string         // SNS topic; no alerts if empty
 	Namespace      string         // of the CloudWatch metrics
-	Metrics        metric.Options //
+	Metrics        metric.Options // which breakdowns and clients
 	IPv6Prefix     int            // bits by which IPv6 clients are told apart
 	PublishClients bool           // client addresses may appear in metrics, logs and alerts
 	ClientBudget   int            // client dimension values of a load balancer in an hour
@@ -77,7 +77,7 @@ var variables = []variable{
 	{"CLIENT_IPV6_PREFIX", "64", "leading bits by which IPv6 clients are told apart", func(c *Config, v string) error {
 		return integer(&c.IPv6Prefix, v, 1, 128)
 	}},
-	{"PUBLISH_CLIENTS", "true", "whether client addresses may appear in metrics, logs and alerts", func(c *Config, v string) (err error) {
+	{"PUBLISH_CLIENTS", "true", "whether client addresses may appear in metrics, alerts and the debugging log", func(c *Config, v string) (err error) {
 		if c.PublishClients, err = strconv.ParseBool(v); err != nil {
 			return errors.New("want true or false")
 		}

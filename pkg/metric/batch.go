@@ -1,8 +1,8 @@
 package metric
 
 import (
-	"fmt"
 	"slices"
+	"strings"
 )
 
 // Bounds for the encoded size of data. They are above what the encodings of
@@ -57,7 +57,11 @@ func Merge(lists ...[]Datum) []Datum {
 	index := make(map[key]int)
 	var merged []Datum
 	for _, d := range slices.Concat(lists...) {
-		k := key{d.Name, fmt.Sprint(d.Dimensions), d.Unit, d.Time.Unix()}
+		var dimensions strings.Builder
+		for _, dim := range d.Dimensions { // Value has removed control characters
+			dimensions.WriteString(dim.Name + "\x00" + dim.Value + "\x00")
+		}
+		k := key{d.Name, dimensions.String(), d.Unit, d.Time.Unix()}
 		i, ok := index[k]
 		if !ok {
 			index[k] = len(merged)

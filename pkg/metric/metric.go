@@ -77,6 +77,16 @@ var Definitions = []Definition{
 	{ProcessingLag, Seconds, "from the end of an object's period to its publication", [][]string{{}}},
 }
 
+// AboutProcessor returns the names of the metrics about the processor itself,
+// which have no dimensions and are published with every request.
+func AboutProcessor() []string {
+	var names []string
+	for _, d := range (&Processor{Lags: []time.Duration{0}}).Data(time.Time{}) {
+		names = append(names, d.Name)
+	}
+	return names
+}
+
 // DelayAfter is the lag beyond which an object counts as delayed: three
 // periods, after which alarms may have passed its minutes by.
 const DelayAfter = 15 * time.Minute

@@ -61,7 +61,7 @@ type Pipeline struct {
 	ClientBudget   int          // values of the dimension Client for a load balancer and hour
 	IPv6Prefix     int          // see rollup.Options
 	PublishClients bool         // whether alerts name client addresses
-	Rules          []alert.Rule //
+	Rules          []alert.Rule // evaluated for every object, or window
 
 	// Margin is the time between the deadline of the context and the end of
 	// the process. The last steps of what was begun may take half of it.
@@ -97,7 +97,7 @@ type Report struct {
 
 	Attempts       int                 // times the object was opened
 	Bytes          int64               // after decompression
-	Lines          uint64              //
+	Lines          uint64              // entries and malformed lines
 	Malformed      uint64              // lines that are no entries
 	FirstMalformed *connlog.ParseError // the first of them
 	Counts         rollup.Counts       // TLS connections

@@ -19,7 +19,7 @@ import (
 
 // Bounds of a Summary. Real objects stay far below them.
 const (
-	MaxMinutes   = 4096    // minutes; those beyond count as minute 0
+	MaxMinutes   = 20_480  // more than the two weeks that CloudWatch takes; what is beyond counts as minute 0
 	MaxCells     = 16_384  // combinations of minute, port, protocol, cipher, key exchange and status
 	MaxLatencies = 1024    // combinations of minute and protocol
 	MaxClients   = 100_000 // combinations of minute and client, and as many again of clients that fail
