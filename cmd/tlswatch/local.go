@@ -1,10 +1,8 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -12,6 +10,8 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,12 +45,13 @@ func newLocal() *cobra.Command {
 for each, has the real function binary handle them, and shows what it published
 to CloudWatch and SNS. It needs no AWS account and reaches no network.
 
-PATH is a log file (.log.gz or .log) or a directory of them. Files that are
+PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them. Files that are
 named like a log object keep that name as their key.
 
 CloudWatch refuses data older than two weeks. So the times in the uploaded
 copies, and in their keys, are shifted by whole periods of five minutes, such
-that the newest line is a few minutes old; --as-is leaves them alone.
+that the newest line is a few minutes old; --as-is leaves them alone. Logs that
+are more than twelve days apart are shifted apart from each other.
 
 The function takes its settings from the environment, as on Lambda: for
 instance ALERT_MIN_FAILED and CLIENT_TOP.
@@ -80,12 +81,14 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 	if err != nil {
 		return err
 	}
-	upload, err := readUploads(paths)
+	upload, err := readUploads(ctx, paths)
 	if err != nil {
 		return err
 	}
 	if !o.asIs {
-		upload.shift(time.Now())
+		if err := upload.shift(ctx, time.Now()); err != nil {
+			return err
+		}
 	}
 
 	stack, err := localaws.Start(ctx, localaws.Options{})
@@ -106,7 +109,9 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 	}
 	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic(localTopic)
 	env["STATE_BUCKET"] = stateBucket
-	output := io.Discard
+	env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+	var end tail
+	output := io.Writer(&end)
 	if o.verbose {
 		output = stderr
 	}
@@ -126,7 +131,7 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		if c.Bucket != localBucket {
 			return
 		}
-		if _, err := lambda.InvokeAsync(c.Event()); err != nil {
+		if _, err := lambda.InvokeAsync(c.Event()); err != nil && ctx.Err() == nil {
 			fmt.Fprintf(stderr, "tlswatch: event for %s: %v\n", c.Key, err)
 		}
 	})
@@ -137,6 +142,9 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		}
 	}
 	if err := lambda.Wait(ctx); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
 		return err
 	}
 	result := collect(stack, lambda)
@@ -150,14 +158,36 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		return err
 	}
 	if o.keep {
-		if err := keep(ctx, stack, stderr); err != nil {
-			return err
-		}
+		keep(ctx, stack, lambda, stdout, stderr)
 	}
-	if n := len(lambda.DeadLetters()); n > 0 {
-		return fmt.Errorf("%d of the events failed for good; each was tried three times", n)
+	n := len(lambda.DeadLetters())
+	if n == 0 {
+		return nil
 	}
-	return nil
+	if text := end.String(); text != "" && slices.ContainsFunc(result.Invocations, func(i localInvocation) bool { return strings.HasPrefix(i.Error, "Runtime.") }) {
+		fmt.Fprintf(stderr, "The function's log ends with:\n%s", text)
+	}
+	return fmt.Errorf("%d of the events failed for good; each was tried three times (-v shows the function's log)", n)
+}
+
+// A tail keeps the last lines that are written to it.
+type tail struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (t *tail) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines = append(t.lines, string(p))
+	t.lines = t.lines[max(0, len(t.lines)-3):]
+	return len(p), nil
+}
+
+func (t *tail) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, "")
 }
 
 // findFunction returns the path of the function binary.
@@ -176,19 +206,38 @@ func (o localOptions) findFunction() (string, error) {
 	return path, nil
 }
 
-// keep waits for Ctrl-C, which ends it without an error.
-func keep(ctx context.Context, stack *localaws.Stack, w io.Writer) error {
-	fmt.Fprintf(w, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", localBucket)
+// keep shows what else happens until Ctrl-C.
+func keep(ctx context.Context, stack *localaws.Stack, lambda *localaws.Lambda, stdout, stderr io.Writer) {
+	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", localBucket)
 	env := stack.Env()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
-		fmt.Fprintf(w, "  export %s=%s\n", name, env[name])
+		fmt.Fprintf(stderr, "  export %s=%s\n", name, env[name])
 	}
-	fmt.Fprintf(w, "\nfor instance: aws s3 ls --recursive s3://%s\n", localBucket)
-	<-ctx.Done()
-	if !errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err()
+	fmt.Fprintf(stderr, `
+for instance:
+  aws s3 cp LOG-OBJECT s3://%s
+  aws cloudwatch list-metrics --namespace tlswatch
+
+`, localBucket)
+	invocations, alerts := len(lambda.Invocations()), len(stack.SNS.Messages())
+	ticks := time.NewTicker(200 * time.Millisecond)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		r := collect(stack, lambda)
+		if len(r.Invocations) > invocations {
+			r.writeInvocations(stdout, r.Invocations[invocations:])
+			invocations = len(r.Invocations)
+		}
+		if len(r.Alerts) > alerts {
+			r.writeAlerts(stdout, r.Alerts[alerts:])
+			alerts = len(r.Alerts)
+		}
 	}
-	return nil
 }
 
 // A localResult is what the function did, in the form of --format json.
@@ -257,7 +306,6 @@ func collect(stack *localaws.Stack, lambda *localaws.Lambda) localResult {
 	for _, m := range stack.SNS.Messages() {
 		r.Alerts = append(r.Alerts, localAlert{m.TopicARN, m.Subject, m.Messages, m.Attributes})
 	}
-	slices.SortStableFunc(r.Alerts, func(a, b localAlert) int { return cmp.Compare(a.Subject, b.Subject) })
 	return r
 }
 

@@ -18,9 +18,9 @@ import (
 // writeTable shows the result to a person.
 func (r localResult) writeTable(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	r.writeInvocations(b)
+	r.writeInvocations(b, r.Invocations)
 	r.writeMetrics(b)
-	r.writeAlerts(b)
+	r.writeAlerts(b, r.Alerts)
 	fmt.Fprintf(b, "\nAPI CALLS\n\n")
 	calls := table{right: []bool{false, true}}
 	for _, name := range slices.Sorted(maps.Keys(r.API)) {
@@ -30,11 +30,11 @@ func (r localResult) writeTable(w io.Writer) error {
 	return b.Flush()
 }
 
-func (r localResult) writeInvocations(b *bufio.Writer) {
+func (r localResult) writeInvocations(b io.Writer, list []localInvocation) {
 	fmt.Fprintf(b, "\nINVOCATIONS\n\n")
 	t := table{right: []bool{false, true, true, true, false}}
 	t.add("request", "attempt", "objects", "ms", "result")
-	for _, i := range r.Invocations {
+	for _, i := range list {
 		t.add(i.RequestID, strconv.Itoa(i.attempt), strconv.Itoa(i.Objects), strconv.FormatFloat(i.DurationMS, 'f', 1, 64), cmp.Or(i.Error, "ok"))
 	}
 	t.write(b)
@@ -74,11 +74,15 @@ func (r localResult) writeMetrics(b *bufio.Writer) {
 	for i, s := range series {
 		if i == 0 || s.Name != series[i-1].Name {
 			t.add()
-			t.add(s.Name+" ("+s.Unit+")", "sum", "samples", "average", "p50", "p99")
+			heading := []string{s.Name + " (" + s.Unit + ")", "sum", "samples", "average"}
+			if s.Unit == string(metric.Seconds) {
+				heading = append(heading, "p50", "p99")
+			}
+			t.add(heading...)
 		}
 		total := sumPoints(s.Points)
 		row := []string{"  " + dimensions(s), amount(total.Sum), amount(total.Samples), amount(total.Sum / total.Samples)}
-		if s.Name == metric.HandshakeLatency || s.Name == metric.ProcessingLag {
+		if s.Unit == string(metric.Seconds) {
 			p50, _ := total.Percentile(50)
 			p99, _ := total.Percentile(99)
 			row = append(row, amount(p50), amount(p99))
@@ -120,9 +124,9 @@ func dimensions(s localaws.Series) string {
 	return strings.Join(list, " ")
 }
 
-func (r localResult) writeAlerts(b *bufio.Writer) {
-	fmt.Fprintf(b, "\nALERTS: %d\n", len(r.Alerts))
-	for _, a := range r.Alerts {
+func (r localResult) writeAlerts(b io.Writer, list []localAlert) {
+	fmt.Fprintf(b, "\nALERTS: %d\n", len(list))
+	for _, a := range list {
 		fmt.Fprintf(b, "\n  To       %s\n  Subject  %s\n\n", a.Topic, a.Subject)
 		for line := range strings.Lines(cmp.Or(a.Messages["email"], a.Messages["default"])) {
 			fmt.Fprintf(b, "  | %s", line)

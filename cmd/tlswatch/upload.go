@@ -1,8 +1,10 @@
 package main
 
 import (
+	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -12,6 +14,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -27,27 +30,31 @@ type uploads struct {
 
 // An upload is a file with the key that it gets in S3.
 type upload struct {
-	file  string
-	key   string
-	body  []byte
-	lines int // entries
+	file   string
+	key    string
+	body   []byte
+	broken error // why it cannot be read to its end
 
-	first, last time.Time     // of its entries; zero if it has none
-	shifted     time.Duration // by how much its times were moved
-	broken      error         // why it cannot be read to its end
+	entries, malformed int
+	minutes            map[int64]int // entries by the minute since 1970
+	first, last        time.Time     // of the entries, but for those in the future; zero if there are none
+	shifted            time.Duration // by how much the times were moved
 }
 
 // readUploads reads the files named by paths, and those in directories whose
 // names end as those of logs do.
-func readUploads(paths []string) (*uploads, error) {
+func readUploads(ctx context.Context, paths []string) (*uploads, error) {
 	var u uploads
 	for _, path := range paths {
+		if path == "-" || strings.HasPrefix(path, "s3://") {
+			return nil, &usageError{fmt.Errorf("%s: local takes files and directories", path)}
+		}
 		info, err := os.Stat(path)
 		if err != nil {
 			return nil, err
 		}
 		if !info.IsDir() {
-			if err := u.read(path); err != nil {
+			if err := u.read(ctx, path); err != nil {
 				return nil, err
 			}
 			continue
@@ -56,8 +63,8 @@ func readUploads(paths []string) (*uploads, error) {
 			switch {
 			case err != nil || d.IsDir():
 				return err
-			case strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log"):
-				return u.read(name)
+			case d.Type().IsRegular() && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")):
+				return u.read(ctx, name)
 			}
 			u.passed = append(u.passed, name)
 			return nil
@@ -75,10 +82,16 @@ func readUploads(paths []string) (*uploads, error) {
 // maxUpload bounds a file, in bytes: the stand-in for S3 holds objects in memory.
 const maxUpload = 1 << 30
 
-func (u *uploads) read(file string) error {
+func (u *uploads) read(ctx context.Context, file string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	info, err := os.Stat(file)
 	if err != nil {
 		return err
+	}
+	if !info.Mode().IsRegular() {
+		return fmt.Errorf("%s is not a file", file)
 	}
 	if info.Size() > maxUpload {
 		return fmt.Errorf("%s: %d bytes are too many for the stand-in of S3, which takes %d; split the file", file, info.Size(), maxUpload)
@@ -88,7 +101,10 @@ func (u *uploads) read(file string) error {
 		return err
 	}
 	o := &upload{file: file, body: body}
-	loadBalancers := o.scan()
+	loadBalancers, err := o.scan(ctx)
+	if err != nil {
+		return err
+	}
 	last := o.last
 	if last.IsZero() {
 		last = info.ModTime().UTC()
@@ -111,31 +127,50 @@ func (u *uploads) read(file string) error {
 
 // scan notes the times of the entries and returns the load balancers that they
 // name.
-func (o *upload) scan() (loadBalancers []string) {
+func (o *upload) scan(ctx context.Context) (loadBalancers []string, err error) {
 	r := connlog.NewReader(bytes.NewReader(o.body))
+	o.minutes = make(map[int64]int)
+	now := time.Now()
 	var e connlog.Entry
 	for {
 		err := r.Read(&e)
 		switch {
 		case err == io.EOF:
-			return loadBalancers
+			return loadBalancers, nil
 		case errors.As(err, new(*connlog.ParseError)):
+			o.malformed++
 			continue
 		case err != nil:
 			o.broken = err
-			return loadBalancers
+			return loadBalancers, nil
 		}
-		o.lines++
-		if o.first.IsZero() || e.Time.Before(o.first) {
-			o.first = e.Time
-		}
-		if e.Time.After(o.last) {
-			o.last = e.Time
+		o.entries++
+		o.minutes[e.Time.Unix()/60]++
+		if !e.Time.After(now) {
+			if o.first.IsZero() || e.Time.Before(o.first) {
+				o.first = e.Time
+			}
+			if e.Time.After(o.last) {
+				o.last = e.Time
+			}
 		}
 		if e.LoadBalancer != "" && !slices.Contains(loadBalancers, e.LoadBalancer) {
 			loadBalancers = append(loadBalancers, e.LoadBalancer)
 		}
+		if o.entries%10_000 == 0 && ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
 	}
+}
+
+// untimely counts the entries of which CloudWatch takes no data.
+func (o *upload) untimely(now time.Time) (n int) {
+	for minute, entries := range o.minutes {
+		if at := time.Unix(minute*60, 0).Add(o.shifted); at.Before(now.Add(-metric.MaxAge)) || at.After(now.Add(metric.MaxAhead)) {
+			n += entries
+		}
+	}
+	return n
 }
 
 // deliveryPath is where Elastic Load Balancing puts logs, from AWSLogs on.
@@ -188,21 +223,24 @@ const together = 12 * 24 * time.Hour
 // shift moves the times of the logs by whole periods, so that the newest line
 // is at least one minute and at most a period and a minute older than now. Logs
 // far apart are moved apart from each other.
-func (u *uploads) shift(now time.Time) {
+func (u *uploads) shift(ctx context.Context, now time.Time) error {
 	order := slices.Clone(u.objects)
 	slices.SortStableFunc(order, func(a, b *upload) int { return b.last.Compare(a.last) })
 	var newest time.Time
 	var by time.Duration
 	for _, o := range order {
-		if o.lines == 0 || o.broken != nil {
+		if o.last.IsZero() || o.broken != nil {
 			continue // nothing to shift, or to be uploaded as it is
 		}
-		if newest.IsZero() || newest.Sub(o.first) > together {
+		if newest.IsZero() || newest.Sub(o.last) > together {
 			newest = o.last
 			by = floor(now.Add(-time.Minute).Sub(newest), connlog.Period)
 		}
-		o.shift(by)
+		if err := o.shift(ctx, by); err != nil {
+			return fmt.Errorf("%s: %w", o.file, err)
+		}
 	}
+	return nil
 }
 
 func floor(d, unit time.Duration) time.Duration {
@@ -215,47 +253,44 @@ func floor(d, unit time.Duration) time.Duration {
 
 // shift moves all times in the object and in its key. Only their digits down
 // to the minute change.
-func (o *upload) shift(by time.Duration) {
-	plain := io.Reader(bytes.NewReader(o.body))
-	packed := bytes.HasPrefix(o.body, []byte{0x1f, 0x8b})
-	if packed {
-		z, err := gzip.NewReader(plain)
+func (o *upload) shift(ctx context.Context, by time.Duration) error {
+	var body bytes.Buffer
+	in, out := io.Reader(bytes.NewReader(o.body)), io.Writer(&body)
+	finish := func() error { return nil }
+	if bytes.HasPrefix(o.body, []byte{0x1f, 0x8b}) {
+		unpack, err := gzip.NewReader(in)
 		if err != nil {
-			o.broken = err
-			return
+			return err
 		}
-		plain = z
+		pack := gzip.NewWriter(out)
+		in, out, finish = unpack, pack, pack.Close
 	}
-	text, err := io.ReadAll(plain)
-	if err != nil {
-		o.broken = err
-		return
-	}
-	var (
-		out bytes.Buffer
-		p   connlog.Parser
-		e   connlog.Entry
-	)
-	for line := range bytes.Lines(text) {
+	lines := bufio.NewReaderSize(in, connlog.MaxLineBytes+2)
+	var p connlog.Parser
+	var e connlog.Entry
+	for n := 0; ; n++ {
+		line, err := lines.ReadSlice('\n') // a part of it, if it is longer than any entry
 		if p.Parse(bytes.TrimRight(line, "\r\n"), &e) == nil {
 			shiftAll(line, by)
 		}
-		out.Write(line)
-	}
-	o.body = out.Bytes()
-	if packed {
-		var z bytes.Buffer
-		w := gzip.NewWriter(&z)
-		w.Write(o.body)
-		if err := w.Close(); err != nil {
-			o.broken = err
-			return
+		if _, err := out.Write(line); err != nil {
+			return err
 		}
-		o.body = z.Bytes()
+		if err == io.EOF {
+			break
+		}
+		if err != nil && err != bufio.ErrBufferFull {
+			return err
+		}
+		if n%10_000 == 0 && ctx.Err() != nil {
+			return ctx.Err()
+		}
 	}
-	o.shifted = by
-	o.first, o.last = o.first.Add(by), o.last.Add(by)
-	o.key = shiftKey(o.key, by)
+	if err := finish(); err != nil {
+		return err
+	}
+	o.body, o.shifted, o.key = body.Bytes(), by, shiftKey(o.key, by)
+	return nil
 }
 
 // times finds the times of a line: its own, and those between which a client
@@ -292,14 +327,15 @@ func shiftKey(key string, by time.Duration) string {
 // describe says what is uploaded.
 func (u *uploads) describe(w io.Writer) {
 	fmt.Fprintf(w, "LOG OBJECTS in s3://%s\n\n", localBucket)
-	t := table{right: []bool{true, false, false}}
-	t.add("lines", "times (UTC)", "file")
+	t := table{right: []bool{true, true, false, false}}
+	t.add("entries", "malformed", "times (UTC)", "file")
 	for _, o := range u.objects {
 		when := "no entries"
-		if o.lines > 0 {
-			when = o.first.Format("2006-01-02 15:04") + " to " + o.last.Format("15:04")
-			if o.last.Sub(o.first) >= 24*time.Hour {
-				when = o.first.Format("2006-01-02 15:04") + " to " + o.last.Format("2006-01-02 15:04")
+		if o.entries > 0 {
+			first, last := o.first.Add(o.shifted), o.last.Add(o.shifted)
+			when = first.Format("2006-01-02 15:04") + " to " + last.Format("15:04")
+			if last.Sub(first) >= 24*time.Hour {
+				when = first.Format("2006-01-02 15:04") + " to " + last.Format("2006-01-02 15:04")
 			}
 			if o.shifted != 0 {
 				when += ", shifted by " + days(o.shifted)
@@ -308,16 +344,16 @@ func (u *uploads) describe(w io.Writer) {
 		if o.broken != nil {
 			when = "as it is: " + o.broken.Error()
 		}
-		t.add(fmt.Sprint(o.lines), when, o.file)
+		t.add(strconv.Itoa(o.entries), strconv.Itoa(o.malformed), when, o.file)
 	}
 	t.write(w)
 	for _, o := range u.objects {
-		if o.lines > 0 && o.first.Before(time.Now().Add(-metric.MaxAge)) {
-			fmt.Fprintf(w, "  CloudWatch takes no data older than two weeks, so not all of %s is published\n", o.file)
+		if n := o.untimely(time.Now()); n > 0 {
+			fmt.Fprintf(w, "  CloudWatch takes no data of %d of the entries in %s: they are older than two weeks, or in the future\n", n, o.file)
 		}
 	}
 	for _, name := range u.passed {
-		fmt.Fprintf(w, "  passed over, not named like a log: %s\n", name)
+		fmt.Fprintf(w, "  passed over, no file named like a log: %s\n", name)
 	}
 }
 

@@ -80,8 +80,9 @@ func (z *Reader) Bytes() int64 { return z.bytes }
 // It returns a *[ParseError] for a malformed line, after which reading goes on
 // with the next line; io.EOF at the clean end of the stream; and any other
 // error, wrapped, if the stream itself is broken: an error of the underlying
-// reader, or gzip data that is cut or corrupt. An object whose stream is
-// broken has to be read again from its start.
+// reader, or gzip data that is cut, corrupt or followed by anything else, zeros
+// included. An object whose stream is broken has to be read again from its
+// start.
 func (z *Reader) Read(e *Entry) error {
 	for {
 		text, err := z.next()
@@ -139,7 +140,7 @@ func (z *Reader) next() ([]byte, error) {
 				z.line++
 				return text, nil
 			}
-			return nil, z.err
+			return nil, z.streamError(z.err)
 		}
 		// Keep the partial line, at the front, and read more behind it.
 		z.end = copy(z.buf, z.buf[z.start:z.end])
@@ -162,16 +163,14 @@ func (z *Reader) fill() {
 	if err == io.EOF && z.in == io.Reader(z.gz) {
 		err = z.openMember() // if there is another
 	}
-	if err != nil {
-		z.err = z.streamError(err)
-	}
+	z.err = err
 }
 
 // open decides between gzip (RFC 1952, section 2.3.1) and plain text.
 func (z *Reader) open() error {
 	magic, err := z.plain.Peek(2)
 	if err != nil && err != io.EOF {
-		return z.streamError(err)
+		return err
 	}
 	if len(magic) < 2 || magic[0] != 0x1f || magic[1] != 0x8b {
 		z.in = z.plain
@@ -181,10 +180,7 @@ func (z *Reader) open() error {
 		z.gz = new(gzip.Reader)
 	}
 	z.in = z.gz
-	if err := z.openMember(); err != nil {
-		return z.streamError(err)
-	}
-	return nil
+	return z.openMember()
 }
 
 // openMember begins the next gzip member, or returns io.EOF at the end of the
