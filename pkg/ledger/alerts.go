@@ -124,7 +124,7 @@ func (l *Ledger) verdict(r alertRecord, a pipeline.AlertClaim) verdict {
 	if l.suppresses(r, a) {
 		return suppressed
 	}
-	if r.State == pending && r.Owner != a.Owner && !l.over(r.Lease) {
+	if r.State == pending && !same(r.Owner, a.Owner) && !l.over(r.Lease) {
 		return elsewhere
 	}
 	return free

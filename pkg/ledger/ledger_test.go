@@ -111,6 +111,10 @@ func TestClaim(t *testing.T) {
 	if other := w.claim(claim("event-2", 2, 5)); other.State != pipeline.Claimed {
 		t.Errorf("a claim of another object is %v", other.State)
 	}
+	w.claim(claim("", 3, 5))
+	if other := w.claim(claim("", 3, 5)); other.State != pipeline.InProgress {
+		t.Errorf("the claim of a second caller without a name is %v", other.State)
+	}
 	again := w.claim(claim("event-1", 1, 5))
 	if again.State != pipeline.Claimed || !again.TakenOver {
 		t.Errorf("the event's own retry is %+v", again)
