@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -82,13 +83,14 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		return err
 	}
 	upload, err := readUploads(ctx, paths)
+	if err == nil && !o.asIs {
+		err = upload.shift(ctx, time.Now())
+	}
+	if ctx.Err() != nil {
+		return &failure{exitInterrupted, errors.New("interrupted")}
+	}
 	if err != nil {
 		return err
-	}
-	if !o.asIs {
-		if err := upload.shift(ctx, time.Now()); err != nil {
-			return err
-		}
 	}
 
 	stack, err := localaws.Start(ctx, localaws.Options{})
@@ -141,11 +143,11 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 			return fmt.Errorf("%s: %w", u.file, err)
 		}
 	}
-	if err := lambda.Wait(ctx); err != nil {
+	if err := lambda.Wait(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
-		return err
+	if ctx.Err() != nil {
+		return &failure{exitInterrupted, errors.New("interrupted")}
 	}
 	result := collect(stack, lambda)
 	if o.format == "json" {

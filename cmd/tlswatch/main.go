@@ -5,7 +5,7 @@
 //
 //   - Results go to standard output, everything else to standard error, where
 //     errors begin with "tlswatch: ".
-//   - Exit status 0 means done, 1 failed, 2 wrong usage.
+//   - Exit status 0 means done, 1 failed, 2 wrong usage, 130 interrupted.
 //   - The JSON of --format json is stable: members are added, not changed.
 package main
 
@@ -27,11 +27,13 @@ const (
 	exitOK     = 0
 	exitFailed = 1
 	exitUsage  = 2
+
+	exitInterrupted = 130 // by Ctrl-C, with a partial result
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
+	context.AfterFunc(ctx, stop) // a second Ctrl-C ends at once
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 
@@ -42,7 +44,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	cmd, err := root.ExecuteContextC(ctx)
 	if err == nil {
 		return exitOK
 	}
@@ -51,7 +53,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if failed, ok := errors.AsType[*failure](err); ok {
 		return failed.status
 	}
-	fmt.Fprintln(stderr, "Run 'tlswatch --help' for usage.")
+	fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	return exitUsage
 }
 
@@ -87,9 +89,16 @@ which clients fail the TLS negotiation, how often, and why.`,
 		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("unknown command %q", args[0])
+			}
+			return nil
+		},
+		RunE: func(*cobra.Command, []string) error { return &usageError{errors.New("no command given")} },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newLocal())
+	root.AddCommand(newLocal(), newBackfill(), newRedrive())
 	return root
 }
 

@@ -1,10 +1,11 @@
 // Package localaws holds embedded stand-ins for the AWS services that a
-// connection-log function talks to: S3, CloudWatch, SNS and the Lambda
-// Runtime API. They serve the real wire protocols over HTTP on loopback, so
+// connection-log function, and those who operate it, talk to: S3, CloudWatch,
+// SNS, SQS, the Lambda Runtime API and the Lambda API. They serve the real wire protocols over HTTP on loopback, so
 // that an unchanged program with an unchanged AWS SDK can run against them.
 //
-// [Start] brings up S3, CloudWatch and SNS; [Stack.Env] is the environment
-// that points an SDK at them; [StartLambda] runs the real function executable:
+// [Start] brings up S3, CloudWatch, SNS and SQS; [Stack.Env] is the environment
+// that points an SDK at them; [StartLambda] runs the real function executable,
+// which [StartLambdaAPI] lets clients invoke by name:
 //
 //	stack, err := localaws.Start(ctx, localaws.Options{})
 //	fn, err := localaws.StartLambda(ctx, localaws.LambdaOptions{

@@ -22,12 +22,13 @@ type Options struct {
 	OnCreated func(ObjectCreated) // see [S3.SetOnCreated]
 }
 
-// A Stack is the stand-ins for S3, CloudWatch and SNS, listening.
+// A Stack is the stand-ins for S3, CloudWatch, SNS and SQS, listening.
 type Stack struct {
 	S3         *S3
 	CloudWatch *CloudWatch
 	SNS        *SNS
-	Calls      *Calls // of all three
+	SQS        *SQS
+	Calls      *Calls // of all of them
 
 	region  string
 	servers map[string]*server // by service
@@ -45,6 +46,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	s.S3 = NewS3(S3Options{Region: o.Region, Now: o.Now, Calls: s.Calls, Faults: o.Faults, OnCreated: o.OnCreated})
 	s.CloudWatch = NewCloudWatch(CloudWatchOptions{Now: o.Now, Calls: s.Calls, Faults: o.Faults})
 	s.SNS = NewSNS(SNSOptions{Region: o.Region, Now: o.Now, Calls: s.Calls, Faults: o.Faults})
+	s.SQS = NewSQS(SQSOptions{Region: o.Region, Now: o.Now, Calls: s.Calls, Faults: o.Faults})
 	s.close = sync.OnceValue(func() error {
 		var all []error
 		for _, srv := range s.servers {
@@ -52,7 +54,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		}
 		return errors.Join(all...)
 	})
-	for _, e := range []*endpoint{&s.S3.endpoint, &s.CloudWatch.endpoint, &s.SNS.endpoint} {
+	for _, e := range []*endpoint{&s.S3.endpoint, &s.CloudWatch.endpoint, &s.SNS.endpoint, &s.SQS.endpoint} {
 		srv, err := serve(e)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("start %s: %w", e.service, err), s.close())
@@ -69,7 +71,8 @@ func (s *Stack) Close() error {
 	return s.close()
 }
 
-// Addresses returns the base URLs by service: "s3", "cloudwatch", "sns".
+// Addresses returns the base URLs by service: "s3", "cloudwatch", "sns",
+// "sqs".
 func (s *Stack) Addresses() map[string]string {
 	addresses := make(map[string]string, len(s.servers))
 	for service, srv := range s.servers {
@@ -89,6 +92,7 @@ func (s *Stack) Env() map[string]string {
 		"AWS_ENDPOINT_URL_S3":         s.servers["s3"].URL(),
 		"AWS_ENDPOINT_URL_CLOUDWATCH": s.servers["cloudwatch"].URL(),
 		"AWS_ENDPOINT_URL_SNS":        s.servers["sns"].URL(),
+		"AWS_ENDPOINT_URL_SQS":        s.servers["sqs"].URL(),
 	}
 	maps.Copy(env, localCredentials(s.region))
 	return env

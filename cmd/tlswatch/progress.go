@@ -1,0 +1,146 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A progress shows on a terminal how far a long command has come, in one line
+// that is written over. A nil *progress shows nothing.
+type progress struct {
+	w    io.Writer
+	now  func() time.Time
+	noun string // what is counted: "objects"
+
+	mu         sync.Mutex
+	started    time.Time
+	shown      time.Time
+	total      int // 0 if not known
+	totalBytes int64
+	done       int
+	bytes      int64
+}
+
+// progressStep is the shortest time between two states of the line.
+const progressStep = 100 * time.Millisecond
+
+// newProgress returns a progress on w, or nil if w is no terminal.
+func newProgress(w io.Writer, noun string) *progress {
+	if !isTerminal(w) {
+		return nil
+	}
+	return &progress{w: w, now: time.Now, noun: noun}
+}
+
+// isTerminal takes every character device for a terminal, except one that
+// cannot move its cursor. (It does not matter what is written to /dev/null.)
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// start begins anew with a total, 0 if it is not known.
+func (p *progress) start(total int, bytes int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.started, p.shown = p.now(), time.Time{}
+	p.total, p.totalBytes = total, bytes
+	p.done, p.bytes = 0, 0
+}
+
+// add counts what was done.
+func (p *progress) add(n int, bytes int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += n
+	p.bytes += bytes
+	if now := p.now(); now.Sub(p.shown) >= progressStep {
+		p.shown = now
+		fmt.Fprintf(p.w, "\r%s\x1b[K", p.line(now))
+	}
+}
+
+// end removes the line.
+func (p *progress) end() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.shown.IsZero() {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.shown = time.Time{}
+	}
+}
+
+// line is the state as text, short enough for 80 columns.
+func (p *progress) line(now time.Time) string {
+	if p.total == 0 {
+		return fmt.Sprintf("  %s %s", grouped(p.done), p.noun)
+	}
+	const width = 20
+	part := float64(p.done) / float64(p.total)
+	bar := strings.Repeat("#", int(part*width))
+	line := fmt.Sprintf("  [%-*s] %s of %s %s", width, bar, grouped(p.done), grouped(p.total), p.noun)
+	if p.totalBytes > 0 {
+		line += fmt.Sprintf(", %s of %s", byteSize(p.bytes), byteSize(p.totalBytes))
+	}
+	// The first second says little about the rest.
+	if passed := now.Sub(p.started); passed >= time.Second && p.done > 0 && p.done < p.total {
+		left := time.Duration(float64(passed) / float64(p.done) * float64(p.total-p.done))
+		line += ", " + roughly(left) + " left"
+	}
+	return line
+}
+
+// grouped writes a count with thousands separators.
+func grouped(n int) string {
+	s := fmt.Sprint(n)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+// byteSize writes a size with two or three digits.
+func byteSize(n int64) string {
+	const units = "kMGTPE"
+	if n < 1000 {
+		return fmt.Sprintf("%d B", n)
+	}
+	f, i := float64(n)/1000, 0
+	for ; f >= 999.5; i++ {
+		f /= 1000
+	}
+	if f < 9.95 {
+		return fmt.Sprintf("%.1f %cB", f, units[i])
+	}
+	return fmt.Sprintf("%.0f %cB", f, units[i])
+}
+
+// roughly writes a duration with its one or two largest units.
+func roughly(d time.Duration) string {
+	switch {
+	case d < time.Minute:
+		return fmt.Sprintf("%ds", int(d.Seconds()+0.5))
+	case d < time.Hour:
+		return fmt.Sprintf("%dm%02ds", int(d.Minutes()), int(d.Seconds())%60)
+	case d < 48*time.Hour:
+		return fmt.Sprintf("%dh%02dm", int(d.Hours()), int(d.Minutes())%60)
+	}
+	return fmt.Sprintf("%dd", int(d.Hours()/24))
+}
