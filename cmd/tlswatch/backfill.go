@@ -391,10 +391,7 @@ func (r *backfillResult) fail(o logObject, reason string) {
 func (r backfillResult) write(w io.Writer, format string) error {
 	slices.SortFunc(r.Failures, func(a, b backfillFailure) int { return cmp.Compare(a.Key, b.Key) })
 	if format == "json" {
-		enc := json.NewEncoder(w)
-		enc.SetIndent("", " ")
-		enc.SetEscapeHTML(false)
-		return enc.Encode(r)
+		return writeJSON(w, r)
 	}
 	b := bufio.NewWriter(w)
 	switch {

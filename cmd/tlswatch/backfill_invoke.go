@@ -166,7 +166,7 @@ func (d *deployed) retry(ctx context.Context, repeat bool, call func(context.Con
 	}
 }
 
-// hadNoRoom reports whether Lambda did not run the function for now.
+// hadNoRoom reports whether Lambda had no room to run the function.
 func hadNoRoom(err error) bool {
 	if (retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}).IsErrorThrottle(err).Bool() {
 		return true

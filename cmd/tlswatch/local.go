@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -151,7 +150,7 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 	}
 	result := collect(stack, lambda)
 	if o.format == "json" {
-		err = result.writeJSON(stdout)
+		err = writeJSON(stdout, result)
 	} else {
 		upload.describe(stdout)
 		err = result.writeTable(stdout)
@@ -309,11 +308,4 @@ func collect(stack *localaws.Stack, lambda *localaws.Lambda) localResult {
 		r.Alerts = append(r.Alerts, localAlert{m.TopicARN, m.Subject, m.Messages, m.Attributes})
 	}
 	return r
-}
-
-func (r localResult) writeJSON(w io.Writer) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", " ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(r)
 }

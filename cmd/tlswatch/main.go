@@ -11,6 +11,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -100,6 +101,14 @@ which clients fail the TLS negotiation, how often, and why.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(newLocal(), newBackfill(), newRedrive())
 	return root
+}
+
+// writeJSON writes a result as --format json has it.
+func writeJSON(w io.Writer, result any) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(result)
 }
 
 // version is that of the module, or the revision it was built from.

@@ -472,7 +472,7 @@ func TestAWSCommandLine(t *testing.T) {
 	}
 	aws, err := exec.LookPath("aws")
 	if err != nil {
-		t.Skip("no aws command")
+		t.Skip("SKIPPED: aws is not on PATH: no client but the SDK for Go was tried")
 	}
 	h := start(t, Options{})
 	topic := h.SNS.CreateTopic("alerts")
@@ -483,7 +483,7 @@ func TestAWSCommandLine(t *testing.T) {
 	if out, err := run("cloudwatch", "put-metric-data", "--namespace", "cli", "--metric-data",
 		`[{"MetricName":"m","Dimensions":[{"Name":"LoadBalancer","Value":"app/a/1"}],"Unit":"Count","Values":[0,1],"Counts":[9,1]}]`); err != nil {
 		if strings.Contains(out, "Action=PutMetricData") || strings.Contains(out, "404") {
-			t.Skip("an aws command that speaks the old query protocol")
+			t.Skip("SKIPPED: this aws speaks the old query protocol: no client but the SDK for Go was tried")
 		}
 		t.Fatalf("%v: %s", err, out)
 	}
