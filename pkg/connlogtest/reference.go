@@ -12,7 +12,7 @@ var (
 	field   = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"|[^" ][^ ]*)`)
 	instant = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)
 	port    = regexp.MustCompile(`^\d{1,5}$`)
-	seconds = regexp.MustCompile(`^\d{1,9}(\.\d+)?$`)
+	seconds = regexp.MustCompile(`^0*(\d{1,9}|1000000000)(\.\d+)?$`)
 )
 
 // Reference returns the fields of a line, 11 to 15 of them and without quotes,
