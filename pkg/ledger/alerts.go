@@ -65,7 +65,7 @@ func (l *Ledger) RaiseAlert(ctx context.Context, a pipeline.AlertClaim) (pipelin
 	key := alertKey(a.LoadBalancer, a.Rule)
 	token := l.token()
 	takenOver := false
-	for {
+	for round := 1; ; round++ {
 		r, etag, err := get[alertRecord](ctx, l.store, key)
 		missing := errors.Is(err, ErrNotFound)
 		if err != nil && !missing {
@@ -90,14 +90,10 @@ func (l *Ledger) RaiseAlert(ctx context.Context, a pipeline.AlertClaim) (pipelin
 		switch {
 		case err == nil:
 			return l.alertTicket(key, newETag, next, takenOver), nil
-		case !lostRace(err):
+		case !lostRace(err) || round == maxRounds:
 			return pipeline.AlertTicket{}, fmt.Errorf("alert state: %w", err)
 		}
 	}
-}
-
-func lostRace(err error) bool {
-	return errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) || errors.Is(err, ErrNotFound)
 }
 
 func (l *Ledger) putAlert(ctx context.Context, key string, r alertRecord, etag string, create bool) (string, error) {
@@ -169,9 +165,9 @@ func (l *Ledger) alertTicket(key, etag string, r alertRecord, takenOver bool) pi
 
 // endAlert ends a pending alert. That somebody took it over is no error.
 func (l *Ledger) endAlert(ctx context.Context, key, etag, token string, r alertRecord) error {
-	for {
+	for round := 1; ; round++ {
 		_, err := l.putAlert(ctx, key, r, etag, false)
-		if !lostRace(err) {
+		if !lostRace(err) || round == maxRounds {
 			if err != nil {
 				return fmt.Errorf("alert state: %w", err)
 			}

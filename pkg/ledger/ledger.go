@@ -110,7 +110,7 @@ func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, 
 		Lease: l.lease(c.Lease), Window: c.Window,
 	}
 	etag, err := l.create(ctx, key, mine, c.Failed)
-	for errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) || errors.Is(err, ErrNotFound) {
+	for round := 1; lostRace(err) && round < maxRounds; round++ {
 		var theirs record
 		theirs, etag, err = get[record](ctx, l.store, key)
 		switch {
@@ -145,7 +145,7 @@ func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, 
 func (l *Ledger) commit(ctx context.Context, key, etag string, mine record, failed uint64) error {
 	mine.State = published
 	_, err := l.replace(ctx, key, mine, failed, etag)
-	for errors.Is(err, ErrChanged) || errors.Is(err, ErrNotFound) || errors.Is(err, ErrExists) {
+	for round := 1; lostRace(err) && round < maxRounds; round++ {
 		var theirs record
 		theirs, etag, err = get[record](ctx, l.store, key)
 		switch {

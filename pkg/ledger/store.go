@@ -43,6 +43,17 @@ var (
 	ErrConflict = errors.New("conflict with a concurrent request")
 )
 
+// lostRace reports whether a conditional write found another state than the one
+// that it was made for, so that the record is to be read again.
+func lostRace(err error) bool {
+	return errors.Is(err, ErrExists) || errors.Is(err, ErrChanged) || errors.Is(err, ErrNotFound)
+}
+
+// maxRounds bounds how often a record is read again for that reason. With every
+// lost race somebody else gets ahead, which few can; but a store that refuses
+// whatever it is told must not keep a function busy until its deadline.
+const maxRounds = 100
+
 // conflictAttempts bounds how often a request is sent in the face of
 // ErrConflict, with pauses of 10 ms doubling up to 1 s, and as much again by
 // chance.

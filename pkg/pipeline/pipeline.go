@@ -91,8 +91,8 @@ type Report struct {
 	Err     error  // the object is to be tried again, as a whole
 	Skipped string // why the object was passed over; "" if it was not
 
-	// Duplicate says what the object is doubled by: "published" before, or
-	// "in progress" elsewhere.
+	// Duplicate says what the object is doubled by: "published" before,
+	// "in progress" elsewhere, or the same "in this batch".
 	Duplicate string
 
 	Attempts       int                 // times the object was opened
@@ -146,22 +146,47 @@ func (p *Pipeline) Process(ctx context.Context, o Object) (Report, error) {
 func (p *Pipeline) Run(ctx context.Context, jobs ...Job) []Report {
 	reports := make([]Report, len(jobs))
 	var tasks []*task
+	taken := make(map[Object]*task)
+	var needed pace
 	for i, job := range jobs {
 		t := &task{job: job, Report: &reports[i]}
 		t.Object = job.Object
-		if ctx.Err() != nil {
+		if ctx.Err() != nil || needed.tooSlow(ctx, p.Now()) {
 			t.Err = ErrNotBegun
 			continue
 		}
-		if t.Err = p.take(ctx, t); t.Err == nil {
+		start := p.Now()
+		if t.Err = p.take(ctx, t, taken); t.Err == nil {
 			tasks = append(tasks, t)
 		}
+		needed.slowest = max(needed.slowest, p.Now().Sub(start))
+		needed.claims += t.claiming
 	}
 	for _, b := range batches(tasks) {
 		p.publish(ctx, b)
 	}
+	for _, t := range tasks {
+		if t.Err == nil && t.twin != nil {
+			t.Err = t.twin.Err
+		}
+	}
 	p.alert(ctx, tasks)
 	return reports
+}
+
+// A pace is how long the objects of a Run took so far.
+type pace struct {
+	slowest time.Duration // to take one
+	claims  time.Duration // to claim all of them
+}
+
+// tooSlow reports whether taking one more object might leave too little time to
+// publish those that were taken, which then had all been for nothing: as much
+// for a request as for the slowest object, and for the commits as for the
+// claims.
+func (p pace) tooSlow(ctx context.Context, now time.Time) bool {
+	deadline, ok := ctx.Deadline()
+	return ok && p.slowest > 0 && deadline.Sub(now) < 2*p.slowest+p.claims
 }
 
 // A task is the work on one object. Its Err ends it.
@@ -169,13 +194,16 @@ type task struct {
 	*Report
 	job       Job
 	ticket    Ticket
+	claiming  time.Duration
+	twin      *task        // the one that claimed the same object
 	window    alert.Window // zero for a skipped object
 	data      []metric.Datum
 	processor metric.Processor
 }
 
-// take does what comes before publishing: it reads and claims an object.
-func (p *Pipeline) take(ctx context.Context, t *task) error {
+// take does what comes before publishing: it reads and claims an object, unless
+// it is among those taken.
+func (p *Pipeline) take(ctx context.Context, t *task, taken map[Object]*task) error {
 	start := p.Now()
 	s, err := p.read(ctx, t.Report)
 	t.Reading = p.Now().Sub(start)
@@ -187,7 +215,17 @@ func (p *Pipeline) take(ctx context.Context, t *task) error {
 		return nil
 	}
 	t.window = alert.Observe(s, t.Key, t.Object.URI(), p.PublishClients)
-	if err := p.claim(ctx, t); err != nil || t.Duplicate != "" {
+	version := Object{Bucket: t.Object.Bucket, Key: t.Object.Key, ETag: t.Object.ETag}
+	if twin := taken[version]; twin != nil && p.Ledger != nil {
+		t.twin = twin
+		t.Duplicate = "in this batch"
+		t.processor.DuplicateObjects++
+		return nil
+	}
+	start = p.Now()
+	err = p.claim(ctx, t)
+	t.claiming = p.Now().Sub(start)
+	if err != nil || t.Duplicate != "" {
 		return err
 	}
 	o := p.MetricOptions
@@ -197,6 +235,7 @@ func (p *Pipeline) take(ctx context.Context, t *task) error {
 	now := p.Now()
 	t.data, t.Stale = metric.Data(s, t.Key.LoadBalancer, now, o)
 	t.processor.Processed(t.Key.PeriodEnd, now, s.Malformed)
+	taken[version] = t
 	return nil
 }
 

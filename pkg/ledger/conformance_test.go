@@ -1,0 +1,252 @@
+package ledger
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os/exec"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/google/go-cmp/cmp"
+)
+
+// TestConformance holds two implementations of S3 to what the ledger takes for
+// granted.
+func TestConformance(t *testing.T) {
+	t.Run("localaws", func(t *testing.T) {
+		w := newWorld(t)
+		conform(t, w.store)
+	})
+	t.Run("moto", func(t *testing.T) {
+		t.Setenv("AWS_CA_BUNDLE", "")
+		store := newStore(t, startMoto(t), "state")
+		client := store.Client.(*s3.Client)
+		if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &store.Bucket}); err != nil {
+			t.Fatal(err)
+		}
+		conform(t, store)
+	})
+}
+
+// conform tests a store of an empty bucket.
+func conform(t *testing.T, s S3) {
+	ctx := t.Context()
+	const key = "v1/a key/with+all=kinds&of (characters)"
+
+	t.Run("outcomes", func(t *testing.T) {
+		var etag, stale string
+		for _, step := range []struct {
+			name string
+			do   func() (string, error)
+			want error
+			body string // afterwards; "" for no object
+		}{
+			{"get nothing", func() (string, error) { return read(ctx, s, key) }, ErrNotFound, ""},
+			{"replace nothing", func() (string, error) { return s.Replace(ctx, key, []byte("x"), `"0123456789abcdef0123456789abcdef"`) }, ErrNotFound, ""},
+			{"create", func() (string, error) { return s.Create(ctx, key, []byte("one")) }, nil, "one"},
+			{"create again", func() (string, error) { return s.Create(ctx, key, []byte("two")) }, ErrExists, "one"},
+			{"create again, the same", func() (string, error) { return s.Create(ctx, key, []byte("one")) }, ErrExists, "one"},
+			{"replace", func() (string, error) { stale = etag; return s.Replace(ctx, key, []byte("three"), etag) }, nil, "three"},
+			{"replace what was replaced", func() (string, error) { return s.Replace(ctx, key, []byte("four"), stale) }, ErrChanged, "three"},
+			{"replace again", func() (string, error) { return s.Replace(ctx, key, []byte("five"), etag) }, nil, "five"},
+			{"get", func() (string, error) { return read(ctx, s, key) }, nil, "five"},
+		} {
+			tag, err := step.do()
+			if !errors.Is(err, step.want) || (err == nil) != (step.want == nil) {
+				t.Errorf("%s: %v, want %v", step.name, err, step.want)
+			}
+			for _, other := range []error{ErrNotFound, ErrExists, ErrChanged, ErrConflict} {
+				if other != step.want && errors.Is(err, other) {
+					t.Errorf("%s: %v is also %v", step.name, err, other)
+				}
+			}
+			if err == nil {
+				if tag == "" || step.name != "get" && tag == etag {
+					t.Errorf("%s: ETag %s after %s", step.name, tag, etag)
+				}
+				etag = tag
+			}
+			body, current, err := s.Get(ctx, key)
+			switch {
+			case step.body == "":
+				if !errors.Is(err, ErrNotFound) {
+					t.Errorf("after %s: %v", step.name, err)
+				}
+			case err != nil || string(body) != step.body || current != etag:
+				t.Errorf("after %s: %q, ETag %s, %v; want %q, %s", step.name, body, current, err, step.body, etag)
+			}
+		}
+		_, err := newBucket(s, "nowhere").Create(ctx, key, nil)
+		if err == nil || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
+			t.Errorf("no bucket: %v", err)
+		}
+	})
+
+	t.Run("list", func(t *testing.T) {
+		const n = 1050 // more than a page holds
+		var wg sync.WaitGroup
+		for worker := range 8 {
+			wg.Go(func() {
+				for i := worker; i < n; i += 8 {
+					if _, err := s.Create(ctx, fmt.Sprintf("v1/list/%04d", i), bytes.Repeat([]byte(" "), i%7)); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		for _, other := range []string{"v1/lis", "v1/list", "v1/list0/0001", "v1/lisu/1"} {
+			if _, err := s.Create(ctx, other, nil); err != nil {
+				t.Error(err)
+			}
+		}
+		wg.Wait()
+		for _, test := range []struct {
+			prefix, after string
+			limit         int
+			first, count  int
+		}{
+			{"v1/list/", "", 0, 0, n},
+			{"v1/list/", "v1/list/0000", 0, 1, n - 1},
+			{"v1/list/", "v1/list/0041~", 0, 42, n - 42},
+			{"v1/list/", "v1/list/1049", 0, 0, 0},
+			{"v1/list/", "v1/a", 0, 0, n},
+			{"v1/list/10", "", 0, 1000, 50},
+			{"v1/list/", "", 3, 0, 3},
+			{"v1/list/", "v1/list/0001", 1010, 2, 1010},
+			{"v1/nothing/", "", 0, 0, 0},
+		} {
+			type entry struct {
+				key  string
+				size int64
+			}
+			var got, want []entry
+			err := s.List(ctx, test.prefix, test.after, func(key string, size int64) bool {
+				got = append(got, entry{key, size})
+				return len(got) != test.limit
+			})
+			if err != nil {
+				t.Error(err)
+			}
+			for i := range test.count {
+				want = append(want, entry{fmt.Sprintf("v1/list/%04d", test.first+i), int64((test.first + i) % 7)})
+			}
+			if d := cmp.Diff(want, got, cmp.AllowUnexported(entry{})); d != "" {
+				t.Errorf("%+v: -want +got\n%.1000s", test, d)
+			}
+		}
+	})
+
+	// Of many who write at once, one wins, and what it wrote is there.
+	t.Run("races", func(t *testing.T) {
+		const rounds, writers = 10, 50
+		etag := ""
+		for round := range rounds {
+			create := func(i int) (string, error) {
+				return s.Create(ctx, fmt.Sprintf("v1/race/%d", round), fmt.Appendf(nil, "writer %d", i))
+			}
+			race(t, s, fmt.Sprintf("v1/race/%d", round), writers, ErrExists, create)
+			if round == 0 {
+				var err error
+				if _, etag, err = s.Get(ctx, "v1/race/0"); err != nil {
+					t.Fatal(err)
+				}
+			}
+			replace := func(i int) (string, error) {
+				return s.Replace(ctx, "v1/race/0", fmt.Appendf(nil, "round %d, writer %d", round, i), etag)
+			}
+			etag = race(t, s, "v1/race/0", writers, ErrChanged, replace)
+		}
+	})
+}
+
+// race has writers write a key at once, and returns the ETag that the winner
+// was told.
+func race(t *testing.T, s S3, key string, writers int, want error, write func(int) (string, error)) (etag string) {
+	t.Helper()
+	etags, errs := make([]string, writers), make([]error, writers)
+	begin := make(chan struct{})
+	var wg sync.WaitGroup
+	for i := range writers {
+		wg.Go(func() {
+			<-begin
+			for {
+				etags[i], errs[i] = write(i)
+				if !errors.Is(errs[i], ErrConflict) {
+					return
+				}
+			}
+		})
+	}
+	close(begin)
+	wg.Wait()
+	winner := slices.Index(errs, nil)
+	for i, err := range errs {
+		if i != winner && !errors.Is(err, want) {
+			t.Errorf("%s: writer %d: %v, and writer %d won", key, i, err, winner)
+		}
+	}
+	if winner < 0 {
+		t.Fatalf("%s: nobody won", key)
+	}
+	body, now, err := s.Get(t.Context(), key)
+	if err != nil || !strings.HasSuffix(string(body), fmt.Sprintf("writer %d", winner)) || now != etags[winner] {
+		t.Errorf("%s: writer %d won, there is %q with %s, not %s: %v", key, winner, body, now, etags[winner], err)
+	}
+	return now
+}
+
+func read(ctx context.Context, s Store, key string) (string, error) {
+	_, etag, err := s.Get(ctx, key)
+	return etag, err
+}
+
+func newBucket(s S3, name string) S3 {
+	s.Bucket = name
+	return s
+}
+
+// startMoto starts an independent implementation of S3 and returns its address.
+func startMoto(t *testing.T) string {
+	t.Helper()
+	path, err := exec.LookPath("moto_server")
+	if err != nil {
+		t.Skip("SKIPPED: moto_server is not on PATH: the ledger was not held against an independent S3")
+	}
+	l, err := net.Listen("tcp4", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String()
+	l.Close()
+	_, port, _ := net.SplitHostPort(address)
+	ctx, cancel := context.WithCancel(context.Background())
+	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
+	var output bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &output, &output
+	if err := cmd.Start(); err != nil {
+		cancel()
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cancel(); cmd.Wait() })
+	poll := time.NewTicker(50 * time.Millisecond)
+	defer poll.Stop()
+	for start := time.Now(); ; <-poll.C {
+		if r, err := http.Get("http://" + address + "/moto-api/"); err == nil {
+			r.Body.Close()
+			return "http://" + address
+		}
+		if time.Since(start) > time.Minute {
+			cancel()
+			cmd.Wait() // so that the output is complete
+			t.Fatalf("moto_server does not answer:\n%s", output.String())
+		}
+	}
+}
