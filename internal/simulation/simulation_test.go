@@ -35,7 +35,7 @@ func schedules(t *testing.T) uint64 {
 func violations(seed uint64, b breach) (*world, []string) {
 	w := newWorld(seed, b)
 	w.run()
-	var broken []string
+	broken := w.broken
 	fail := func(format string, args ...any) { broken = append(broken, fmt.Sprintf(format, args...)) }
 
 	twice := 0
@@ -139,6 +139,7 @@ func TestRulesMatter(t *testing.T) {
 	}{
 		{"the owner is the event, not the attempt", ownerIsAttempt, "never published"},
 		{"every event evaluates its window, duplicates too", noSecondLook, "no alert"},
+		{"a live claim is left alone", leasesIgnored, "while somebody else had its claim"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for seed := range uint64(5000) {

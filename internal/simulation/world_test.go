@@ -43,6 +43,7 @@ const (
 	none           breach = iota
 	ownerIsAttempt        // claims are owned by the attempt instead of the event (rule 2)
 	noSecondLook          // a duplicate does not evaluate its window (rule 5)
+	leasesIgnored         // live claims of others are taken over (rule 3)
 )
 
 // A logObject is one log object: a few connections, told apart from those of
@@ -90,6 +91,7 @@ type world struct {
 	s3       map[string]stored
 	versions int
 
+	broken      []string       // what must never happen, noted when it did
 	accepted    map[string]int // by cipher: how often CloudWatch has taken the object's data
 	uncertain   map[string]int // by cipher: attempts that ended between acceptance and commit
 	republished float64        // sum of UncertainRepublishes
@@ -211,7 +213,11 @@ func (w *world) step(p *process) {
 
 func (w *world) end(p *process) {
 	w.live = slices.DeleteFunc(w.live, func(q *process) bool { return q == p })
-	if p.accepted && !p.committed {
+	switch {
+	case !p.accepted || p.committed:
+	case p.ok: // and yet its claim was not its own any more
+		w.broken = append(w.broken, fmt.Sprintf("%s published %s while somebody else had its claim", p.e.id, p.e.object.cipher))
+	default:
 		w.uncertain[p.e.object.cipher]++
 	}
 	if p.alerted != nil {
@@ -239,8 +245,12 @@ func (p *process) main() {
 	clock := func() time.Time { return p.w.now.Add(p.skew) }
 	sleep := func(context.Context, time.Duration) error { p.yield(); return nil }
 	token := 0
+	ledgerClock := clock
+	if p.w.breach == leasesIgnored {
+		ledgerClock = func() time.Time { return clock().Add(24 * time.Hour) }
+	}
 	l := pipeline.Ledger(ledger.New(store{p}, ledger.Options{
-		Now: clock, Sleep: sleep, Random: p.w.r.Float64,
+		Now: ledgerClock, Sleep: sleep, Random: p.w.r.Float64,
 		Token: func() string { token++; return fmt.Sprint(p.e.id, "/", p.e.attempts, "/", p.w.r.Uint64(), "/", token) },
 	}))
 	if p.w.breach == noSecondLook {

@@ -82,6 +82,7 @@ func (r Rule) Evaluate(w Window) *Alert {
 		worst := a.Window.Clients[0]
 		a.Client, a.Failed, a.Connections = worst.Client, worst.Failed, worst.Connections
 		a.Window.FailingClients = len(a.Window.Clients)
+		a.Window.Groups = w.groupsOf(a.Client)
 	}
 	if !r.met(a.Failed, a.Connections) {
 		return nil
@@ -90,6 +91,21 @@ func (r Rule) Evaluate(w Window) *Alert {
 		a.Severity = Critical
 	}
 	return a
+}
+
+// groupsOf returns what one client failed at, as far as the groups name it.
+func (w *Window) groupsOf(client string) []Group {
+	var list []Group
+	for _, g := range w.Groups {
+		for _, c := range g.Top {
+			if c.Client == client {
+				g.Failed, g.Clients, g.Top = c.Failed, 1, []Client{c}
+				list = append(list, g)
+				break
+			}
+		}
+	}
+	return list
 }
 
 // met reports whether both minima are reached.
@@ -101,7 +117,7 @@ func (r Rule) met(failed, connections uint64) bool {
 // keep the texts within what SNS takes.
 const (
 	maxGroups  = 25
-	maxClients = 25
+	maxClients = 100
 	maxTop     = 5 // clients of a group
 	maxObjects = 50
 	maxReasons = 50

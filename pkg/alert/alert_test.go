@@ -221,7 +221,7 @@ func TestMergeBounds(t *testing.T) {
 		t.Errorf("%d connections, %d failures, %d by reason, %d clients, %d objects; want %d, %d", sum.Connections, sum.Failed, reasons,
 			sum.FailingClients, sum.ObjectCount, connections, failed)
 	}
-	if len(sum.Groups) > 25 || len(sum.Clients) > 25 || len(sum.Objects) > 50 || len(sum.Reasons) > 50 {
+	if len(sum.Groups) > 25 || len(sum.Clients) > 100 || len(sum.Objects) > 50 || len(sum.Reasons) > 50 {
 		t.Errorf("%d groups, %d clients, %d objects, %d reasons", len(sum.Groups), len(sum.Clients), len(sum.Objects), len(sum.Reasons))
 	}
 	for _, g := range sum.Groups {

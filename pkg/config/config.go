@@ -113,7 +113,7 @@ var variables = []variable{
 		}
 		return nil
 	}},
-	{"ALERT_COOLDOWN", "60m", "no alert of a rule for a load balancer so soon after the last one", func(c *Config, v string) (err error) {
+	{"ALERT_COOLDOWN", "60m", "no alert of a rule for a load balancer so soon after the last one; windows that overlap count as one however short it is", func(c *Config, v string) (err error) {
 		c.Rule.Cooldown, err = time.ParseDuration(v)
 		if err != nil || c.Rule.Cooldown < 0 || c.Rule.Cooldown > 7*24*time.Hour {
 			return errors.New("want a duration from 0s to 168h")
@@ -180,7 +180,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 			faults = append(faults, errors.New("ALERT_WINDOW above 5m needs STATE_BUCKET: a window is more than one log object"))
 		}
 	}
-	c.ClientRule.Window, c.ClientRule.Cooldown, c.ClientRule.Growth = c.Rule.Window, c.Rule.Cooldown, c.Rule.Growth
+	c.ClientRule.Window, c.ClientRule.Cooldown, c.ClientRule.Growth, c.ClientRule.Reasons = c.Rule.Window, c.Rule.Cooldown, c.Rule.Growth, c.Rule.Reasons
 	return c, errors.Join(faults...)
 }
 

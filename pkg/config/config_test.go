@@ -49,7 +49,7 @@ func TestFromEnv(t *testing.T) {
 				Metrics:    metric.Options{Breakdowns: metric.Breakdowns{Protocol: true, Reason: true}, ClientMinFailed: 1},
 				IPv6Prefix: 48, PublishClients: true,
 				Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 7, MinFailedPercent: 2.5, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
-				ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, MinFailed: 20, Window: 15 * time.Minute, Growth: 1.5},
+				ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, MinFailed: 20, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
 				StateBucket:    "my-state",
 				DeadlineMargin: 500 * time.Millisecond,
 			}

@@ -3,6 +3,7 @@ package cwsink
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http/httptrace"
 	"sync/atomic"
@@ -42,10 +43,24 @@ func (s Sink) Put(ctx context.Context, data []metric.Datum) error {
 			in.MetricData[j] = datum(d)
 		}
 		if _, err := s.Client.PutMetricData(ctx, in, Once); err != nil {
-			return fmt.Errorf("request %d of %d: %w", i+1, len(batches), err)
+			err = fmt.Errorf("request %d of %d: %w", i+1, len(batches), err)
+			if i == 0 && refused(err) {
+				err = fmt.Errorf("%w: %w", pipeline.ErrNothingSent, err)
+			}
+			return err
 		}
 	}
 	return nil
+}
+
+// refused reports whether an error says for certain that a request was not
+// applied: it was not sent, or it is the caller's fault (4xx, throttling too).
+func refused(err error) bool {
+	if _, ok := errors.AsType[*UncertainError](err); ok {
+		return false
+	}
+	re, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return !ok || re.HTTPStatusCode() == 0 || re.HTTPStatusCode()/100 == 4
 }
 
 func datum(d metric.Datum) types.MetricDatum {

@@ -15,6 +15,7 @@ import (
 type alertRecord struct {
 	State   string          `json:"state"`
 	Owner   string          `json:"owner"`
+	Stable  bool            `json:"stable"`
 	Token   string          `json:"token"`
 	Lease   time.Time       `json:"lease"`
 	Sent    time.Time       `json:"sent,omitzero"`     // when the last one was sent
@@ -79,12 +80,12 @@ func (l *Ledger) RaiseAlert(ctx context.Context, a pipeline.AlertClaim) (pipelin
 			case suppressed:
 				return pipeline.AlertTicket{State: pipeline.Published}, nil
 			case elsewhere:
-				return pipeline.AlertTicket{State: pipeline.InProgress}, nil
+				return pipeline.AlertTicket{State: inProgress(r.Stable && a.Stable)}, nil
 			}
 		}
-		takenOver = r.State == pending
+		takenOver = r.State == pending && !r.Lease.IsZero() // else it was released
 		next := r
-		next.State, next.Owner, next.Token, next.Lease = pending, a.Owner, token, l.lease(a.Lease)
+		next.State, next.Owner, next.Stable, next.Token, next.Lease = pending, a.Owner, a.Stable, token, l.lease(a.Lease)
 		next.Pending = &alertedWindow{a.End.UTC(), a.Failed}
 		newETag, err := l.putAlert(ctx, key, next, etag, missing)
 		switch {

@@ -78,9 +78,11 @@ func New(s Store, o Options) *Ledger {
 // A record is what is kept of one log object.
 type record struct {
 	State     string          `json:"state"`
-	Object    string          `json:"object"` // s3://BUCKET/KEY, for people
+	Released  bool            `json:"released,omitempty"` // claimed, but nothing was sent
+	Object    string          `json:"object"`             // s3://BUCKET/KEY, for people
 	Owner     string          `json:"owner"`
-	Token     string          `json:"token"` // of the owner's attempt
+	Stable    bool            `json:"stable"` // whether the owner comes back under this name
+	Token     string          `json:"token"`  // of the owner's attempt
 	Lease     time.Time       `json:"lease"`
 	TakenOver int             `json:"takenOver,omitempty"` // how often
 	Window    json.RawMessage `json:"window"`              // what the object adds up to
@@ -106,7 +108,7 @@ func periodKey(lb string, end time.Time) string {
 func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, error) {
 	key := periodKey(c.LoadBalancer, c.PeriodEnd) + objectID(c.Object)
 	mine := record{
-		State: claimed, Object: c.Object.URI(), Owner: c.Owner, Token: l.token(),
+		State: claimed, Object: c.Object.URI(), Owner: c.Owner, Stable: c.Stable, Token: l.token(),
 		Lease: l.lease(c.Lease), Window: c.Window,
 	}
 	etag, err := l.create(ctx, key, mine, c.Failed)
@@ -123,10 +125,13 @@ func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, 
 			mine = theirs
 		case theirs.State == published:
 			return pipeline.Ticket{State: pipeline.Published}, nil
-		case !same(theirs.Owner, c.Owner) && !l.over(theirs.Lease):
-			return pipeline.Ticket{State: pipeline.InProgress}, nil
+		case !theirs.Released && !same(theirs.Owner, c.Owner) && !l.over(theirs.Lease):
+			return pipeline.Ticket{State: inProgress(theirs.Stable && c.Stable)}, nil
 		default:
-			mine.TakenOver = theirs.TakenOver + 1
+			mine.TakenOver = theirs.TakenOver
+			if !theirs.Released {
+				mine.TakenOver++
+			}
 			etag, err = l.replace(ctx, key, mine, c.Failed, etag)
 			continue
 		}
@@ -136,8 +141,28 @@ func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, 
 	}
 	return pipeline.Ticket{
 		State: pipeline.Claimed, TakenOver: mine.TakenOver > 0,
-		Commit: func(ctx context.Context) error { return l.commit(ctx, key, etag, mine, c.Failed) },
+		Commit:  func(ctx context.Context) error { return l.commit(ctx, key, etag, mine, c.Failed) },
+		Release: func(ctx context.Context) error { return l.release(ctx, key, etag, mine, c.Failed) },
 	}, nil
+}
+
+// inProgress is the state of a ticket that met a live claim. Both must come
+// back: the holder to finish it, and the caller in case that it does not.
+func inProgress(answeredFor bool) pipeline.TicketState {
+	if answeredFor {
+		return pipeline.InProgress
+	}
+	return pipeline.Busy
+}
+
+// release gives the claim back. If the record was changed, there is nothing to
+// give back.
+func (l *Ledger) release(ctx context.Context, key, etag string, mine record, failed uint64) error {
+	mine.Released = true
+	if _, err := l.replace(ctx, key, mine, failed, etag); err != nil && !lostRace(err) {
+		return fmt.Errorf("release: %w", err)
+	}
+	return nil
 }
 
 // commit marks the object as published. That somebody has taken the claim over

@@ -78,7 +78,7 @@ func (w *world) ledger() *Ledger { return New(w.store, Options{Now: w.now}) }
 func claim(owner string, object int, failed uint64) pipeline.Claim {
 	return pipeline.Claim{
 		Object:       pipeline.Object{Bucket: "logs", Key: fmt.Sprintf("object-%d", object), ETag: "e"},
-		LoadBalancer: lb, PeriodEnd: period, Owner: owner, Failed: failed,
+		LoadBalancer: lb, PeriodEnd: period, Owner: owner, Stable: owner != "", Failed: failed,
 		Window: json.RawMessage(fmt.Sprintf(`{"failed":%d}`, failed)),
 	}
 }
@@ -112,8 +112,20 @@ func TestClaim(t *testing.T) {
 		t.Errorf("a claim of another object is %v", other.State)
 	}
 	w.claim(claim("", 3, 5))
-	if other := w.claim(claim("", 3, 5)); other.State != pipeline.InProgress {
-		t.Errorf("the claim of a second caller without a name is %v", other.State)
+	for _, owner := range []string{"", "event-2"} { // nobody answers for the first
+		if other := w.claim(claim(owner, 3, 5)); other.State != pipeline.Busy {
+			t.Errorf("%q meets the claim of a caller without a name: %v", owner, other.State)
+		}
+	}
+	released := w.claim(claim("event-1", 4, 5))
+	if err := released.Release(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if next := w.claim(claim("event-2", 4, 5)); next.State != pipeline.Claimed || next.TakenOver {
+		t.Errorf("a released claim is %+v for the next", next)
+	}
+	if err := released.Release(t.Context()); err != nil { // too late, and no error
+		t.Error(err)
 	}
 	again := w.claim(claim("event-1", 1, 5))
 	if again.State != pipeline.Claimed || !again.TakenOver {
@@ -321,7 +333,7 @@ func TestEncode(t *testing.T) {
 func alertClaim(owner string, end int, failed uint64) pipeline.AlertClaim {
 	return pipeline.AlertClaim{
 		LoadBalancer: lb, Rule: "failed-negotiations", End: period.Add(time.Duration(end) * time.Minute), Length: 5 * time.Minute,
-		Failed: failed, Cooldown: time.Hour, Growth: 3, Owner: owner,
+		Failed: failed, Cooldown: time.Hour, Growth: 3, Owner: owner, Stable: true,
 	}
 }
 

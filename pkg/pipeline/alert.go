@@ -1,10 +1,12 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"tlswatch/pkg/alert"
@@ -57,6 +59,22 @@ func (p *Pipeline) alertPeriod(ctx context.Context, t *task) error {
 	for _, rule := range p.Rules {
 		longest = max(longest, rule.Window)
 	}
+	// Who finds this alert being sent ends well. So if its own failures are many
+	// more than those it tells of, nobody but this task comes back to them.
+	for range maxGrowths {
+		alerts := t.Alerts
+		if err := p.alertOnce(ctx, t, longest); err != nil || t.Alerts == alerts {
+			return err
+		}
+	}
+	return nil
+}
+
+// maxGrowths bounds how often failures can grow while an alert is being sent.
+const maxGrowths = 5
+
+// alertOnce evaluates each rule once.
+func (p *Pipeline) alertOnce(ctx context.Context, t *task, longest time.Duration) error {
 	end := t.Key.PeriodEnd
 	records, err := p.Ledger.Records(ctx, t.Key.LoadBalancer, end.Add(-longest), end.Add(longest-connlog.Period))
 	if err != nil {
@@ -71,16 +89,19 @@ func (p *Pipeline) alertPeriod(ctx context.Context, t *task) error {
 }
 
 // alertRule evaluates one rule. Of several windows that meet it, the one with
-// most failures is alerted.
+// most failures is alerted, of those that no earlier alert makes needless.
 func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *windows) error {
 	// The list alone says which windows can meet the rule at all, and the
 	// alert's state whether that matters now. Usually that is the end of it.
 	var claims []AlertClaim
 	for end := t.Key.PeriodEnd; end.Before(t.Key.PeriodEnd.Add(rule.Window)); end = end.Add(connlog.Period) {
+		if p.Now().Sub(end) > MaxAlertAge {
+			continue
+		}
 		if failed := w.failedAtMost(end, rule.Window); failed > 0 && failed >= rule.MinFailed {
 			claims = append(claims, AlertClaim{
 				LoadBalancer: t.Key.LoadBalancer, Rule: rule.Name, End: end, Length: rule.Window, Failed: failed,
-				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Lease: p.lease(ctx),
+				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Stable: t.job.Stable, Lease: p.lease(ctx),
 			})
 		}
 	}
@@ -95,40 +116,49 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		t.Suppressed++
 		return nil
 	}
-	var worst *alert.Alert
-	var claim AlertClaim
+	type candidate struct {
+		alert *alert.Alert
+		claim AlertClaim
+	}
+	var met []candidate
 	for _, c := range claims {
 		window, err := w.at(ctx, c.End, rule.Window)
 		if err != nil {
 			return err
 		}
-		if a := rule.Evaluate(window); a != nil && (worst == nil || a.Failed > worst.Failed) {
-			worst, claim = a, c
-			claim.Failed = a.Failed
+		if a := rule.Evaluate(window); a != nil {
+			c.Failed = a.Failed
+			met = append(met, candidate{a, c})
 		}
 	}
-	if worst == nil {
-		return nil
+	slices.SortStableFunc(met, func(a, b candidate) int { return cmp.Compare(b.claim.Failed, a.claim.Failed) })
+	for _, m := range met {
+		ticket, err := p.Ledger.RaiseAlert(ctx, m.claim)
+		switch {
+		case err != nil:
+			return err
+		case ticket.State == Published: // suppressed, as others may not be
+			t.Suppressed++
+			continue
+		case ticket.State == Busy:
+			return ErrInProgress
+		case ticket.State == InProgress:
+			return nil
+		}
+		t.AlertTakenOver = ticket.TakenOver
+		if err := p.finish(ctx, 2, func(ctx context.Context) error { return p.send(ctx, m.alert) }); err != nil {
+			return errors.Join(err, p.finish(ctx, 3, ticket.Release))
+		}
+		t.Alerts++
+		return p.finish(ctx, 3, ticket.Commit)
 	}
-	ticket, err := p.Ledger.RaiseAlert(ctx, claim)
-	switch {
-	case err != nil:
-		return err
-	case ticket.State == Published:
-		t.Suppressed++
-		return nil
-	case ticket.State == InProgress && !t.job.Stable:
-		return ErrInProgress
-	case ticket.State == InProgress:
-		return nil
-	}
-	t.AlertTakenOver = ticket.TakenOver
-	if err := p.send(ctx, worst); err != nil {
-		return errors.Join(err, p.finish(ctx, ticket.Release))
-	}
-	t.Alerts++
-	return p.finish(ctx, ticket.Commit)
+	return nil
 }
+
+// MaxAlertAge is how old a window may be to be worth an alert. Beyond, as in a
+// backfill or the redrive of old dead letters, it would tell of the past, and
+// start a cooldown for what happens now.
+const MaxAlertAge = 24 * time.Hour
 
 func (p *Pipeline) send(ctx context.Context, a *alert.Alert) error {
 	if p.Alerts == nil {

@@ -38,6 +38,7 @@ type Claim struct {
 	LoadBalancer string
 	PeriodEnd    time.Time
 	Owner        string          // the event, over all attempts at it
+	Stable       bool            // whether the event is tried again under this name if it fails
 	Lease        time.Time       // until when the claim holds; zero for the longest that an invocation can take
 	Failed       uint64          // failed negotiations in the object
 	Window       json.RawMessage // what the object adds up to, for rules
@@ -49,7 +50,8 @@ type TicketState int
 const (
 	Claimed    TicketState = iota // by the caller, who is to go on
 	Published                     // already: there is nothing left to do
-	InProgress                    // somebody else holds a live claim
+	InProgress                    // somebody else holds a live claim, and answers for what becomes of it
+	Busy                          // somebody else holds a live claim, and may not come back: try again later
 )
 
 // A Ticket answers a Claim.
@@ -57,8 +59,10 @@ type Ticket struct {
 	State     TicketState
 	TakenOver bool // from an attempt that ended half-way: what follows may be done a second time
 
-	// Commit, of a claimed ticket, notes that the object is published.
-	Commit func(context.Context) error
+	// Of a claimed ticket, Commit notes that the object is published, and
+	// Release that it was not and that nothing was sent: anybody may claim it.
+	Commit  func(context.Context) error
+	Release func(context.Context) error
 }
 
 // A LedgerRecord is what a list tells of a log object.
@@ -78,6 +82,7 @@ type AlertClaim struct {
 	Cooldown     time.Duration // no alert so soon after another
 	Growth       float64       // unless there are so many times the failures
 	Owner        string
+	Stable       bool
 	Lease        time.Time
 }
 

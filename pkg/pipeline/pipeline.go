@@ -34,8 +34,12 @@ var (
 	ErrReplaced = errors.New("object was replaced; its own event follows")
 )
 
+// ErrNothingSent is found in the error of a MetricSink that has certainly
+// published nothing.
+var ErrNothingSent = errors.New("nothing was published")
+
 // A MetricSink publishes metric data. It may have published a part of them
-// when it fails.
+// when it fails, unless the error is [ErrNothingSent].
 type MetricSink interface {
 	Put(context.Context, []metric.Datum) error
 }
@@ -64,7 +68,7 @@ type Pipeline struct {
 	Rules          []alert.Rule // evaluated for every object, or window
 
 	// Margin is the time between the deadline of the context and the end of
-	// the process. The last steps of what was begun may take half of it.
+	// the process. What was begun may take three quarters of it to end.
 	Margin time.Duration
 
 	Now   func() time.Time // the clock
@@ -144,10 +148,23 @@ func (p *Pipeline) Process(ctx context.Context, o Object) (Report, error) {
 // If an error comes after metrics were published, their next publication
 // counts twice: CloudWatch adds up whatever it is sent.
 func (p *Pipeline) Run(ctx context.Context, jobs ...Job) []Report {
-	reports := make([]Report, len(jobs))
-	var tasks []*task
+	reports := make([]Report, 0, len(jobs))
 	taken := make(map[Object]*task)
 	var needed pace
+	for some := range slices.Chunk(jobs, maxTaken) {
+		reports = append(reports, p.run(ctx, some, taken, &needed)...)
+	}
+	return reports
+}
+
+// maxTaken bounds the objects that are claimed and not yet published: their
+// data are in memory, and all of them are in doubt if the process dies.
+const maxTaken = 100
+
+// run is Run for a few objects, after those that were taken before.
+func (p *Pipeline) run(ctx context.Context, jobs []Job, taken map[Object]*task, needed *pace) []Report {
+	reports := make([]Report, len(jobs))
+	var tasks []*task
 	for i, job := range jobs {
 		t := &task{job: job, Report: &reports[i]}
 		t.Object = job.Object
@@ -171,6 +188,10 @@ func (p *Pipeline) Run(ctx context.Context, jobs ...Job) []Report {
 		}
 	}
 	p.alert(ctx, tasks)
+	for _, t := range tasks {
+		t.data = nil
+	}
+	needed.claims = 0
 	return reports
 }
 
@@ -230,7 +251,7 @@ func (p *Pipeline) take(ctx context.Context, t *task, taken map[Object]*task) er
 	}
 	o := p.MetricOptions
 	if o.Only, err = p.clients(ctx, s, t.Key); err != nil {
-		return err
+		return errors.Join(err, p.release(ctx, t))
 	}
 	now := p.Now()
 	t.data, t.Stale = metric.Data(s, t.Key.LoadBalancer, now, o)
@@ -251,14 +272,14 @@ func (p *Pipeline) claim(ctx context.Context, t *task) error {
 	}
 	t.ticket, err = p.Ledger.Claim(ctx, Claim{
 		Object: t.Object, LoadBalancer: t.Key.LoadBalancer, PeriodEnd: t.Key.PeriodEnd,
-		Owner: t.job.Owner, Lease: p.lease(ctx), Failed: t.window.Failed, Window: window,
+		Owner: t.job.Owner, Stable: t.job.Stable, Lease: p.lease(ctx), Failed: t.window.Failed, Window: window,
 	})
 	switch {
 	case err != nil:
 		return err
 	case t.ticket.State == Published:
 		t.Duplicate = "published"
-	case t.ticket.State == InProgress && !t.job.Stable:
+	case t.ticket.State == Busy:
 		return ErrInProgress
 	case t.ticket.State == InProgress:
 		t.Duplicate = "in progress"
@@ -284,7 +305,7 @@ func (p *Pipeline) lease(ctx context.Context) time.Time {
 // clients reserves dimension values for the clients to be named.
 func (p *Pipeline) clients(ctx context.Context, s *rollup.Summary, key connlog.ObjectKey) (*metric.ClientSet, error) {
 	wanted := metric.TopClients(s, p.MetricOptions)
-	if p.Ledger == nil || len(wanted) == 0 {
+	if p.Ledger == nil || len(wanted) == 0 || p.Now().Sub(key.PeriodEnd) > metric.MaxAge {
 		return nil, nil
 	}
 	hour := key.PeriodEnd.Add(-connlog.Period).Truncate(time.Hour)
@@ -295,33 +316,49 @@ func (p *Pipeline) clients(ctx context.Context, s *rollup.Summary, key connlog.O
 // publish sends the metrics of a batch and commits its objects.
 func (p *Pipeline) publish(ctx context.Context, b batch) {
 	start := p.Now()
+	sent := true
 	err := ctx.Err()
 	if err != nil {
 		err = fmt.Errorf("out of time before publishing: %w", context.Cause(ctx))
-	} else if err = p.Metrics.Put(ctx, slices.Concat(b.data, b.processor.Data(start))); err != nil {
+		sent = false
+	} else if err = p.finish(ctx, 2, func(ctx context.Context) error {
+		return p.Metrics.Put(ctx, slices.Concat(b.data, b.processor.Data(start)))
+	}); err != nil {
+		sent = !errors.Is(err, ErrNothingSent)
 		err = fmt.Errorf("publishing metrics: %w", err)
 	}
 	for _, t := range b.tasks {
 		t.Err = err
-		if err == nil {
+		switch {
+		case err == nil:
 			t.Data = len(t.data)
 			if t.ticket.Commit != nil {
-				t.Err = p.finish(ctx, t.ticket.Commit)
+				t.Err = p.finish(ctx, 3, t.ticket.Commit)
 			}
+		case !sent:
+			t.Err = errors.Join(err, p.release(ctx, t))
 		}
 		t.Publishing = p.Now().Sub(start)
 	}
 }
 
-// finish does a last step, for which it has half of the margin if the context
-// has run out.
-func (p *Pipeline) finish(ctx context.Context, step func(context.Context) error) error {
-	last := context.WithoutCancel(ctx)
-	if deadline, ok := ctx.Deadline(); ok {
-		var cancel context.CancelFunc
-		last, cancel = context.WithDeadline(last, deadline.Add(p.Margin/2))
-		defer cancel()
+// release gives the claim of a task back, of which nothing was sent.
+func (p *Pipeline) release(ctx context.Context, t *task) error {
+	if t.ticket.Release == nil {
+		return nil
 	}
+	return p.finish(ctx, 3, t.ticket.Release)
+}
+
+// finish does a step that is better not cut off: it may go on for so many
+// quarters of the margin when the context has run out.
+func (p *Pipeline) finish(ctx context.Context, quarters time.Duration, step func(context.Context) error) error {
+	last, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	stop := context.AfterFunc(ctx, func() {
+		time.AfterFunc(quarters*p.Margin/4, func() { cancel(context.Cause(ctx)) })
+	})
+	defer stop()
 	return step(last)
 }
 

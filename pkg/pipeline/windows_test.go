@@ -133,7 +133,7 @@ func TestWindows(t *testing.T) {
 		{"the middle of a window arrives last", fifteen, []event{object(0, 1, 40), object(10, 1, 40), object(5, 1, 40, 120)}},
 		{"the start of a window arrives last", fifteen, []event{object(10, 1, 40), object(5, 1, 40), object(0, 1, 40, 120)}},
 		{"of several windows the worst", fifteen, []event{object(-10, 1, 50), object(-5, 1, 20), object(5, 1, 50), object(10, 1, 40), object(0, 1, 20, 110)}},
-		{"a window that overlaps an alerted one", fifteen, []event{object(0, 1, 100, 100), object(5, 1, 60), object(10, 1, 60), pass(2 * time.Hour), duplicate(object(5, 1, 60))}},
+		{"a window that overlaps an alerted one", fifteen, []event{object(0, 1, 100, 100), object(5, 1, 60), object(10, 1, 60), pass(2 * time.Hour), duplicate(object(5, 1, 60), 120)}},
 		{"late objects count into their own period", nil, []event{
 			object(0, 1, 60), object(5, 1, 99), pass(50 * time.Minute), object(0, 2, 40, 100), object(5, 2, 1),
 		}},
