@@ -769,3 +769,33 @@ func (f *fleet) race(t *testing.T, r *rand.Rand, functions int, jobs []pipeline.
 	}
 	all.Wait()
 }
+
+// TestNamelessHolder: an event does not end well on the claim of a caller that
+// may never come back, such as a backfill.
+func TestNamelessHolder(t *testing.T) {
+	f := newFleet(t)
+	theirs := f.job(t, load{ok: 20, failed: 5})
+	theirs.Stable = false
+	f.wire.hurt(func(call string, n int) damage {
+		if call == putMetrics {
+			return damage{Fault: localaws.Fault{Kind: localaws.FaultReset}}
+		}
+		return damage{}
+	})
+	if r := f.Run(t.Context(), theirs)[0]; r.Err == nil {
+		t.Fatal("the first attempt is to fail after its claim")
+	}
+	f.wire.hurt(nil)
+	mine := again(theirs)
+	mine.Stable = true
+	if r := f.Run(t.Context(), mine)[0]; !errors.Is(r.Err, pipeline.ErrInProgress) {
+		t.Errorf("while the claim is live: %v", r.Err)
+	}
+	f.pass(time.Hour)
+	if r := f.run(t, mine)[0]; !r.TakenOver || r.Duplicate != "" {
+		t.Errorf("after it: %+v", r)
+	}
+	if n := f.connections(lb); n != 25 {
+		t.Errorf("%d connections", n)
+	}
+}
