@@ -165,6 +165,7 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 	if n == 0 {
 		return nil
 	}
+	lambda.Close() // whose log is complete only then
 	if text := end.String(); text != "" && slices.ContainsFunc(result.Invocations, func(i localInvocation) bool { return strings.HasPrefix(i.Error, "Runtime.") }) {
 		fmt.Fprintf(stderr, "The function's log ends with:\n%s", text)
 	}

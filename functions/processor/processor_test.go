@@ -246,7 +246,7 @@ func TestClientsArePrivate(t *testing.T) {
 		f := makeLog(t, 13, 2500, "app/a/1")
 		f.lines = append(f.lines, strings.Replace(f.lines[0], "T", " ", 1), strings.Replace(f.lines[1], "Z ", "Z 203.0.113.999", 1))
 		r.notify(r.put(f.key, f.packed()))
-		if found := address.FindString(r.log.String()); found != "" {
+		if found := address.FindString(r.logText()); found != "" {
 			t.Errorf("publish %v: %s is in the log", publish, found)
 		}
 		alerts, err := json.Marshal(r.stack.SNS.Messages())
@@ -285,7 +285,7 @@ func TestBadSettings(t *testing.T) {
 		t.Errorf("invocations: %q", got)
 	}
 	for _, want := range []string{"CLIENT_TOP", "METRIC_NAMESPACE"} {
-		if !strings.Contains(r.log.String(), want) {
+		if !strings.Contains(r.logText(), want) {
 			t.Errorf("%s is not in the log:\n%s", want, r.log)
 		}
 	}

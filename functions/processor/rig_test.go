@@ -229,10 +229,20 @@ func (r *rig) checkSums(logs ...logFile) {
 	}
 }
 
-// logLines returns the function's own log lines with the given message.
+// logText ends the function and returns its log, which is complete only then.
+func (r *rig) logText() string {
+	r.t.Helper()
+	if err := r.lambda.Close(); err != nil {
+		r.t.Fatal(err)
+	}
+	return r.log.String()
+}
+
+// logLines ends the function and returns its log lines with the given message.
 func (r *rig) logLines(message string) []map[string]any {
+	r.t.Helper()
 	var list []map[string]any
-	for line := range strings.Lines(r.log.String()) {
+	for line := range strings.Lines(r.logText()) {
 		var m map[string]any
 		if json.Unmarshal([]byte(line), &m) == nil && m["message"] == message {
 			list = append(list, m)
