@@ -132,10 +132,14 @@ func (l *Ledger) verdict(r alertRecord, a pipeline.AlertClaim) verdict {
 // back to it.
 func (l *Ledger) suppresses(r alertRecord, a pipeline.AlertClaim) bool {
 	// A window that was alerted, or overlaps such a one, is worth another alert
-	// only if it has grown since. So is any other during the cooldown.
+	// only if it has grown since. During the cooldown, any must have grown from
+	// the last alert, whatever that was about.
 	for _, w := range slices.Backward(r.Alerted) {
 		if a.End.Sub(w.End).Abs() < a.Length {
-			return !grown(a, w)
+			if !grown(a, w) {
+				return true
+			}
+			break
 		}
 	}
 	n := len(r.Alerted)

@@ -380,6 +380,7 @@ func TestAlertOnce(t *testing.T) {
 	w.suppressed("another window in the cooldown", alertClaim("b", 5, 299))
 	w.send(alertClaim("b", 5, 300)) // three times as many
 	w.suppressed("after that", alertClaim("c", 10, 899))
+	w.suppressed("the first window, three times its own but not the last", alertClaim("c", 0, 400))
 	w.pass(59 * time.Minute)
 	w.suppressed("still in the cooldown", alertClaim("c", 60, 899))
 	w.pass(2 * time.Minute)
