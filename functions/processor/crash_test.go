@@ -2,9 +2,14 @@ package main
 
 import (
 	"bytes"
+	"cmp"
+	"context"
 	"encoding/json"
+	"flag"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
@@ -14,415 +19,833 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/connlogtest"
 	"tlswatch/pkg/localaws"
 	"tlswatch/pkg/metric"
 )
 
-// Settings of TestCrash from the environment: how many kills ('make crash': 200)
-// and the seed that chooses them, to repeat a run as far as the scheduling of
-// eight processes allows.
-const (
-	crashesVariable   = "TLSWATCH_CRASHES"
-	crashSeedVariable = "TLSWATCH_CRASH_SEED"
-)
+var crashSeed = flag.Uint64("crashseed", 0, "seed of the first round of TestCrash; one by chance if 0")
 
+// Settings of the function in TestCrash.
 const (
 	stateBucket    = "tlswatch-state"
-	crashThreshold = 40
+	alertMinFailed = 10
+	alertGrowth    = 3
+	clientBudget   = 4
+	atOnce         = 8 // processes
 )
 
-// The real binary is killed by SIGKILL before or after API calls of every kind,
-// eight processes at once, with duplicate and reordered events. Lambda's
-// retries and redriven dead letters finish the work. Then every object counts
-// exactly once, but for those whose process died between CloudWatch's
-// acceptance and the commit, which the test knows; and every load balancer
-// whose failures reach the threshold in a period was alerted once, but for
-// deaths between SNS's acceptance and its mark.
-func TestCrash(t *testing.T) {
-	seed := uint64(time.Now().UnixNano())
-	if text := os.Getenv(crashSeedVariable); text != "" {
-		var err error
-		if seed, err = strconv.ParseUint(text, 10, 64); err != nil {
-			t.Fatal(err)
-		}
-	}
-	kills := 60
-	if text := os.Getenv(crashesVariable); text != "" {
-		var err error
-		if kills, err = strconv.Atoi(text); err != nil {
-			t.Fatal(err)
-		}
-	}
-	t.Logf("%s=%d", crashSeedVariable, seed)
-	total := make(map[string]int)
-	extra, alerts := 0, 0
-	for round := uint64(0); sum(total) < kills && !t.Failed(); round++ {
-		c := newCrash(t, rand.New(rand.NewPCG(seed, round)))
-		c.run()
-		e, a := c.check()
-		extra, alerts = extra+e, alerts+a
-		for what, n := range c.kills {
-			total[what] += n
-		}
-		if round > uint64(kills) {
-			t.Fatal("hardly anything is killed")
-		}
-	}
-	var list []string
-	for what, n := range total {
-		list = append(list, fmt.Sprintf("%4d %s", n, what))
-	}
-	slices.Sort(list)
-	t.Logf("%d kills, %d objects counted again, %d alerts:\n%s", sum(total), extra, alerts, strings.Join(list, "\n"))
+// steps are the API calls of the function by what they are for, and how likely
+// one of them is its process's last: the more, the rarer it is.
+var steps = []crashStep{
+	{"read log", 0.06},
+	{"claim", 0.05},
+	{"read record", 0.03},
+	{"read clients", 0.05},
+	{"reserve clients", 0.12},
+	{"publish metrics", 0.08},
+	{"commit", 0.1},
+	{"list records", 0.04},
+	{"read alert", 0.03},
+	{"alert pending", 0.15},
+	{"publish alert", 0.25},
+	{"alert sent", 0.25},
 }
 
-func sum(counts map[string]int) (n int) {
-	for _, c := range counts {
-		n += c
-	}
-	return n
+type crashStep struct {
+	name   string
+	deadly float64
 }
 
-// A crash is one round: the services, eight functions, and objects.
-type crash struct {
-	t         *testing.T
-	r         *rand.Rand
-	stack     *localaws.Stack
-	topic     string
-	functions []*victim
-	objects   []crashObject
-
-	mu        sync.Mutex
-	calm      bool
-	kills     map[string]int // by call and moment
-	uncertain map[string]int // by cipher: deaths between acceptance and commit
-	unmarked  map[string]int // by load balancer: deaths between SNS's acceptance and its mark
-}
-
-type crashObject struct {
-	key, lb, cipher     string
-	end                 time.Time
-	connections, failed int
-}
-
-// A victim is a function with one process at a time, which reaches the services
-// through endpoints of its own, so that they know who calls.
-type victim struct {
-	c       *crash
-	name    string
-	pidFile string
-	lambda  *localaws.Lambda
-
-	// What its process is at, as its calls tell.
-	object   crashObject
-	accepted bool // CloudWatch has the object's data, and no commit was written
-	alerted  bool // SNS has an alert, and no mark was written
-}
-
-func newCrash(t *testing.T, r *rand.Rand) *crash {
-	t.Helper()
-	c := &crash{t: t, r: r, kills: make(map[string]int), uncertain: make(map[string]int), unmarked: make(map[string]int)}
-	var err error
-	if c.stack, err = localaws.Start(t.Context(), localaws.Options{}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { c.stack.Close() })
-	for _, name := range []string{bucket, stateBucket} {
-		if err := c.stack.S3.CreateBucket(name); err != nil {
-			t.Fatal(err)
-		}
-	}
-	c.topic = c.stack.SNS.CreateTopic("alerts")
-	for i := range 8 {
-		c.functions = append(c.functions, c.newVictim(fmt.Sprint("function-", i)))
-	}
-	last := time.Now().UTC().Truncate(5 * time.Minute)
-	for i, lb := range []string{"app/a/1", "app/b/2"} {
-		for period := range 2 {
-			for node := range 3 {
-				c.objects = append(c.objects, c.newObject(lb, fmt.Sprintf("C-%d-%d-%d", i, period, node), last.Add(-time.Duration(period)*5*time.Minute), node))
-			}
-		}
-	}
-	return c
-}
-
-func (c *crash) newObject(lb, cipher string, end time.Time, node int) crashObject {
-	o := crashObject{lb: lb, cipher: cipher, end: end, failed: 5 + c.r.IntN(20)}
-	o.connections = o.failed + 3
-	o.key = fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/%s/conn_log_123456789012_elasticloadbalancing_us-east-2_%s_%s_192.0.2.%d_a.log",
-		end.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), end.Format("20060102T1504Z"), node)
-	var b bytes.Buffer
-	for i := range o.connections {
-		status := "Success"
-		if i < o.failed {
-			status = "Failed:X"
-		}
-		fmt.Fprintf(&b, "%s 192.0.2.%d 1 443 TLSv1.2 %s - \"-\" - - %s\n", end.Add(-time.Minute).Format(time.RFC3339), 100+node, cipher, status)
-	}
-	if _, err := c.stack.S3.Put(bucket, o.key, b.Bytes()); err != nil {
-		c.t.Fatal(err)
-	}
-	return o
-}
-
-// launcher is the function's executable: it leaves its process id, which stays
-// that of the real one.
-const launcher = "#!/bin/sh\necho $$ >\"$PID_FILE\"\nexec \"$REAL\"\n"
-
-func (c *crash) newVictim(name string) *victim {
-	dir := c.t.TempDir()
-	v := &victim{c: c, name: name, pidFile: filepath.Join(dir, "pid")}
-	start := filepath.Join(dir, "bootstrap")
-	if err := os.WriteFile(start, []byte(launcher), 0o777); err != nil {
-		c.t.Fatal(err)
-	}
-	env := c.stack.Env()
-	for variable, service := range map[string]http.Handler{"AWS_ENDPOINT_URL_S3": c.stack.S3, "AWS_ENDPOINT_URL_CLOUDWATCH": c.stack.CloudWatch, "AWS_ENDPOINT_URL_SNS": c.stack.SNS} {
-		server := httptest.NewServer(v.watch(service))
-		c.t.Cleanup(server.Close)
-		env[variable] = server.URL
-	}
-	env["PID_FILE"], env["REAL"] = v.pidFile, bootstrap
-	env["ALERT_TOPIC_ARN"], env["STATE_BUCKET"] = c.topic, stateBucket
-	env["ALERT_MIN_FAILED"], env["CLIENT_MIN_FAILED"] = strconv.Itoa(crashThreshold), "1"
-	var err error
-	v.lambda, err = localaws.StartLambda(c.t.Context(), localaws.LambdaOptions{
-		Bootstrap: start, Env: env, Timeout: 20 * time.Second, RetryDelays: []time.Duration{time.Millisecond, time.Millisecond},
-	})
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	c.t.Cleanup(func() { v.lambda.Close() })
-	return v
-}
-
-// watch lets a victim's calls through, and kills it at some of them.
-func (v *victim) watch(service http.Handler) http.Handler {
-	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		body, err := io.ReadAll(req.Body)
-		if err != nil {
-			return // it is dead already
-		}
-		req.Body = io.NopCloser(bytes.NewReader(body))
-		call := describeCall(req, body)
-		moment := v.c.choose(call)
-		if moment == before {
-			v.kill(call)
-			panic(http.ErrAbortHandler)
-		}
-		reply := httptest.NewRecorder()
-		service.ServeHTTP(reply, req)
-		v.note(call, req, reply.Code)
-		if moment == after {
-			v.kill(call)
-			panic(http.ErrAbortHandler)
-		}
-		for name, values := range reply.Header() {
-			w.Header()[name] = values
-		}
-		w.WriteHeader(reply.Code)
-		w.Write(reply.Body.Bytes())
-	})
-}
-
-// describeCall names an API call of the function.
-func describeCall(req *http.Request, body []byte) string {
-	path, state := strings.TrimPrefix(req.URL.Path, "/"), struct{ State string }{}
-	switch {
-	case strings.HasSuffix(path, "/PutMetricData"):
-		return "PutMetricData"
-	case path == "":
-		return "Publish"
-	case strings.HasPrefix(path, bucket+"/"):
-		return "GetObject log"
-	case req.Method == http.MethodPut && json.Unmarshal(body, &state) == nil && state.State != "":
-		return "PutObject " + state.State
-	case req.Method == http.MethodPut:
-		return "PutObject clients"
-	case req.URL.Query().Has("list-type"):
-		return "ListObjectsV2"
-	}
-	return "GetObject " + strings.Split(path, "/")[2] // periods, alerts or clients
-}
-
-type moment int
+// A moment is when in a call the process dies.
+type moment string
 
 const (
-	never moment = iota
-	before
-	after
+	never  moment = ""
+	before moment = "before" // the call is not applied
+	after  moment = "after"  // it is applied, and not answered
+	amid   moment = "amid"   // a part of the answer is sent, and some milliseconds pass; of the log only
+	later  moment = "later"  // some milliseconds after the answer, wherever that is
 )
 
-// choose decides whether a call is a victim's last one. Calls that are rare are
-// chosen more often.
-func (c *crash) choose(call string) moment {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	odds := 12
-	if call == "Publish" || call == "PutObject pending" || call == "PutObject sent" || call == "PutObject published" || call == "PutMetricData" {
-		odds = 4
+// crashes is how many processes are to die, in how many rounds at least: 20, or
+// as many as the environment variable TLSWATCH_CRASHES says ('make crash': 200),
+// and then at every kind of call.
+func crashes(t *testing.T) (kills int, rounds uint64) {
+	text := os.Getenv("TLSWATCH_CRASHES")
+	if text == "" {
+		return 20, 1
 	}
-	if c.calm || c.r.IntN(odds) > 0 {
-		return never
-	}
-	m := before + moment(c.r.IntN(2))
-	c.kills[call+map[moment]string{before: ", before", after: ", after"}[m]]++
-	return m
-}
-
-// note follows what a victim has done.
-func (v *victim) note(call string, req *http.Request, status int) {
-	v.c.mu.Lock()
-	defer v.c.mu.Unlock()
-	switch ok := status == http.StatusOK; {
-	case call == "GetObject log" && ok:
-		i := slices.IndexFunc(v.c.objects, func(o crashObject) bool { return strings.HasSuffix(req.URL.Path, o.key) })
-		v.object, v.accepted, v.alerted = v.c.objects[i], false, false
-	case call == "PutMetricData" && ok:
-		v.accepted = true
-	case call == "PutObject published" && ok:
-		v.accepted = false
-	case call == "Publish" && ok:
-		v.alerted = true
-	case call == "PutObject sent" && ok:
-		v.alerted = false
-	}
-}
-
-func (v *victim) kill(call string) {
-	text, err := os.ReadFile(v.pidFile)
+	kills, err := strconv.Atoi(text)
 	if err != nil {
-		v.c.t.Error(err)
-		return
+		t.Fatalf("TLSWATCH_CRASHES: %v", err)
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
-	if err != nil {
-		v.c.t.Error(err)
-		return
-	}
-	if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-		v.c.t.Errorf("%s at %s: %v", v.name, call, err)
-	}
-	v.c.mu.Lock()
-	defer v.c.mu.Unlock()
-	if v.accepted {
-		v.c.uncertain[v.object.cipher]++
-	}
-	if v.alerted {
-		v.c.unmarked[v.object.lb]++
-	}
-	v.accepted, v.alerted = false, false
+	return kills, focusRounds
 }
 
-// run sends every event, some of them more than once and in any order, and
-// redrives what Lambda gives up, until nothing is left.
-func (c *crash) run() {
-	c.t.Helper()
-	var events [][]byte
-	for _, o := range c.objects {
-		for range 1 + c.r.IntN(3) {
-			events = append(events, localaws.S3Event(localaws.ObjectCreated{EventName: "ObjectCreated:Put", Bucket: bucket, Key: o.key, Sequencer: "0055AED6DCD90281E5", Time: time.Now()}))
-		}
+// The function is killed at any point of its work, while eight processes are at
+// work on the same objects. When its dead letters have been redriven, every
+// object was published once, or once more for each kill between CloudWatch's
+// acceptance and the commit; and every window that crosses was alerted.
+//
+// Each round has log objects and services of its own. Its seed makes the choice
+// of kills: the nth call of a kind is deadly or not, whoever makes it. Who comes
+// first is left to the machine.
+func TestCrash(t *testing.T) {
+	kills, rounds := crashes(t)
+	seed := cmp.Or(*crashSeed, uint64(rand.Uint32()))
+	t.Logf("first seed %d", seed)
+	start := time.Now()
+	var all tally
+	all.kills = make(map[string]map[moment]int)
+	for round := uint64(0); (all.dead < kills || round < rounds) && !t.Failed(); round++ {
+		t.Run(fmt.Sprint("seed ", seed+round), func(t *testing.T) {
+			w := newCrashWorld(t, seed+round)
+			w.run()
+			w.check()
+			w.count(&all)
+			if t.Failed() {
+				t.Logf("what happened:\n%s", strings.Join(w.log, "\n"))
+				t.Logf("the same kills: go test ./functions/processor -run Crash -v -crashseed %d", seed+round)
+			}
+		})
+		all.rounds++
 	}
-	c.r.Shuffle(len(events), func(i, j int) { events[i], events[j] = events[j], events[i] })
-	redriven := make(map[string]int) // by function: dead letters that were sent again
-	for round := 0; len(events) > 0; round++ {
-		if round == 3 {
-			c.mu.Lock()
-			c.calm = true
-			c.mu.Unlock()
-		}
-		for _, e := range events {
-			c.mu.Lock()
-			v := c.functions[c.r.IntN(len(c.functions))]
-			c.mu.Unlock()
-			if _, err := v.lambda.InvokeAsync(e); err != nil {
-				c.t.Fatal(err)
+	t.Logf("%v after %.1f s", &all, time.Since(start).Seconds())
+	for _, s := range steps {
+		for _, m := range []moment{before, after} {
+			if all.rounds >= focusRounds && all.kills[s.name][m] == 0 && !t.Failed() {
+				t.Errorf("nobody was killed %s %q", m, s.name)
 			}
 		}
-		events = nil
-		for _, v := range c.functions {
-			if err := v.lambda.Wait(c.t.Context()); err != nil {
-				c.t.Fatal(err)
-			}
-			dead := v.lambda.DeadLetters()
-			for _, letter := range dead[redriven[v.name]:] {
-				record, err := json.Marshal(letter)
-				if err != nil {
-					c.t.Fatal(err)
+	}
+	if all.atOnce < atOnce && !t.Failed() {
+		t.Errorf("at most %d processes at once", all.atOnce)
+	}
+}
+
+// A tally is what happened in all rounds.
+type tally struct {
+	rounds, dead, attempts, atOnce, objects, events, deadLetters int
+	kills                                                        map[string]map[moment]int
+	published, uncertain, alerts, unmarked                       int
+	republished                                                  float64
+}
+
+func (a *tally) String() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%d rounds: %d objects, %d events, %d invocations, at most %d at once\n", a.rounds, a.objects, a.events, a.attempts, a.atOnce)
+	fmt.Fprintf(&b, "%d killed, %d dead letters redriven\n", a.dead, a.deadLetters)
+	for _, s := range steps {
+		fmt.Fprintf(&b, "  %-16s", s.name)
+		for _, m := range []moment{before, amid, after, later} {
+			fmt.Fprintf(&b, " %s %2d ", m, a.kills[s.name][m])
+		}
+		b.WriteByte('\n')
+	}
+	fmt.Fprintf(&b, "%d publications, %d objects' attempts killed between acceptance and commit, %d published again, UncertainRepublishes %v\n",
+		a.published, a.uncertain, a.published-a.objects, a.republished)
+	fmt.Fprintf(&b, "%d alerts, %d of them by processes killed before they could mark them", a.alerts, a.unmarked)
+	return b.String()
+}
+
+// A crashLog is one log object, told apart from others in the metrics by its
+// cipher.
+type crashLog struct {
+	logFile
+	uri         string
+	cipher      string
+	end         time.Time
+	connections int
+	failed      int
+	created     localaws.ObjectCreated
+}
+
+// A crashWorld is one round: the function, the services, and what they have
+// seen of each other.
+type crashWorld struct {
+	*rig
+	seed    uint64
+	servers []*httptest.Server
+	objects []*crashLog
+	events  [][]byte
+	early   int            // events that are not late
+	full    chan struct{}  // closed when as many processes are at work as there can be
+	late    sync.WaitGroup // kills to come
+
+	mu          sync.Mutex     // held while a call is applied, so that there is an order
+	sizes       map[string]int // objects of an event, by request id
+	calls       map[string]int
+	log         []string
+	attempts    map[string]*attempt // by trace id
+	deadLetters int
+	published   map[string]int // by URI, as CloudWatch has it
+	sent        []*sentAlert
+	pending     map[string][]span // by load balancer: when an alert was about to be sent
+}
+
+// An attempt is what one process did for one event. Objects go by their URIs.
+type attempt struct {
+	killed    moment
+	step      string           // at which it was killed
+	claimed   map[string]bool  // by an applied call
+	accepted  map[string]bool  // by CloudWatch
+	committed map[string]bool  // by an applied call
+	looked    map[string][]int // by load balancer: when it read the state of alerts
+}
+
+func newAttempt() *attempt {
+	return &attempt{
+		claimed: make(map[string]bool), accepted: make(map[string]bool), committed: make(map[string]bool),
+		looked: make(map[string][]int),
+	}
+}
+
+// A span is from one call to another. It is open if until is 0.
+type span struct{ from, until int }
+
+type sentAlert struct {
+	lb      string
+	end     time.Time
+	failed  int
+	by      string // trace id
+	certain bool   // the sender's mark was applied
+}
+
+func newCrashWorld(t *testing.T, seed uint64) *crashWorld {
+	r := rand.New(rand.NewPCG(seed, 0))
+	w := &crashWorld{
+		seed: seed, full: make(chan struct{}), sizes: make(map[string]int),
+		calls: make(map[string]int), attempts: make(map[string]*attempt),
+		published: make(map[string]int), pending: make(map[string][]span),
+	}
+	settings := map[string]string{
+		"STATE_BUCKET": stateBucket, "CLIENT_BUDGET": strconv.Itoa(clientBudget), "CLIENT_MIN_FAILED": "2",
+		"ALERT_MIN_FAILED": strconv.Itoa(alertMinFailed), "ALERT_GROWTH": strconv.Itoa(alertGrowth),
+	}
+	for service, variable := range map[string]string{"s3": "AWS_ENDPOINT_URL_S3", "cloudwatch": "AWS_ENDPOINT_URL_CLOUDWATCH", "sns": "AWS_ENDPOINT_URL_SNS"} {
+		srv := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { w.serve(service, rw, r) }))
+		t.Cleanup(srv.Close)
+		w.servers = append(w.servers, srv)
+		settings[variable] = srv.URL
+	}
+	w.rig = startRig(t, settings, localaws.LambdaOptions{
+		Timeout: time.Minute, Concurrency: atOnce, RetryDelays: []time.Duration{2 * time.Millisecond, 10 * time.Millisecond},
+	})
+	if err := w.stack.S3.CreateBucket(stateBucket); err != nil {
+		t.Fatal(err)
+	}
+	w.makeObjects(r)
+	w.makeEvents(r)
+	return w
+}
+
+// makeObjects makes the objects of some nodes, periods and load balancers. At
+// least one window crosses the threshold.
+func (w *crashWorld) makeObjects(r *rand.Rand) {
+	now := time.Now().UTC().Truncate(connlog.Period)
+	periods, nodes := 2+r.IntN(2), 2+r.IntN(2)
+	for n := range 1 + r.IntN(2) {
+		lb := []string{"app/shop/50dc6c495c0c9188", "app/till/1234567890abcdef"}[n]
+		for period := range periods {
+			for node := range nodes {
+				o := &crashLog{end: now.Add(-time.Duration(period) * connlog.Period), cipher: fmt.Sprintf("C-%d-%d-%d", n, period, node)}
+				o.lb = lb
+				o.failed = r.IntN(alertMinFailed + 2)
+				if r.IntN(6) == 0 || len(w.objects) == 0 {
+					o.failed = alertMinFailed + r.IntN(4*alertMinFailed)
 				}
-				events = append(events, record)
+				o.connections = o.failed + 1 + r.IntN(100)
+				for i := range o.connections {
+					client, status := 1, "Success"
+					if i < o.failed {
+						client, status = 2+r.IntN(8), "Failed:UnmappedConnectionError"
+					}
+					at := o.end.Add(-time.Duration(1+r.IntN(5)) * time.Minute)
+					o.lines = append(o.lines, fmt.Sprintf("%s 192.0.2.%d 50000 443 TLSv1.2 %s - \"-\" - - %s", at.Format(time.RFC3339), client, o.cipher, status))
+				}
+				o.key = fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/%s/conn_log_123456789012_elasticloadbalancing_us-east-2_%s_%s_198.51.100.%d_crash.log.gz",
+					o.end.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), o.end.Format("20060102T1504Z"), node)
+				o.uri = "s3://" + bucket + "/" + o.key
+				o.created = w.put(o.key, o.packed())
+				w.objects = append(w.objects, o)
 			}
-			redriven[v.name] = len(dead)
 		}
 	}
 }
 
-// check compares what the services have with what should be.
-func (c *crash) check() (extra, alerts int) {
-	t := c.t
-	t.Helper()
-	published, republished := make(map[string]float64), 0.0
-	for _, s := range c.stack.CloudWatch.Metrics() {
+// makeEvents announces every object one to three times, few objects more often,
+// in any order, some of them together.
+func (w *crashWorld) makeEvents(r *rand.Rand) {
+	var all []localaws.ObjectCreated
+	for _, o := range w.objects {
+		for range 1 + r.IntN(3) {
+			all = append(all, o.created)
+		}
+	}
+	for len(all) < 2*atOnce {
+		all = append(all, w.objects[r.IntN(len(w.objects))].created)
+	}
+	r.Shuffle(len(all), func(i, j int) { all[i], all[j] = all[j], all[i] })
+	for len(all) > 0 {
+		n := 1
+		if r.IntN(4) == 0 {
+			n = min(2+r.IntN(2), len(all))
+		}
+		w.events = append(w.events, localaws.S3Event(all[:n]...))
+		all = all[n:]
+	}
+	w.early = min(max(atOnce, len(w.events)*3/4), len(w.events))
+}
+
+// announced counts the objects of an event.
+func announced(event []byte) int { return bytes.Count(event, []byte(`"eventVersion"`)) }
+
+// run delivers all events, some of them late, and redrives dead letters until
+// all is quiet.
+func (w *crashWorld) run() {
+	w.invoke(w.events[:w.early])
+	w.wait()
+	w.invoke(w.events[w.early:])
+	for quiet := false; !quiet; {
+		var redrives sync.WaitGroup
+		for _, d := range w.lambda.DeadLetters()[w.deadLetters:] {
+			w.deadLetters++
+			redrives.Go(func() { w.redrive(d) })
+		}
+		redrives.Wait()
+		w.wait()
+		quiet = w.deadLetters == len(w.lambda.DeadLetters())
+	}
+	w.lambda.Close()
+	for _, srv := range w.servers {
+		srv.Close() // waits for calls whose senders were killed
+	}
+	w.late.Wait()
+}
+
+func (w *crashWorld) invoke(events [][]byte) {
+	for _, e := range events {
+		id, err := w.lambda.InvokeAsync(e)
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		w.mu.Lock()
+		w.sizes[id] = announced(e)
+		w.mu.Unlock()
+	}
+}
+
+// redrive sends the record of a failed invocation until the function accepts
+// it, as 'tlswatch redrive' does.
+func (w *crashWorld) redrive(d localaws.DeadLetter) {
+	payload, err := json.Marshal(d)
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	defer cancel()
+	for {
+		result, err := w.lambda.Invoke(ctx, payload)
+		if err != nil {
+			w.t.Errorf("redrive of %s: %v", d.RequestContext.RequestID, err)
+			return
+		}
+		w.mu.Lock()
+		w.sizes[result.RequestID] = announced(d.RequestPayload)
+		w.mu.Unlock()
+		if result.Error == nil {
+			return
+		}
+	}
+}
+
+// focusRounds is after how many rounds a process has been killed before and
+// after every kind of call: in each, some first calls are bound to be deadly.
+const focusRounds = 8
+
+// deadlyCalls bounds the calls of a kind that can be deadly, so that a round
+// ends.
+const deadlyCalls = 40
+
+// fate says when in the nth call of a step its process dies. What depends on
+// chance beside that depends on x, from 0 to 1.
+func (w *crashWorld) fate(step string, n int) (m moment, x float64) {
+	h := fnv.New64a()
+	fmt.Fprint(h, step, " ", n)
+	r := rand.New(rand.NewPCG(w.seed, h.Sum64()))
+	x = r.Float64()
+	i := slices.IndexFunc(steps, func(s crashStep) bool { return s.name == step })
+	switch {
+	case i < 0:
+		w.t.Errorf("a call of an unknown kind, %q", step)
+	case n == 1 && uint64(2*i)%focusRounds == w.seed%focusRounds:
+		return before, x
+	case n == 1 && uint64(2*i+1)%focusRounds == w.seed%focusRounds:
+		return after, x
+	case n <= deadlyCalls && r.Float64() < steps[i].deadly:
+		moments := []moment{before, before, after, after, later}
+		if step == "read log" {
+			moments = append(moments, amid, amid, amid)
+		}
+		return moments[r.IntN(len(moments))], x
+	}
+	return never, x
+}
+
+// serve answers an API call, unless that kills its sender.
+func (w *crashWorld) serve(service string, rw http.ResponseWriter, r *http.Request) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return // its sender was killed
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	trace := r.Header.Get("X-Amzn-Trace-Id")
+	step, about := stepOf(service, r, body)
+
+	w.mu.Lock()
+	w.calls[step]++
+	m, x := w.fate(step, w.calls[step])
+	if w.attempts[trace] == nil {
+		w.attempts[trace] = newAttempt()
+		if len(w.attempts) == min(atOnce, w.early) {
+			close(w.full)
+		}
+	}
+	w.mu.Unlock()
+
+	select {
+	case <-w.full:
+	case <-r.Context().Done():
+		return
+	}
+	if m == before && w.kill(trace, step, m) {
+		panic(http.ErrAbortHandler)
+	}
+	reply := httptest.NewRecorder()
+	w.apply(service, reply, r, trace, step, about)
+	pause := time.Duration(x * float64(4*time.Millisecond))
+	switch {
+	case m == after && w.kill(trace, step, m):
+		panic(http.ErrAbortHandler)
+	case m == later:
+		w.late.Go(func() {
+			time.Sleep(pause)
+			w.kill(trace, step, m)
+		})
+	}
+	maps.Copy(rw.Header(), reply.Header())
+	rw.Header().Set("Content-Length", strconv.Itoa(reply.Body.Len()))
+	rw.WriteHeader(reply.Code)
+	if m == amid {
+		rw.Write(reply.Body.Next(int(x * float64(reply.Body.Len()))))
+		http.NewResponseController(rw).Flush()
+		time.Sleep(pause)
+		if w.kill(trace, step, m) {
+			panic(http.ErrAbortHandler)
+		}
+	}
+	rw.Write(reply.Body.Bytes())
+}
+
+// kill kills the process of an attempt, if it is still at it.
+func (w *crashWorld) kill(trace, step string, m moment) bool {
+	if !w.lambda.Kill(trace) {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	a := w.attempts[trace]
+	a.killed, a.step = m, step
+	w.note(trace, "killed %s %q", m, step)
+	return true
+}
+
+func (w *crashWorld) note(trace, format string, args ...any) {
+	name := trace
+	if i := strings.Index(trace, ";"); i > 4 {
+		name = trace[i-4 : i] // of 96 random bits, enough to tell some dozens apart
+	}
+	text := fmt.Sprintf(format, args...)
+	for _, o := range w.objects {
+		text = strings.NewReplacer(o.uri, o.cipher, o.key, o.cipher).Replace(text)
+	}
+	w.log = append(w.log, fmt.Sprintf("%4d %s %s", len(w.log), name, text))
+}
+
+// stepOf says which step a request is, and what it is about: the key of an
+// object, or a load balancer.
+func stepOf(service string, r *http.Request, body []byte) (step, about string) {
+	switch service {
+	case "cloudwatch":
+		return "publish metrics", ""
+	case "sns":
+		return "publish alert", ""
+	}
+	name, key, _ := strings.Cut(strings.TrimPrefix(r.URL.Path, "/"), "/")
+	var record struct{ State, Object string }
+	if r.Method == http.MethodPut {
+		json.Unmarshal(body, &record)
+	}
+	parts := strings.Split(key, "/")
+	switch {
+	case name == bucket:
+		return "read log", key
+	case key == "":
+		return "list records", r.URL.Query().Get("prefix")
+	case len(parts) < 6 || parts[0] != "v1":
+	case parts[1] == "periods":
+		step, about = map[string]string{"": "read record", "claimed": "claim", "published": "commit"}[record.State], record.Object
+	case parts[1] == "alerts":
+		step = map[string]string{"": "read alert", "pending": "alert pending", "sent": "alert sent"}[record.State]
+		about = strings.Join(parts[2:5], "/")
+	case parts[1] == "clients":
+		step = map[string]string{http.MethodGet: "read clients", http.MethodPut: "reserve clients"}[r.Method]
+	}
+	return step, about
+}
+
+// apply has a call answered, and notes what it brings about.
+func (w *crashWorld) apply(service string, reply *httptest.ResponseRecorder, r *http.Request, trace, step, about string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	map[string]http.Handler{"s3": w.stack.S3, "cloudwatch": w.stack.CloudWatch, "sns": w.stack.SNS}[service].ServeHTTP(reply, r)
+	w.note(trace, "%s %s %d", step, about, reply.Code)
+	a := w.attempts[trace]
+	if step == "read alert" {
+		a.looked[about] = append(a.looked[about], len(w.log))
+	}
+	if reply.Code != http.StatusOK {
+		return
+	}
+	switch step {
+	case "claim":
+		a.claimed[about] = true
+	case "commit":
+		a.committed[about] = true
+	case "publish metrics":
+		for uri, n := range w.publications() {
+			if n > w.published[uri] {
+				w.note(trace, "published %s", uri)
+				w.published[uri] = n
+				a.accepted[uri] = true
+			}
+		}
+	case "alert pending":
+		if spans := w.pending[about]; len(spans) == 0 || spans[len(spans)-1].until != 0 {
+			w.pending[about] = append(spans, span{from: len(w.log)})
+		}
+	case "publish alert":
+		messages := w.stack.SNS.Messages()
+		w.sent = append(w.sent, w.readAlert(messages[len(messages)-1], trace))
+	case "alert sent":
+		spans := w.pending[about]
+		spans[len(spans)-1].until = len(w.log)
+		for _, s := range w.sent {
+			if s.by == trace && s.lb == about {
+				s.certain = true
+			}
+		}
+	}
+}
+
+// publications counts how often CloudWatch has each object's connections.
+func (w *crashWorld) publications() map[string]int {
+	sums := w.sums()
+	counts := make(map[string]int)
+	for _, o := range w.objects {
+		sum := sums[metric.Connections+" LoadBalancer="+o.lb+" Protocol=TLSv1.2 Cipher="+o.cipher].Sum
+		counts[o.uri] = int(sum) / o.connections
+		if int(sum)%o.connections != 0 {
+			w.t.Errorf("%v connections of %s, which has %d", sum, o.uri, o.connections)
+		}
+	}
+	return counts
+}
+
+func (w *crashWorld) readAlert(m localaws.Message, trace string) *sentAlert {
+	var doc struct {
+		Failed int
+		Window struct {
+			LoadBalancer string
+			End          time.Time
+		}
+	}
+	if err := json.Unmarshal([]byte(m.Text("sqs")), &doc); err != nil {
+		w.t.Errorf("alert: %v", err)
+	}
+	w.note(trace, "alert about %s at %s: %d", doc.Window.LoadBalancer, doc.Window.End.Format("15:04"), doc.Failed)
+	return &sentAlert{lb: doc.Window.LoadBalancer, end: doc.Window.End, failed: doc.Failed, by: trace}
+}
+
+// check holds what happened against the guarantees of the ledger.
+func (w *crashWorld) check() {
+	w.checkInvocations()
+	w.checkMetrics()
+	w.checkClients()
+	w.checkAlerts()
+	w.checkProcesses()
+}
+
+// checkInvocations finds that only kills made attempts fail, and that each
+// object of an event that ended well has its log line.
+func (w *crashWorld) checkInvocations() {
+	seen := 0
+	well := make(map[string]bool)
+	for _, inv := range w.lambda.Invocations() {
+		a := w.attempts[inv.TraceID]
+		killed := a != nil && a.killed != never
+		if killed != (inv.Exit == "signal: killed") || inv.Error != nil && !killed {
+			w.t.Errorf("attempt %d at %s: killed %v, exit %q, error %v", inv.Attempt, inv.RequestID, killed, inv.Exit, inv.Error)
+		}
+		if a != nil {
+			seen++
+		}
+		well[inv.RequestID] = well[inv.RequestID] || inv.Error == nil
+	}
+	if seen != len(w.attempts) {
+		w.t.Errorf("requests by %d attempts, %d of them known", len(w.attempts), seen)
+	}
+	lines := make(map[string]int)
+	for _, l := range append(w.logLines("processed"), w.logLines("duplicate")...) {
+		id, _ := l["requestId"].(string)
+		lines[id]++
+	}
+	for id, ok := range well {
+		if ok && lines[id] < w.sizes[id] {
+			w.t.Errorf("request %s: %d log lines about %d objects", id, lines[id], w.sizes[id])
+		}
+	}
+	if n := len(w.logLines("failed")) + len(w.logLines("skipped")); n > 0 {
+		w.t.Errorf("%d objects failed or were skipped", n)
+	}
+}
+
+// checkMetrics finds every object in the metrics once, and once more at most
+// for each attempt killed between acceptance and commit.
+func (w *crashWorld) checkMetrics() {
+	uncertain, abandoned := w.uncertain()
+	want := make(map[string]connlogtest.Sum)
+	published, again := 0, 0
+	for _, o := range w.objects {
+		n := w.published[o.uri]
+		if n < 1 || n > 1+uncertain[o.uri] {
+			w.t.Errorf("%s was published %d times, %d attempts were killed between acceptance and commit", o.uri, n, uncertain[o.uri])
+		}
+		published += n
+		again += n - 1
+		for name, sum := range connlogtest.Metrics(o.lines, o.lb) {
+			s := want[name]
+			want[name] = connlogtest.Sum{Sum: s.Sum + float64(n)*sum.Sum, Samples: s.Samples + float64(n)*sum.Samples}
+		}
+	}
+	sums := w.sums()
+	for _, name := range append(slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(sums))...) {
+		if strings.Contains(name, " Client=") || slices.Contains(metric.AboutProcessor(), name) {
+			continue
+		}
+		got, want := sums[name], want[name]
+		// Objects that were sent in one request share a sample, except where
+		// each connection is one.
+		if got.Sum != want.Sum || strings.HasPrefix(name, metric.FailedNegotiations) && !strings.Contains(name, " Reason=") && got.Samples != want.Samples {
+			w.t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+	if got := sums[metric.ObjectsProcessed].Sum; got != float64(published) {
+		w.t.Errorf("ObjectsProcessed is %v after %d publications", got, published)
+	}
+	if sums[metric.MalformedLines].Sum != 0 || sums[metric.ObjectsSkipped].Sum != 0 {
+		w.t.Errorf("%v lines malformed, %v objects skipped", sums[metric.MalformedLines], sums[metric.ObjectsSkipped])
+	}
+	if got := sums[metric.UncertainRepublishes].Sum; got < float64(again) || got > float64(abandoned) {
+		w.t.Errorf("UncertainRepublishes is %v: %d objects' data count again, %d claims were abandoned", got, again, abandoned)
+	}
+}
+
+// uncertain counts the attempts that were killed between acceptance and commit,
+// by object, and all that were killed between claim and commit.
+func (w *crashWorld) uncertain() (accepted map[string]int, claimed int) {
+	accepted = make(map[string]int)
+	for trace, a := range w.attempts {
+		for uri := range a.accepted {
+			if !a.committed[uri] {
+				accepted[uri]++
+				if a.killed == never {
+					w.t.Errorf("%s published %s and neither committed it nor was killed", trace, uri)
+				}
+			}
+		}
+		for uri := range a.claimed {
+			if !a.committed[uri] {
+				claimed++
+			}
+		}
+	}
+	return accepted, claimed
+}
+
+// checkClients finds no more clients in the metrics than the budget allows, and
+// all failures in the sum over them.
+func (w *crashWorld) checkClients() {
+	type hour struct {
+		lb string
+		at time.Time
+	}
+	names := make(map[hour]map[string]bool)
+	got, want := make(map[string]float64), make(map[string]float64)
+	for _, s := range w.stack.CloudWatch.Metrics() {
+		client, lb := s.Dimensions[metric.Client], s.Dimensions[metric.LoadBalancer]
+		if client == "" {
+			continue
+		}
 		for _, p := range s.Points {
-			switch {
-			case s.Name == metric.UncertainRepublishes:
-				republished += p.Sum
-			case s.Name == metric.Connections && s.Dimensions[metric.Cipher] != "":
-				published[s.Dimensions[metric.Cipher]] += p.Sum
+			got[lb] += p.Sum
+			at := hour{lb, p.Timestamp.Truncate(time.Hour)}
+			if names[at] == nil {
+				names[at] = make(map[string]bool)
+			}
+			if client != metric.Other {
+				names[at][client] = true
 			}
 		}
 	}
-	failed := make(map[string]map[time.Time]int)
-	for _, o := range c.objects {
-		times := int(published[o.cipher]) / o.connections
-		switch {
-		case times*o.connections != int(published[o.cipher]):
-			t.Errorf("%s: %v connections published, which is no multiple of its %d", o.cipher, published[o.cipher], o.connections)
-		case times == 0:
-			t.Errorf("%s was never published", o.cipher)
-		case times > 1+c.uncertain[o.cipher]:
-			t.Errorf("%s was published %d times, with %d deaths between acceptance and commit", o.cipher, times, c.uncertain[o.cipher])
+	for at, clients := range names {
+		if len(clients) > clientBudget {
+			w.t.Errorf("%d clients of %s at %s", len(clients), at.lb, at.at)
 		}
-		extra += times - 1
-		if failed[o.lb] == nil {
-			failed[o.lb] = make(map[time.Time]int)
-		}
-		failed[o.lb][o.end] += o.failed
 	}
-	if float64(extra) > republished {
-		t.Errorf("%d objects count again, UncertainRepublishes says %v", extra, republished)
+	for _, o := range w.objects {
+		want[o.lb] += float64(w.published[o.uri] * o.failed)
 	}
-	for lb, periods := range failed {
-		crossed := false
-		for _, n := range periods {
-			crossed = crossed || n >= crashThreshold
+	for lb := range want {
+		if got[lb] != want[lb] {
+			w.t.Errorf("%v failures of all clients of %s, want %v", got[lb], lb, want[lb])
 		}
+	}
+}
+
+// A crashWindow is a period of a load balancer, over all nodes.
+type crashWindow struct {
+	lb  string
+	end time.Time
+}
+
+func (c crashWindow) String() string { return c.lb + " at " + c.end.Format("15:04") }
+
+// checkAlerts finds an alert for each window that crosses, or another one that
+// suppresses it, none for the others, and no two within the cooldown, which
+// lasts for longer than the test.
+func (w *crashWorld) checkAlerts() {
+	failures := make(map[crashWindow]int)
+	for _, o := range w.objects {
+		failures[crashWindow{o.lb, o.end}] += o.failed
+	}
+	for i, a := range w.sent {
+		window := crashWindow{a.lb, a.end}
+		if a.failed < alertMinFailed || a.failed > failures[window] {
+			w.t.Errorf("alert about %v tells of %d failures of %d", window, a.failed, failures[window])
+		}
+		if !a.certain && w.attempts[a.by].killed == never {
+			w.t.Errorf("the alert about %v was neither marked nor its sender killed", window)
+		}
+		for j, b := range w.sent[:i] {
+			if a.lb == b.lb && a.failed < alertGrowth*b.failed && b.certain && !w.grew(j, i) {
+				w.t.Errorf("alert about %v with %d failures, after one at %s with %d", window, a.failed, b.end.Format("15:04"), b.failed)
+			}
+		}
+	}
+	for window, failed := range failures {
+		if failed >= alertMinFailed && !w.alerted(window, failed) {
+			w.t.Errorf("no alert about %v, which has %d failures", window, failed)
+		}
+	}
+}
+
+// grew reports whether between two alerts there was one that the first did not
+// suppress, so that this one counts for the second.
+func (w *crashWorld) grew(first, second int) bool {
+	b := w.sent[first]
+	return slices.ContainsFunc(w.sent[first+1:second], func(c *sentAlert) bool {
+		return c.lb == b.lb && c.failed >= alertGrowth*b.failed
+	})
+}
+
+// alerted reports whether there was an alert about a window; or one of the same
+// load balancer that suppresses it; or one that was about to be sent when
+// somebody looked.
+func (w *crashWorld) alerted(c crashWindow, failed int) bool {
+	if slices.ContainsFunc(w.sent, func(a *sentAlert) bool {
+		return a.lb == c.lb && (a.end.Equal(c.end) || a.certain && failed < alertGrowth*a.failed)
+	}) {
+		return true
+	}
+	for _, a := range w.attempts {
+		for _, at := range a.looked[c.lb] {
+			if slices.ContainsFunc(w.pending[c.lb], func(s span) bool { return s.from <= at && (s.until == 0 || at <= s.until) }) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// checkProcesses finds no process of the function. It needs Linux.
+func (w *crashWorld) checkProcesses() {
+	links, err := filepath.Glob("/proc/[0-9]*/exe")
+	if err != nil || len(links) == 0 {
+		w.t.Log("SKIPPED: no /proc to look for processes in")
+		return
+	}
+	for _, link := range links {
+		if exe, err := os.Readlink(link); err == nil && strings.TrimSuffix(exe, " (deleted)") == bootstrap {
+			w.t.Errorf("%s is still there", filepath.Dir(link))
+		}
+	}
+}
+
+// count adds a round to the tally.
+func (w *crashWorld) count(all *tally) {
+	all.objects += len(w.objects)
+	all.events += len(w.events)
+	all.deadLetters += w.deadLetters
+	all.alerts += len(w.sent)
+	all.republished += w.sums()[metric.UncertainRepublishes].Sum
+	uncertain, _ := w.uncertain()
+	for _, n := range uncertain {
+		all.uncertain += n
+	}
+	for _, n := range w.published {
+		all.published += n
+	}
+	for _, a := range w.sent {
+		if !a.certain {
+			all.unmarked++
+		}
+	}
+	for _, a := range w.attempts {
+		if a.killed == never {
+			continue
+		}
+		all.dead++
+		if all.kills[a.step] == nil {
+			all.kills[a.step] = make(map[moment]int)
+		}
+		all.kills[a.step][a.killed]++
+	}
+	invocations := w.lambda.Invocations()
+	all.attempts += len(invocations)
+	for _, inv := range invocations {
 		n := 0
-		for _, m := range c.stack.SNS.Messages() {
-			if m.Attributes["loadBalancer"] != lb {
-				continue
-			}
-			n++
-			var doc struct{ Window struct{ End time.Time } }
-			if err := json.Unmarshal([]byte(m.Text("sqs")), &doc); err != nil {
-				t.Fatal(err)
-			}
-			if periods[doc.Window.End] < crashThreshold {
-				t.Errorf("%s was alerted about %s, which has %d failures", lb, doc.Window.End, periods[doc.Window.End])
+		for _, other := range invocations {
+			if !other.Started.After(inv.Started) && other.Started.Add(other.Duration).After(inv.Started) {
+				n++
 			}
 		}
-		// All of this happens within the cooldown, and no period has three
-		// times the failures of another that crosses.
-		if most := 1 + c.unmarked[lb]; crossed && n == 0 || n > most || !crossed && n > 0 {
-			t.Errorf("%s: %d alerts for failures %v, with %d deaths between SNS's acceptance and its mark", lb, n, periods, c.unmarked[lb])
-		}
-		alerts += n
+		all.atOnce = max(all.atOnce, n)
 	}
-	return extra, alerts
 }

@@ -88,6 +88,7 @@ type Lambda struct {
 	invocations []Invocation
 	dead        []DeadLetter
 	slots       []*slot
+	working     map[string]*environment // by the trace id of the attempt that they work on
 }
 
 // An event is one accepted request to invoke the function.
@@ -137,6 +138,7 @@ type Result struct {
 type Invocation struct {
 	RequestID string // the same over all attempts at an event
 	Attempt   int    // from 1
+	TraceID   string // of the attempt: what an SDK in the function sends along as X-Amzn-Trace-Id
 	Started   time.Time
 	Duration  time.Duration // without the start of the process
 	Init      time.Duration // of the process, where this attempt had to start it
@@ -216,6 +218,7 @@ func StartLambda(ctx context.Context, o LambdaOptions) (*Lambda, error) {
 		arn:     "arn:aws:lambda:" + o.Region + ":" + accountID + ":function:" + o.Name,
 		output:  &lineWriters{w: o.Output},
 		closing: make(chan struct{}),
+		working: make(map[string]*environment),
 	}
 	for range o.Concurrency {
 		l.slots = append(l.slots, new(slot))
@@ -285,6 +288,45 @@ func (l *Lambda) DeadLetters() []DeadLetter {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return slices.Clone(l.dead)
+}
+
+// Kill sends SIGKILL to the process that works on the attempt with a trace id,
+// and reports whether there was one. It returns when the process is gone. An
+// AWS SDK for Go in the function sends the trace id with every request, as
+// X-Amzn-Trace-Id; so the receiver of a request can kill its sender and nobody
+// else.
+func (l *Lambda) Kill(traceID string) bool {
+	l.mu.Lock()
+	env := l.working[traceID]
+	alive := env != nil && !env.killed
+	if alive {
+		env.killed = true
+		env.process.kill()
+	}
+	l.mu.Unlock()
+	if !alive {
+		return false
+	}
+	<-env.process.exited
+	return true
+}
+
+// work notes what an environment works on, for Kill. The function that it
+// returns takes that back and, if the process was killed, waits for its end, so
+// that the next event does not get it.
+func (l *Lambda) work(traceID string, env *environment) (done func()) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.working[traceID] = env
+	return func() {
+		l.mu.Lock()
+		delete(l.working, traceID)
+		killed := env.killed
+		l.mu.Unlock()
+		if killed {
+			<-env.process.exited
+		}
+	}
 }
 
 // Close ends the function's processes, SIGTERM first, and returns when they
@@ -427,13 +469,17 @@ func (l *Lambda) run(s *slot, e *event) Invocation {
 		}
 		inv.Started = inv.Started.Add(inv.Init)
 	}
+	inv.TraceID = newTraceID()
+	done := l.work(inv.TraceID, s.env)
 	inv.Response, inv.Error = s.env.invoke(delivery{
 		id:       e.id,
+		trace:    inv.TraceID,
 		payload:  e.payload,
 		deadline: inv.Started.Add(l.o.Timeout),
 		arn:      l.arn,
 	}, l.o.Timeout, l.closing)
 	inv.Duration = time.Since(inv.Started)
+	done()
 	if s.env.process.ended() {
 		inv.Exit = s.discard(0)
 	}

@@ -32,6 +32,8 @@ type environment struct {
 	outcomes chan outcome         // what it reports; room for one
 	failures chan *FunctionError  // of its initialisation; room for one
 
+	killed bool // by Lambda.Kill; guarded by Lambda.mu
+
 	mu      sync.Mutex
 	current string // request id of the event that has no outcome yet
 }
@@ -39,9 +41,17 @@ type environment struct {
 // A delivery is an event on its way into an environment.
 type delivery struct {
 	id       string
+	trace    string
 	payload  []byte
 	deadline time.Time
 	arn      string
+}
+
+// newTraceID returns the header by which AWS services follow a request.
+//
+// https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
+func newTraceID() string {
+	return fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), randomHex(12), randomHex(8))
 }
 
 // An outcome is a function's response or error.
@@ -178,7 +188,7 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 		h.Set("Lambda-Runtime-Aws-Request-Id", d.id)
 		h.Set("Lambda-Runtime-Deadline-Ms", strconv.FormatInt(d.deadline.UnixMilli(), 10))
 		h.Set("Lambda-Runtime-Invoked-Function-Arn", d.arn)
-		h.Set("Lambda-Runtime-Trace-Id", fmt.Sprintf("Root=1-%08x-%s;Parent=%s;Sampled=0", time.Now().Unix(), randomHex(12), randomHex(8)))
+		h.Set("Lambda-Runtime-Trace-Id", d.trace)
 		w.Write(d.payload)
 	case <-r.Context().Done():
 	}
