@@ -122,7 +122,6 @@ type process struct {
 	skew     time.Duration
 	resume   chan struct{}
 	paused   chan bool // true if it has ended
-	ended    bool
 	ok       bool
 
 	accepted  bool // CloudWatch has the data
