@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/connlog", "pkg/rollup", "pkg/metric", "pkg/alert"}
+	pure     = []string{"pkg/connlog", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/tlsname"}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger"}
 )
 
@@ -44,7 +44,7 @@ var rules = []rule{
 		why:      "a result depends on the log alone, so that it can be replayed at a desk",
 	},
 	{
-		packages: []string{"pkg/connlog"},
+		packages: []string{"pkg/connlog", "pkg/tlsname"},
 		never:    []string{module + "/pkg/..."},
 		why:      "a parser is a function of bytes",
 	},

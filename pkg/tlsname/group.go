@@ -1,0 +1,110 @@
+package tlsname
+
+import "strings"
+
+// A Group is a named group for the key exchange, as it is on the wire (RFC
+// 8446, section 4.2.7).
+type Group uint16
+
+type groupRow struct {
+	group Group
+	name  string
+	kind  uint8 // of groupKinds
+	flags uint8
+}
+
+const (
+	postQuantum = 1 << iota
+	usableTLS12
+	usableTLS13
+)
+
+var noGroup groupRow
+
+func (g Group) row() *groupRow {
+	for i := range groups {
+		if groups[i].group == g {
+			return &groups[i]
+		}
+	}
+	return &noGroup
+}
+
+// Groups returns the known groups by value. GREASE is not among them.
+func Groups() []Group {
+	list := make([]Group, len(groups))
+	for i := range groups {
+		list[i] = groups[i].group
+	}
+	return list
+}
+
+// ParseGroup reads a group by its name in the registry or in use elsewhere
+// (secp256r1, prime256v1, P-256, CurveP256, X25519MLKEM768), whatever the case,
+// or by its number: 0x001D, 001d, 00,1d. A number may be of an unknown group.
+// The error is an *UnknownError.
+func ParseGroup(s string) (Group, error) {
+	name := strings.TrimSpace(s)
+	if i, ok := search(name, len(groupIndex), indexedGroupName); ok {
+		at := groupIndex[i] >> 2
+		if groupIndex[i]&3 == aliasColumn {
+			return groupAliases[at].value, nil
+		}
+		return groups[at].group, nil
+	}
+	if v, ok := parseGREASE(name); ok {
+		return Group(v), nil
+	}
+	if v, ok := parseValue(name); ok {
+		return Group(v), nil
+	}
+	return 0, &UnknownError{"named group", s}
+}
+
+func indexedGroupName(i int) string {
+	at := groupIndex[i] >> 2
+	if groupIndex[i]&3 == aliasColumn {
+		return groupAliases[at].name
+	}
+	return groups[at].name
+}
+
+// String is the name in IANA's registry "TLS Supported Groups", or the number.
+func (g Group) String() string {
+	switch row := g.row(); {
+	case row.name != "":
+		return row.name
+	case g.IsGREASE():
+		return greaseName(uint16(g))
+	}
+	return g.Hex()
+}
+
+// Hex is the number, such as 0x001D.
+func (g Group) Hex() string { return hex(uint16(g)) }
+
+// Known reports whether the tables have g. GREASE is recognised but not known.
+func (g Group) Known() bool { return g.row() != &noGroup }
+
+// IsGREASE reports whether g is one of the values without meaning of RFC 8701.
+func (g Group) IsGREASE() bool { return isGREASE(uint16(g)) }
+
+// Kind is the mathematics of g: ec-prime, ec-binary, ec-montgomery, ffdhe, gost,
+// pq-kem, pq-hybrid or explicit. Empty if g is not known.
+func (g Group) Kind() string { return groupKinds[g.row().kind] }
+
+// PostQuantum reports whether a quantum computer of the future could not
+// derive the keys from a recording: ML-KEM, alone or with a classical group.
+func (g Group) PostQuantum() bool { return g.row().flags&postQuantum != 0 }
+
+// UsableIn reports whether g may be negotiated in version v. Versions before
+// TLS 1.2 know the same groups as that.
+func (g Group) UsableIn(v Version) bool {
+	switch {
+	case v == TLS13:
+		return g.row().flags&usableTLS13 != 0
+	case TLS10 <= v && v <= TLS12:
+		return g.row().flags&usableTLS12 != 0
+	}
+	return false
+}

@@ -1,0 +1,99 @@
+package tlsname
+
+import "fmt"
+
+// A Strength is how much a suite protects. Stronger ones are greater.
+type Strength uint8
+
+const (
+	Unrated  Strength = iota // no known suite, or a signalling value
+	Insecure                 // broken: no or no real encryption, no authentication, RC4, MD5
+	Weak                     // known weaknesses, not broken in practice: see Reasons
+	Strong                   // ephemeral key exchange and authenticated encryption
+)
+
+func (s Strength) String() string {
+	switch s {
+	case Unrated:
+		return "unrated"
+	case Insecure:
+		return "insecure"
+	case Weak:
+		return "weak"
+	case Strong:
+		return "strong"
+	}
+	return fmt.Sprintf("Strength(%d)", uint8(s))
+}
+
+// A Reason is something that weakens a suite.
+type Reason uint8
+
+// Reasons, the graver ones first.
+const (
+	NullEncryption Reason = iota
+	Anonymous
+	Export
+	RC4
+	RC2
+	DES
+	MD5
+	SmallBlock
+	NoForwardSecrecy
+	CBC
+	SHA1MAC
+	ShortTag
+	NotRegistered
+	reasonCount int = iota
+)
+
+var reasonTexts = [reasonCount]struct{ id, text string }{
+	NullEncryption:   {"null-encryption", "nothing is encrypted"},
+	Anonymous:        {"anonymous", "nobody shows who it is: open to anyone in the middle"},
+	Export:           {"export", "keys that were short enough for export rules of the 1990s (FREAK, Logjam)"},
+	RC4:              {"rc4", "RC4 is biased and forbidden in TLS (RFC 7465)"},
+	RC2:              {"rc2", "RC2 is obsolete"},
+	DES:              {"des", "a DES key has 56 bits and can be searched (RFC 5469)"},
+	MD5:              {"md5", "MD5 is broken"},
+	SmallBlock:       {"64-bit-block", "blocks of 64 bits collide in long connections (Sweet32)"},
+	NoForwardSecrecy: {"no-forward-secrecy", "who gets the server's key can read what was recorded before"},
+	CBC:              {"cbc", "CBC mode has a history of padding attacks (BEAST, Lucky 13)"},
+	SHA1MAC:          {"sha1-mac", "integrity by SHA-1, which is being phased out"},
+	ShortTag:         {"short-tag", "a tag of 8 bytes makes forgery easier than usual"},
+	NotRegistered:    {"not-iana-registered", "not registered with IANA: a draft or private use"},
+}
+
+// String is the reason for machines, such as no-forward-secrecy.
+func (r Reason) String() string {
+	if int(r) < reasonCount {
+		return reasonTexts[r].id
+	}
+	return fmt.Sprintf("Reason(%d)", uint8(r))
+}
+
+// Text is the reason for people.
+func (r Reason) Text() string {
+	if int(r) < reasonCount {
+		return reasonTexts[r].text
+	}
+	return r.String()
+}
+
+// Strength rates s. It looks at the suite alone: keys and groups may be weak
+// as well.
+func (s Suite) Strength() Strength { return s.row().strength }
+
+// Reasons are what weakens s, the graver ones first. A strong suite has none.
+func (s Suite) Reasons() []Reason {
+	set := s.row().reasons
+	var list []Reason
+	for r := range Reason(reasonCount) {
+		if set&(1<<r) != 0 {
+			list = append(list, r)
+		}
+	}
+	return list
+}
+
+// HasReason reports whether r weakens s.
+func (s Suite) HasReason(r Reason) bool { return s.row().reasons&(1<<r) != 0 }
