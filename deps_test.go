@@ -97,6 +97,11 @@ var rules = []rule{
 		why:      "it takes getenv, so that tests need no environment",
 	},
 	{
+		packages: []string{"pkg/price"},
+		never:    []string{module + "/...", sdk + "/...", "os", "net/http"},
+		why:      "prices and their formula are data, which the command and the simulation share",
+	},
+	{
 		packages: []string{"pkg/connlogtest", "pkg/localaws"},
 		never:    []string{module + "/..."},
 		why:      "a judge or stand-in that shared our code would share our mistakes",

@@ -1,0 +1,266 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/estimate"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/price"
+)
+
+type costOptions struct {
+	format    string
+	ingest    string
+	batch     int
+	times     float64
+	logDays   float64
+	rules     float64
+	alarms    float64
+	memory    float64
+	freeTier  bool
+	dashboard bool
+}
+
+func newCost() *cobra.Command {
+	var o costOptions
+	cmd := &cobra.Command{
+		Use:   "cost PATH...",
+		Short: "What tlswatch would cost a month, from your own logs, before it is deployed",
+		Long: `cost reads log objects and computes the bill of a month like them: the custom
+metrics that the function would publish, by breakdown, the calls, the function's
+time, the requests to S3 and SQS, and its logs, at dated list prices of us-east-1.
+
+` + inputsHelp + `
+Files need the names that Elastic Load Balancing gave them (conn_log_...), which
+say the load balancer and the period. A day of all load balancers makes a good
+sample; a pause of more than six hours between two periods counts as not sampled.
+
+Settings are taken from the environment as the function takes them: set
+METRIC_BREAKDOWNS or CLIENT_TOP to see what that would save. docs/cost.md has the
+formula and what it takes for granted.`,
+		Example: `  tlswatch cost logs/2026/11/23
+  tlswatch cost --ingest queue --times 50 logs/one-load-balancer
+  METRIC_BREAKDOWNS=protocol,reason tlswatch cost --format json logs`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: runs(func(cmd *cobra.Command, paths []string) error {
+			return o.run(cmd.Context(), paths, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.format, "format", "table", "table or json")
+	f.StringVar(&o.ingest, "ingest", "direct", "direct or queue, as the template's parameter Ingest")
+	f.IntVar(&o.batch, "batch", 25, "messages that the function takes from the queue at once")
+	f.Float64Var(&o.times, "times", 1, "as if there were so many times the load balancers")
+	f.Float64Var(&o.memory, "memory", 512, "memory of the function in MB")
+	f.Float64Var(&o.logDays, "log-days", 0, "days that the log bucket keeps the logs; 0 leaves their storage out")
+	f.Float64Var(&o.alarms, "alarms", 8, "metrics that alarms watch")
+	f.BoolVar(&o.dashboard, "dashboard", true, "with the dashboard")
+	f.Float64Var(&o.rules, "insight-rules", 2, "Contributor Insights rules")
+	f.BoolVar(&o.freeTier, "free-tier", false, "of an account that runs nothing else")
+	return cmd
+}
+
+func (o costOptions) check() error {
+	switch {
+	case o.format != "table" && o.format != "json":
+		return fmt.Errorf("--format %s: want table or json", o.format)
+	case o.ingest != "direct" && o.ingest != "queue":
+		return fmt.Errorf("--ingest %s: want direct or queue", o.ingest)
+	case o.batch < 1 || o.batch > 10_000:
+		return fmt.Errorf("--batch %d: want 1 to 10000", o.batch)
+	case o.memory < 128 || o.memory > 10_240:
+		return fmt.Errorf("--memory %v: want 128 to 10240", o.memory)
+	case !(o.times > 0) || math.IsInf(o.times, 0):
+		return fmt.Errorf("--times %v: want a number above 0", o.times)
+	case !(o.logDays >= 0) || !(o.alarms >= 0) || !(o.rules >= 0):
+		return errors.New("--log-days, --alarms and --insight-rules cannot be negative")
+	}
+	return nil
+}
+
+func (o costOptions) run(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+	if err := o.check(); err != nil {
+		return &usageError{err}
+	}
+	c, err := config.FromEnv(os.Getenv)
+	if err != nil {
+		return fmt.Errorf("environment variables: %w", err)
+	}
+	e := estimate.New(c)
+	result := costResult{Prices: costPrices{price.Date, price.Region}}
+	if result.Skipped, err = estimateFiles(ctx, paths, e, stderr); err != nil {
+		return err
+	}
+	o.fill(&result, e)
+	if o.format == "json" {
+		return writeJSON(stdout, result)
+	}
+	return result.writeTable(stdout)
+}
+
+// fill makes the result of what was read.
+func (o costOptions) fill(r *costResult, e *estimate.Estimator) {
+	setup := price.Setup{
+		Queue: o.ingest == "queue", Memory: o.memory, LogDays: o.logDays, FunctionDays: 30,
+		Alarms: o.alarms, InsightRules: o.rules,
+	}
+	if o.dashboard {
+		setup.Dashboards = 1
+	}
+	month := func(s price.Setup) price.Month {
+		return e.Month(estimate.Options{Times: o.times, Queue: s.Queue, Batch: float64(o.batch)})
+	}
+	m := month(setup)
+	usage := m.Usage(setup)
+	total := usage.Total(o.freeTier)
+
+	sample := e.Sample()
+	r.Sample = costSample{
+		Objects: sample.Objects, LoadBalancers: sample.LoadBalancers, Bytes: sample.Bytes, StoredBytes: sample.StoredBytes,
+		First: sample.First, Last: sample.Last, Hours: sample.Covered.Hours(),
+	}
+	r.Ingest, r.Times, r.Objects, r.USD = o.ingest, o.times, m.Objects, total
+	for _, l := range usage.Bill(o.freeTier) {
+		r.Bill = append(r.Bill, costLine{l.Item.String(), l.Quantity, price.List[l.Item].Unit, l.Cost})
+	}
+	metrics := e.Metrics(o.times)
+	for _, name := range slices.SortedFunc(maps.Keys(metrics), func(a, b string) int {
+		return cmp.Or(cmp.Compare(metrics[b], metrics[a]), cmp.Compare(a, b))
+	}) {
+		without := usage
+		without[price.CustomMetrics] -= metrics[name]
+		b := costBreakdown{Breakdown: name, Metrics: metrics[name], USD: total - without.Total(o.freeTier)}
+		r.Breakdowns = append(r.Breakdowns, b)
+	}
+	other := setup
+	other.Queue = !setup.Queue
+	r.OtherIngest = costIngest{"queue", month(other).Usage(other).Total(o.freeTier)}
+	if setup.Queue {
+		r.OtherIngest.Ingest = "direct"
+	}
+}
+
+// A costResult is the form of --format json. Amounts are US dollars a month.
+type costResult struct {
+	Prices      costPrices      `json:"prices"`
+	Sample      costSample      `json:"sample"`
+	Skipped     int             `json:"skippedObjects"` // not connection logs, by their names
+	Ingest      string          `json:"ingest"`
+	Times       float64         `json:"times"`
+	Objects     float64         `json:"objects"` // log objects in a month
+	Bill        []costLine      `json:"bill"`
+	USD         float64         `json:"usd"`
+	Breakdowns  []costBreakdown `json:"breakdowns"`
+	OtherIngest costIngest      `json:"otherIngest"`
+}
+
+type costPrices struct {
+	Date   string `json:"date"`
+	Region string `json:"region"`
+}
+
+type costSample struct {
+	Objects       int64     `json:"objects"`
+	LoadBalancers int       `json:"loadBalancers"`
+	Bytes         int64     `json:"bytes"`
+	StoredBytes   int64     `json:"storedBytes"`
+	First         time.Time `json:"first"`
+	Last          time.Time `json:"last"`
+	Hours         float64   `json:"hours"` // that the objects cover
+}
+
+type costLine struct {
+	Item     string  `json:"item"`
+	Quantity float64 `json:"quantity"`
+	Unit     string  `json:"unit"`
+	USD      float64 `json:"usd"`
+}
+
+// A costBreakdown is what a word of METRIC_BREAKDOWNS costs.
+type costBreakdown struct {
+	Breakdown string  `json:"breakdown"`
+	Metrics   float64 `json:"metrics"`
+	USD       float64 `json:"usd"` // less without them
+}
+
+type costIngest struct {
+	Ingest string  `json:"ingest"`
+	USD    float64 `json:"usd"`
+}
+
+// shortSample is the time below which a sample says little about the clients
+// and cipher suites of an hour.
+const shortSample = 24 * time.Hour
+
+func (r costResult) writeTable(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	s := r.Sample
+	fmt.Fprintf(b, "SAMPLE: %d log objects of %d load balancers, %s hours from %s to %s UTC\n", s.Objects, s.LoadBalancers,
+		strconv.FormatFloat(s.Hours, 'f', 1, 64), s.First.Format("2006-01-02 15:04"), s.Last.Format("2006-01-02 15:04"))
+	if s.Hours < shortSample.Hours() {
+		fmt.Fprintf(b, "  It is short: a day or more of logs has the rare clients and cipher suites too, and the quiet hours.\n")
+	}
+	if r.Skipped > 0 {
+		fmt.Fprintf(b, "  %d other objects were passed over: not connection logs, by their names.\n", r.Skipped)
+	}
+	fmt.Fprintf(b, "\nA MONTH of it")
+	if r.Times != 1 {
+		fmt.Fprintf(b, ", %v times", r.Times)
+	}
+	fmt.Fprintf(b, ", ingest %s, list prices of %s on %s\n\n", r.Ingest, r.Prices.Region, r.Prices.Date)
+	t := table{right: []bool{false, true, false, true}}
+	t.add("item", "quantity", "unit", "USD")
+	for _, l := range r.Bill {
+		t.add(l.Item, quantity(l.Quantity), l.Unit, dollars(l.USD))
+	}
+	t.add("total", "", "", dollars(r.USD))
+	t.write(b)
+
+	fmt.Fprintf(b, "\nCUSTOM METRICS by the words of METRIC_BREAKDOWNS\n\n")
+	t = table{right: []bool{false, true, true}}
+	t.add("breakdown", "metrics", "USD")
+	for _, l := range r.Breakdowns {
+		t.add(l.Breakdown, quantity(l.Metrics), dollars(l.USD))
+	}
+	t.write(b)
+	if d := r.USD - r.OtherIngest.USD; d > 0 {
+		fmt.Fprintf(b, "\nIngest %s would cost %s less.\n", r.OtherIngest.Ingest, dollars(d))
+	} else {
+		fmt.Fprintf(b, "\nIngest %s would cost %s more.\n", r.OtherIngest.Ingest, dollars(-d))
+	}
+	return b.Flush()
+}
+
+func dollars(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
+
+// quantity formats a number for people: three digits at least, with a comma at
+// each thousand.
+func quantity(f float64) string {
+	decimals := 0
+	if f < 100 {
+		decimals = 2
+	}
+	s := strconv.FormatFloat(f, 'f', decimals, 64)
+	whole, rest, _ := strings.Cut(s, ".")
+	for i := len(whole) - 3; i > 0; i -= 3 {
+		whole = whole[:i] + "," + whole[i:]
+	}
+	if rest = strings.TrimRight(rest, "0"); rest != "" {
+		whole += "." + rest
+	}
+	return whole
+}
