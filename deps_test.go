@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/connlog", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/tlsname"}
+	pure     = []string{"pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert"}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger"}
 )
 
@@ -52,6 +52,11 @@ var rules = []rule{
 		packages: []string{"pkg/rollup"},
 		never:    ours("pkg/metric", "pkg/alert"),
 		why:      "a summary does not know what it is used for",
+	},
+	{
+		packages: []string{"pkg/secpolicy"},
+		never:    ours("pkg/rollup", "pkg/metric", "pkg/alert"),
+		why:      "what a policy accepts does not depend on what is counted or sent",
 	},
 	{
 		packages: []string{"pkg/metric", "pkg/alert"},

@@ -1,0 +1,251 @@
+package secpolicy
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// An Offer is what a client is able to negotiate, as in its ClientHello, and
+// what is known of the listener that it meets. Values without a meaning, such
+// as those of GREASE, do no harm.
+type Offer struct {
+	Versions []tlsname.Version
+	Suites   []tlsname.Suite
+
+	// Optional; nil where not known. They never decide: see [Verdict.Hints].
+	Groups           []tlsname.Group
+	SignatureSchemes []uint16
+
+	// Certificates are the kinds of certificate that the listener has, 0 if
+	// that is not known. Then any suite of the policy counts as usable.
+	Certificates Certificates
+}
+
+// Certificates is a set of the kinds of key that a listener's certificates
+// have. A listener can have several.
+type Certificates uint8
+
+const (
+	RSA Certificates = 1 << iota
+	ECDSA
+)
+
+func (c Certificates) String() string {
+	switch c {
+	case 0:
+		return "unknown"
+	case RSA:
+		return "RSA"
+	case ECDSA:
+		return "ECDSA"
+	}
+	return "RSA and ECDSA"
+}
+
+// ParseCertificates reads a kind of certificate: "rsa" or "ecdsa".
+func ParseCertificates(s string) (Certificates, error) {
+	switch strings.ToLower(s) {
+	case "rsa":
+		return RSA, nil
+	case "ecdsa":
+		return ECDSA, nil
+	}
+	return 0, fmt.Errorf("certificate %q: want rsa or ecdsa", s)
+}
+
+// fits reports whether one of the certificates can authenticate suite s. With
+// an unknown set it does.
+func (c Certificates) fits(s tlsname.Suite) bool {
+	need := authentication(s)
+	return c == 0 || need == 0 || c&need != 0
+}
+
+// A Code says for machines why a verdict is as it is.
+type Code string
+
+const (
+	Accepted              Code = "accepted"
+	ProtocolNotInPolicy   Code = "protocol-not-in-policy"
+	CipherNotInPolicy     Code = "cipher-not-in-policy"
+	CipherNotInProtocol   Code = "cipher-not-in-protocol"   // in the policy, but not of the version that would be negotiated
+	CipherDisputed        Code = "cipher-disputed"          // sources differ about whether it is in the policy
+	CertificateDoesNotFit Code = "certificate-does-not-fit" // the suites need another kind of certificate
+	CipherListNotReadable Code = "cipher-list-not-readable" // newer data names suites that this version does not know
+)
+
+// A Verdict says whether a policy accepts an offer, and why.
+type Verdict struct {
+	Policy   *Policy
+	Accepted bool
+	Code     Code
+	Reason   string // a sentence for people, without the policy's name
+
+	// Where accepted: what the load balancer would negotiate. Its highest
+	// version that the client has too, and the first suite of its own order.
+	Version tlsname.Version
+	Suite   tlsname.Suite
+
+	// Hints are reasons, from what is known of s2n-tls, why the negotiation
+	// may fail although protocol and cipher suite match. They are no proof.
+	Hints []string
+}
+
+// Accepts reports whether the policy has a protocol and cipher suite for the
+// client, as a server does that negotiates the highest common version and
+// then the first suite of its own list that the client offers too.
+func (p *Policy) Accepts(o Offer) Verdict {
+	v := Verdict{Policy: p}
+	for _, version := range slices.Backward(p.Protocols) {
+		if slices.Contains(o.Versions, version) {
+			v.Version = version
+			break
+		}
+	}
+	if v.Version == 0 {
+		return v.refuse(ProtocolNotInPolicy, fmt.Sprintf("%s not in the policy, which has %s%s",
+			isAre("protocol", names(o.Versions)), join(names(p.Protocols), "and"), p.alsoCiphers(o)))
+	}
+	var inPolicy, inVersion bool
+	for _, suite := range p.Ciphers {
+		if !slices.Contains(o.Suites, suite) {
+			continue
+		}
+		inPolicy = true
+		if !suite.UsableIn(v.Version) {
+			continue
+		}
+		inVersion = true
+		if o.Certificates.fits(suite) {
+			v.Suite = suite
+			break
+		}
+	}
+	switch {
+	case v.Suite != 0:
+		v.Accepted, v.Code = true, Accepted
+		v.Reason = fmt.Sprintf("negotiates %s with %s", v.Version, cipherName(v.Suite))
+		v.Hints = p.hints(o, v)
+		return v
+	case inVersion:
+		return v.refuse(CertificateDoesNotFit, fmt.Sprintf("%s another certificate than %s, the listener's",
+			needs(ciphers(o.Suites)), o.Certificates))
+	case slices.ContainsFunc(o.Suites, func(s tlsname.Suite) bool { return slices.Contains(p.Disputed, s) && s.UsableIn(v.Version) }):
+		return v.refuse(CipherDisputed, fmt.Sprintf("sources differ about whether the policy has %s; refresh with `tlswatch policy update`", join(ciphers(o.Suites), "or")))
+	case inPolicy:
+		return v.refuse(CipherNotInProtocol, fmt.Sprintf("%s in the policy, but not for %s, the highest protocol that both have",
+			isAre("cipher", ciphers(o.Suites)), v.Version))
+	case len(p.Unrecognized) > 0:
+		return v.refuse(CipherListNotReadable, fmt.Sprintf("%s not among the ciphers of the policy that tlswatch can read; it cannot read %s",
+			isAre("cipher", ciphers(o.Suites)), strings.Join(p.Unrecognized, ", ")))
+	}
+	return v.refuse(CipherNotInPolicy, fmt.Sprintf("%s not in the policy; protocol %s is", isAre("cipher", ciphers(o.Suites)), v.Version))
+}
+
+func (v Verdict) refuse(code Code, reason string) Verdict {
+	v.Code, v.Reason, v.Version = code, reason, 0
+	return v
+}
+
+// alsoCiphers completes the reason of a refused protocol.
+func (p *Policy) alsoCiphers(o Offer) string {
+	if slices.ContainsFunc(p.Ciphers, func(s tlsname.Suite) bool { return slices.Contains(o.Suites, s) }) {
+		return ""
+	}
+	return "; " + isAre("cipher", ciphers(o.Suites)) + " not in it either"
+}
+
+// hints are what may prevent a connection that protocol and suite allow.
+func (p *Policy) hints(o Offer, v Verdict) []string {
+	var hints []string
+	if o.Groups != nil && p.Groups != nil && ephemeral(v.Suite) && !common(o.Groups, p.Groups) {
+		hints = append(hints, fmt.Sprintf("the client offers none of the key-exchange groups that s2n-tls has for this policy (%s)", join(names(p.Groups), "and")))
+	}
+	if o.SignatureSchemes != nil && p.SignatureSchemes != nil && ephemeral(v.Suite) && v.Version >= tlsname.TLS12 && !common(o.SignatureSchemes, p.SignatureSchemes) {
+		hints = append(hints, "the client offers none of the signature schemes that s2n-tls has for this policy")
+	}
+	return hints
+}
+
+func common[T comparable](a, b []T) bool {
+	return slices.ContainsFunc(a, func(x T) bool { return slices.Contains(b, x) })
+}
+
+// ephemeral reports whether the suite agrees on keys by (EC)DHE, which takes a
+// group and, to sign with, a signature scheme.
+func ephemeral(s tlsname.Suite) bool { return s.ForwardSecrecy() }
+
+// authentication returns the kind of certificate that a suite needs, 0 for the
+// suites of TLS 1.3, which work with any.
+func authentication(s tlsname.Suite) Certificates {
+	switch s.Authentication() {
+	case tlsname.AuthRSA:
+		return RSA
+	case tlsname.AuthECDSA:
+		return ECDSA
+	}
+	return 0
+}
+
+// cipherName names a suite as the log does, with the IANA name, under which it
+// is found in a packet capture.
+func cipherName(s tlsname.Suite) string {
+	if name := s.String(); name == s.IANA() || s.IANA() == "" {
+		return name
+	}
+	return fmt.Sprintf("%s (%s)", s, s.IANA())
+}
+
+func ciphers(list []tlsname.Suite) []string {
+	var names []string
+	for _, s := range list {
+		names = append(names, cipherName(s))
+	}
+	return names
+}
+
+func names[T fmt.Stringer](list []T) []string {
+	var names []string
+	for _, v := range list {
+		names = append(names, v.String())
+	}
+	return names
+}
+
+// maxNames is how many names a sentence lists.
+const maxNames = 4
+
+// join enumerates names: "a, b and c".
+func join(names []string, last string) string {
+	if len(names) > maxNames+1 {
+		names = append(slices.Clone(names[:maxNames]), fmt.Sprintf("%d more", len(names)-maxNames))
+	}
+	switch n := len(names); n {
+	case 0:
+		return "none"
+	case 1:
+		return names[0]
+	default:
+		return strings.Join(names[:n-1], ", ") + " " + last + " " + names[n-1]
+	}
+}
+
+// isAre begins a sentence about one or more things that the client offers.
+func isAre(thing string, names []string) string {
+	switch len(names) {
+	case 0:
+		return "no " + thing + " is offered that is"
+	case 1:
+		return thing + " " + names[0] + " is"
+	}
+	return thing + "s " + join(names, "and") + " are"
+}
+
+func needs(names []string) string {
+	if len(names) == 1 {
+		return "cipher " + names[0] + " needs"
+	}
+	return "ciphers " + join(names, "and") + " need"
+}

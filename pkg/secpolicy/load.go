@@ -1,0 +1,189 @@
+package secpolicy
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// Schema names the form of the files that [Write] writes. Members are added to
+// it, not changed or removed.
+const Schema = "tlswatch.policies/v1"
+
+// A Description is a policy as DescribeSSLPolicies has it.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_SslPolicy.html
+type Description struct {
+	Name      string   `json:"name"`
+	Protocols []string `json:"protocols"`
+	Ciphers   []string `json:"ciphers"` // most preferred first
+}
+
+// file is what Load reads: the form of Write, or the output of
+// `aws elbv2 describe-ssl-policies`.
+type file struct {
+	Schema    string        `json:"schema"`
+	Retrieved string        `json:"retrieved"` // date, YYYY-MM-DD
+	Policies  []Description `json:"policies"`
+
+	SslPolicies []struct {
+		Name         string   `json:"Name"`
+		SslProtocols []string `json:"SslProtocols"`
+		Ciphers      []struct {
+			Name     string `json:"Name"`
+			Priority int    `json:"Priority"`
+		} `json:"Ciphers"`
+	} `json:"SslPolicies"`
+	NextMarker string `json:"NextMarker"`
+	NextToken  string `json:"NextToken"` // of the AWS CLI, with --max-items
+}
+
+// maxFile bounds a data file; that of all policies has some 100 KB.
+const maxFile = 8 << 20
+
+// Read reads descriptions of policies and the date that they are of, "" if the
+// file has none: what [Write] wrote, or the output of
+// `aws elbv2 describe-ssl-policies`.
+func Read(r io.Reader) ([]Description, string, error) {
+	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
+	if err != nil {
+		return nil, "", fmt.Errorf("security policies: %w", err)
+	}
+	if len(data) > maxFile {
+		return nil, "", fmt.Errorf("security policies: more than %d MiB", maxFile>>20)
+	}
+	var f file
+	if err := json.Unmarshal(data, &f); err != nil {
+		return nil, "", fmt.Errorf("security policies: %w", at(data, err))
+	}
+	switch {
+	case f.SslPolicies != nil && (f.NextMarker != "" || f.NextToken != ""):
+		return nil, "", errors.New("security policies: this is one page of several; save the output of `aws elbv2 describe-ssl-policies` without --max-items and --no-paginate")
+	case f.SslPolicies != nil:
+		for _, p := range f.SslPolicies {
+			slices.SortStableFunc(p.Ciphers, func(a, b struct {
+				Name     string `json:"Name"`
+				Priority int    `json:"Priority"`
+			}) int {
+				return a.Priority - b.Priority
+			})
+			d := Description{Name: p.Name, Protocols: p.SslProtocols}
+			for _, c := range p.Ciphers {
+				d.Ciphers = append(d.Ciphers, c.Name)
+			}
+			f.Policies = append(f.Policies, d)
+		}
+	case f.Schema != Schema:
+		return nil, "", fmt.Errorf("security policies: neither the output of `aws elbv2 describe-ssl-policies` nor a file of schema %s (schema %q)", Schema, f.Schema)
+	}
+	return f.Policies, f.Retrieved, nil
+}
+
+// at names the line of an error in JSON.
+func at(data []byte, err error) error {
+	var offset int64
+	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
+		offset = e.Offset
+	} else if e, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+		offset = e.Offset
+	} else {
+		return err
+	}
+	return fmt.Errorf("line %d: %w", 1+strings.Count(string(data[:min(offset, int64(len(data)))]), "\n"), err)
+}
+
+// Write writes descriptions in a form that [Read] and [Load] read. The date
+// that they are of is YYYY-MM-DD.
+func Write(w io.Writer, retrieved string, descriptions []Description) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", " ")
+	return enc.Encode(struct {
+		Schema    string        `json:"schema"`
+		Retrieved string        `json:"retrieved"`
+		Policies  []Description `json:"policies"`
+	}{Schema, retrieved, descriptions})
+}
+
+// Load reads a data file as [Read] does and returns the policies of [Builtin],
+// with those of the file instead of or in addition to them.
+func Load(r io.Reader) (*Set, error) {
+	descriptions, retrieved, err := Read(r)
+	if err != nil {
+		return nil, err
+	}
+	return Builtin().With(retrieved, descriptions)
+}
+
+// With returns the set with the described policies instead of those of the
+// same name, and new ones behind the others. What DescribeSSLPolicies does not
+// say comes from the policy of that name that was replaced, or from the name.
+func (s *Set) With(retrieved string, descriptions []Description) (*Set, error) {
+	if len(descriptions) == 0 {
+		return nil, errors.New("security policies: the data has none")
+	}
+	if retrieved != "" {
+		if _, err := time.Parse(time.DateOnly, retrieved); err != nil {
+			return nil, fmt.Errorf("security policies: retrieved %q: want a date, YYYY-MM-DD", retrieved)
+		}
+	}
+	t := &Set{slices.Clone(s.policies), retrieved}
+	seen := make(map[string]bool)
+	for i, d := range descriptions {
+		p, err := d.policy()
+		if err == nil && seen[d.Name] {
+			err = errors.New("is there twice")
+		}
+		if err != nil {
+			return nil, fmt.Errorf("security policies: policy %d, %q: %w", i+1, d.Name, err)
+		}
+		seen[d.Name] = true
+		if old := slices.IndexFunc(t.policies, func(q Policy) bool { return q.Name == p.Name }); old >= 0 {
+			p.Groups, p.SignatureSchemes, p.Legacy = t.policies[old].Groups, t.policies[old].SignatureSchemes, t.policies[old].Legacy
+			t.policies[old] = p
+		} else {
+			t.policies = append(t.policies, p)
+		}
+	}
+	return t, nil
+}
+
+// policy reads a description.
+func (d Description) policy() (Policy, error) {
+	p := Policy{
+		Name: d.Name,
+		// No field of DescribeSSLPolicies tells these; the names do.
+		PostQuantum:    strings.Contains(d.Name, "-PQ-"),
+		FIPS:           strings.Contains(d.Name, "-FIPS-"),
+		ForwardSecrecy: true,
+		OrderConfirmed: true,
+	}
+	if d.Name == "" {
+		return p, errors.New("has no name")
+	}
+	for _, name := range d.Protocols {
+		v, err := tlsname.ParseVersion(name)
+		if err != nil {
+			return p, err
+		}
+		p.Protocols = append(p.Protocols, v)
+	}
+	slices.Sort(p.Protocols)
+	for _, name := range d.Ciphers {
+		suite, err := tlsname.ParseSuite(name)
+		if err != nil {
+			p.Unrecognized = append(p.Unrecognized, name)
+			continue
+		}
+		p.Ciphers = append(p.Ciphers, suite)
+		p.ForwardSecrecy = p.ForwardSecrecy && suite.ForwardSecrecy()
+	}
+	if len(p.Protocols) == 0 || len(p.Ciphers) == 0 {
+		return p, errors.New("has no protocols or no cipher suites that can be read")
+	}
+	return p, nil
+}

@@ -1,0 +1,288 @@
+package secpolicy
+
+import (
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"tlswatch/pkg/tlsname"
+)
+
+func lookup(t *testing.T, name string) *Policy {
+	t.Helper()
+	p, err := Lookup(Prefix + name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func suite(t *testing.T, name string) tlsname.Suite {
+	t.Helper()
+	s, err := tlsname.ParseSuite(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+func offer(t *testing.T, version tlsname.Version, suites ...string) Offer {
+	t.Helper()
+	o := Offer{Versions: []tlsname.Version{version}}
+	for _, name := range suites {
+		o.Suites = append(o.Suites, suite(t, name))
+	}
+	return o
+}
+
+func TestLookup(t *testing.T) {
+	if len(Policies()) != 46 {
+		t.Errorf("%d policies, want 46", len(Policies()))
+	}
+	for _, p := range Policies() {
+		if q, err := Lookup(p.Name); err != nil || q.Name != p.Name {
+			t.Errorf("Lookup(%q) = %v, %v", p.Name, q, err)
+		}
+	}
+	for _, name := range []string{"", "ELBSecurityPolicy-TLS13-1-2-2021-0", "ELBSecurityPolicy-TLS13-1-4-2031-01", "tls13", "elbsecuritypolicy-2016-08"} {
+		p, err := Lookup(name)
+		unknown, ok := errors.AsType[*UnknownError](err)
+		if p != nil || !ok || unknown.Name != name || unknown.Mentioned || !strings.Contains(err.Error(), "refresh with `tlswatch policy update`") {
+			t.Errorf("Lookup(%q) = %v, %v", name, p, err)
+		}
+	}
+	_, err := Lookup("ELBSecurityPolicy-TLS-1-1-Res-2017-01")
+	if unknown, ok := errors.AsType[*UnknownError](err); !ok || !unknown.Mentioned {
+		t.Errorf("a name that is only mentioned: %v", err)
+	}
+}
+
+// TestDerived checks what With concludes from names and suites against the data.
+func TestDerived(t *testing.T) {
+	for _, p := range Policies() {
+		d := Description{Name: p.Name, Protocols: names(p.Protocols), Ciphers: names(p.Ciphers)}
+		q, err := d.policy()
+		if err != nil {
+			t.Errorf("%s: %v", p.Name, err)
+			continue
+		}
+		if q.PostQuantum != p.PostQuantum || q.FIPS != p.FIPS || q.ForwardSecrecy != p.ForwardSecrecy {
+			t.Errorf("%s: derived %v %v %v, want %v %v %v", p.Name, q.PostQuantum, q.FIPS, q.ForwardSecrecy, p.PostQuantum, p.FIPS, p.ForwardSecrecy)
+		}
+		if !slices.Equal(q.Protocols, p.Protocols) || !slices.Equal(q.Ciphers, p.Ciphers) || len(q.Unrecognized) > 0 {
+			t.Errorf("%s: names do not give the values back", p.Name)
+		}
+		if !slices.IsSorted(p.Protocols) {
+			t.Errorf("%s: protocols are not sorted", p.Name)
+		}
+	}
+}
+
+// TestAcceptsAll compares the verdict on every pair of protocol and suite with
+// the names in the data that the tables are made of.
+func TestAcceptsAll(t *testing.T) {
+	source := readSource(t)
+	suites := []string{"ECDHE-RSA-CHACHA20-POLY1305", "DHE-RSA-AES128-SHA", "RC4-SHA"} // of no policy
+	for _, p := range source.Policies {
+		suites = append(suites, without(p.Ciphers, suites)...)
+	}
+	sha1 := []string{"ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "AES128-SHA", "AES256-SHA", "DES-CBC3-SHA"}
+	versions := map[string]tlsname.Version{"TLSv1": tlsname.TLS10, "TLSv1.1": tlsname.TLS11, "TLSv1.2": tlsname.TLS12, "TLSv1.3": tlsname.TLS13}
+	accepted := 0
+	for i, p := range Policies() {
+		for protocol, version := range versions {
+			for _, name := range suites {
+				possible := strings.HasPrefix(name, "TLS_") == (protocol == "TLSv1.3") && (protocol >= "TLSv1.2" || slices.Contains(sha1, name))
+				hasProtocol := slices.Contains(source.Policies[i].Protocols, protocol)
+				hasCipher := slices.Contains(source.Policies[i].Ciphers, name)
+				v := p.Accepts(offer(t, version, name))
+				if want := possible && hasProtocol && hasCipher; v.Accepted != want || v.Accepted != (v.Code == Accepted) || v.Accepted != (v.Version == version) {
+					t.Errorf("%s, %s, %s: %+v, want %t", p.Name, protocol, name, v, want)
+				}
+				var code Code
+				switch {
+				case !hasProtocol:
+					code = ProtocolNotInPolicy
+				case hasCipher && possible:
+					code = Accepted
+					accepted++
+				case hasCipher:
+					code = CipherNotInProtocol
+				case slices.Contains(p.Disputed, suite(t, name)) && possible:
+					code = CipherDisputed
+				default:
+					code = CipherNotInPolicy
+				}
+				if v.Code != code {
+					t.Errorf("%s, %s, %s: %s, want %s", p.Name, protocol, name, v.Code, code)
+				}
+				for part, missing := range map[string]bool{"protocol " + protocol + " is not in the policy": !hasProtocol, "cipher " + name: hasProtocol && !v.Accepted && code != CipherDisputed} {
+					if missing && !strings.Contains(v.Reason, part) {
+						t.Errorf("%s, %s, %s: %q does not say %q", p.Name, protocol, name, v.Reason, part)
+					}
+				}
+			}
+		}
+	}
+	if accepted < 500 {
+		t.Errorf("only %d pairs accepted", accepted)
+	}
+}
+
+func TestAccepts(t *testing.T) {
+	both := []tlsname.Version{tlsname.TLS12, tlsname.TLS13}
+	gcm, cbc, aes, tls13 := suite(t, "ECDHE-RSA-AES128-GCM-SHA256"), suite(t, "ECDHE-RSA-AES256-SHA"), suite(t, "AES256-GCM-SHA384"), suite(t, "TLS_AES_128_GCM_SHA256")
+	ecdsa := suite(t, "ECDHE-ECDSA-AES128-GCM-SHA256")
+	for name, test := range map[string]struct {
+		policy  string
+		offer   Offer
+		code    Code
+		version tlsname.Version
+		suite   tlsname.Suite
+		reason  string // part of it
+	}{
+		"article": {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{cbc, 0x00ff}}, CipherNotInPolicy, 0, 0,
+			"ciphers ECDHE-RSA-AES256-SHA (TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA) and TLS_EMPTY_RENEGOTIATION_INFO_SCSV are not in the policy; protocol TLSv1.2 is"},
+		"server's order":                       {"2016-08", Offer{Versions: both, Suites: []tlsname.Suite{aes, cbc, gcm}}, Accepted, tlsname.TLS12, gcm, "negotiates TLSv1.2 with ECDHE-RSA-AES128-GCM-SHA256"},
+		"highest version":                      {"TLS13-1-2-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{gcm, tls13}}, Accepted, tlsname.TLS13, tls13, ""},
+		"no suite for it":                      {"TLS13-1-2-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{gcm}}, CipherNotInProtocol, 0, 0, "but not for TLSv1.3, the highest protocol that both have"},
+		"grease":                               {"TLS13-1-2-2021-06", Offer{Versions: append([]tlsname.Version{0x3a3a}, both...), Suites: []tlsname.Suite{0x0a0a, tls13}}, Accepted, tlsname.TLS13, tls13, ""},
+		"RSA certificate":                      {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa, gcm}, Certificates: RSA}, Accepted, tlsname.TLS12, gcm, ""},
+		"no certificate":                       {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa}, Certificates: RSA}, CertificateDoesNotFit, 0, 0, "needs another certificate than RSA"},
+		"two certificates":                     {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm, ecdsa}, Certificates: RSA | ECDSA}, Accepted, tlsname.TLS12, ecdsa, ""},
+		"TLS 1.3 needs no kind of certificate": {"TLS13-1-3-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{tls13}, Certificates: ECDSA}, Accepted, tlsname.TLS13, tls13, ""},
+		"neither":                              {"TLS13-1-3-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm}}, ProtocolNotInPolicy, 0, 0, "cipher ECDHE-RSA-AES128-GCM-SHA256 (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) is not in it either"},
+		"disputed":                             {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{cbc}}, CipherDisputed, 0, 0, "sources differ"},
+		"nothing":                              {"2016-08", Offer{}, ProtocolNotInPolicy, 0, 0, "no protocol is offered"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			v := lookup(t, test.policy).Accepts(test.offer)
+			if v.Code != test.code || v.Version != test.version || v.Suite != test.suite || !strings.Contains(v.Reason, test.reason) {
+				t.Errorf("got %+v", v)
+			}
+		})
+	}
+}
+
+func TestHints(t *testing.T) {
+	o := offer(t, tlsname.TLS12, "ECDHE-ECDSA-AES256-GCM-SHA384")
+	o.Groups, o.SignatureSchemes = []tlsname.Group{0x001d, 0x0017}, []uint16{0x0403}
+	if v := lookup(t, "TLS13-1-2-2021-06").Accepts(o); !v.Accepted || len(v.Hints) != 0 {
+		t.Errorf("%+v", v)
+	}
+	v := lookup(t, "TLS13-1-2-RFC9151-FIPS-2023-07").Accepts(o)
+	if !v.Accepted || len(v.Hints) != 2 || !strings.Contains(v.Hints[0], "s2n-tls") || !strings.Contains(v.Hints[0], "secp384r1") {
+		t.Errorf("hints decide, or say nothing: %+v", v)
+	}
+}
+
+func TestCaveat(t *testing.T) {
+	for name, want := range map[string]string{
+		"TLS13-1-2-2021-06":              "",
+		"TLS13-1-2-Ext2-PQ-2025-09":      "the order of its cipher suites is not confirmed",
+		"TLS13-1-2-Ext1-PQ-2025-09":      "sources differ about its cipher suites; the order of its cipher suites is not confirmed",
+		"TLS13-1-3-RFC9151-FIPS-2023-07": "its cipher suites are known from one source only (s2n-tls); the order of its cipher suites is not confirmed",
+	} {
+		if got := lookup(t, name).Caveat(); got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+}
+
+func TestCompare(t *testing.T) {
+	d := Compare(lookup(t, "2016-08"), lookup(t, "TLS13-1-2-2021-06"))
+	if got := strings.Join(slices.Concat(names(d.ProtocolsRemoved), []string{"|"}, names(d.ProtocolsAdded), []string{"|"}, names(d.CiphersAdded)), " "); got != "TLSv1 TLSv1.1 | TLSv1.3 | TLS_AES_128_GCM_SHA256 TLS_AES_256_GCM_SHA384 TLS_CHACHA20_POLY1305_SHA256" {
+		t.Error(got)
+	}
+	if len(d.CiphersRemoved) != 10 || d.Reordered || d.Same() {
+		t.Errorf("%+v", d)
+	}
+	if d := Compare(lookup(t, "TLS13-1-0-2021-06"), lookup(t, "TLS13-1-2-Ext2-2021-06")); !d.Reordered || len(d.CiphersRemoved)+len(d.CiphersAdded) != 0 {
+		t.Errorf("%+v", d)
+	}
+	if d := Compare(lookup(t, "2016-08"), lookup(t, "2015-05")); !d.Same() {
+		t.Errorf("%+v", d)
+	}
+	if d := Compare(lookup(t, "TLS13-1-2-2021-06"), lookup(t, "TLS13-1-2-PQ-2025-09")); d.Same() || len(d.GroupsAdded) != 3 {
+		t.Errorf("%+v", d)
+	}
+}
+
+func TestSuggest(t *testing.T) {
+	modern := Offer{Versions: []tlsname.Version{tlsname.TLS12, tlsname.TLS13}, Suites: []tlsname.Suite{0x1301, 0xc02f}}
+	article := offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA")
+	old := offer(t, tlsname.TLS10, "AES128-SHA")
+	for name, test := range map[string]struct {
+		clients     []Offer
+		constraints Constraints
+		first       string // "" for none
+		givesUp     []Weakness
+	}{
+		"nobody":                {nil, Constraints{}, "TLS13-1-3-PQ-2025-09", nil},
+		"modern":                {[]Offer{modern}, Constraints{}, "TLS13-1-3-PQ-2025-09", nil},
+		"FIPS":                  {[]Offer{modern}, Constraints{OnlyFIPS: true, Confirmed: true}, "TLS13-1-3-FIPS-2023-04", []Weakness{NotPostQuantum}},
+		"article":               {[]Offer{article, modern}, Constraints{NoFIPS: true, MinVersion: tlsname.TLS12}, "FS-1-2-2019-08", []Weakness{AllowsSHA1MAC, AllowsCBC, NoTLS13, NotPostQuantum}},
+		"article, post-quantum": {[]Offer{article, modern}, Constraints{NoFIPS: true, PostQuantum: true}, "TLS13-1-2-Ext2-PQ-2025-09", []Weakness{NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC}},
+		"old":                   {[]Offer{old}, Constraints{NoFIPS: true}, "TLS13-1-0-PQ-2025-09", []Weakness{AllowsTLS10, AllowsTLS11, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC}},
+		"impossible":            {[]Offer{old}, Constraints{ForwardSecrecy: true}, "", nil},
+		"3DES":                  {[]Offer{offer(t, tlsname.TLS10, "DES-CBC3-SHA")}, Constraints{}, "", nil},
+		"3DES, legacy": {[]Offer{offer(t, tlsname.TLS10, "DES-CBC3-SHA")}, Constraints{Legacy: true}, "TLS-1-0-2015-04",
+			[]Weakness{AllowsTLS10, AllowsTLS11, Allows3DES, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, NoTLS13, NotPostQuantum}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			list := Builtin().Suggest(test.clients, test.constraints)
+			if len(list) == 0 {
+				if test.first != "" {
+					t.Errorf("nothing, want %s", test.first)
+				}
+				return
+			}
+			if list[0].Policy.Name != Prefix+test.first || !slices.Equal(list[0].GivesUp, test.givesUp) {
+				t.Errorf("first %s, %v", list[0].Policy.Name, list[0].GivesUp)
+			}
+			for i, s := range list {
+				if !test.constraints.allow(s.Policy) {
+					t.Errorf("%s is against the constraints", s.Policy.Name)
+				}
+				for _, o := range test.clients {
+					if !s.Policy.Accepts(o).Accepted {
+						t.Errorf("%s refuses %v", s.Policy.Name, o)
+					}
+				}
+				if i > 0 && compareWeaknesses(list[i-1].GivesUp, s.GivesUp) > 0 {
+					t.Errorf("%s after %s", s.Policy.Name, list[i-1].Policy.Name)
+				}
+			}
+		})
+	}
+}
+
+func TestSmallestChange(t *testing.T) {
+	for name, test := range map[string]struct {
+		current string
+		client  Offer
+		want    string // "" for none
+		weakens []Weakness
+	}{
+		"article":    {"TLS13-1-2-2021-06", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA"), "TLS13-1-2-Ext2-2021-06", []Weakness{NoForwardSecrecy, AllowsSHA1MAC}},
+		"restricted": {"TLS13-1-2-Res-PQ-2025-09", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA384"), "TLS13-1-2-PQ-2025-09", []Weakness{AllowsCBC}},
+		"old":        {"TLS13-1-2-2021-06", offer(t, tlsname.TLS10, "ECDHE-RSA-AES256-SHA"), "TLS13-1-0-2021-06", []Weakness{AllowsTLS10, AllowsTLS11, NoForwardSecrecy, AllowsSHA1MAC}},
+		"FIPS stays": {"TLS13-1-2-FIPS-2023-04", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA"), "TLS13-1-2-Ext0-FIPS-2023-04", []Weakness{AllowsSHA1MAC}},
+		"to TLS 1.3": {"2016-08", offer(t, tlsname.TLS13, "TLS_AES_128_GCM_SHA256"), "TLS13-1-0-2021-06", nil},
+		"in none":    {"2016-08", offer(t, tlsname.TLS12, "RC4-SHA"), "", nil},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, ok := Builtin().SmallestChange(lookup(t, test.current), []Offer{test.client})
+			if !ok || test.want == "" {
+				if ok != (test.want != "") {
+					t.Errorf("%v, want %q", ok, test.want)
+				}
+				return
+			}
+			if c.B.Name != Prefix+test.want || !slices.Equal(c.Weakens, test.weakens) {
+				t.Errorf("%s, %v", c.B.Name, c.Weakens)
+			}
+		})
+	}
+}

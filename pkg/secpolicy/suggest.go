@@ -1,0 +1,189 @@
+package secpolicy
+
+import (
+	"cmp"
+	"slices"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// A Weakness is something that a policy gives up against the strictest there
+// could be. Lesser values are graver.
+type Weakness uint8
+
+const (
+	AllowsTLS10 Weakness = iota // RFC 8996 deprecates TLS 1.0 and 1.1
+	AllowsTLS11
+	Allows3DES       // 64-bit blocks: Sweet32
+	NoForwardSecrecy // static RSA: recorded traffic can be read once the key leaks
+	AllowsSHA1MAC
+	AllowsCBC // padding attacks: Lucky 13
+	NoTLS13
+	NotPostQuantum // recorded traffic may be read by a future quantum computer
+)
+
+var weaknesses = [...]struct{ id, text string }{
+	AllowsTLS10:      {"tls-1.0", "allows TLS 1.0, which is deprecated (RFC 8996)"},
+	AllowsTLS11:      {"tls-1.1", "allows TLS 1.1, which is deprecated (RFC 8996)"},
+	Allows3DES:       {"3des", "allows 3DES, whose blocks are too short (Sweet32)"},
+	NoForwardSecrecy: {"no-forward-secrecy", "allows static RSA key exchange, which has no forward secrecy"},
+	AllowsSHA1MAC:    {"sha1-mac", "allows suites with a SHA-1 MAC"},
+	AllowsCBC:        {"cbc", "allows CBC suites, which are open to padding attacks (Lucky 13)"},
+	NoTLS13:          {"no-tls-1.3", "has no TLS 1.3"},
+	NotPostQuantum:   {"not-post-quantum", "has no post-quantum key exchange"},
+}
+
+// String is the weakness for machines, Text a clause for people whose subject
+// is the policy.
+func (w Weakness) String() string { return weaknesses[w].id }
+func (w Weakness) Text() string   { return weaknesses[w].text }
+
+// Weaknesses returns what the policy gives up, gravest first.
+func (p *Policy) Weaknesses() []Weakness {
+	has := func(r tlsname.Reason) bool {
+		return slices.ContainsFunc(p.Ciphers, func(s tlsname.Suite) bool { return s.HasReason(r) })
+	}
+	var list []Weakness
+	for w, found := range [...]bool{
+		AllowsTLS10:      p.MinVersion() <= tlsname.TLS10,
+		AllowsTLS11:      slices.Contains(p.Protocols, tlsname.TLS11),
+		Allows3DES:       has(tlsname.SmallBlock),
+		NoForwardSecrecy: !p.ForwardSecrecy,
+		AllowsSHA1MAC:    has(tlsname.SHA1MAC),
+		AllowsCBC:        has(tlsname.CBC),
+		NoTLS13:          p.MaxVersion() < tlsname.TLS13,
+		NotPostQuantum:   !p.PostQuantum,
+	} {
+		if found {
+			list = append(list, Weakness(w))
+		}
+	}
+	return list
+}
+
+// Constraints say which policies are in question.
+type Constraints struct {
+	MinVersion     tlsname.Version // no policy allows a lower one
+	ForwardSecrecy bool
+	PostQuantum    bool
+	Confirmed      bool // only policies whose protocols and suites are confirmed
+	Legacy         bool // also policies that AWS no longer names
+
+	// The secure listeners of one load balancer all have FIPS policies, or
+	// none has. With neither, both kinds are in question.
+	OnlyFIPS, NoFIPS bool
+}
+
+func (c Constraints) allow(p *Policy) bool {
+	return p.MinVersion() >= c.MinVersion &&
+		(p.ForwardSecrecy || !c.ForwardSecrecy) &&
+		(p.PostQuantum || !c.PostQuantum) &&
+		(p.Confirmed() || !c.Confirmed) &&
+		(!p.Legacy || c.Legacy) &&
+		(p.FIPS || !c.OnlyFIPS) && (!p.FIPS || !c.NoFIPS)
+}
+
+// A Suggestion is a policy that accepts all clients.
+type Suggestion struct {
+	Policy  *Policy
+	GivesUp []Weakness // gravest first
+	Hints   []string   // of the clients' verdicts, each once
+}
+
+// Suggest returns the policies that accept every one of the clients and meet
+// the constraints, strictest first: those with the graver [Weakness] later,
+// then confirmed before unconfirmed ones, those without FIPS before those
+// with, those with fewer cipher suites before those with more.
+func (s *Set) Suggest(clients []Offer, c Constraints) []Suggestion {
+	var list []Suggestion
+	for i := range s.policies {
+		p := &s.policies[i]
+		if !c.allow(p) {
+			continue
+		}
+		if hints, ok := p.acceptsAll(clients); ok {
+			list = append(list, Suggestion{p, p.Weaknesses(), hints})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Suggestion) int {
+		return cmp.Or(compareWeaknesses(a.GivesUp, b.GivesUp),
+			compareBool(!a.Policy.Confirmed(), !b.Policy.Confirmed()),
+			compareBool(a.Policy.FIPS, b.Policy.FIPS),
+			cmp.Compare(len(a.Policy.Ciphers), len(b.Policy.Ciphers)))
+	})
+	return list
+}
+
+func (p *Policy) acceptsAll(clients []Offer) (hints []string, ok bool) {
+	for _, o := range clients {
+		v := p.Accepts(o)
+		if !v.Accepted {
+			return nil, false
+		}
+		hints = append(hints, without(v.Hints, hints)...)
+	}
+	return hints, true
+}
+
+// compareWeaknesses compares by the gravest weakness that one of them has alone.
+func compareWeaknesses(a, b []Weakness) int {
+	onlyA, onlyB := without(a, b), without(b, a)
+	switch {
+	case len(onlyA) == 0:
+		return -len(onlyB)
+	case len(onlyB) == 0:
+		return len(onlyA)
+	}
+	return cmp.Compare(onlyB[0], onlyA[0])
+}
+
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case a:
+		return 1
+	}
+	return -1
+}
+
+// A Change is a policy that accepts clients which another refuses.
+type Change struct {
+	Difference
+	Weakens []Weakness // what the new policy gives up that the old one did not, gravest first
+}
+
+// SmallestChange returns the policy that accepts the clients, and all that
+// current accepts, with the least in addition; false if there is none. It
+// keeps FIPS and post-quantum key exchange as they are.
+func (s *Set) SmallestChange(current *Policy, clients []Offer) (Change, bool) {
+	var best Change
+	found := false
+	for i := range s.policies {
+		p := &s.policies[i]
+		if p.Legacy || p.FIPS != current.FIPS || !p.PostQuantum && current.PostQuantum {
+			continue
+		}
+		if _, ok := p.acceptsAll(clients); !ok {
+			continue
+		}
+		d := Compare(current, p)
+		if len(d.ProtocolsRemoved)+len(d.CiphersRemoved)+len(d.GroupsRemoved) > 0 {
+			continue
+		}
+		c := Change{d, without(p.Weaknesses(), current.Weaknesses())}
+		if !found || c.less(&best) {
+			best, found = c, true
+		}
+	}
+	return best, found
+}
+
+func (c *Change) less(d *Change) bool {
+	return cmp.Or(compareWeaknesses(c.Weakens, d.Weakens),
+		compareBool(!c.B.Confirmed(), !d.B.Confirmed()),
+		cmp.Compare(len(c.ProtocolsAdded), len(d.ProtocolsAdded)),
+		cmp.Compare(len(c.CiphersAdded), len(d.CiphersAdded)),
+		cmp.Compare(len(c.SchemesRemoved), len(d.SchemesRemoved)),
+		cmp.Compare(len(c.GroupsAdded), len(d.GroupsAdded))) < 0
+}
