@@ -170,7 +170,7 @@ var suites = [...]suiteRow{
 	{0x16B8, "TLS_CECPQ1_ECDSA_WITH_CHACHA20_POLY1305_SHA256", "", "", 11, 9, 21, 7, 256, TLS12, TLS12, Weak, 1 << NotRegistered, aead | forwardSecrecy},
 	{0x16B9, "TLS_CECPQ1_RSA_WITH_AES_256_GCM_SHA384", "", "", 11, 2, 18, 7, 256, TLS12, TLS12, Weak, 1 << NotRegistered, aead | forwardSecrecy},
 	{0x16BA, "TLS_CECPQ1_ECDSA_WITH_AES_256_GCM_SHA384", "", "", 11, 9, 18, 7, 256, TLS12, TLS12, Weak, 1 << NotRegistered, aead | forwardSecrecy},
-	{0x5600, "TLS_FALLBACK_SCSV", "TLS_FALLBACK_SCSV", "", 0, 0, 0, 0, 0, 0, 0, Unrated, 0, signalling},
+	{0x5600, "TLS_FALLBACK_SCSV", "TLS_FALLBACK_SCSV", "", 0, 0, 0, 0, 0, 0, 0, Unrated, 0, inGo | signalling},
 	{0xC001, "TLS_ECDH_ECDSA_WITH_NULL_SHA", "ECDH-ECDSA-NULL-SHA", "", 12, 9, 1, 3, 0, TLS10, TLS12, Insecure, 1<<NullEncryption | 1<<SHA1MAC | 1<<NoForwardSecrecy, 0},
 	{0xC002, "TLS_ECDH_ECDSA_WITH_RC4_128_SHA", "ECDH-ECDSA-RC4-SHA", "", 12, 9, 3, 3, 128, TLS10, TLS12, Insecure, 1<<RC4 | 1<<SHA1MAC | 1<<NoForwardSecrecy, 0},
 	{0xC003, "TLS_ECDH_ECDSA_WITH_3DES_EDE_CBC_SHA", "ECDH-ECDSA-DES-CBC3-SHA", "", 12, 9, 8, 3, 112, TLS10, TLS12, Weak, 1<<SmallBlock | 1<<CBC | 1<<SHA1MAC | 1<<NoForwardSecrecy, 0},

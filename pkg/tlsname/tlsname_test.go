@@ -225,6 +225,9 @@ func TestAllocations(t *testing.T) {
 }
 
 func TestGo(t *testing.T) {
+	if got := Suite(tls.TLS_FALLBACK_SCSV).Go(); got != "TLS_FALLBACK_SCSV" {
+		t.Errorf("TLS_FALLBACK_SCSV is called %q", got)
+	}
 	for _, c := range append(tls.CipherSuites(), tls.InsecureCipherSuites()...) {
 		s := Suite(c.ID)
 		if got, err := ParseSuite(c.Name); got != s || err != nil {
