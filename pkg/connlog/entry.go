@@ -1,4 +1,5 @@
-// Package connlog reads the connection logs of AWS Application Load Balancers.
+// Package connlog reads the connection logs of AWS Application Load Balancers,
+// and the TLS access logs of Network Load Balancers, which say the same.
 //
 // A connection log has one line for each connection that a client attempted.
 // [Reader] turns a log object (gzip or plain text) into a sequence of [Entry]
@@ -16,6 +17,12 @@
 //
 // The format is described at
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
+//
+// A Reader tells from the first lines of a stream when it is of another format:
+// a connection log that CloudWatch delivered (with other delimiters, as W3C
+// extended log, or as JSON lines; the fields by their names, in any order, any
+// subset that has the time), or a TLS log of a Network Load Balancer. Other logs
+// are refused by name; see [FormatError].
 package connlog
 
 import (
@@ -43,8 +50,9 @@ type Entry struct {
 	Status           string        // tls_verify_status: StatusSuccess or FailedPrefix and a reason code
 	TraceID          []byte        // conn_trace_id (since May 2024)
 	KeyExchange      string        // tls_keyexchange: named group (since November 2025)
-	LoadBalancer     string        // elb: "app/NAME/ID" (2026)
+	LoadBalancer     string        // elb: "app/NAME/ID" (2026) or "net/NAME/ID"
 	Node             string        // ip_address of the load balancer node (2026), as the log prints it
+	ServerName       []byte        // domain_name, the client's SNI; TLS logs of Network Load Balancers only
 }
 
 // A ClientCert describes the leaf certificate that a client presented on a

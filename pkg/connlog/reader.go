@@ -36,6 +36,11 @@ type state struct {
 	skip  bool  // the rest of an over-long line is to be skipped
 	line  int
 	bytes int64
+
+	native  bool         // lines are of the format that Parser parses; otherwise see readOther
+	begun   bool         // the first line is read
+	other   *lines       // nil as long as the format is not known
+	refused *FormatError // the stream is no log that is read
 }
 
 // A source is the reader that the caller gave. It remembers its own error,
@@ -78,7 +83,8 @@ func (z *Reader) Bytes() int64 { return z.bytes }
 // Read reads the next entry into e. Blank lines are passed over.
 //
 // It returns a *[ParseError] for a malformed line, after which reading goes on
-// with the next line; io.EOF at the clean end of the stream; and any other
+// with the next line; io.EOF at the clean end of the stream; a *[FormatError] if
+// the stream is something else, which its first line tells; and any other
 // error, wrapped, if the stream itself is broken: an error of the underlying
 // reader, or gzip data that is cut, corrupt or followed by anything else, zeros
 // included. An object whose stream is broken has to be read again from its
@@ -93,6 +99,12 @@ func (z *Reader) Read(e *Entry) error {
 			text = text[:n-1]
 		}
 		if len(text) == 0 {
+			continue
+		}
+		if !z.native {
+			if pass, err := z.readOther(text, e); !pass {
+				return err
+			}
 			continue
 		}
 		if len(text) > MaxLineBytes {
@@ -208,6 +220,8 @@ func (z *Reader) streamError(err error) error {
 	switch {
 	case err == io.EOF:
 		return err
+	case z.refused != nil:
+		return z.refused
 	case z.src.err != nil:
 		return fmt.Errorf("reading after line %d: %w", z.line, z.src.err)
 	}

@@ -1,0 +1,271 @@
+package connlog
+
+import (
+	"bytes"
+	"slices"
+	"strings"
+)
+
+// A FormatError says that a stream is no log that a [Reader] reads, and what it
+// is instead. It ends the stream: reading it again does not help.
+type FormatError struct {
+	Format string // what the stream is, such as NotAccessLog
+	Hint   string // what to do about it; may be empty
+}
+
+func (e *FormatError) Error() string {
+	s := "cannot be read: " + e.Format
+	if e.Hint != "" {
+		s += "; " + e.Hint
+	}
+	return s
+}
+
+// What a stream may be, beside the Not constants of a KeyError.
+const (
+	notCloudFront     = "access log of CloudFront"
+	notCloudFrontConn = "connection log of CloudFront"
+	notWAF            = "log of AWS WAF"
+	notFlowLog        = "VPC flow log"
+	notCloudTrail     = "CloudTrail log"
+	notS3Log          = "access log of Amazon S3"
+	notResolver       = "query log of Route 53 Resolver"
+	notFields         = "text with named fields, none of which tells of TLS connections"
+	notLines          = "JSON over several lines"
+	notJSON           = "JSON that tells of no TLS connections"
+	notMarkup         = "XML or HTML document"
+	notParquet        = "Apache Parquet file"
+)
+
+// magics are the first bytes of files that are no text.
+var magics = []struct {
+	magic string
+	is    FormatError
+}{
+	{"PAR1", FormatError{notParquet, "choose json, plain or w3c as the output format of the log delivery"}},
+	{"ORC", FormatError{"Apache ORC file", ""}},
+	{"PK\x03\x04", FormatError{"ZIP archive", "unpack it first"}},
+	{"\x28\xb5\x2f\xfd", FormatError{"zstd-compressed file", "decompress it first"}},
+	{"\xfd7zXZ\x00", FormatError{"xz-compressed file", "decompress it first"}},
+	{"BZh", FormatError{"bzip2-compressed file", "decompress it first"}},
+	{"<?xml", FormatError{notMarkup, "it may be the error page of a failed download"}},
+	{"<html", FormatError{notMarkup, "it may be the error page of a failed download"}},
+	{"<!DOCTYPE", FormatError{notMarkup, "it may be the error page of a failed download"}},
+	{"Enable AccessLog for ELB", FormatError{NotTestFile, ""}},
+	{"Enable ConnectionLog for ELB", FormatError{NotTestFile, ""}},
+}
+
+// Format returns what the stream turned out to be, such as "connection log of an
+// Application Load Balancer, JSON", and "" as long as no line of it told.
+func (z *Reader) Format() string {
+	switch {
+	case z.native:
+		return connectionLog.name
+	case z.other != nil && z.other.kind != nil:
+		return z.other.kind.name + ", " + z.other.form()
+	}
+	return ""
+}
+
+// readOther is [Reader.Read] for a line of a format that is not known yet, or
+// not the one that [Parser] parses. It reports whether the line is to be passed
+// over, for it has no entry.
+func (z *Reader) readOther(text []byte, e *Entry) (pass bool, err error) {
+	if z.other == nil {
+		var refused *FormatError
+		if z.native, z.other, refused = detect(text); refused != nil && !z.begun {
+			return false, z.refuse(refused)
+		}
+		z.begun = true
+		if z.other != nil {
+			z.other.parser = &z.parser
+		}
+	}
+	var pe *ParseError
+	switch {
+	case len(text) > MaxLineBytes:
+		pe = parseError("", text, ErrLineTooLong)
+	case z.other == nil:
+		pe = z.parser.parse(text, e)
+	case z.other.directive(text):
+		if z.other.refused != nil {
+			return false, z.refuse(z.other.refused)
+		}
+		return true, nil
+	default:
+		pe = z.other.parse(text, e)
+	}
+	if pe != nil {
+		pe.Line = z.line
+		return false, pe
+	}
+	return false, nil
+}
+
+// refuse ends the stream.
+func (z *Reader) refuse(why *FormatError) error {
+	z.refused, z.err = why, why
+	z.start = z.end
+	return why
+}
+
+// detect tells the format by one line: that of [Parser], another one, or, which
+// counts for the first line only, one that is not read. An answer of neither
+// leaves it open.
+func detect(line []byte) (native bool, other *lines, refused *FormatError) {
+	for _, m := range magics {
+		if bytes.HasPrefix(line, []byte(m.magic)) {
+			return false, nil, &m.is
+		}
+	}
+	switch {
+	case line[0] == '{':
+		other, refused = detectJSON(line)
+		return false, other, refused
+	case line[0] == '#':
+		return false, &lines{w3c: true}, nil
+	}
+	if n := timeLen(line); n > 0 {
+		return detectTimed(line, n)
+	}
+	if rest, ok := bytes.CutPrefix(line, []byte("tls")); ok && len(rest) > 0 {
+		// The version follows: "tls 2.0".
+		if n := bytes.IndexAny(rest, "0123456789"); n > 0 && n <= maxDelimiter {
+			return false, &lines{kind: tlsLog, columns: tlsLog.order(), delimiter: rest[:n:n]}, nil
+		}
+	}
+	if names := nameList(line); len(names) > 1 {
+		if kind := kindOf(names); kind != nil {
+			l := new(lines)
+			l.header(line)
+			return false, l, nil
+		}
+	}
+	return false, nil, detectForeign(line)
+}
+
+// timeLen returns the length of the time stamp that the line begins with, or 0.
+func timeLen(line []byte) int {
+	n := bytes.IndexByte(line[:min(len(line), 40)], 'Z') + 1
+	if _, ok := parseTime(line[:n]); !ok {
+		return 0
+	}
+	return n
+}
+
+// detectTimed is detect for a line that begins with a time stamp of n bytes.
+func detectTimed(line []byte, n int) (native bool, other *lines, refused *FormatError) {
+	rest := line[n:]
+	size := bytes.IndexFunc(rest, func(r rune) bool { return r == '-' || r == '[' || r == '"' || isAlphanumeric(r) })
+	if size <= 0 || size > maxDelimiter {
+		return false, nil, nil
+	}
+	delimiter := rest[:size:size]
+	second, rest, _ := bytes.Cut(rest[size:], delimiter)
+	second = bytes.Trim(second, `"`)
+	if _, ok := parseAddr(second); ok || string(second) == "-" {
+		if string(delimiter) == " " {
+			return true, nil, nil
+		}
+		return false, &lines{kind: connectionLog, columns: connectionLog.order(), delimiter: delimiter}, nil
+	}
+	third, _, _ := bytes.Cut(rest, delimiter)
+	if host, _, ok := cutEndpoint(third); ok {
+		if _, ok := parseAddr(host); ok { // 2015-05-13T23:39:43.945958Z my-loadbalancer 192.168.131.39:2817
+			return false, nil, &FormatError{Format: NotClassicLog}
+		}
+	}
+	return false, nil, nil
+}
+
+func isAlphanumeric(r rune) bool {
+	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
+}
+
+// detectJSON is detect for a line that begins as a JSON object does.
+func detectJSON(line []byte) (*lines, *FormatError) {
+	var names []string
+	o := object{rest: line}
+	for o.next() {
+		names = append(names, strings.ToLower(string(o.name)))
+	}
+	switch {
+	case string(bytes.TrimSpace(line)) == "{":
+		return nil, &FormatError{notLines, "JSON logs have one object a line"}
+	case o.broken:
+		return nil, nil // the next line may tell
+	}
+	kind := kindOf(names)
+	if kind == nil {
+		return nil, foreign(names, notJSON)
+	}
+	return &lines{kind: kind, json: true}, nil
+}
+
+// foreigners are the logs that field names tell: each by a name that only it
+// has.
+var foreigners = []struct{ name, format string }{
+	{"ssl_protocol", NotAccessLog},
+	{"request_line", NotAccessLog},
+	{"elb_status_code", NotAccessLog},
+	{"target_port_list", NotAccessLog},
+	{"health_check_status", NotHealthCheckLog},
+	{"failure_reason", NotHealthCheckLog},
+	{"x-edge-location", notCloudFront},
+	{"cs-method", notCloudFront},
+	{"x-edge-request-id", notCloudFront},
+	{"connectionstatus", notCloudFrontConn},
+	{"webaclid", notWAF},
+	{"interface-id", notFlowLog},
+	{"interface_id", notFlowLog},
+	{"flow-direction", notFlowLog},
+	{"flow_direction", notFlowLog},
+	{"srcaddr", notFlowLog},
+	{"records", notCloudTrail},
+	{"eventversion", notCloudTrail},
+	{"query_name", notResolver},
+}
+
+// foreign names the log that has fields of these names.
+func foreign(names []string, otherwise string) *FormatError {
+	if slices.Contains(names, "query_name") {
+		return &FormatError{Format: notResolver}
+	}
+	for _, f := range foreigners {
+		if slices.Contains(names, f.name) {
+			return &FormatError{Format: f.format}
+		}
+	}
+	return &FormatError{Format: otherwise}
+}
+
+// detectForeign tells logs that have no names, and those with a header line.
+func detectForeign(line []byte) *FormatError {
+	word := func() (w []byte) {
+		w, line, _ = bytes.Cut(line, []byte(" "))
+		return w
+	}
+	whole := line
+	first, second, third := word(), word(), word()
+	switch string(first) {
+	case "http", "https", "h2", "grpcs", "ws", "wss":
+		if _, ok := parseTime(second); !ok {
+			return nil
+		}
+		if bytes.HasPrefix(third, []byte("app/")) {
+			return &FormatError{Format: NotAccessLog}
+		}
+		return &FormatError{Format: NotHealthCheckLog}
+	case "2", "3", "4", "5", "6", "7", "8":
+		if len(second) == 12 && only(string(second), digits) && bytes.HasPrefix(third, []byte("eni-")) {
+			return &FormatError{Format: notFlowLog}
+		}
+	}
+	if len(first) == 64 && only(string(first), digits+"abcdef") && bytes.HasPrefix(third, []byte("[")) {
+		return &FormatError{Format: notS3Log}
+	}
+	if names := nameList(whole); slices.Contains(names, "srcaddr") || slices.Contains(names, "interface-id") {
+		return &FormatError{Format: notFlowLog}
+	}
+	return nil
+}

@@ -1,0 +1,339 @@
+package connlog
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"strings"
+)
+
+// Kinds of malformed lines in logs whose fields have names.
+var (
+	ErrMissing      = errors.New("no such field in the line")
+	ErrFieldNumber  = errors.New("number of fields is not that of the header")
+	ErrNoHeader     = errors.New("line before the #Fields directive")
+	ErrTLSAlert     = errors.New("not a TLS alert, from 0 to 255")
+	ErrMilliseconds = errors.New("not a number of milliseconds")
+	ErrEndpoint     = errors.New("not an IP address and a port")
+)
+
+// maxDelimiter is the longest delimiter that a log delivery can be told to use.
+// Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_ConfigurationTemplate.html
+const maxDelimiter = 5
+
+// lines parses the lines of a format other than that of [Parser].
+type lines struct {
+	parser *Parser // whose names and minute are used
+
+	kind    *kind
+	json    bool     // a JSON object on each line
+	w3c     bool     // lines with "#" are directives; one of them names the columns
+	named   bool     // the columns are those of a header, neither more nor less
+	columns []column // of a line
+	refused *FormatError
+
+	// delimiter is between fields; where it is nil, the next line that agrees
+	// with the header tells.
+	delimiter []byte
+	between   []byte // the names of the header
+
+	scratch []byte // of JSON strings
+}
+
+// A column is a field of a log by its name.
+type column struct {
+	name string // as the log has it
+	set  setter // nil for a field that an Entry has no place for
+}
+
+// A setter puts the text of a field into an entry. The text is not empty.
+type setter func(r *record, text []byte) error
+
+// A kind is what the lines of a log are about.
+type kind struct {
+	name    string
+	fields  []string // in the order of AWS's page, which is that of lines without a header
+	setters map[string]setter
+	min     int               // fields of a line without a header
+	tells   func(string) bool // whether a field of this name occurs in no other log
+}
+
+var (
+	connectionLog = &kind{
+		name:   "connection log of an Application Load Balancer",
+		fields: fieldNames[:],
+		min:    MinFields,
+		setters: map[string]setter{
+			"timestamp": (*record).setTime, // as the page on connection logs has it
+			"time":      (*record).setTime, // as log deliveries and Athena have it
+
+			"client_ip":                      (*record).setClient,
+			"client_port":                    (*record).setClientPort,
+			"listener_port":                  (*record).setListenerPort,
+			"tls_protocol":                   func(r *record, text []byte) error { return r.name(&r.e.Protocol, text) },
+			"tls_cipher":                     func(r *record, text []byte) error { return r.name(&r.e.Cipher, text) },
+			"tls_handshake_latency":          (*record).setLatency,
+			"leaf_client_cert_subject":       func(r *record, text []byte) error { r.e.ClientCert.Subject = text; return nil },
+			"leaf_client_cert_validity":      (*record).setValidity,
+			"leaf_client_cert_serial_number": func(r *record, text []byte) error { r.e.ClientCert.Serial = text; return nil },
+			"tls_verify_status":              func(r *record, text []byte) error { return r.name(&r.e.Status, text) },
+			"conn_trace_id":                  func(r *record, text []byte) error { r.e.TraceID = text; return nil },
+			"tls_keyexchange":                func(r *record, text []byte) error { return r.name(&r.e.KeyExchange, text) },
+			"elb":                            func(r *record, text []byte) error { return r.name(&r.e.LoadBalancer, text) },
+			"ip_address":                     func(r *record, text []byte) error { return r.name(&r.e.Node, text) },
+		},
+		tells: func(name string) bool {
+			switch name {
+			case "tls_protocol", "tls_verify_status", "tls_handshake_latency", "listener_port":
+				return true
+			}
+			return strings.HasPrefix(name, "leaf_client_cert_")
+		},
+	}
+	kinds = []*kind{connectionLog, tlsLog}
+)
+
+// kindOf returns the kind of log that has fields of these names, nil if it is
+// none that is read.
+func kindOf(names []string) *kind {
+	for _, k := range kinds {
+		if slices.ContainsFunc(names, k.tells) {
+			return k
+		}
+	}
+	return nil
+}
+
+// order returns the columns of lines without a header.
+func (k *kind) order() []column {
+	list := make([]column, len(k.fields))
+	for i, name := range k.fields {
+		list[i] = column{name, k.setters[name]}
+	}
+	return list
+}
+
+// form says how the fields are written down.
+func (l *lines) form() string {
+	switch {
+	case l.json:
+		return "JSON"
+	case l.w3c:
+		return "W3C"
+	case l.named:
+		return "with a header line"
+	case string(l.delimiter) == " ":
+		return "delimited by spaces"
+	case string(l.delimiter) == "\t":
+		return "delimited by tabs"
+	case string(l.delimiter) == ",":
+		return "delimited by commas"
+	}
+	return "delimited by " + string(l.delimiter)
+}
+
+// directive reports whether the line has no entry, for it is about the others:
+// https://www.w3.org/TR/WD-logfile
+func (l *lines) directive(line []byte) bool {
+	if !l.w3c || line[0] != '#' {
+		return l.named && l.isHeader(line)
+	}
+	if fields, ok := cutPrefixFold(line, "#fields:"); ok {
+		l.header(bytes.TrimSpace(fields))
+	}
+	return true
+}
+
+func cutPrefixFold(b []byte, prefix string) ([]byte, bool) {
+	if len(b) < len(prefix) || !strings.EqualFold(string(b[:len(prefix)]), prefix) {
+		return nil, false
+	}
+	return b[len(prefix):], true
+}
+
+// isHeader reports whether the line repeats the header: files may have been put
+// together.
+func (l *lines) isHeader(line []byte) bool {
+	names := nameList(line)
+	return len(names) == len(l.columns) && slices.EqualFunc(names, l.columns, func(s string, c column) bool { return strings.EqualFold(s, c.name) })
+}
+
+// isName tells the characters of field names from those of delimiters.
+func isName(r rune) bool {
+	return isAlphanumeric(r) || r == '_' || r == '-' || r == ':' || r == '(' || r == ')'
+}
+
+// nameList returns the field names of a header in lower case, and none if the
+// line holds anything but names and delimiters.
+func nameList(line []byte) []string {
+	if len(line) > 4096 || bytes.IndexFunc(line, func(r rune) bool { return !isName(r) && !strings.ContainsRune(" \t,;|\"", r) }) >= 0 {
+		return nil
+	}
+	return strings.Fields(strings.ToLower(strings.Map(func(r rune) rune {
+		if isName(r) {
+			return r
+		}
+		return ' '
+	}, string(line))))
+}
+
+// header takes over the columns that a header names.
+func (l *lines) header(line []byte) {
+	names := nameList(line)
+	l.kind = kindOf(names)
+	if l.kind == nil {
+		l.refused = foreign(names, notFields)
+		return
+	}
+	l.named = true
+	l.columns = l.columns[:0]
+	for _, name := range names {
+		l.columns = append(l.columns, column{name, l.kind.setters[name]})
+	}
+	l.delimiter, l.between = nil, []byte(" ")
+	if n := bytes.IndexFunc(line, func(r rune) bool { return !isName(r) && r != '"' }); n > 0 {
+		rest := line[n:]
+		if end := bytes.IndexFunc(rest, func(r rune) bool { return isName(r) || r == '"' }); end > 0 && end <= maxDelimiter {
+			l.between = bytes.Clone(rest[:end])
+		}
+	}
+}
+
+// parse parses a line into e, which it overwrites.
+func (l *lines) parse(line []byte, e *Entry) *ParseError {
+	*e = Entry{}
+	if l.kind == nil {
+		return parseError("", line, ErrNoHeader)
+	}
+	r := record{p: l.parser, e: e}
+	var err *ParseError
+	if l.json {
+		err = l.parseObject(line, &r)
+	} else {
+		err = l.parseFields(line, &r)
+	}
+	switch {
+	case err != nil:
+		return err
+	case l.kind == tlsLog:
+		r.finishTLS()
+	}
+	if !r.hasTime {
+		return parseError("time", line, ErrMissing)
+	}
+	return nil
+}
+
+// parseObject reads the members of a JSON object.
+func (l *lines) parseObject(line []byte, r *record) *ParseError {
+	o := object{rest: line, scratch: l.scratch[:0]}
+	for o.next() {
+		set := l.kind.setters[string(o.name)]
+		if set == nil {
+			if set = l.kind.setters[strings.ToLower(string(o.name))]; set == nil {
+				continue
+			}
+		}
+		if o.complex {
+			return parseError(string(o.name), o.value, ErrJSON)
+		}
+		if err := r.set(set, o.value); err != nil {
+			return parseError(string(o.name), o.value, err)
+		}
+	}
+	l.scratch = o.scratch
+	if o.broken {
+		return parseError("", line, ErrJSON)
+	}
+	return nil
+}
+
+// parseFields reads delimited fields.
+func (l *lines) parseFields(line []byte, r *record) *ParseError {
+	delimiter := l.delimiter
+	if delimiter == nil {
+		delimiter = l.tryDelimiters(line)
+	}
+	rest, n, more := line, 0, true
+	for more {
+		var text []byte
+		var ok bool
+		field := rest
+		text, rest, more, ok = cutField(rest, delimiter)
+		n++
+		if n > len(l.columns) {
+			if l.named {
+				return parseError("", line, ErrFieldNumber)
+			}
+			return nil // fields that AWS has added since
+		}
+		c := &l.columns[n-1]
+		switch {
+		case !ok && c.set != nil:
+			return parseError(c.name, field, ErrQuote)
+		case len(text) == 0 && more && string(delimiter) == " ":
+			return parseError(c.name, field, ErrEmpty)
+		case c.set == nil:
+			continue
+		}
+		if err := r.set(c.set, text); err != nil {
+			return parseError(c.name, text, err)
+		}
+	}
+	switch {
+	case l.named && n < len(l.columns):
+		return parseError("", line, ErrFieldNumber)
+	case n < l.kind.min && !l.named:
+		return parseError("", line, ErrFieldCount)
+	}
+	return nil
+}
+
+// tryDelimiters finds the delimiter by the number of fields that it makes of
+// the line, and remembers it.
+func (l *lines) tryDelimiters(line []byte) []byte {
+	for _, d := range [][]byte{[]byte("\t"), l.between, []byte(","), []byte(" "), []byte(";"), []byte("|")} {
+		if countFields(line, d) == len(l.columns) {
+			l.delimiter = d
+			return d
+		}
+	}
+	return l.between
+}
+
+func countFields(line, delimiter []byte) (n int) {
+	for more := true; more; n++ {
+		_, line, more, _ = cutField(line, delimiter)
+	}
+	return n
+}
+
+// cutField cuts the first field off. A field that begins with a quote ends at a
+// quote before a delimiter or the end; a backslash escapes the character behind
+// it. The text is returned without these quotes and with its escapes. Not ok is
+// a quote that does not end.
+func cutField(line, delimiter []byte) (text, rest []byte, more, ok bool) {
+	if len(line) > 0 && line[0] == '"' {
+		for i := 1; i < len(line); i++ {
+			switch {
+			case line[i] == '\\':
+				i++
+			case line[i] != '"':
+			case i+1 == len(line):
+				return line[1:i], nil, false, true
+			case bytes.HasPrefix(line[i+1:], delimiter):
+				return line[1:i], line[i+1+len(delimiter):], true, true
+			}
+		}
+		text, rest, more = bytes.Cut(line, delimiter)
+		return text, rest, more, false
+	}
+	if len(delimiter) == 1 {
+		if i := bytes.IndexByte(line, delimiter[0]); i >= 0 {
+			return line[:i], line[i+1:], true, true
+		}
+		return line, nil, false, true
+	}
+	text, rest, more = bytes.Cut(line, delimiter)
+	return text, rest, more, true
+}
