@@ -18,8 +18,8 @@ type Difference struct {
 	// From s2n-tls, as hints; empty where that is silent about A or B.
 	GroupsRemoved  []tlsname.Group
 	GroupsAdded    []tlsname.Group
-	SchemesRemoved []uint16
-	SchemesAdded   []uint16
+	SchemesRemoved []SignatureScheme
+	SchemesAdded   []SignatureScheme
 }
 
 // Compare says how two policies differ.
@@ -47,6 +47,11 @@ func (d *Difference) Same() bool {
 	return len(d.ProtocolsRemoved)+len(d.ProtocolsAdded)+len(d.CiphersRemoved)+len(d.CiphersAdded) == 0 &&
 		!d.Reordered && d.A.PostQuantum == d.B.PostQuantum && d.A.FIPS == d.B.FIPS
 }
+
+// Weakens returns what B gives up that A does not, Strengthens the reverse;
+// both the gravest first.
+func (d *Difference) Weakens() []Weakness     { return without(d.B.Weaknesses(), d.A.Weaknesses()) }
+func (d *Difference) Strengthens() []Weakness { return without(d.A.Weaknesses(), d.B.Weaknesses()) }
 
 // without returns the elements of list that are not in other.
 func without[T comparable](list, other []T) []T {

@@ -43,7 +43,7 @@ type Policy struct {
 
 	// Hints from s2n-tls; nil if there are none.
 	Groups           []tlsname.Group
-	SignatureSchemes []uint16 // SignatureScheme of RFC 8446 section 4.2.3
+	SignatureSchemes []SignatureScheme
 }
 
 // Status says how well a list of cipher suites is known.

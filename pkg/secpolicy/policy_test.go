@@ -167,7 +167,7 @@ func TestAccepts(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	o := offer(t, tlsname.TLS12, "ECDHE-ECDSA-AES256-GCM-SHA384")
-	o.Groups, o.SignatureSchemes = []tlsname.Group{0x001d, 0x0017}, []uint16{0x0403}
+	o.Groups, o.SignatureSchemes = []tlsname.Group{0x001d, 0x0017}, []SignatureScheme{0x0403}
 	if v := lookup(t, "TLS13-1-2-2021-06").Accepts(o); !v.Accepted || len(v.Hints) != 0 {
 		t.Errorf("%+v", v)
 	}
@@ -280,8 +280,8 @@ func TestSmallestChange(t *testing.T) {
 				}
 				return
 			}
-			if c.B.Name != Prefix+test.want || !slices.Equal(c.Weakens, test.weakens) {
-				t.Errorf("%s, %v", c.B.Name, c.Weakens)
+			if c.B.Name != Prefix+test.want || !slices.Equal(c.Weakens(), test.weakens) {
+				t.Errorf("%s, %v", c.B.Name, c.Weakens())
 			}
 		})
 	}

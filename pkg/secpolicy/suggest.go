@@ -147,17 +147,11 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// A Change is a policy that accepts clients which another refuses.
-type Change struct {
-	Difference
-	Weakens []Weakness // what the new policy gives up that the old one did not, gravest first
-}
-
 // SmallestChange returns the policy that accepts the clients, and all that
 // current accepts, with the least in addition; false if there is none. It
 // keeps FIPS and post-quantum key exchange as they are.
-func (s *Set) SmallestChange(current *Policy, clients []Offer) (Change, bool) {
-	var best Change
+func (s *Set) SmallestChange(current *Policy, clients []Offer) (Difference, bool) {
+	var best Difference
 	found := false
 	for i := range s.policies {
 		p := &s.policies[i]
@@ -171,16 +165,16 @@ func (s *Set) SmallestChange(current *Policy, clients []Offer) (Change, bool) {
 		if len(d.ProtocolsRemoved)+len(d.CiphersRemoved)+len(d.GroupsRemoved) > 0 {
 			continue
 		}
-		c := Change{d, without(p.Weaknesses(), current.Weaknesses())}
-		if !found || c.less(&best) {
-			best, found = c, true
+		if !found || d.smaller(&best) {
+			best, found = d, true
 		}
 	}
 	return best, found
 }
 
-func (c *Change) less(d *Change) bool {
-	return cmp.Or(compareWeaknesses(c.Weakens, d.Weakens),
+// smaller reports whether c changes less than d, for the same A.
+func (c *Difference) smaller(d *Difference) bool {
+	return cmp.Or(compareWeaknesses(c.Weakens(), d.Weakens()),
 		compareBool(!c.B.Confirmed(), !d.B.Confirmed()),
 		cmp.Compare(len(c.ProtocolsAdded), len(d.ProtocolsAdded)),
 		cmp.Compare(len(c.CiphersAdded), len(d.CiphersAdded)),
