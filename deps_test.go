@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert"}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger"}
 )
 
@@ -46,7 +46,13 @@ var rules = []rule{
 	{
 		packages: []string{"pkg/connlog", "pkg/tlsname"},
 		never:    []string{module + "/pkg/..."},
+		unless:   ours("pkg/inflate"),
 		why:      "a parser is a function of bytes",
+	},
+	{
+		packages: []string{"pkg/inflate"},
+		never:    []string{module + "/...", "unsafe"},
+		why:      "a decompressor reads what anybody sent: it must be above suspicion, and of use to anybody",
 	},
 	{
 		packages: []string{"pkg/rollup"},
