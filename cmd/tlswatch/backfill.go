@@ -68,8 +68,8 @@ sent.
 objects than one machine should drive, and prints the commands that start the
 job.
 
-A PREFIX that ends at AWSLogs/ACCOUNT/elasticloadbalancing/REGION/ is listed for
-the days in question only, any other in full.
+Folders AWSLogs/ACCOUNT/elasticloadbalancing/REGION/ are listed for the days in
+question only, anything else in full.
 
 It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
 		Args: cobra.ExactArgs(1),

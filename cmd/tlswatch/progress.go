@@ -19,7 +19,8 @@ type progress struct {
 	mu         sync.Mutex
 	started    time.Time
 	shown      time.Time
-	total      int // 0 if not known
+	growing    bool // the totals may grow yet
+	total      int  // 0 if not known
 	totalBytes int64
 	done       int
 	bytes      int64
@@ -55,8 +56,30 @@ func (p *progress) start(total int, bytes int64) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.started, p.shown = p.now(), time.Time{}
-	p.total, p.totalBytes = total, bytes
+	p.total, p.totalBytes, p.growing = total, bytes, false
 	p.done, p.bytes = 0, 0
+}
+
+// expect adds to the totals; there may be more until complete is called.
+func (p *progress) expect(n int, bytes int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total += n
+	p.totalBytes += bytes
+	p.growing = true
+}
+
+// complete says that the totals are known.
+func (p *progress) complete() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.growing = false
 }
 
 // add counts what was done.
@@ -89,20 +112,29 @@ func (p *progress) end() {
 
 // line is the state as text, short enough for 80 columns.
 func (p *progress) line(now time.Time) string {
-	if p.total == 0 {
-		return fmt.Sprintf("  %s %s", grouped(p.done), p.noun)
+	if p.total == 0 || p.growing {
+		line := fmt.Sprintf("  %s %s", grouped(p.done), p.noun)
+		if p.bytes > 0 {
+			line += ", " + byteSize(p.bytes)
+		}
+		if p.growing {
+			line += fmt.Sprintf(", %s found so far", grouped(p.total))
+		}
+		return line
+	}
+	part := float64(p.done) / float64(p.total)
+	if p.totalBytes > 0 {
+		part = min(float64(p.bytes)/float64(p.totalBytes), 1)
 	}
 	const width = 20
-	part := float64(p.done) / float64(p.total)
 	bar := strings.Repeat("#", int(part*width))
 	line := fmt.Sprintf("  [%-*s] %s of %s %s", width, bar, grouped(p.done), grouped(p.total), p.noun)
 	if p.totalBytes > 0 {
 		line += fmt.Sprintf(", %s of %s", byteSize(p.bytes), byteSize(p.totalBytes))
 	}
 	// The first second says little about the rest.
-	if passed := now.Sub(p.started); passed >= time.Second && p.done > 0 && p.done < p.total {
-		left := time.Duration(float64(passed) / float64(p.done) * float64(p.total-p.done))
-		line += ", " + roughly(left) + " left"
+	if passed := now.Sub(p.started); passed >= time.Second && part > 0 && part < 1 {
+		line += ", " + roughly(time.Duration(float64(passed)/part*(1-part))) + " left"
 	}
 	return line
 }

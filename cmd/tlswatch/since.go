@@ -7,13 +7,18 @@ import (
 	"time"
 )
 
-const timeForms = "an RFC 3339 time, a date (its first moment, UTC), now, or a time ago such as 2h, 3d or 1w2d"
+const timeForms = "an RFC 3339 time, a date or today or yesterday (their first moment, UTC), now, or a time ago such as 2h, 3d or 1w2d"
 
 // parseSince reads a moment as people write it on a command line; see
 // timeForms. What is ago counts back from now.
 func parseSince(s string, now time.Time) (time.Time, error) {
-	if s == "now" {
+	switch today := now.UTC().Truncate(24 * time.Hour); s {
+	case "now":
 		return now, nil
+	case "today":
+		return today, nil
+	case "yesterday":
+		return today.Add(-24 * time.Hour), nil
 	}
 	for _, layout := range []string{time.RFC3339Nano, "2006-01-02T15:04Z07:00", time.DateOnly} {
 		if t, err := time.Parse(layout, s); err == nil {

@@ -10,6 +10,8 @@ func TestParseSince(t *testing.T) {
 	now := time.Date(2026, 11, 23, 12, 30, 15, 0, time.UTC)
 	for s, want := range map[string]string{
 		"now":                       "2026-11-23T12:30:15Z",
+		"today":                     "2026-11-23T00:00:00Z",
+		"yesterday":                 "2026-11-22T00:00:00Z",
 		"2026-11-20":                "2026-11-20T00:00:00Z",
 		"2026-11-20T06:05Z":         "2026-11-20T06:05:00Z",
 		"2026-11-20T06:05+02:00":    "2026-11-20T04:05:00Z",
@@ -29,7 +31,7 @@ func TestParseSince(t *testing.T) {
 		}
 	}
 	for _, s := range []string{"", "2", "h", "-2h", "+2h", "2x", "2h ", " 2h", "2 h", "2h2h", "2m1h", "1.5h", "36501d", "36500d1s",
-		"99999999999999999999h", "9223372036854775807s", "2026-13-01", "2026-11-20T06", "2026-11-20T06:05", "2026-11-20 06:05Z", "yesterday", "2hé"} {
+		"99999999999999999999h", "9223372036854775807s", "2026-13-01", "2026-11-20T06", "2026-11-20T06:05", "2026-11-20 06:05Z", "Yesterday", "tomorrow", "2hé"} {
 		if got, err := parseSince(s, now); err == nil {
 			t.Errorf("%q is %v", s, got)
 		} else if !strings.Contains(err.Error(), "RFC 3339") {

@@ -211,7 +211,6 @@ func deliveryDir(k connlog.ObjectKey) string {
 
 const (
 	keyTime = "20060102T1504Z" // period end, in the base name
-	keyDate = "2006/01/02"     // delivery, in the path
 	minute  = "2006-01-02T15:04"
 )
 

@@ -35,6 +35,11 @@ type Source struct {
 	// Stall is the longest wait for the next bytes of a body, after which the
 	// transfer counts as broken off. 0 means DefaultStall.
 	Stall time.Duration
+
+	// Resumes is how many times in a row, without a byte in between, a body
+	// that broke off is asked for again from where it did. A body that was
+	// resumed is not held against S3's checksum of the whole; gzip has its own.
+	Resumes int
 }
 
 // DefaultStall is far above what S3 takes, and below what a retry could still
@@ -47,16 +52,23 @@ var _ pipeline.Source = Source{}
 // version if it has one, else on condition that its ETag is still the same. The
 // object that it returns has the key and the ETag that S3 has.
 func (s Source) Open(ctx context.Context, o pipeline.Object) (pipeline.Object, io.ReadCloser, error) {
-	opened, body, err := s.open(ctx, o)
+	opened, body, err := s.open(ctx, o, 0)
 	if errors.Is(err, pipeline.ErrGone) && o.AltKey != "" {
 		o.Key, o.AltKey = o.AltKey, ""
-		opened, body, err = s.open(ctx, o)
+		opened, body, err = s.open(ctx, o, 0)
+	}
+	if err == nil && s.Resumes > 0 {
+		body = &resumer{source: s, ctx: ctx, object: opened, body: body, left: s.Resumes}
 	}
 	return opened, body, err
 }
 
-func (s Source) open(ctx context.Context, o pipeline.Object) (pipeline.Object, io.ReadCloser, error) {
+// open opens the object at an offset in bytes.
+func (s Source) open(ctx context.Context, o pipeline.Object, offset int64) (pipeline.Object, io.ReadCloser, error) {
 	in := &s3.GetObjectInput{Bucket: aws.String(o.Bucket), Key: aws.String(o.Key)}
+	if offset > 0 {
+		in.Range = aws.String(fmt.Sprintf("bytes=%d-", offset))
+	}
 	switch {
 	case o.VersionID != "":
 		in.VersionId = aws.String(o.VersionID)
@@ -70,7 +82,7 @@ func (s Source) open(ctx context.Context, o pipeline.Object) (pipeline.Object, i
 		return o, nil, explain(o, err)
 	}
 	o.ETag = strings.Trim(aws.ToString(out.ETag), `"`)
-	if out.ContentLength != nil {
+	if out.ContentLength != nil && offset == 0 {
 		o.Size = *out.ContentLength
 	}
 	return o, newBody(ctx, cancel, out.Body, cmp.Or(s.Stall, DefaultStall)), nil

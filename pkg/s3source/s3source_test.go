@@ -358,3 +358,52 @@ func TestEndings(t *testing.T) {
 		t.Errorf("after the deadline: %v", err)
 	}
 }
+
+// TestResume: a body that breaks off again and again goes on where it did, for
+// the same ETag.
+func TestResume(t *testing.T) {
+	stack, client := start(t, awshttp.NewBuildableClient())
+	put(t, stack, key, content)
+	source := s3source.Source{Client: client, Resumes: 2}
+	cut := localaws.Fault{Kind: localaws.FaultReplyCut}
+
+	stack.S3.SetFaults(func(op string, n int) localaws.Fault {
+		if n <= 4 {
+			return cut
+		}
+		return localaws.Fault{}
+	})
+	got, err := read(t, source, pipeline.Object{Bucket: bucket, Key: key})
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("%d bytes of %d, %v", len(got), len(content), err)
+	}
+	if n := stack.Calls.Counts()[operation]; n != 5 {
+		t.Errorf("%d requests, want 5", n)
+	}
+
+	// A half that never comes again ends the attempts.
+	stack.Calls.Reset()
+	stack.S3.SetFaults(func(op string, n int) localaws.Fault {
+		if n == 1 {
+			return cut
+		}
+		return localaws.Refuse(403, "AccessDenied")
+	})
+	got, err = read(t, source, pipeline.Object{Bucket: bucket, Key: key})
+	if err == nil || !strings.Contains(err.Error(), "resuming at byte") || len(got) == 0 {
+		t.Errorf("refused: %d bytes, %v", len(got), err)
+	}
+
+	// An object that was replaced in between is not patched together.
+	stack.Calls.Reset()
+	stack.S3.SetFaults(cut.Once(operation, 1))
+	_, body, err := source.Open(t.Context(), pipeline.Object{Bucket: bucket, Key: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer body.Close()
+	put(t, stack, key, bytes.Repeat([]byte("another\n"), 100_000))
+	if _, err := io.ReadAll(body); !errors.Is(err, pipeline.ErrReplaced) {
+		t.Errorf("replaced: %v", err)
+	}
+}

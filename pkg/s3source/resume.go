@@ -1,0 +1,85 @@
+package s3source
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"tlswatch/pkg/pipeline"
+)
+
+// resumePause is the wait before a body is resumed; it doubles with each
+// attempt that brings nothing.
+const resumePause = 200 * time.Millisecond
+
+// A resumer is the content of an object whose transfer may break off: it goes
+// on with a ranged request for the same ETag.
+//
+// Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
+type resumer struct {
+	source Source
+	ctx    context.Context
+	object pipeline.Object // as S3 has it
+	body   io.ReadCloser   // nil between two of them
+	offset int64
+	left   int   // attempts
+	err    error // why the last body ended
+}
+
+func (r *resumer) Read(p []byte) (int, error) {
+	for {
+		if r.err != nil {
+			if err := r.resume(); err != nil {
+				return 0, err
+			}
+		}
+		n, err := r.body.Read(p)
+		r.offset += int64(n)
+		if n > 0 {
+			r.left = r.source.Resumes
+		}
+		if err == io.EOF || r.offset == r.object.Size { // all is there; what is wrong then is wrong for good
+			return n, err
+		}
+		r.err = err
+		if n > 0 {
+			return n, nil
+		}
+	}
+}
+
+// resume opens the next body, or returns why there is none.
+func (r *resumer) resume() error {
+	if r.body != nil {
+		r.body.Close()
+		r.body = nil
+	}
+	for r.left > 0 && r.ctx.Err() == nil {
+		pause := time.NewTimer(resumePause << (r.source.Resumes - r.left))
+		r.left--
+		select {
+		case <-pause.C:
+		case <-r.ctx.Done():
+			pause.Stop()
+			return context.Cause(r.ctx)
+		}
+		_, body, err := r.source.open(r.ctx, r.object, r.offset)
+		if err != nil {
+			return fmt.Errorf("%w; resuming at byte %d: %w", r.err, r.offset, err)
+		}
+		r.body, r.err = body, nil
+		return nil
+	}
+	if r.ctx.Err() != nil {
+		return context.Cause(r.ctx)
+	}
+	return r.err
+}
+
+func (r *resumer) Close() error {
+	if r.body == nil {
+		return nil
+	}
+	return r.body.Close()
+}
