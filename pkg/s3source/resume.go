@@ -55,26 +55,26 @@ func (r *resumer) resume() error {
 		r.body.Close()
 		r.body = nil
 	}
-	for r.left > 0 && r.ctx.Err() == nil {
-		pause := time.NewTimer(resumePause << (r.source.Resumes - r.left))
-		r.left--
-		select {
-		case <-pause.C:
-		case <-r.ctx.Done():
-			pause.Stop()
-			return context.Cause(r.ctx)
-		}
-		_, body, err := r.source.open(r.ctx, r.object, r.offset)
-		if err != nil {
-			return fmt.Errorf("%w; resuming at byte %d: %w", r.err, r.offset, err)
-		}
-		r.body, r.err = body, nil
-		return nil
+	switch {
+	case r.ctx.Err() != nil:
+		return context.Cause(r.ctx)
+	case r.left == 0:
+		return r.err
 	}
-	if r.ctx.Err() != nil {
+	pause := time.NewTimer(resumePause << (r.source.Resumes - r.left))
+	defer pause.Stop()
+	r.left--
+	select {
+	case <-pause.C:
+	case <-r.ctx.Done():
 		return context.Cause(r.ctx)
 	}
-	return r.err
+	_, body, err := r.source.open(r.ctx, r.object, r.offset)
+	if err != nil {
+		return fmt.Errorf("%w; resuming at byte %d: %w", r.err, r.offset, err)
+	}
+	r.body, r.err = body, nil
+	return nil
 }
 
 func (r *resumer) Close() error {

@@ -1,0 +1,173 @@
+package main
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/connlog"
+)
+
+// filterFlags are the flags by which commands that read logs leave lines out.
+type filterFlags struct {
+	since, until  string
+	loadBalancers []string
+	ports         []uint
+	clients       []string
+	protocols     []string
+	ciphers       []string
+	statuses      []string
+	failed        bool
+}
+
+func (o *filterFlags) register(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringVar(&o.since, "since", "", "only what happened from then on: "+timeForms)
+	f.StringVar(&o.until, "until", "", "only what happened before")
+	f.StringSliceVar(&o.loadBalancers, "load-balancer", nil, "only these load balancers: NAME or app/NAME/ID")
+	f.UintSliceVar(&o.ports, "listener-port", nil, "only these listener ports")
+	f.StringSliceVar(&o.clients, "client", nil, "only these clients: addresses or CIDR blocks")
+	f.StringSliceVar(&o.protocols, "protocol", nil, "only these protocols, such as TLSv1.2; - for none")
+	f.StringSliceVar(&o.ciphers, "cipher", nil, "only these cipher suites, as the log names them; - for none")
+	f.StringSliceVar(&o.statuses, "status", nil, "only these: Success, Failed, a reason such as ClientCertExpired, or - for none")
+	f.BoolVar(&o.failed, "failed", false, "only failed negotiations")
+}
+
+// A filter lets lines pass. A nil one lets all.
+type filter struct {
+	span
+	loadBalancers []string // NAME or app/NAME/ID
+	ports         []uint16
+	clients       []netip.Prefix
+	protocols     []string // lower case; "" for none
+	ciphers       []string
+	statuses      []string
+	failed        bool
+}
+
+// parse returns the filter, or nil if no flag is set. Its errors are wrong
+// usage.
+func (o *filterFlags) parse(now time.Time) (*filter, error) {
+	f := &filter{failed: o.failed, loadBalancers: o.loadBalancers}
+	any := o.failed || len(o.loadBalancers)+len(o.ports)+len(o.clients)+len(o.protocols)+len(o.ciphers)+len(o.statuses) > 0 || o.since+o.until != ""
+	if !any {
+		return nil, nil
+	}
+	var err error
+	if o.since != "" {
+		if f.since, err = parseSince(o.since, now); err != nil {
+			return nil, &usageError{fmt.Errorf("--since %w", err)}
+		}
+	}
+	if o.until != "" {
+		if f.until, err = parseSince(o.until, now); err != nil {
+			return nil, &usageError{fmt.Errorf("--until %w", err)}
+		}
+		if !f.since.Before(f.until) {
+			return nil, &usageError{fmt.Errorf("--until %s is not after --since %s", o.until, o.since)}
+		}
+	}
+	for _, p := range o.ports {
+		if p > 65535 {
+			return nil, &usageError{fmt.Errorf("--listener-port %d: want a port number", p)}
+		}
+		f.ports = append(f.ports, uint16(p))
+	}
+	for _, c := range o.clients {
+		p, err := parsePrefix(c)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("--client %q: want an address or a CIDR block", c)}
+		}
+		f.clients = append(f.clients, p)
+	}
+	f.protocols, f.ciphers, f.statuses = absentNames(o.protocols), absentNames(o.ciphers), absentNames(o.statuses)
+	return f, nil
+}
+
+// parsePrefix reads a CIDR block, or an address as a block of one.
+func parsePrefix(s string) (netip.Prefix, error) {
+	if strings.Contains(s, "/") {
+		p, err := netip.ParsePrefix(s)
+		return p.Masked(), err
+	}
+	a, err := netip.ParseAddr(s)
+	if err != nil {
+		return netip.Prefix{}, err
+	}
+	return a.Unmap().WithZone("").Prefix(a.Unmap().BitLen())
+}
+
+// absentNames turns "-" and "none" into what entries hold for an absent name.
+func absentNames(names []string) []string {
+	list := slices.Clone(names)
+	for i, n := range list {
+		if n == "-" || n == "none" {
+			list[i] = ""
+		}
+	}
+	return list
+}
+
+// times returns the time that passes.
+func (f *filter) times() span {
+	if f == nil {
+		return span{}
+	}
+	return f.span
+}
+
+// match reports whether an entry passes.
+func (f *filter) match(e *connlog.Entry) bool {
+	return f == nil || f.matchSet(e)
+}
+
+func (f *filter) matchSet(e *connlog.Entry) bool {
+	same := func(name string) func(string) bool {
+		return func(s string) bool { return strings.EqualFold(s, name) }
+	}
+	switch {
+	case e.Time.Before(f.since), !f.until.IsZero() && !e.Time.Before(f.until), f.failed && !e.Failed():
+		return false
+	case len(f.ports) > 0 && !slices.Contains(f.ports, e.ListenerPort):
+		return false
+	case len(f.loadBalancers) > 0 && !f.matchLoadBalancer(e.LoadBalancer):
+		return false
+	case len(f.clients) > 0 && !slices.ContainsFunc(f.clients, func(p netip.Prefix) bool { return p.Contains(e.Client) }):
+		return false
+	case len(f.protocols) > 0 && !slices.ContainsFunc(f.protocols, same(e.Protocol)):
+		return false
+	case len(f.ciphers) > 0 && !slices.ContainsFunc(f.ciphers, same(e.Cipher)):
+		return false
+	case len(f.statuses) > 0 && !slices.ContainsFunc(f.statuses, func(s string) bool {
+		return strings.EqualFold(s, e.Status) || e.Failed() && (strings.EqualFold(s, "Failed") || strings.EqualFold(s, e.Reason()))
+	}):
+		return false
+	}
+	return true
+}
+
+func (f *filter) matchLoadBalancer(id string) bool {
+	return slices.ContainsFunc(f.loadBalancers, func(want string) bool {
+		if want == id {
+			return true
+		}
+		_, rest, _ := strings.Cut(id, "/")
+		name, _, _ := strings.Cut(rest, "/")
+		return name != "" && want == name
+	})
+}
+
+// matchObject reports whether a log object may have lines that pass.
+func (f *filter) matchObject(k connlog.ObjectKey) bool {
+	if f == nil {
+		return true
+	}
+	// A line may be written a period late.
+	from, to := k.PeriodEnd.Add(-2*connlog.Period), k.PeriodEnd.Add(connlog.Period)
+	return !to.Before(f.since) && (f.until.IsZero() || from.Before(f.until)) &&
+		(len(f.loadBalancers) == 0 || f.matchLoadBalancer(k.LoadBalancer))
+}

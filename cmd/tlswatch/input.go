@@ -1,0 +1,463 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+
+	"tlswatch/pkg/connlog"
+)
+
+// inputs are the logs that a command reads: files, directories, standard input
+// and what lies under s3:// prefixes, in any mix. They are read once, by each
+// or scan.
+type inputs struct {
+	paths    []string
+	stdin    io.Reader
+	progress *progress
+	filter   *filter
+	workers  int // readers at the same time
+	s3       s3Clients
+
+	mu   sync.Mutex // guards what follows
+	seen inputTotals
+}
+
+// inputTotals is what was met while reading.
+type inputTotals struct {
+	objects   int            // read, to their end or not
+	skipped   map[string]int // no connection logs, by what they are instead
+	outside   int            // of another time or load balancer than asked for
+	bytes     int64          // of text
+	lines     int
+	malformed int
+	sample    []malformedLine // the first of the malformed lines, in the order of the inputs
+	failed    []*inputError   // in the order of the inputs
+}
+
+// A malformedLine is a line that is no log entry.
+type malformedLine struct {
+	input *input
+	err   *connlog.ParseError
+}
+
+// maxMalformed bounds how many malformed lines are shown.
+const maxMalformed = 1000
+
+// An input is one log.
+type input struct {
+	name   string // as messages have it: a path, or s3://BUCKET/KEY
+	size   int64  // bytes as stored; 0 if not known
+	index  int    // in the order of the arguments, then of names
+	remote bool   // worth being opened ahead
+	open   func(context.Context) (io.ReadCloser, error)
+}
+
+// loadBalancer returns what the name tells, or "".
+func (i *input) loadBalancer() string {
+	key, err := connlog.ParseObjectKey(filepath.ToSlash(i.name))
+	if err != nil {
+		return ""
+	}
+	return key.LoadBalancer
+}
+
+// An inputError is why a log, or a listing of them, was not read to its end.
+type inputError struct {
+	name  string
+	index int
+	lines int // that were read before, and count
+	err   error
+}
+
+func (e *inputError) Error() string {
+	if e.lines > 0 {
+		return fmt.Sprintf("%s: %v (its first %d lines are counted)", e.name, e.err, e.lines)
+	}
+	return fmt.Sprintf("%s: %v", e.name, e.err)
+}
+
+func (e *inputError) Unwrap() error { return e.err }
+
+// An inputsError names the logs that were not read to their end.
+type inputsError struct {
+	failed  []*inputError
+	objects int // of so many
+}
+
+func (e *inputsError) Error() string {
+	const most = 10
+	if len(e.failed) == 1 && e.objects <= 1 {
+		return e.failed[0].Error()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others are reported:", grouped(len(e.failed)), grouped(max(e.objects, len(e.failed))))
+	for i, f := range e.failed {
+		if i == most {
+			fmt.Fprintf(&b, "\n  and %d more", len(e.failed)-most)
+			break
+		}
+		b.WriteString("\n  " + f.Error())
+	}
+	return b.String()
+}
+
+// stdinPath stands for standard input on a command line.
+const stdinPath = "-"
+
+// newInputs returns the inputs that arguments name. The progress may be nil.
+func newInputs(paths []string, stdin io.Reader, p *progress) *inputs {
+	return &inputs{
+		paths:    paths,
+		stdin:    stdin,
+		progress: p,
+		workers:  min(runtime.GOMAXPROCS(0), 16),
+		seen:     inputTotals{skipped: make(map[string]int)},
+	}
+}
+
+// apply restricts what is read to what the filter lets pass. each leaves out
+// whole logs, as far as names tell; scan lines as well.
+func (in *inputs) apply(f *filter) { in.filter = f }
+
+// check finds wrong arguments before anything is read.
+func (in *inputs) check() error {
+	dashes := 0
+	for _, path := range in.paths {
+		switch {
+		case path == stdinPath:
+			if dashes++; dashes > 1 {
+				return &usageError{errors.New("standard input (-) can be read only once")}
+			}
+		case strings.HasPrefix(path, s3Scheme):
+			if _, _, err := parseS3(path); err != nil {
+				return &usageError{err}
+			}
+		default:
+			if _, err := os.Stat(path); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// each calls work for every log, from several goroutines with a worker number
+// and a reader of their own. What work returns, or wraps, from its reader is
+// noted, and the others are read all the same; the error of each then is an
+// *inputsError. It ends early with ctx.
+func (in *inputs) each(ctx context.Context, work func(worker int, i *input, r *connlog.Reader) error) error {
+	if err := in.check(); err != nil {
+		return err
+	}
+	in.progress.start(0, 0)
+	defer in.progress.end()
+	queue := make(chan *opening)
+	go in.feed(ctx, queue)
+	var workers sync.WaitGroup
+	for n := range in.workers {
+		workers.Go(func() {
+			r := connlog.NewReader(nil)
+			for o := range queue {
+				in.readOne(ctx, n, o, r, work)
+			}
+		})
+	}
+	workers.Wait()
+	return in.result(ctx)
+}
+
+func (in *inputs) readOne(ctx context.Context, worker int, o *opening, r *connlog.Reader, work func(int, *input, *connlog.Reader) error) {
+	body, err := o.wait(ctx)
+	defer o.release()
+	if err == nil {
+		defer body.Close()
+		r.Reset(&progressReader{body, in.progress})
+		err = work(worker, o.input, r)
+		in.progress.add(1, 0)
+	}
+	if ctx.Err() != nil && err != nil {
+		err = nil // interrupted, which is not the log's fault
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if body != nil {
+		in.seen.objects++
+		in.seen.bytes += r.Bytes()
+		in.seen.lines += r.Lines()
+	}
+	if err != nil {
+		failed := &inputError{name: o.name, index: o.index, err: err}
+		if body != nil {
+			failed.lines = r.Lines()
+		}
+		in.seen.failed = append(in.seen.failed, failed)
+	}
+}
+
+// result is the error that reading ends with.
+func (in *inputs) result(ctx context.Context) error {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	slices.SortFunc(in.seen.failed, func(a, b *inputError) int { return cmp.Compare(a.index, b.index) })
+	in.seen.sortSample()
+	switch {
+	case ctx.Err() != nil:
+		return nil // said by finish
+	case len(in.seen.failed) > 0:
+		return &inputsError{in.seen.failed, in.seen.objects}
+	case in.seen.objects == 0 && in.seen.outside == 0:
+		return fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
+	}
+	return nil
+}
+
+// finish is what a command returns after it has written its result: the error
+// of reading, or that it was interrupted.
+func (in *inputs) finish(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return &failure{exitInterrupted, errors.New("interrupted; the result is partial")}
+	}
+	return err
+}
+
+// scan calls add for each entry that passes the filter, from several
+// goroutines, which worker tells apart. The load balancer of lines that do not
+// name theirs is that of the log's name. Malformed lines are counted and noted.
+func (in *inputs) scan(ctx context.Context, add func(worker int, e *connlog.Entry)) error {
+	return in.each(ctx, func(worker int, i *input, r *connlog.Reader) error {
+		loadBalancer := i.loadBalancer()
+		malformed := 0
+		var sample []malformedLine
+		defer func() { in.noteMalformed(malformed, sample) }()
+		var e connlog.Entry
+		for n := 0; ; n++ {
+			switch err := r.Read(&e).(type) {
+			case nil:
+				if e.LoadBalancer == "" {
+					e.LoadBalancer = loadBalancer
+				}
+				if in.filter.match(&e) {
+					add(worker, &e)
+				}
+			case *connlog.ParseError:
+				if malformed++; malformed <= maxMalformed {
+					sample = append(sample, malformedLine{i, err})
+				}
+			default:
+				if err == io.EOF {
+					return nil
+				}
+				return err
+			}
+			if n%4096 == 0 && ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	})
+}
+
+func (in *inputs) noteMalformed(n int, sample []malformedLine) {
+	if n == 0 {
+		return
+	}
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.seen.malformed += n
+	if in.seen.sample = append(in.seen.sample, sample...); len(in.seen.sample) > 4*maxMalformed {
+		in.seen.sortSample()
+	}
+}
+
+func (t *inputTotals) sortSample() {
+	slices.SortFunc(t.sample, func(a, b malformedLine) int {
+		return cmp.Or(cmp.Compare(a.input.index, b.input.index), cmp.Compare(a.err.Line, b.err.Line))
+	})
+	t.sample = slices.Clip(t.sample[:min(len(t.sample), maxMalformed)])
+}
+
+// Bounds of what is under way.
+const (
+	listAhead = 10_000 // logs that are listed and not opened
+	openAhead = 16     // objects that are opened and not read to their end
+)
+
+// An opening is a log on its way to a worker.
+type opening struct {
+	*input
+	opened  chan struct{} // closed when body and err are there; nil if the worker is to open the log
+	body    io.ReadCloser
+	err     error
+	release func() // lets another be opened
+}
+
+func (o *opening) wait(ctx context.Context) (io.ReadCloser, error) {
+	if o.opened == nil {
+		if ctx.Err() != nil {
+			return nil, ctx.Err()
+		}
+		return o.open(ctx)
+	}
+	<-o.opened
+	return o.body, o.err
+}
+
+// feed opens the logs in their order, those of S3 ahead of the workers.
+func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
+	defer close(queue)
+	listed := make(chan *input, listAhead)
+	go func() {
+		defer close(listed)
+		in.list(ctx, func(i *input) bool {
+			select {
+			case listed <- i:
+				in.progress.expect(1, i.size)
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		})
+		in.progress.complete()
+	}()
+	slots := make(chan struct{}, openAhead)
+	for i := range listed {
+		o := &opening{input: i, release: func() {}}
+		if i.remote {
+			slots <- struct{}{}
+			o.opened = make(chan struct{})
+			o.release = func() { <-slots }
+			go func() {
+				defer close(o.opened)
+				o.body, o.err = o.open(ctx)
+			}()
+		}
+		queue <- o
+	}
+}
+
+// list calls yield for each log, in order, until it returns false.
+func (in *inputs) list(ctx context.Context, yield func(*input) bool) {
+	index := 0
+	next := func(i *input) bool {
+		i.index = index
+		index++
+		return yield(i)
+	}
+	for _, path := range in.paths {
+		var err error
+		switch {
+		case ctx.Err() != nil:
+			return
+		case path == stdinPath:
+			next(&input{name: "standard input", open: func(ctx context.Context) (io.ReadCloser, error) { return interruptible(ctx, in.stdin), nil }})
+		case strings.HasPrefix(path, s3Scheme):
+			err = in.listS3(ctx, path, next)
+		default:
+			err = in.listFiles(ctx, path, next)
+		}
+		if err != nil && ctx.Err() == nil {
+			in.mu.Lock()
+			in.seen.failed = append(in.seen.failed, &inputError{name: path, index: index, err: err})
+			in.mu.Unlock()
+			index++
+		}
+	}
+}
+
+// listFiles yields a file, or those in a directory that are named like logs.
+func (in *inputs) listFiles(ctx context.Context, path string, yield func(*input) bool) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		yield(fileInput(path, info))
+		return nil
+	}
+	return filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil || d.IsDir():
+			return err
+		case !d.Type().IsRegular() || !in.wanted(name):
+			return nil
+		}
+		info, err := d.Info()
+		if err != nil {
+			return err
+		}
+		if !yield(fileInput(name, info)) {
+			return filepath.SkipAll
+		}
+		return nil
+	})
+}
+
+func fileInput(path string, info fs.FileInfo) *input {
+	i := &input{name: path, open: func(context.Context) (io.ReadCloser, error) {
+		f, err := os.Open(path)
+		if pe, ok := errors.AsType[*fs.PathError](err); ok {
+			return nil, pe.Err // the name is said anyway
+		}
+		return f, err
+	}}
+	if info.Mode().IsRegular() {
+		i.size = info.Size()
+	}
+	return i
+}
+
+// wanted reports whether what was found under a name is to be read. What is
+// passed over is counted.
+func (in *inputs) wanted(name string) bool {
+	key, err := connlog.ParseObjectKey(filepath.ToSlash(name))
+	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
+		other := ke.Reason == connlog.NotELBLog || ke.Reason == connlog.NotKeyForm
+		if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
+			return true // a log under a name of somebody's own
+		}
+		in.mu.Lock()
+		in.seen.skipped[ke.Reason]++
+		in.mu.Unlock()
+		return false
+	}
+	if !in.filter.matchObject(key) {
+		in.mu.Lock()
+		in.seen.outside++
+		in.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// interruptible reads r in another goroutine, so that a read that waits for
+// input does not outlast ctx.
+func interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
+	in, out := io.Pipe()
+	context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.CopyBuffer(out, struct{ io.Reader }{r}, make([]byte, 1<<16))
+		out.CloseWithError(err)
+	}()
+	return in
+}
+
+// A progressReader counts what is read of a log.
+type progressReader struct {
+	io.ReadCloser
+	progress *progress
+}
+
+func (r *progressReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.progress.add(0, int64(n))
+	return n, err
+}

@@ -1,0 +1,445 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	gocmp "github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/gzip"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/localaws"
+)
+
+// A bucketful is a stand-in for S3 with logs in it; the environment points to
+// it.
+type bucketful struct {
+	*localaws.Stack
+	put int // log objects
+}
+
+func newBucketful(t *testing.T) *bucketful {
+	t.Helper()
+	stack, err := localaws.Start(t.Context(), localaws.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stack.Close() })
+	for name, value := range stack.Env() {
+		t.Setenv(name, value)
+	}
+	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
+	if err := stack.S3.CreateBucket(cloudBucket); err != nil {
+		t.Fatal(err)
+	}
+	return &bucketful{Stack: stack}
+}
+
+var bucketDay = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
+
+// fill puts n logs of two lines each, one every ten seconds of the day, and
+// returns their keys.
+func (b *bucketful) fill(t *testing.T, n int) (keys []string) {
+	t.Helper()
+	for range n {
+		i := b.put
+		b.put++
+		end := bucketDay.Add(time.Duration(i) * 10 * time.Second).Truncate(connlog.Period).Add(connlog.Period)
+		at := end.Add(-time.Minute).Format("2006-01-02T15:04:05.000000Z")
+		client := fmt.Sprintf("203.0.%d.%d", i/256, i%256)
+		text := at + " " + client + " 36280 443 TLSv1.2 X 0.010 - - - Success\n" +
+			at + " " + client + " 36281 443 TLSv1.2 X - - - - Failed:UnmappedConnectionError\n"
+		key := logKey(end, i)
+		if _, err := b.S3.Put(cloudBucket, key, []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		keys = append(keys, key)
+	}
+	return keys
+}
+
+// A tally counts the entries by client.
+type tally struct {
+	mu      sync.Mutex
+	clients map[string]int
+}
+
+func scanTally(ctx context.Context, in *inputs) (map[string]int, error) {
+	t := tally{clients: make(map[string]int)}
+	err := in.scan(ctx, func(_ int, e *connlog.Entry) {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		t.clients[e.Client.String()]++
+	})
+	return t.clients, err
+}
+
+const successLine = `2026-11-23T10:00:00.000000Z %s 36280 443 TLSv1.2 X 0.010 "-" - - Success` + "\n"
+
+func packed(text string) string {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	io.WriteString(z, text)
+	z.Close()
+	return b.String()
+}
+
+// Files, directories, standard input and S3 in one run: each once, what is no
+// log passed over, malformed lines noted by file and line.
+func TestInputsMixed(t *testing.T) {
+	b := newBucketful(t)
+	b.fill(t, 3)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"a.log":                fmt.Sprintf(successLine, "192.0.2.1") + "broken\n" + fmt.Sprintf(successLine, "192.0.2.1"),
+		"sub/deep/b.log.gz":    packed(fmt.Sprintf(successLine, "192.0.2.2")) + packed("also broken\n"),
+		"sub/README.md":        "nothing",
+		"sub/access.log.other": "nothing",
+		"sub/123456789012_elasticloadbalancing_us-east-2_app.a.1_20261123T1000Z_192.0.2.1_x.log.gz": "an access log",
+		"named-otherwise": fmt.Sprintf(successLine, "192.0.2.3"),
+	} {
+		name = filepath.Join(dir, name)
+		os.MkdirAll(filepath.Dir(name), 0o777)
+		if err := os.WriteFile(name, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	in := newInputs([]string{dir, filepath.Join(dir, "named-otherwise"), "-", "s3://" + cloudBucket}, strings.NewReader(fmt.Sprintf(successLine, "192.0.2.4")), nil)
+	got, err := scanTally(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]int{"192.0.2.1": 2, "192.0.2.2": 1, "192.0.2.3": 1, "192.0.2.4": 1, "203.0.0.0": 2, "203.0.0.1": 2, "203.0.0.2": 2}
+	if d := gocmp.Diff(want, got); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	if s := in.seen; s.objects != 7 || s.lines != 13 || s.malformed != 2 || s.skipped[connlog.NotAccessLog] != 1 || s.skipped[connlog.NotELBLog] != 3 {
+		t.Errorf("seen %+v", s)
+	}
+	var sample []string
+	for _, m := range in.seen.sample {
+		rel, _ := filepath.Rel(dir, m.input.name)
+		sample = append(sample, fmt.Sprint(rel, ":", m.err.Line))
+	}
+	if want := []string{"a.log:2", "sub/deep/b.log.gz:2"}; !slices.Equal(sample, want) {
+		t.Errorf("malformed lines %q, want %q", sample, want)
+	}
+}
+
+func TestInputsWrong(t *testing.T) {
+	dir := t.TempDir()
+	cut := filepath.Join(dir, "cut.log.gz")
+	if err := os.WriteFile(cut, []byte(packed(strings.Repeat(fmt.Sprintf(successLine, "192.0.2.1"), 1000))[:150]), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	good := filepath.Join(dir, "good.log")
+	if err := os.WriteFile(good, fmt.Appendf(nil, successLine, "192.0.2.2"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	empty := t.TempDir()
+	for _, test := range []struct {
+		paths []string
+		says  []string
+		lines int // that count all the same
+	}{
+		{[]string{"nowhere.log", good}, []string{"nowhere.log", "no such file"}, 0},
+		{[]string{"-", "-"}, []string{"only once"}, 0},
+		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x": want s3://BUCKET/PREFIX`}, 0},
+		{[]string{empty}, []string{"no log files", empty}, 0},
+		{[]string{cut, good}, []string{"1 of 2 logs", "the others are reported", cut + ": gzip data is cut or corrupt"}, 1},
+		{[]string{cut}, []string{cut + ": gzip data is cut or corrupt"}, 0},
+	} {
+		got, err := scanTally(t.Context(), newInputs(test.paths, nil, nil))
+		if err == nil {
+			t.Errorf("%q: no error", test.paths)
+			continue
+		}
+		for _, text := range test.says {
+			if !strings.Contains(err.Error(), text) {
+				t.Errorf("%q: %v does not say %q", test.paths, err, text)
+			}
+		}
+		if got["192.0.2.2"] != test.lines {
+			t.Errorf("%q: %d lines of the good log", test.paths, got["192.0.2.2"])
+		}
+	}
+}
+
+// 5,000 objects under throttling, lost connections and cut bodies count once
+// each, and nothing waits for anything else.
+func TestInputsS3Faults(t *testing.T) {
+	b := newBucketful(t)
+	b.fill(t, 5000)
+	slow := localaws.Refuse(503, "SlowDown")
+	b.S3.SetFaults(func(op string, n int) localaws.Fault {
+		switch {
+		case op == "s3:ListObjectsV2":
+			if n == 2 {
+				return slow
+			}
+		case n >= 1000 && n < 1008: // a while in which S3 wants less
+			return slow
+		case n%1000 == 500:
+			return localaws.Fault{Kind: localaws.FaultReplyCut}
+		case n == 2000:
+			return localaws.Fault{Kind: localaws.FaultReset}
+		}
+		return localaws.Fault{}
+	})
+	in := newInputs([]string{"s3://" + cloudBucket}, nil, nil)
+	got, err := scanTally(t.Context(), in)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) != 5000 {
+		t.Errorf("%d clients", len(got))
+	}
+	for client, n := range got {
+		if n != 2 {
+			t.Errorf("%s counts %d times", client, n)
+		}
+	}
+	if in.seen.objects != 5000 || in.seen.lines != 10_000 || in.seen.bytes == 0 {
+		t.Errorf("seen %+v", in.seen)
+	}
+	if pages := b.Calls.Counts()["s3:ListObjectsV2"]; pages != 6 {
+		t.Errorf("%d requests for 5 pages and a refusal", pages)
+	}
+}
+
+// One object that cannot be read is named; the others are there.
+func TestInputsS3OneFails(t *testing.T) {
+	b := newBucketful(t)
+	keys := b.fill(t, 40)
+	bad := keys[17]
+	proxy := newProxy(t, b, func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, bad) {
+			return false
+		}
+		w.WriteHeader(http.StatusForbidden)
+		io.WriteString(w, `<Error><Code>AccessDenied</Code><Message>Access Denied</Message></Error>`)
+		return true
+	})
+	t.Setenv("AWS_ENDPOINT_URL_S3", proxy)
+	got, err := scanTally(t.Context(), newInputs([]string{"s3://" + cloudBucket + "/AWSLogs/"}, nil, nil))
+	if err == nil || !strings.Contains(err.Error(), "1 of 39 logs") || !strings.Contains(err.Error(), "s3://"+cloudBucket+"/"+bad+": access denied") {
+		t.Errorf("error %v", err)
+	}
+	if len(got) != 39 {
+		t.Errorf("%d logs are counted", len(got))
+	}
+	if _, err = scanTally(t.Context(), newInputs([]string{"s3://no-such-bucket"}, nil, nil)); err == nil || !strings.Contains(err.Error(), `s3://no-such-bucket: list: there is no bucket "no-such-bucket"`) {
+		t.Errorf("no bucket: %v", err)
+	}
+}
+
+// newProxy stands before the stand-in and answers what handle takes.
+func newProxy(t *testing.T, b *bucketful, handle func(http.ResponseWriter, *http.Request) bool) string {
+	t.Helper()
+	target, err := url.Parse(b.Addresses()["s3"])
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+		r.SetURL(target)
+		r.Out.Host = r.In.Host
+	}}
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !handle(w, r) {
+			forward.ServeHTTP(w, r)
+		}
+	}))
+	t.Cleanup(server.Close)
+	return server.URL
+}
+
+// A bucket in another region than the configured one is found there, as S3
+// tells.
+func TestInputsS3Region(t *testing.T) {
+	b := newBucketful(t)
+	b.fill(t, 5)
+	var redirects atomic.Int32
+	t.Setenv("AWS_ENDPOINT_URL_S3", newProxy(t, b, func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.Header.Get("Authorization"), "/eu-central-1/s3/") {
+			return false
+		}
+		redirects.Add(1)
+		w.Header().Set("X-Amz-Bucket-Region", "eu-central-1")
+		w.WriteHeader(http.StatusMovedPermanently)
+		io.WriteString(w, `<Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be addressed using the specified endpoint.</Message></Error>`)
+		return true
+	}))
+	got, err := scanTally(t.Context(), newInputs([]string{"s3://" + cloudBucket}, nil, nil))
+	if err != nil || len(got) != 5 || redirects.Load() != 1 {
+		t.Errorf("%d logs after %d redirects, %v", len(got), redirects.Load(), err)
+	}
+}
+
+// --since and --until keep days from being listed, and objects from being
+// opened.
+func TestInputsS3Narrowed(t *testing.T) {
+	b := newBucketful(t)
+	b.fill(t, 3*8640/4) // three quarters of a day
+	old := bucketDay.Add(-9 * 24 * time.Hour)
+	for i := range 2100 { // days that do not matter
+		if _, err := b.S3.Put(cloudBucket, logKey(old, i), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := filterFlags{since: "2026-11-23T10:00Z", until: "2026-11-23T10:05Z"}
+	in := newInputs([]string{"s3://" + cloudBucket}, nil, nil)
+	narrow, err := f.parse(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in.apply(narrow)
+	got, err := scanTally(t.Context(), in)
+	if err != nil || len(got) != 30 {
+		t.Errorf("%d clients, %v", len(got), err)
+	}
+	calls := b.Calls.Counts()
+	// Four folders down to the region, and the seven pages of the day.
+	if calls["s3:ListObjectsV2"] != 4+7 || calls["s3:GetObject"] != 4*30 {
+		t.Errorf("calls %v", calls)
+	}
+	if in.seen.outside != 6480-120 {
+		t.Errorf("%d outside", in.seen.outside)
+	}
+}
+
+// Ctrl-C ends the reading, also of a standard input that brings nothing.
+func TestInputsInterrupted(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	stdin, feed := io.Pipe()
+	defer feed.Close()
+	go func() {
+		fmt.Fprintf(feed, successLine, "192.0.2.1")
+		io.WriteString(feed, strings.Repeat(" ", 1<<17)+"\n") // so that the first line is handed on
+		cancel()
+	}()
+	in := newInputs([]string{"-"}, stdin, nil)
+	got, err := scanTally(ctx, in)
+	if err != nil || got["192.0.2.1"] != 1 {
+		t.Errorf("%v, %v", got, err)
+	}
+	if err := in.finish(ctx, err); err == nil || err.(*failure).status != exitInterrupted {
+		t.Errorf("finished with %v", err)
+	}
+}
+
+// The same against moto, an independent stand-in for S3.
+func TestInputsMoto(t *testing.T) {
+	moto, err := exec.LookPath("moto_server")
+	if err != nil {
+		t.Skip("SKIPPED: moto_server is not on PATH: reading from S3 was not tested against it")
+	}
+	address := startMoto(t, moto)
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL_S3": address, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
+		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
+	} {
+		t.Setenv(name, value)
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := s3.NewFromConfig(cfg)
+	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(cloudBucket)}); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		end := bucketDay.Add(time.Duration(i) * connlog.Period)
+		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(cloudBucket), Key: aws.String(logKey(end, i)), Body: strings.NewReader(string(tinyLog(end.Add(-time.Minute))))}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f := filterFlags{since: "2026-11-23T00:30Z"}
+	narrow, err := f.parse(time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	in := newInputs([]string{"s3://" + cloudBucket + "/"}, nil, nil)
+	in.apply(narrow)
+	got, err := scanTally(t.Context(), in)
+	if err != nil || got["203.0.113.1"] != 13 {
+		t.Errorf("%v, %v", got, err)
+	}
+	// The rest of an object, on condition of its ETag.
+	in = newInputs([]string{"s3://" + cloudBucket + "/" + logKey(bucketDay, 0)}, nil, nil)
+	var cuts atomic.Int32
+	t.Setenv("AWS_ENDPOINT_URL_S3", cutting(t, address, &cuts))
+	got, err = scanTally(t.Context(), in)
+	if err != nil || got["203.0.113.1"] != 1 || cuts.Load() != 1 {
+		t.Errorf("cut: %v, %v after %d cuts", got, err, cuts.Load())
+	}
+}
+
+func startMoto(t *testing.T, moto string) (address string) {
+	t.Helper()
+	free := httptest.NewServer(nil)
+	address = free.URL
+	free.Close()
+	cmd := exec.Command(moto, "-H", "127.0.0.1", "-p", address[strings.LastIndexByte(address, ':')+1:])
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
+	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+		if r, err := http.Get(address + "/moto-api/"); err == nil {
+			r.Body.Close()
+			return address
+		}
+		if time.Since(start) > time.Minute {
+			t.Fatal("moto_server does not answer")
+		}
+	}
+}
+
+// cutting is a proxy that cuts the first content in half.
+func cutting(t *testing.T, address string, cuts *atomic.Int32) string {
+	t.Helper()
+	target, err := url.Parse(address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	forward := &httputil.ReverseProxy{
+		Rewrite: func(r *httputil.ProxyRequest) {
+			r.SetURL(target)
+			r.Out.Host = r.In.Host
+		},
+		ModifyResponse: func(r *http.Response) error {
+			if strings.HasSuffix(r.Request.URL.Path, ".log") && r.StatusCode == http.StatusOK && cuts.Add(1) == 1 {
+				r.Body = struct {
+					io.Reader
+					io.Closer
+				}{io.LimitReader(r.Body, r.ContentLength/2), r.Body}
+			} else if r.StatusCode == http.StatusPartialContent && r.Request.Header.Get("If-Match") == "" {
+				t.Error("the rest is asked for without a condition")
+			}
+			return nil
+		},
+	}
+	server := httptest.NewServer(forward)
+	t.Cleanup(server.Close)
+	return server.URL
+}
