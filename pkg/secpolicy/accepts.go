@@ -83,8 +83,8 @@ type Verdict struct {
 	Code     Code
 	Reason   string // a sentence for people, without the policy's name
 
-	// Where accepted: what the load balancer would negotiate. Its highest
-	// version that the client has too, and the first suite of its own order.
+	// What the load balancer would negotiate: its highest version that the
+	// client has too, and the first suite of its own order. 0 if there is none.
 	Version tlsname.Version
 	Suite   tlsname.Suite
 
@@ -145,13 +145,13 @@ func (p *Policy) Accepts(o Offer) Verdict {
 }
 
 func (v Verdict) refuse(code Code, reason string) Verdict {
-	v.Code, v.Reason, v.Version = code, reason, 0
+	v.Code, v.Reason = code, reason
 	return v
 }
 
 // alsoCiphers completes the reason of a refused protocol.
 func (p *Policy) alsoCiphers(o Offer) string {
-	if slices.ContainsFunc(p.Ciphers, func(s tlsname.Suite) bool { return slices.Contains(o.Suites, s) }) {
+	if len(o.Suites) == 0 || common(p.Ciphers, o.Suites) {
 		return ""
 	}
 	return "; " + isAre("cipher", ciphers(o.Suites)) + " not in it either"

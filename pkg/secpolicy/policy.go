@@ -72,19 +72,29 @@ func (p *Policy) Confirmed() bool { return p.Status == Confirmed && len(p.Unreco
 // Caveat says for people what about the policy is not confirmed, "" if
 // everything is.
 func (p *Policy) Caveat() string {
-	var parts []string
+	order := "the order of its cipher suites is not confirmed"
+	switch set := p.setCaveat(); {
+	case p.OrderConfirmed:
+		return set
+	case set == "":
+		return order
+	default:
+		return set + "; " + order
+	}
+}
+
+// setCaveat is Caveat without the order, which does not matter to whether a
+// client is accepted.
+func (p *Policy) setCaveat() string {
 	switch {
 	case len(p.Unrecognized) > 0:
-		parts = append(parts, "has cipher suites that this version of tlswatch cannot read: "+strings.Join(p.Unrecognized, ", "))
+		return "has cipher suites that this version of tlswatch cannot read: " + strings.Join(p.Unrecognized, ", ")
 	case p.Status == SingleSource:
-		parts = append(parts, "its cipher suites are known from one source only (s2n-tls)")
+		return "its cipher suites are known from one source only (s2n-tls)"
 	case p.Status == Disputed:
-		parts = append(parts, "sources differ about its cipher suites")
+		return "sources differ about its cipher suites"
 	}
-	if !p.OrderConfirmed {
-		parts = append(parts, "the order of its cipher suites is not confirmed")
-	}
-	return strings.Join(parts, "; ")
+	return ""
 }
 
 // MinVersion and MaxVersion are the ends of p.Protocols, 0 if it is empty.

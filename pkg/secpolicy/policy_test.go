@@ -97,7 +97,7 @@ func TestAcceptsAll(t *testing.T) {
 				hasProtocol := slices.Contains(source.Policies[i].Protocols, protocol)
 				hasCipher := slices.Contains(source.Policies[i].Ciphers, name)
 				v := p.Accepts(offer(t, version, name))
-				if want := possible && hasProtocol && hasCipher; v.Accepted != want || v.Accepted != (v.Code == Accepted) || v.Accepted != (v.Version == version) {
+				if want := possible && hasProtocol && hasCipher; v.Accepted != want || v.Accepted != (v.Code == Accepted) || hasProtocol != (v.Version == version) || v.Accepted != (v.Suite != 0) {
 					t.Errorf("%s, %s, %s: %+v, want %t", p.Name, protocol, name, v, want)
 				}
 				var code Code
@@ -158,7 +158,7 @@ func TestAccepts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := lookup(t, test.policy).Accepts(test.offer)
-			if v.Code != test.code || v.Version != test.version || v.Suite != test.suite || !strings.Contains(v.Reason, test.reason) {
+			if v.Code != test.code || v.Accepted && v.Version != test.version || v.Suite != test.suite || !strings.Contains(v.Reason, test.reason) {
 				t.Errorf("got %+v", v)
 			}
 		})
@@ -222,13 +222,13 @@ func TestSuggest(t *testing.T) {
 		"nobody":                {nil, Constraints{}, "TLS13-1-3-PQ-2025-09", nil},
 		"modern":                {[]Offer{modern}, Constraints{}, "TLS13-1-3-PQ-2025-09", nil},
 		"FIPS":                  {[]Offer{modern}, Constraints{OnlyFIPS: true, Confirmed: true}, "TLS13-1-3-FIPS-2023-04", []Weakness{NotPostQuantum}},
-		"article":               {[]Offer{article, modern}, Constraints{NoFIPS: true, MinVersion: tlsname.TLS12}, "FS-1-2-2019-08", []Weakness{AllowsSHA1MAC, AllowsCBC, NoTLS13, NotPostQuantum}},
-		"article, post-quantum": {[]Offer{article, modern}, Constraints{NoFIPS: true, PostQuantum: true}, "TLS13-1-2-Ext2-PQ-2025-09", []Weakness{NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC}},
-		"old":                   {[]Offer{old}, Constraints{NoFIPS: true}, "TLS13-1-0-PQ-2025-09", []Weakness{AllowsTLS10, AllowsTLS11, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC}},
+		"article":               {[]Offer{article, modern}, Constraints{NoFIPS: true, MinVersion: tlsname.TLS12}, "FS-1-2-2019-08", []Weakness{AllowsSHA1MAC, AllowsCBC, NoTLS13, AllowsTLS12, NotPostQuantum}},
+		"article, post-quantum": {[]Offer{article, modern}, Constraints{NoFIPS: true, PostQuantum: true}, "TLS13-1-2-Ext2-PQ-2025-09", []Weakness{NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, AllowsTLS12}},
+		"old":                   {[]Offer{old}, Constraints{NoFIPS: true}, "TLS13-1-0-PQ-2025-09", []Weakness{AllowsTLS10, AllowsTLS11, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, AllowsTLS12}},
 		"impossible":            {[]Offer{old}, Constraints{ForwardSecrecy: true}, "", nil},
 		"3DES":                  {[]Offer{offer(t, tlsname.TLS10, "DES-CBC3-SHA")}, Constraints{}, "", nil},
 		"3DES, legacy": {[]Offer{offer(t, tlsname.TLS10, "DES-CBC3-SHA")}, Constraints{Legacy: true}, "TLS-1-0-2015-04",
-			[]Weakness{AllowsTLS10, AllowsTLS11, Allows3DES, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, NoTLS13, NotPostQuantum}},
+			[]Weakness{AllowsTLS10, AllowsTLS11, Allows3DES, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, NoTLS13, AllowsTLS12, NotPostQuantum}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := Builtin().Suggest(test.clients, test.constraints)

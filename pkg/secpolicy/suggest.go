@@ -19,17 +19,19 @@ const (
 	AllowsSHA1MAC
 	AllowsCBC // padding attacks: Lucky 13
 	NoTLS13
+	AllowsTLS12
 	NotPostQuantum // recorded traffic may be read by a future quantum computer
 )
 
 var weaknesses = [...]struct{ id, text string }{
-	AllowsTLS10:      {"tls-1.0", "allows TLS 1.0, which is deprecated (RFC 8996)"},
-	AllowsTLS11:      {"tls-1.1", "allows TLS 1.1, which is deprecated (RFC 8996)"},
-	Allows3DES:       {"3des", "allows 3DES, whose blocks are too short (Sweet32)"},
-	NoForwardSecrecy: {"no-forward-secrecy", "allows static RSA key exchange, which has no forward secrecy"},
+	AllowsTLS10:      {"tls-1.0", "allows TLS 1.0 (deprecated by RFC 8996)"},
+	AllowsTLS11:      {"tls-1.1", "allows TLS 1.1 (deprecated by RFC 8996)"},
+	Allows3DES:       {"3des", "allows 3DES, with its short blocks (Sweet32)"},
+	NoForwardSecrecy: {"no-forward-secrecy", "allows static RSA key exchange (no forward secrecy)"},
 	AllowsSHA1MAC:    {"sha1-mac", "allows suites with a SHA-1 MAC"},
-	AllowsCBC:        {"cbc", "allows CBC suites, which are open to padding attacks (Lucky 13)"},
+	AllowsCBC:        {"cbc", "allows CBC suites (open to padding attacks)"},
 	NoTLS13:          {"no-tls-1.3", "has no TLS 1.3"},
+	AllowsTLS12:      {"tls-1.2", "allows TLS 1.2 (whose handshake shows more than that of TLS 1.3)"},
 	NotPostQuantum:   {"not-post-quantum", "has no post-quantum key exchange"},
 }
 
@@ -52,6 +54,7 @@ func (p *Policy) Weaknesses() []Weakness {
 		AllowsSHA1MAC:    has(tlsname.SHA1MAC),
 		AllowsCBC:        has(tlsname.CBC),
 		NoTLS13:          p.MaxVersion() < tlsname.TLS13,
+		AllowsTLS12:      slices.Contains(p.Protocols, tlsname.TLS12),
 		NotPostQuantum:   !p.PostQuantum,
 	} {
 		if found {

@@ -1,0 +1,403 @@
+package secpolicy
+
+import (
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/tlsname"
+)
+
+// A Diagnosis says why a negotiation failed, or soon will.
+type Diagnosis struct {
+	ID     DiagnosisID `json:"id"`
+	Cause  string      `json:"cause"`  // a sentence or more for people
+	Remedy string      `json:"remedy"` // the next step, likewise
+
+	// Change is, where another policy would accept the client, the smallest
+	// change that does. What it weakens is in Remedy.
+	Change *Difference `json:"-"`
+}
+
+// A DiagnosisID names a kind of diagnosis for machines. Those of client
+// certificates that the load balancer refused are "client-cert-" and the rest
+// of the log's reason code in lower case: client-cert-untrusted.
+type DiagnosisID string
+
+const (
+	ProtocolRefused       DiagnosisID = "protocol-not-in-policy"
+	CipherRefused         DiagnosisID = "cipher-not-in-policy"
+	CipherUncertain       DiagnosisID = "cipher-disputed"           // the policy's list is not certain in this point
+	OfferAccepted         DiagnosisID = "offer-in-policy"           // protocol and cipher suite are in the policy: it was something else
+	PolicyUnknown         DiagnosisID = "policy-unknown"            // what the listener accepts is not known
+	RefusedByAll          DiagnosisID = "in-no-policy"              // likewise, but no policy accepts the client
+	NoCipher              DiagnosisID = "no-cipher"                 // a protocol of the policy, and no cipher suite in the log
+	NothingNegotiated     DiagnosisID = "nothing-negotiated"        // neither protocol nor cipher suite in the log
+	ClientCertExpired     DiagnosisID = "client-cert-expired"       // also if the log gives another reason, or none
+	ClientCertNotYetValid DiagnosisID = "client-cert-not-yet-valid" // likewise
+	ClientCertExpiresSoon DiagnosisID = "client-cert-expires-soon"  // of a connection that succeeded
+	OfferUnreadable       DiagnosisID = "offer-not-readable"        // the log has a name that tlswatch does not know
+	UnknownReason         DiagnosisID = "unknown-reason"            // a reason code that AWS does not describe
+
+	AlsoSucceeds  DiagnosisID = "client-also-succeeds"
+	NeverSucceeds DiagnosisID = "client-never-succeeds"
+	ScannerNoise  DiagnosisID = "scanner-noise"
+)
+
+// ExpiryWarning is how long before its end a client's certificate is warned
+// about.
+const ExpiryWarning = 30 * 24 * time.Hour
+
+// unmapped is the reason code of all failures for which AWS has no other.
+const unmapped = "UnmappedConnectionError"
+
+// clientCert has the reason codes about client certificates.
+// Source: "Error reason codes" of
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
+var clientCert = map[string]Diagnosis{
+	"ClientCertMaxChainDepthExceeded": {"client-cert-max-chain-depth-exceeded",
+		"The client sent a chain of more certificates than the load balancer follows.",
+		"Let the client send its own certificate and the intermediates up to the trust store's CA, and no more.", nil},
+	"ClientCertMaxSizeExceeded": {"client-cert-max-size-exceeded",
+		"The client's certificate is larger than the load balancer accepts.",
+		"Issue the client a smaller certificate: fewer names, a smaller key.", nil},
+	"ClientCertCrlHit": {"client-cert-crl-hit",
+		"The client's certificate is on the trust store's revocation list.",
+		"If the client is legitimate, issue it a new certificate; if not, this is the revocation at work.", nil},
+	"ClientCertCrlProcessingError": {"client-cert-crl-processing-error",
+		"The load balancer could not process the trust store's revocation list.",
+		"Check the revocation list in the trust store: its format, and that its CA signed it.", nil},
+	"ClientCertUntrusted": {"client-cert-untrusted",
+		"No CA in the listener's trust store issued the client's certificate.",
+		"Add the issuing CA to the trust store if the client is to be trusted, or give the client a certificate of a trusted CA.", nil},
+	"ClientCertNotYetValid": {ClientCertNotYetValid,
+		"The client's certificate is not valid yet.",
+		"Compare the certificate's NotBefore with the time: it was issued for the future, or by a machine whose clock is wrong.", nil},
+	"ClientCertExpired": {ClientCertExpired,
+		"The client's certificate has expired.",
+		"Renew the certificate on the client.", nil},
+	"ClientCertTypeUnsupported": {"client-cert-type-unsupported",
+		"The client's certificate is of a type that the load balancer does not support.",
+		"Issue the client an X.509v3 certificate with a supported key and signature algorithm.", nil},
+	"ClientCertInvalid": {"client-cert-invalid",
+		"The client's certificate is malformed or its signature does not verify.",
+		"Check the certificate and chain that the client sends, for instance with openssl verify.", nil},
+	"ClientCertPurposeInvalid": {"client-cert-purpose-invalid",
+		"The client's certificate is not meant for client authentication.",
+		"Issue a certificate whose extended key usage includes clientAuth.", nil},
+	"ClientCertRejected": {"client-cert-rejected",
+		"Custom validation on the server side rejected the client's certificate.",
+		"Look into the log of that validation.", nil},
+	"ClientCertIncompatible": {"client-cert-incompatible",
+		"The client's certificate does not fit the listener's security policy.",
+		"Issue a certificate whose key and signature the policy allows, or choose a policy that allows them.", nil},
+}
+
+// Diagnose says why the negotiation of a log entry failed at a listener with
+// policy p, nil if that is not known; the likeliest cause first. Of a
+// successful one it says if the client's certificate will soon be a reason to
+// fail. It returns nothing about entries for which there is nothing to say.
+//
+// The log does not say why a failure without a code of its own failed. That
+// the policy lacks what the client presented is a sufficient reason, and so
+// the diagnosis; that it has it rules the policy out, as far as it is
+// confirmed.
+func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
+	var list []Diagnosis
+	validity, outside := diagnoseValidity(e)
+	switch coded, ok := clientCert[e.Reason()]; {
+	case e.Status == connlog.StatusSuccess:
+		if outside {
+			validity.Cause += " The connection succeeded all the same: with mutual TLS in passthrough mode the targets decide."
+		} else if left := e.ClientCert.NotAfter.Sub(e.Time); !e.ClientCert.NotAfter.IsZero() && left < ExpiryWarning {
+			validity = Diagnosis{ClientCertExpiresSoon,
+				fmt.Sprintf("The client's certificate ends on %s, %s after this connection.", date(e.ClientCert.NotAfter), days(left)),
+				"Renew the certificate on the client before connections fail.", nil}
+			outside = true
+		}
+	case !e.Failed():
+		return nil
+	case ok && outside && coded.ID == validity.ID:
+		// which says the same, with dates
+	case ok:
+		list = append(list, coded)
+	case outside:
+		// likelier than what the policy has
+	case e.Reason() == unmapped:
+		list = append(list, s.diagnoseOffer(e, p))
+	default:
+		if d := s.diagnoseOffer(e, p); d.ID == ProtocolRefused || d.ID == CipherRefused {
+			list = append(list, d)
+		}
+		list = append(list, Diagnosis{UnknownReason,
+			"tlswatch knows no description of this reason code.",
+			"Look the code up in the AWS page on connection logs.", nil})
+	}
+	if outside {
+		list = append(list, validity)
+	}
+	return list
+}
+
+// diagnoseValidity reports whether the client's certificate was outside its
+// validity at the time of the entry.
+func diagnoseValidity(e *connlog.Entry) (Diagnosis, bool) {
+	c := &e.ClientCert
+	switch {
+	case e.Time.IsZero():
+	case !c.NotAfter.IsZero() && e.Time.After(c.NotAfter):
+		d := clientCert["ClientCertExpired"]
+		d.Cause = fmt.Sprintf("The client's certificate had expired: it was valid until %s, %s before this connection.", date(c.NotAfter), days(e.Time.Sub(c.NotAfter)))
+		return d, true
+	case !c.NotBefore.IsZero() && e.Time.Before(c.NotBefore):
+		d := clientCert["ClientCertNotYetValid"]
+		d.Cause = fmt.Sprintf("The client's certificate was not valid yet: it is valid from %s, %s after this connection.", date(c.NotBefore), days(c.NotBefore.Sub(e.Time)))
+		return d, true
+	}
+	return Diagnosis{}, false
+}
+
+func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
+
+func days(d time.Duration) string {
+	switch n := int(d / (24 * time.Hour)); n {
+	case 0:
+		return "less than a day"
+	case 1:
+		return "1 day"
+	default:
+		return fmt.Sprintf("%d days", n)
+	}
+}
+
+// capture is the next step where the log does not say enough.
+const capture = "Capture the connection on the client and see with `tlswatch hello` what it offers."
+
+// diagnoseOffer judges a failure by what the client presented.
+func (s *Set) diagnoseOffer(e *connlog.Entry, p *Policy) Diagnosis {
+	if e.Protocol == "" && e.Cipher == "" {
+		return Diagnosis{NothingNegotiated,
+			"The connection ended before a protocol and cipher suite were chosen: the client spoke no TLS (a scanner, a health check, HTTP on the HTTPS port), went away early, or has nothing in common with the policy.",
+			"Clients with one attempt each are usually scanners and no concern. For a client that matters: " + strings.ToLower(capture[:1]) + capture[1:], nil}
+	}
+	offer, presented, unreadable := presentedOffer(e)
+	switch {
+	case unreadable:
+		return Diagnosis{OfferUnreadable,
+			fmt.Sprintf("The client presented %s, which this version of tlswatch does not know.", presented),
+			"Look it up in the registry of IANA. " + capture, nil}
+	case p == nil:
+		return s.diagnoseAny(presented, offer)
+	}
+	v := p.Accepts(offer)
+	d := Diagnosis{Cause: fmt.Sprintf("%s does not accept what the client presented: %s.", p.Name, v.Reason)}
+	switch {
+	case v.Code == ProtocolNotInPolicy:
+		d.ID = ProtocolRefused
+		d.Remedy = p.offerProtocol(offer.Versions)
+	case e.Cipher == "":
+		return Diagnosis{NoCipher,
+			fmt.Sprintf("The client presented %s, which %s has, and the log names no cipher suite: most likely they have none in common.", presented, p.Name), capture, nil}
+	case v.Accepted:
+		return Diagnosis{OfferAccepted,
+			fmt.Sprintf("The client presented %s, and %s accepts both, so the policy is not the reason.%s", presented, p.Name, p.caveatSentence()),
+			"Look at the rest: whether the client trusts the listener's certificate and its name fits" + certificateKind(v.Suite) +
+				", whether the client aborts, and with mutual TLS whether it sent a certificate at all. " + capture, nil}
+	case v.Code == CipherDisputed || v.Code == CipherListNotReadable:
+		d.ID = CipherUncertain
+		d.Cause = fmt.Sprintf("Whether %s accepts what the client presented is not certain: %s.", p.Name, v.Reason)
+		d.Remedy = "Refresh what tlswatch knows with `tlswatch policy update`. " + capture
+		return d
+	default:
+		d.ID = CipherRefused
+		d.Remedy = p.offerCipher(v.Version)
+	}
+	d.Cause += p.caveatSentence()
+	if len(offer.Suites) == 0 {
+		return d
+	}
+	change, ok := s.SmallestChange(p, []Offer{offer})
+	if !ok {
+		d.Remedy += " No policy accepts both this client and all that the policy accepts now."
+		return d
+	}
+	d.Change = &change
+	d.Remedy += " " + change.advice()
+	return d
+}
+
+// offerProtocol is what to do about a client with other versions.
+func (p *Policy) offerProtocol(versions []tlsname.Version) string {
+	if slices.Max(versions) > p.MaxVersion() {
+		return "The client is newer than the policy: change that, not the client."
+	}
+	current := slices.DeleteFunc(slices.Clone(p.Protocols), func(v tlsname.Version) bool { return v < tlsname.TLS12 }) // RFC 8996
+	return fmt.Sprintf("Update the client, so that it offers %s.", join(names(current), "or"))
+}
+
+// offerCipher is what to do about a client with other cipher suites.
+func (p *Policy) offerCipher(version tlsname.Version) string {
+	text := fmt.Sprintf("Update the client, so that it offers a cipher suite of the policy for %s", version)
+	var best [RSA | ECDSA]string // by what they need less 1
+	for _, s := range slices.Backward(p.Ciphers) {
+		if !s.UsableIn(version) {
+			continue
+		}
+		if kind := authentication(s); kind != 0 {
+			best[kind-1] = s.String()
+		} else {
+			best = [RSA | ECDSA]string{s.String()}
+		}
+	}
+	switch rsa, ecdsa := best[RSA-1], best[ECDSA-1]; {
+	case rsa != "" && ecdsa != "":
+		text += fmt.Sprintf(": %s with an RSA certificate on the listener, %s with an ECDSA one, or others", rsa, ecdsa)
+	case rsa+ecdsa != "":
+		text += ": " + rsa + ecdsa + ", or others"
+	}
+	return text + "."
+}
+
+// presentedOffer is what the log says of the client, and how to call it. The
+// protocol of an entry that has none is any that fits the cipher suite.
+func presentedOffer(e *connlog.Entry) (o Offer, name string, unreadable bool) {
+	var parts []string
+	if e.Protocol != "" {
+		version, err := tlsname.ParseVersion(e.Protocol)
+		if err != nil {
+			parts, unreadable = append(parts, strconv.Quote(e.Protocol)), true
+		} else {
+			o.Versions, parts = []tlsname.Version{version}, append(parts, version.String())
+		}
+	}
+	if e.Cipher != "" {
+		suite, err := tlsname.ParseSuite(e.Cipher)
+		if err != nil {
+			parts, unreadable = append(parts, strconv.Quote(e.Cipher)), true
+		} else {
+			o.Suites, parts = []tlsname.Suite{suite}, append(parts, cipherName(suite))
+		}
+		if e.Protocol == "" {
+			o.Versions = suite.Versions()
+		}
+	}
+	return o, strings.Join(parts, " "), unreadable
+}
+
+func (p *Policy) caveatSentence() string {
+	if c := p.setCaveat(); c != "" {
+		return " Not confirmed: " + c + "."
+	}
+	return ""
+}
+
+// certificateKind asks for the kind of certificate that a suite needs.
+func certificateKind(s tlsname.Suite) string {
+	if kind := authentication(s); kind != 0 {
+		return fmt.Sprintf(", whether the listener has an %s certificate, which this cipher suite needs", kind)
+	}
+	return ""
+}
+
+// advice says what the change would do, for better and for worse.
+func (d *Difference) advice() string {
+	text := fmt.Sprintf("To accept it as it is, the smallest change of policy is %s", d.B.Name)
+	if added := append(names(d.ProtocolsAdded), names(d.CiphersAdded)...); len(added) > 0 {
+		text += "; it adds " + join(added, "and")
+	}
+	var weaker []string
+	for _, w := range d.Weakens() {
+		weaker = append(weaker, w.Text())
+	}
+	if len(weaker) > 0 {
+		text += ". That weakens the listener for everybody: it " + join(weaker, "and")
+	} else {
+		text += ". It weakens nothing that tlswatch knows of"
+	}
+	if len(d.SchemesRemoved) > 0 {
+		text += "; it may drop signature schemes (a hint from s2n-tls): " + join(names(d.SchemesRemoved), "and")
+	}
+	return text + "." + d.B.caveatSentence()
+}
+
+// diagnoseAny judges without the listener's policy.
+func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
+	accepting := 0
+	for i := range s.policies {
+		if s.policies[i].Accepts(o).Accepted {
+			accepting++
+		}
+	}
+	if accepting == 0 && len(o.Versions) > 0 && len(o.Suites) > 0 {
+		return Diagnosis{RefusedByAll,
+			fmt.Sprintf("The client presented %s, which no security policy accepts.", presented),
+			"Update the client: no change of the policy helps.", nil}
+	}
+	return Diagnosis{PolicyUnknown,
+		fmt.Sprintf("The client presented %s. Whether the listener accepts that depends on its security policy, which is not known here; %d of %d policies accept it.", presented, accepting, len(s.policies)),
+		"Compare with the listener's policy: `tlswatch policy accept` says which accept what the client presented, and LISTENER_POLICIES tells the policy to the function.", nil}
+}
+
+// A ClientRecord counts the connections of one client in some time.
+type ClientRecord struct {
+	Connections uint64 // to TLS listeners
+	Failed      uint64
+	Nothing     uint64 // failures with neither protocol nor cipher suite
+}
+
+// Scanner reports whether the client looks like a scanner: one attempt, in
+// which nothing was negotiated.
+func (c ClientRecord) Scanner() bool { return c.Connections == 1 && c.Nothing == 1 }
+
+// Diagnose says whether failures of the client are all that it does. It
+// returns false for a client without failures.
+func (c ClientRecord) Diagnose() (Diagnosis, bool) {
+	switch {
+	case c.Failed == 0:
+		return Diagnosis{}, false
+	case c.Connections > c.Failed:
+		return Diagnosis{AlsoSucceeds,
+			fmt.Sprintf("The client also succeeds, in %d of %d connections: it tries again with another offer, only some programs on it are affected, or several clients share the address.", c.Connections-c.Failed, c.Connections),
+			"Compare its successful connections with the failed ones: protocol, cipher suite and port tell which program to update.", nil}, true
+	}
+	return Diagnosis{NeverSucceeds,
+		fmt.Sprintf("The client never succeeds: %s.", pluralOf(c.Failed, "attempt")),
+		"If the client matters, it is down: update it or its configuration first.", nil}, true
+}
+
+// ScannerClients is from how many clients with one attempt each, and nothing
+// negotiated, these are taken for scanners.
+const ScannerClients = 10
+
+// Noise counts the failures that look like those of scanners.
+type Noise struct {
+	Clients uint64 `json:"clients"` // each with one failure
+}
+
+// Add counts a client.
+func (n *Noise) Add(c ClientRecord) {
+	if c.Scanner() {
+		n.Clients++
+	}
+}
+
+// Diagnose says what the noise is. It returns false if the clients are too few
+// to tell.
+func (n Noise) Diagnose() (Diagnosis, bool) {
+	if n.Clients < ScannerClients {
+		return Diagnosis{}, false
+	}
+	return Diagnosis{ScannerNoise,
+		fmt.Sprintf("%d clients made one attempt each, and negotiated nothing: most likely scanners.", n.Clients),
+		"Discount them. A security group or AWS WAF rule keeps known scanners away; the load balancer is not at fault.", nil}, true
+}
+
+func pluralOf(n uint64, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
+}

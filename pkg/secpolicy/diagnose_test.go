@@ -1,0 +1,152 @@
+package secpolicy
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/pkg/connlog"
+)
+
+// TestDiagnose compares whole texts with a golden file: they are for people,
+// who are to judge them.
+func TestDiagnose(t *testing.T) {
+	const policy = "TLS13-1-2-2021-06"
+	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	day := 24 * time.Hour
+	entry := func(protocol, cipher, status string) connlog.Entry {
+		return connlog.Entry{Time: at, Protocol: protocol, Cipher: cipher, Status: status}
+	}
+	failed := func(protocol, cipher string) connlog.Entry {
+		return entry(protocol, cipher, "Failed:UnmappedConnectionError")
+	}
+	cert := func(e connlog.Entry, from, until time.Duration) connlog.Entry {
+		e.ClientCert.NotBefore, e.ClientCert.NotAfter = at.Add(from), at.Add(until)
+		return e
+	}
+	tests := []struct {
+		name   string
+		policy string // "" if not known
+		entry  connlog.Entry
+		want   []DiagnosisID
+	}{
+		{"article", policy, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},
+		{"protocol", policy, failed("TLSv1", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{ProtocolRefused}},
+		{"protocol, TLS 1.3 only", "TLS13-1-3-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"), []DiagnosisID{ProtocolRefused}},
+		{"TLS 1.3 for an old policy", "2016-08", failed("TLSv1.3", "TLS_AES_128_GCM_SHA256"), []DiagnosisID{ProtocolRefused}},
+		{"no policy helps", policy, failed("TLSv1.2", "DHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},
+		{"disputed", "TLS13-1-2-Ext1-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherUncertain}},
+		{"not confirmed", "TLS13-1-2-Res-FIPS-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES128-SHA256"), []DiagnosisID{CipherRefused}},
+		{"both in the policy", policy, failed("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256"), []DiagnosisID{OfferAccepted}},
+		{"cipher alone", policy, failed("", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},
+		{"protocol alone", policy, failed("TLSv1.2", ""), []DiagnosisID{NoCipher}},
+		{"wrong protocol alone", policy, failed("TLSv1.1", ""), []DiagnosisID{ProtocolRefused}},
+		{"nothing", policy, failed("", ""), []DiagnosisID{NothingNegotiated}},
+		{"nothing, policy not known", "", failed("", ""), []DiagnosisID{NothingNegotiated}},
+		{"policy not known", "", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{PolicyUnknown}},
+		{"policy not known, and none accepts", "", failed("TLSv1.2", "RC4-SHA"), []DiagnosisID{RefusedByAll}},
+		{"unreadable", policy, failed("TLSv1.2", "ROT13 `x`\n"), []DiagnosisID{OfferUnreadable}},
+		{"unknown reason", policy, entry("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "Failed:Gremlins"), []DiagnosisID{UnknownReason}},
+		{"unknown reason and cipher", policy, entry("TLSv1.2", "ECDHE-RSA-AES256-SHA", "Failed:Gremlins"), []DiagnosisID{CipherRefused, UnknownReason}},
+		{"untrusted", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Failed:ClientCertUntrusted"), -day, 300*day), []DiagnosisID{"client-cert-untrusted"}},
+		{"untrusted and expired", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Failed:ClientCertUntrusted"), -9*day, -2*day), []DiagnosisID{"client-cert-untrusted", ClientCertExpired}},
+		{"expired", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Failed:ClientCertExpired"), -9*day, -time.Hour), []DiagnosisID{ClientCertExpired}},
+		{"expired, without dates", policy, entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Failed:ClientCertExpired"), []DiagnosisID{ClientCertExpired}},
+		{"expired, without a code", policy, cert(failed("TLSv1.3", "TLS_AES_128_GCM_SHA256"), -9*day, -day), []DiagnosisID{ClientCertExpired}},
+		{"not yet valid", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Failed:ClientCertNotYetValid"), 2*day, 9*day), []DiagnosisID{ClientCertNotYetValid}},
+		{"success", policy, entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Success"), nil},
+		{"success, certificate for a year", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Success"), -day, 365*day), nil},
+		{"success, certificate for 30 days", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Success"), -day, 30*day), nil},
+		{"success, certificate for less", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Success"), -day, 30*day-time.Second), []DiagnosisID{ClientCertExpiresSoon}},
+		{"success, certificate expired", policy, cert(entry("TLSv1.3", "TLS_AES_128_GCM_SHA256", "Success"), -9*day, -day), []DiagnosisID{ClientCertExpired}},
+		{"no TLS", policy, entry("", "", ""), nil},
+		{"no status", policy, entry("TLSv1.3", "", ""), nil},
+	}
+	var golden strings.Builder
+	for _, test := range tests {
+		var p *Policy
+		if test.policy != "" {
+			p = lookup(t, test.policy)
+		}
+		list := Builtin().Diagnose(&test.entry, p)
+		var ids []DiagnosisID
+		for _, d := range list {
+			ids = append(ids, d.ID)
+			fmt.Fprintf(&golden, "%s: %s\n  %s\n  %s\n\n", test.name, d.ID, d.Cause, d.Remedy)
+			if d.Change != nil {
+				if d.Change.A != p || len(d.Change.Weakens()) > 0 && !strings.Contains(d.Remedy, "weakens") {
+					t.Errorf("%s: the change is advised without its price: %s", test.name, d.Remedy)
+				}
+			}
+		}
+		if diff := cmp.Diff(test.want, ids); diff != "" {
+			t.Errorf("%s: -want +got\n%s", test.name, diff)
+		}
+	}
+	compareGolden(t, "testdata/diagnose.txt", golden.String())
+}
+
+func compareGolden(t *testing.T, name, got string) {
+	t.Helper()
+	if *update {
+		if err := os.WriteFile(name, []byte(got), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("%s; 'make golden' rewrites it: -want +got\n%s", name, diff)
+	}
+}
+
+// TestReasonCodes checks that every documented reason code has a diagnosis of
+// its own, named after it.
+func TestReasonCodes(t *testing.T) {
+	for _, code := range []string{
+		"ClientCertMaxChainDepthExceeded", "ClientCertMaxSizeExceeded", "ClientCertCrlHit", "ClientCertCrlProcessingError",
+		"ClientCertUntrusted", "ClientCertNotYetValid", "ClientCertExpired", "ClientCertTypeUnsupported", "ClientCertInvalid",
+		"ClientCertPurposeInvalid", "ClientCertRejected", "ClientCertIncompatible",
+	} {
+		list := Builtin().Diagnose(&connlog.Entry{Protocol: "TLSv1.2", Cipher: "AES128-SHA", Status: "Failed:" + code}, nil)
+		if len(list) != 1 || strings.ReplaceAll(string(list[0].ID), "-", "") != strings.ToLower(code) || list[0].Cause == "" || list[0].Remedy == "" {
+			t.Errorf("%s: %+v", code, list)
+		}
+	}
+}
+
+func TestClientRecord(t *testing.T) {
+	for record, want := range map[ClientRecord]DiagnosisID{
+		{Connections: 5}:                        "",
+		{Connections: 5, Failed: 2}:             AlsoSucceeds,
+		{Connections: 5, Failed: 5}:             NeverSucceeds,
+		{Connections: 1, Failed: 1, Nothing: 1}: NeverSucceeds,
+	} {
+		if d, ok := record.Diagnose(); d.ID != want || ok != (want != "") || ok && (d.Cause == "" || d.Remedy == "") {
+			t.Errorf("%+v: %+v", record, d)
+		}
+	}
+}
+
+func TestNoise(t *testing.T) {
+	var n Noise
+	for range ScannerClients - 1 {
+		n.Add(ClientRecord{Connections: 1, Failed: 1, Nothing: 1})
+	}
+	for _, other := range []ClientRecord{{Connections: 1, Failed: 1}, {Connections: 2, Failed: 2, Nothing: 2}, {Connections: 2, Failed: 1, Nothing: 1}, {Connections: 1}} {
+		n.Add(other)
+	}
+	if d, ok := n.Diagnose(); ok {
+		t.Errorf("too few clients: %+v", d)
+	}
+	n.Add(ClientRecord{Connections: 1, Failed: 1, Nothing: 1})
+	if d, ok := n.Diagnose(); !ok || d.ID != ScannerNoise || n.Clients != ScannerClients {
+		t.Errorf("%+v", d)
+	}
+}
