@@ -93,6 +93,9 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 		level = slog.LevelWarn
 	}
 	h.log.LogAttrs(ctx, level, message, attrs(r)...)
+	if r.PolicyErr != nil {
+		h.log.WarnContext(ctx, "security policies of listeners not looked up", "loadBalancer", r.Key.LoadBalancer, "error", r.PolicyErr.Error())
+	}
 	if r.FirstMalformed != nil && h.clients {
 		h.log.DebugContext(ctx, "malformed line", "key", r.Object.Key, "error", r.FirstMalformed.Error())
 	}

@@ -82,6 +82,9 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	} else {
 		log.Warn("no STATE_BUCKET: rules look at single log objects, and an object that is announced twice counts twice")
 	}
+	if len(c.ListenerPolicies) > 0 {
+		p.Policies = pipeline.FixedPolicies{Known: c.ListenerPolicies}
+	}
 	return &handler{pipeline: p, margin: c.DeadlineMargin, clients: c.PublishClients, log: log}, nil
 }
 

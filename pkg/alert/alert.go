@@ -57,6 +57,18 @@ type Alert struct {
 	Connections uint64 // TLS connections, likewise
 	Client      string // for a rule per client, the one with most failures; else ""
 	Window      Window
+
+	// Policies are the names of the listeners' security policies by port, as
+	// far as they are known; port 0 stands for all that are not listed.
+	Policies map[uint16]string
+}
+
+// policy is the security policy of a listener, "" if it is not known.
+func (a *Alert) policy(port uint16) string {
+	if name, ok := a.Policies[port]; ok {
+		return name
+	}
+	return a.Policies[0]
 }
 
 // Percent is the share of the TLS connections that failed.

@@ -422,6 +422,10 @@ type document struct {
 	FailedPercent   float64         `json:"failedPercent"`
 	Window          Window          `json:"window"`
 	Explanations    []explainedCode `json:"explanations"` // of the window's groups, in their order
+
+	// ListenerPolicies are the security policies of the groups' listeners by
+	// port, as far as they are known.
+	ListenerPolicies map[uint16]string `json:"listenerPolicies,omitempty"`
 }
 
 type threshold struct {
@@ -447,8 +451,13 @@ func (a *Alert) document() document {
 		FailedPercent:   a.Percent(),
 		Window:          a.Window,
 		Explanations:    []explainedCode{},
+
+		ListenerPolicies: make(map[uint16]string),
 	}
 	for _, g := range a.Window.Groups {
+		if policy := a.policy(g.ListenerPort); policy != "" {
+			d.ListenerPolicies[g.ListenerPort] = policy
+		}
 		d.Explanations = append(d.Explanations, explainedCode{g.Reason, g.Explain()})
 	}
 	return d

@@ -27,7 +27,12 @@ type Config struct {
 	Rule           alert.Rule     // for all clients of a load balancer
 	ClientRule     alert.Rule     // for single clients; off if its MinFailed is 0
 	StateBucket    string         // memory over invocations; none if empty
-	DeadlineMargin time.Duration  // time kept free before the invocation's deadline
+
+	// ListenerPolicies are names of security policies by listener port; port 0
+	// stands for all ports that are not listed.
+	ListenerPolicies map[uint16]string
+
+	DeadlineMargin time.Duration // time kept free before the invocation's deadline
 }
 
 // Rules returns the rules that are on.
@@ -140,6 +145,10 @@ var variables = []variable{
 		c.StateBucket = v
 		return nil
 	}},
+	{"LISTENER_POLICIES", "", "security policies of listeners, such as 443=ELBSecurityPolicy-TLS13-1-2-2021-06, separated by commas; one without a port is that of all other ports", func(c *Config, v string) (err error) {
+		c.ListenerPolicies, err = parsePolicies(v)
+		return err
+	}},
 	{"DEADLINE_MARGIN", "2s", "time kept free before the deadline of an invocation", func(c *Config, v string) (err error) {
 		c.DeadlineMargin, err = time.ParseDuration(v)
 		if err != nil || c.DeadlineMargin < 0 || c.DeadlineMargin > 5*time.Minute {
@@ -152,6 +161,7 @@ var variables = []variable{
 var (
 	topicARN   = regexp.MustCompile(`^arn:aws[a-z-]*:sns:[a-z0-9-]+:\d{12}:[A-Za-z0-9_-]{1,256}$`)
 	bucketName = regexp.MustCompile(`^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$`)
+	policyName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$`)
 	namespace  = regexp.MustCompile(`^[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}$`)
 )
 
@@ -182,6 +192,31 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	}
 	c.ClientRule.Window, c.ClientRule.Cooldown, c.ClientRule.Growth, c.ClientRule.Reasons = c.Rule.Window, c.Rule.Cooldown, c.Rule.Growth, c.Rule.Reasons
 	return c, errors.Join(faults...)
+}
+
+// parsePolicies reads a list of PORT=POLICY, where one may be without its port.
+func parsePolicies(v string) (map[uint16]string, error) {
+	if v == "" {
+		return nil, nil
+	}
+	policies := make(map[uint16]string)
+	for item := range strings.SplitSeq(v, ",") {
+		number, name, ok := strings.Cut(strings.TrimSpace(item), "=")
+		port := 0
+		if !ok {
+			name = number
+		} else if err := integer(&port, strings.TrimSpace(number), 1, 65535); err != nil {
+			return nil, fmt.Errorf("port %q: %w", number, err)
+		}
+		if name = strings.TrimSpace(name); !policyName.MatchString(name) {
+			return nil, fmt.Errorf("%q: want the name of a security policy", name)
+		}
+		if _, twice := policies[uint16(port)]; twice {
+			return nil, fmt.Errorf("%q: there is a policy for it already", item)
+		}
+		policies[uint16(port)] = name
+	}
+	return policies, nil
 }
 
 // A Setting describes an environment variable.

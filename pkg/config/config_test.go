@@ -43,14 +43,18 @@ func TestFromEnv(t *testing.T) {
 			"PUBLISH_CLIENTS": "true", "ALERT_MIN_FAILED": "7", "ALERT_MIN_FAILED_PERCENT": "2.5",
 			"ALERT_REASONS": "ClientCertExpired, ClientCertUntrusted", "DEADLINE_MARGIN": "500ms",
 			"CLIENT_BUDGET": "0", "ALERT_WINDOW": "15m", "ALERT_COOLDOWN": "0s", "ALERT_GROWTH": "1.5", "CLIENT_ALERT_MIN_FAILED": "20", "STATE_BUCKET": "my-state",
+			"LISTENER_POLICIES": "443=ELBSecurityPolicy-TLS13-1-2-2021-06, 8443 = ELBSecurityPolicy-2016-08 ,ELBSecurityPolicy-FS-1-2-Res-2020-10",
 		}, func(c *Config) {
 			*c = Config{
 				AlertTopicARN: "arn:aws-us-gov:sns:us-gov-west-1:123456789012:alerts", Namespace: "My/TLS",
 				Metrics:    metric.Options{Breakdowns: metric.Breakdowns{Protocol: true, Reason: true}, ClientMinFailed: 1},
 				IPv6Prefix: 48, PublishClients: true,
-				Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 7, MinFailedPercent: 2.5, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
-				ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, MinFailed: 20, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
-				StateBucket:    "my-state",
+				Rule:        alert.Rule{Name: alert.FailedNegotiations, MinFailed: 7, MinFailedPercent: 2.5, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
+				ClientRule:  alert.Rule{Name: alert.ClientFailures, PerClient: true, MinFailed: 20, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
+				StateBucket: "my-state",
+				ListenerPolicies: map[uint16]string{
+					443: "ELBSecurityPolicy-TLS13-1-2-2021-06", 8443: "ELBSecurityPolicy-2016-08", 0: "ELBSecurityPolicy-FS-1-2-Res-2020-10",
+				},
 				DeadlineMargin: 500 * time.Millisecond,
 			}
 		}},
@@ -95,6 +99,7 @@ func TestFaults(t *testing.T) {
 		"ALERT_GROWTH":             "1",
 		"CLIENT_ALERT_MIN_FAILED":  "-1",
 		"STATE_BUCKET":             "s3://state",
+		"LISTENER_POLICIES":        "443=",
 	}
 	_, err := FromEnv(getenv(env))
 	if err == nil {
@@ -115,6 +120,8 @@ func TestFaults(t *testing.T) {
 	for _, env := range []map[string]string{
 		{"METRIC_NAMESPACE": ":x"}, {"METRIC_NAMESPACE": strings.Repeat("x", 256)}, {"ALERT_REASONS": "a,,b"},
 		{"ALERT_WINDOW": "10m"}, {"PUBLISH_CLIENTS": "false", "CLIENT_ALERT_MIN_FAILED": "1"}, {"ALERT_WINDOW": "65m", "STATE_BUCKET": "abc"},
+		{"LISTENER_POLICIES": "https=A"}, {"LISTENER_POLICIES": "0=A"}, {"LISTENER_POLICIES": "65536=A"}, {"LISTENER_POLICIES": "443=A,"},
+		{"LISTENER_POLICIES": "443=A,443=B"}, {"LISTENER_POLICIES": "A,B"}, {"LISTENER_POLICIES": "443=A B"},
 		{"ALERT_MIN_FAILED_PERCENT": "101"}, {"DEADLINE_MARGIN": "6m"}, {"METRIC_BREAKDOWNS": "all,none"},
 	} {
 		if _, err := FromEnv(getenv(env)); err == nil {

@@ -43,6 +43,7 @@ func (p *Pipeline) alertObject(ctx context.Context, t *task) error {
 	for _, rule := range p.Rules {
 		if a := rule.Evaluate(t.window); a != nil {
 			t.Alerts++
+			a.Policies = p.policies(ctx, t)
 			failed = append(failed, p.send(ctx, a))
 		}
 	}
@@ -132,7 +133,12 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		}
 	}
 	slices.SortStableFunc(met, func(a, b candidate) int { return cmp.Compare(b.claim.Failed, a.claim.Failed) })
+	var policies ListenerPolicies
+	if len(met) > 0 {
+		policies = p.policies(ctx, t)
+	}
 	for _, m := range met {
+		m.alert.Policies = policies
 		ticket, err := p.Ledger.RaiseAlert(ctx, m.claim)
 		switch {
 		case err != nil:

@@ -61,6 +61,10 @@ type Pipeline struct {
 	// know no cooldown, and ClientBudget is not observed.
 	Ledger Ledger
 
+	// Policies names the security policies of listeners for alerts. It is
+	// asked only when there is something to alert; nil: they are not known.
+	Policies PolicySource
+
 	MetricOptions  metric.Options
 	ClientBudget   int          // values of the dimension Client for a load balancer and hour
 	IPv6Prefix     int          // see rollup.Options
@@ -112,6 +116,7 @@ type Report struct {
 	Alerts         int                 // alerts raised
 	Suppressed     int                 // alerts not raised, for one was sent not long ago
 	AlertTakenOver bool                // an alert that may have been sent before
+	PolicyErr      error               // why an alert does not name the policies of listeners; fails nothing
 	Reading        time.Duration
 	Publishing     time.Duration // of all objects that were published together
 }

@@ -22,6 +22,9 @@ type document struct {
 	Rule   string
 	Client string
 	Failed uint64
+
+	ListenerPolicies map[string]string
+
 	Window struct {
 		End         time.Time
 		Connections uint64
