@@ -32,18 +32,25 @@ func (e entry) value(bits uint64) int {
 	return int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&63))
 }
 
+// load returns the eight bytes of input from pos on. The masks spare it bounds
+// checks: pos is less than inSize.
+func load(in *[inSize + 8]byte, pos int) uint64 {
+	b := in[pos&(inSize-1):]
+	return binary.LittleEndian.Uint64(b)
+}
+
 // decodeFast decodes the block for as long as there are fastInput bytes of
 // input and room, without checking either inside a round.
 func (z *Reader) decodeFast(t *tables) (err error) {
 	in, out := &z.in, z.out
 	pos, last := z.pos, z.end-fastInput
 	n, base := z.n, z.base
-	bits, nb := z.bits, z.nb
+	bits, nb := z.bits, uint64(z.nb)
 	for pos <= last && n < full {
 		// Bytes that do not fit in whole are taken again the next time: their
 		// bits are there already, and or-ing them again changes nothing.
-		bits |= binary.LittleEndian.Uint64(in[pos:]) << (nb & 63)
-		pos += int((63 - nb) >> 3)
+		bits |= load(in, pos) << (nb & 63)
+		pos += 7 - int(nb>>3&7)
 		nb |= 56
 
 		// Four literals take 44 bits at most, so that after three there are
@@ -51,25 +58,25 @@ func (z *Reader) decodeFast(t *tables) (err error) {
 		e := t.lit[bits&(1<<litBits-1)]
 		if e&isLiteral != 0 {
 			bits >>= e & 63
-			nb -= uint(e & 63)
+			nb -= uint64(e)
 			out[n] = byte(e >> 16)
 			n++
 			e = t.lit[bits&(1<<litBits-1)]
 			if e&isLiteral != 0 {
 				bits >>= e & 63
-				nb -= uint(e & 63)
+				nb -= uint64(e)
 				out[n] = byte(e >> 16)
 				n++
 				e = t.lit[bits&(1<<litBits-1)]
 				if e&isLiteral != 0 {
 					bits >>= e & 63
-					nb -= uint(e & 63)
+					nb -= uint64(e)
 					out[n] = byte(e >> 16)
 					n++
 					e = t.lit[bits&(1<<litBits-1)]
 					if e&isLiteral != 0 {
 						bits >>= e & 63
-						nb -= uint(e & 63)
+						nb -= uint64(e)
 						out[n] = byte(e >> 16)
 						n++
 						continue
@@ -85,14 +92,14 @@ func (z *Reader) decodeFast(t *tables) (err error) {
 			}
 			if e&isLiteral != 0 {
 				bits >>= e & 63
-				nb -= uint(e & 63)
+				nb -= uint64(e)
 				out[n] = byte(e >> 16)
 				n++
 				continue
 			}
 			if e&isEnd != 0 {
 				bits >>= e & 63
-				nb -= uint(e & 63)
+				nb -= uint64(e)
 				z.state = atBlock
 				break
 			}
@@ -103,11 +110,11 @@ func (z *Reader) decodeFast(t *tables) (err error) {
 		}
 		length := e.value(bits)
 		bits >>= e & 63
-		nb -= uint(e & 63)
+		nb -= uint64(e)
 
-		if nb < maxBits+13 {
-			bits |= binary.LittleEndian.Uint64(in[pos:]) << (nb & 63)
-			pos += int((63 - nb) >> 3)
+		if nb&63 < maxBits+13 {
+			bits |= load(in, pos) << (nb & 63)
+			pos += 7 - int(nb>>3&7)
 			nb |= 56
 		}
 		e = t.dist[bits&(1<<distBits-1)]
@@ -124,7 +131,7 @@ func (z *Reader) decodeFast(t *tables) (err error) {
 		}
 		dist := e.value(bits)
 		bits >>= e & 63
-		nb -= uint(e & 63)
+		nb -= uint64(e)
 
 		from := n - dist
 		if from < base {
@@ -133,12 +140,11 @@ func (z *Reader) decodeFast(t *tables) (err error) {
 		}
 		end := n + length
 		if dist >= 16 {
-			for {
-				*(*[16]byte)(out[n:]) = *(*[16]byte)(out[from:])
-				if n += 16; n >= end {
-					break
-				}
+			*(*[16]byte)(out[n:]) = *(*[16]byte)(out[from:])
+			*(*[16]byte)(out[n+16:]) = *(*[16]byte)(out[from+16:])
+			for n += 32; n < end; n += 16 {
 				from += 16
+				*(*[16]byte)(out[n:]) = *(*[16]byte)(out[from+16:])
 			}
 		} else {
 			repeat(out[from:end:end], dist)
@@ -146,8 +152,8 @@ func (z *Reader) decodeFast(t *tables) (err error) {
 		n = end
 	}
 	z.n = n
-	z.pos = pos - int(nb>>3)
-	z.nb = nb & 7
+	z.pos = pos - int(nb>>3&7)
+	z.nb = uint(nb & 7)
 	z.bits = bits & (1<<z.nb - 1)
 	return err
 }

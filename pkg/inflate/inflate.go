@@ -28,7 +28,7 @@ const (
 	window = 32 << 10          // how far back a match may reach (RFC 1951, section 2)
 	chunk  = 128 << 10         // room for new data behind the window
 	full   = window + chunk    // where decoding pauses
-	slack  = 4 + maxMatch + 16 // what it may write beyond: literals, the longest match, a step of its copy
+	slack  = 4 + maxMatch + 32 // what it may write beyond: literals, the longest match, a step of its copy
 	inSize = 64 << 10          // compressed bytes
 )
 
@@ -68,7 +68,7 @@ type Reader struct {
 
 	// in[pos:end] is input that follows the nb low bits of bits, which are
 	// fewer than eight between two steps.
-	in       [inSize]byte
+	in       [inSize + 8]byte
 	pos, end int
 	bits     uint64
 	nb       uint
@@ -221,7 +221,7 @@ func (z *Reader) fill() error {
 		if z.srcErr != nil {
 			return z.srcErr
 		}
-		n, err := z.src.Read(z.in[z.end:])
+		n, err := z.src.Read(z.in[z.end:inSize])
 		z.end += n
 		z.total += int64(n)
 		z.srcErr = err
