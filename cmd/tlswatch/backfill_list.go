@@ -53,8 +53,8 @@ func (l *listing) add(o backfillOptions, c s3Object) {
 		l.others[ke.Reason]++
 		return
 	}
-	switch end := k.PeriodEnd; {
-	case end.Before(o.from) || end.After(o.to):
+	switch earliest, end := k.Ends(); {
+	case end.Before(o.from) || earliest.After(o.to):
 		l.outside++
 	case o.now.Sub(end) > tooOld:
 		if l.tooOld++; l.oldest.IsZero() || end.Before(l.oldest) {

@@ -35,6 +35,7 @@ type upload struct {
 	body   []byte
 	broken error // why it cannot be read to its end
 
+	format             string // see connlog.Reader.Format
 	entries, malformed int
 	minutes            map[int64]int // entries by the minute since 1970
 	first, last        time.Time     // of the entries, but for those in the future; zero if there are none
@@ -130,6 +131,7 @@ func (u *uploads) read(ctx context.Context, file string) error {
 func (o *upload) scan(ctx context.Context) (loadBalancers []string, err error) {
 	r := connlog.NewReader(bytes.NewReader(o.body))
 	o.minutes = make(map[int64]int)
+	defer func() { o.format = r.Format() }()
 	now := time.Now()
 	var e connlog.Entry
 	for {
@@ -198,6 +200,9 @@ func objectKey(file, loadBalancer string, last time.Time) (key string, named boo
 		end := last.Truncate(connlog.Period).Add(connlog.Period)
 		base := fmt.Sprintf("conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.1_%08x.log",
 			strings.ReplaceAll(lb, "/", "."), end.Format(keyTime), uint32(hash.Sum64()))
+		if strings.HasPrefix(lb, "net/") {
+			base = strings.Replace(strings.TrimPrefix(base, "conn_log_"), "_192.0.2.1_", "_", 1)
+		}
 		if parts, err = connlog.ParseObjectKey(base); err == nil {
 			return deliveryDir(parts) + base, false
 		}
@@ -267,10 +272,13 @@ func (o *upload) shift(ctx context.Context, by time.Duration) error {
 	lines := bufio.NewReaderSize(in, connlog.MaxLineBytes+2)
 	var p connlog.Parser
 	var e connlog.Entry
+	other := o.format != "" && o.format != connlog.FormatConnectionLog
 	for n := 0; ; n++ {
 		line, err := lines.ReadSlice('\n') // a part of it, if it is longer than any entry
-		if p.Parse(bytes.TrimRight(line, "\r\n"), &e) == nil {
-			shiftAll(line, by)
+		if other {
+			shiftAll(anyTime, line, by)
+		} else if p.Parse(bytes.TrimRight(line, "\r\n"), &e) == nil {
+			shiftAll(times, line, by)
 		}
 		if _, err := out.Write(line); err != nil {
 			return err
@@ -296,8 +304,11 @@ func (o *upload) shift(ctx context.Context, by time.Duration) error {
 // certificate is valid.
 var times = regexp.MustCompile(`^"?\d{4}-\d\d-\d\dT\d\d:\d\d|NotBefore=\d{4}-\d\d-\d\dT\d\d:\d\d|NotAfter=\d{4}-\d\d-\d\dT\d\d:\d\d`)
 
+// anyTime finds the times of a line in which fields have any place.
+var anyTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d`)
+
 // shiftAll moves the times of a line in place.
-func shiftAll(line []byte, by time.Duration) {
+func shiftAll(times *regexp.Regexp, line []byte, by time.Duration) {
 	for _, at := range times.FindAllIndex(line, -1) {
 		digits := line[at[1]-len(minute) : at[1]]
 		if t, err := time.Parse(minute, string(digits)); err == nil {
@@ -312,7 +323,8 @@ func shiftKey(key string, by time.Duration) string {
 	if err != nil {
 		return key
 	}
-	end := parts.PeriodEnd.Add(by)
+	end, _ := parts.Ends()
+	end = end.Add(by)
 	dir, base := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]
 	base = strings.Replace(base, parts.PeriodEnd.Format(keyTime), end.Format(keyTime), 1)
 	if n := len(dir) - len(keyDate) - 1; n > 0 {

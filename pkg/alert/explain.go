@@ -1,5 +1,11 @@
 package alert
 
+import (
+	"strings"
+
+	"tlswatch/pkg/connlog"
+)
+
 // An Explanation says what a failure means and what to do about it.
 type Explanation struct {
 	Cause  string `json:"cause"`  // a sentence for people
@@ -53,7 +59,14 @@ func (g Group) Explain() Explanation {
 	if e, ok := causes[g.Reason]; ok {
 		return e
 	}
+	if alert, ok := strings.CutPrefix(g.Reason, connlog.ReasonAlert); ok {
+		return explainAlert(alert)
+	}
 	switch {
+	case g.Reason == connlog.ReasonNoHandshake:
+		return Explanation{
+			"The handshake was not completed: client and policy share no protocol or cipher suite, or the client does not speak TLS or went away (scanners, health checks). The log of a Network Load Balancer does not say which.",
+			"One attempt each from many clients are scanners. For a client that should work, capture its ClientHello (tcpdump) and compare it with the policy."}
 	case g.Reason != "UnmappedConnectionError":
 		return Explanation{
 			"AWS has no description of this reason code that tlswatch knows.",
@@ -66,4 +79,22 @@ func (g Group) Explain() Explanation {
 	return Explanation{
 		"Nothing was negotiated: client and policy share no protocol or cipher suite, a required client certificate is missing, or the client does not speak TLS (scanners, health checks).",
 		"One attempt each from many clients are scanners. For a client that should work, capture its ClientHello (tcpdump) and compare it with the policy."}
+}
+
+// explainAlert says what an alert means that the client of a Network Load
+// Balancer sent, by its name in RFC 8446, section 6.2.
+func explainAlert(alert string) Explanation {
+	switch alert {
+	case "unknown_ca", "certificate_unknown", "bad_certificate", "unsupported_certificate", "certificate_expired", "certificate_revoked", "bad_certificate_status_response":
+		return Explanation{
+			"The client rejected the listener's certificate (" + alert + ").",
+			"Check that the certificate is valid, names the host that the client asked for, and chains up to a CA that the client trusts; old clients lack new CAs."}
+	case "protocol_version", "handshake_failure", "insufficient_security", "illegal_parameter", "inappropriate_fallback", "no_application_protocol":
+		return Explanation{
+			"The client did not accept what the listener chose (" + alert + ").",
+			"Compare what the client supports with the listener's security policy and ALPN policy."}
+	}
+	return Explanation{
+		"The client ended the handshake with the TLS alert " + alert + ".",
+		"Look into the client's own log: it knows why it sent the alert."}
 }

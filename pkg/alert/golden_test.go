@@ -68,6 +68,21 @@ func observe(t *testing.T, log []byte, clients bool) alert.Window {
 	return alert.Observe(summarize(t, log), k, "s3://"+bucket+"/"+key, clients)
 }
 
+// tlsLog is the window of a TLS log that CloudWatch delivered to a place that
+// says nothing of the account.
+func tlsLog(t *testing.T) alert.Window {
+	t.Helper()
+	native := strings.Split(strings.TrimSuffix(string(generated(t, connlogtest.Options{Seed: 1, Lines: 2500})), "\n"), "\n")
+	s := summarize(t, []byte(strings.Join(connlogtest.TLSLog(native, "net/edge/1234567890abcdef"), "\n")))
+	const key = "logs/us-east-2/2026/11/23/5f2c81d0.log.gz"
+	k, err := connlog.ParseObjectKey(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.LoadBalancer, k.PeriodEnd = "net/edge/1234567890abcdef", s.Last.Truncate(connlog.Period).Add(connlog.Period)
+	return alert.Observe(s, k, "s3://"+bucket+"/"+key, true)
+}
+
 func lines(n int, client, rest string) string {
 	var b strings.Builder
 	for i := range n {
@@ -112,6 +127,7 @@ func TestGolden(t *testing.T) {
 		{"expired", rule, observe(t, []byte(certificates), true)},
 		{"unknown-reason", low, observe(t, []byte(lines(1, "192.0.2.1", novel)+lines(4000, "10.0.0.1", success)), true)},
 		{"merged", rule, hour},
+		{"tls-log", rule, tlsLog(t)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			a := test.rule.Evaluate(test.window)
@@ -128,8 +144,8 @@ func TestGolden(t *testing.T) {
 	}
 	if !*update {
 		files, err := filepath.Glob("testdata/*")
-		if err != nil || len(files) != 6*4 {
-			t.Errorf("%d golden files, want %d: is one left of a test that is gone? %v", len(files), 6*4, err)
+		if err != nil || len(files) != 7*4 {
+			t.Errorf("%d golden files, want %d: is one left of a test that is gone? %v", len(files), 7*4, err)
 		}
 	}
 }

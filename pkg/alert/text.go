@@ -53,9 +53,11 @@ func (a *Alert) Message() (Message, error) {
 			"rule":         a.Rule.Name,
 			"severity":     a.Severity,
 			"loadBalancer": a.Window.LoadBalancer,
-			"account":      a.Window.Account,
 			"region":       a.Window.Region,
 		},
+	}
+	if a.Window.Account != "" { // SNS takes no empty value
+		m.Attributes["account"] = a.Window.Account
 	}
 	for d := a.document(); ; d.Window.Objects = d.Window.Objects[:len(d.Window.Objects)/2] {
 		machine, err := json.Marshal(d)
@@ -167,7 +169,11 @@ func (a *Alert) text() string {
 	wrap(&b, "", a.headline()+".")
 	b.WriteString("\n")
 	field(&b, "Where", w.LoadBalancer)
-	field(&b, "", "account "+w.Account+", "+w.Region)
+	where := w.Region
+	if w.Account != "" {
+		where = "account " + w.Account + ", " + where
+	}
+	field(&b, "", where)
 	field(&b, "When", a.between())
 	if len(w.Groups) > 0 {
 		g := w.Groups[0]
@@ -281,13 +287,20 @@ func (g *Group) what() string {
 	return g.negotiated() + ", port " + strconv.Itoa(int(g.ListenerPort))
 }
 
+// arn is empty if the log did not say which account it is from.
 func (a *Alert) arn() string {
+	if a.Window.Account == "" {
+		return ""
+	}
 	return connlog.ObjectKey{Account: a.Window.Account, Region: a.Window.Region, LoadBalancer: a.Window.LoadBalancer}.LoadBalancerARN()
 }
 
 func (a *Alert) describeListeners() string {
-	return fmt.Sprintf("aws elbv2 describe-listeners --region %s --output table --query 'Listeners[].[Port,SslPolicy]' --load-balancer-arn %s",
-		shellWord(a.Window.Region), shellWord(a.arn()))
+	region, arn := shellWord(a.Window.Region), shellWord(a.arn())
+	if a.arn() == "" {
+		arn = fmt.Sprintf(`"$(aws elbv2 describe-load-balancers --region %s --output text --query 'LoadBalancers[0].LoadBalancerArn' --names %s)"`, region, shellWord(a.name()))
+	}
+	return fmt.Sprintf("aws elbv2 describe-listeners --region %s --output table --query 'Listeners[].[Port,SslPolicy]' --load-balancer-arn %s", region, arn)
 }
 
 // fetchLog is the command that prints the failures in the log, gzip or not. It
@@ -295,10 +308,19 @@ func (a *Alert) describeListeners() string {
 func (a *Alert) fetchLog() string {
 	for _, uri := range a.Window.Objects {
 		if utf8.ValidString(uri) && !strings.ContainsFunc(uri, func(r rune) bool { return !unicode.IsPrint(r) }) {
-			return fmt.Sprintf("aws s3 cp --region %s %s - | gzip -cdf | grep Failed:", shellWord(a.Window.Region), shellWord(uri))
+			failures := "grep Failed:"
+			if strings.HasPrefix(a.Window.LoadBalancer, "net/") { // which has no status: no handshake time, or an alert of the client
+				failures = `awk '$9 == "-" || $12 ~ /^[1-9]/'`
+			}
+			return fmt.Sprintf("aws s3 cp --region %s %s - | gzip -cdf | %s", shellWord(a.Window.Region), shellWord(uri), failures)
 		}
 	}
 	return ""
+}
+
+// notEmpty returns the texts that say something.
+func notEmpty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }
 
 // shellWord makes s one word of a POSIX shell.
@@ -392,13 +414,13 @@ func (a *Alert) chat() notification {
 			Title:       a.subject(),
 			Description: text,
 			NextSteps:   append(steps, "See the listeners' policies: "+span(a.describeListeners())),
-			Keywords:    []string{a.Severity, a.Rule.Name, w.Region, w.Account},
+			Keywords:    notEmpty(a.Severity, a.Rule.Name, w.Region, w.Account),
 		},
 		Metadata: metadata{
 			ThreadID:  a.Rule.Name + " " + w.LoadBalancer,
 			Summary:   a.headline(),
 			EventType: "tlswatch." + a.Rule.Name,
-			Resources: []string{a.arn()},
+			Resources: notEmpty(a.arn()),
 		},
 	}
 }

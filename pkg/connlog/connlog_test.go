@@ -388,10 +388,10 @@ func TestGolden(t *testing.T) {
 				fmt.Fprintf(&out, "%v\n", err)
 				continue
 			}
-			fmt.Fprintf(&out, "%s %s:%d -> %d %q %q latency %v %v cert %q %s..%s %q status %q trace %q group %q lb %q node %q\n",
+			fmt.Fprintf(&out, "%s %s:%d -> %d %q %q latency %v %v cert %q %s..%s %q status %q trace %q group %q lb %q node %q name %q\n",
 				e.Time.Format(time.RFC3339Nano), e.Client, e.ClientPort, e.ListenerPort, e.Protocol, e.Cipher, e.HandshakeLatency, e.HasLatency,
 				e.ClientCert.Subject, e.ClientCert.NotBefore.Format(time.RFC3339), e.ClientCert.NotAfter.Format(time.RFC3339), e.ClientCert.Serial,
-				e.Status, e.TraceID, e.KeyExchange, e.LoadBalancer, e.Node)
+				e.Status, e.TraceID, e.KeyExchange, e.LoadBalancer, e.Node, e.ServerName)
 		}
 		golden := strings.TrimSuffix(name, ".log") + ".golden"
 		if *update {

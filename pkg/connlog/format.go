@@ -13,12 +13,14 @@ type FormatError struct {
 	Hint   string // what to do about it; may be empty
 }
 
-func (e *FormatError) Error() string {
-	s := "cannot be read: " + e.Format
-	if e.Hint != "" {
-		s += "; " + e.Hint
+func (e *FormatError) Error() string { return "cannot be read: " + e.Reason() }
+
+// Reason says what the stream is and what to do.
+func (e *FormatError) Reason() string {
+	if e.Hint == "" {
+		return e.Format
 	}
-	return s
+	return e.Format + "; " + e.Hint
 }
 
 // What a stream may be, beside the Not constants of a KeyError.
@@ -55,8 +57,13 @@ var magics = []struct {
 	{"Enable ConnectionLog for ELB", FormatError{NotTestFile, ""}},
 }
 
-// Format returns what the stream turned out to be, such as "connection log of an
-// Application Load Balancer, JSON", and "" as long as no line of it told.
+// FormatConnectionLog is the [Reader.Format] of a log as Elastic Load Balancing
+// delivers it.
+const FormatConnectionLog = "connection log of an Application Load Balancer"
+
+// Format returns what the stream turned out to be, FormatConnectionLog or for
+// instance "connection log of an Application Load Balancer, JSON", and "" as
+// long as no line of it told.
 func (z *Reader) Format() string {
 	switch {
 	case z.native:

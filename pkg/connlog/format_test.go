@@ -10,6 +10,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -112,6 +114,73 @@ func TestForms(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The TLS log of a Network Load Balancer that had the connections of a
+// connection log: what the reference makes of it.
+func TestTLSLogReference(t *testing.T) {
+	native := strings.Split(strings.TrimSuffix(made(t, connlogtest.Options{Seed: 9, Lines: 500}), "\n"), "\n")
+	log := connlogtest.TLSLog(native, "net/a/1")
+	if len(log) < 400 {
+		t.Fatalf("%d lines", len(log))
+	}
+	got, _ := entries(t, strings.Join(log, "\n"))
+	for i, line := range log {
+		if problem := differs(&got[i], connlogtest.ReferenceTLS(line)); problem != "" {
+			t.Fatalf("%s\n%s", line, problem)
+		}
+	}
+}
+
+// differs compares an entry with the fields that the reference has of it.
+func differs(e *Entry, want []string) string {
+	when, _ := time.Parse(time.RFC3339, want[0])
+	client, _ := netip.ParseAddr(strings.Trim(want[1], "[]"))
+	port := func(s string) uint16 { n, _ := strconv.ParseUint(s, 10, 16); return uint16(n) }
+	switch {
+	case !e.Time.Equal(when), e.Client != client.Unmap(), e.ClientPort != port(want[2]), e.ListenerPort != port(want[3]),
+		e.Protocol != want[4], e.Cipher != want[5], e.HasLatency != (want[6] != ""),
+		string(e.ClientCert.Subject) != want[7], string(e.ClientCert.Validity) != want[8], string(e.ClientCert.Serial) != want[9],
+		e.Status != want[10], string(e.TraceID) != want[11], e.KeyExchange != want[12], e.LoadBalancer != want[13], e.Node != want[14]:
+		return fmt.Sprintf("parser: %+v\nreference: %q", *e, want)
+	}
+	return ""
+}
+
+// FuzzTLSLog holds the parser of TLS logs against the reference, which knows no
+// quotes.
+func FuzzTLSLog(f *testing.F) {
+	native := strings.Split(strings.TrimSuffix(made(f, connlogtest.Options{Lines: 20}), "\n"), "\n")
+	seeds := append(connlogtest.TLSLog(native, "net/a/1"), tlsFirst, tlsALPN, tlsFailed)
+	if len(seeds) < 10 {
+		f.Fatal("no seeds")
+	}
+	for _, line := range seeds {
+		f.Add(line)
+	}
+	f.Fuzz(func(t *testing.T, line string) {
+		quoted := strings.Split(line, " ")
+		quoted = slices.Delete(quoted, min(20, len(quoted)), min(21, len(quoted))) // without the ALPN list
+		if !strings.HasPrefix(line, "tls ") || len(line) > MaxLineBytes || strings.ContainsAny(line, "\n\r") || strings.Contains(strings.Join(quoted, ""), `"`) {
+			return
+		}
+		l := lines{parser: new(Parser), kind: tlsLog, columns: tlsLog.order(), delimiter: []byte(" ")}
+		var e Entry
+		err := l.parse([]byte(line), &e)
+		want := connlogtest.ReferenceTLS(line)
+		if (err == nil) != (want != nil) {
+			t.Fatalf("%q\nparser: %v\nreference: %q", line, err, want)
+		}
+		if err != nil {
+			return
+		}
+		if strings.HasPrefix(e.Status, FailedPrefix+ReasonAlert) && strings.HasPrefix(want[10], FailedPrefix+ReasonAlert) {
+			want[10] = e.Status // the reference knows few names
+		}
+		if problem := differs(&e, want); problem != "" {
+			t.Fatalf("%q\n%s", line, problem)
+		}
+	})
 }
 
 // Lines of the TLS log of a Network Load Balancer: as AWS documents them, as

@@ -167,11 +167,24 @@ func FuzzParseObjectKey(f *testing.F) {
 			}
 			return
 		}
-		base := "_" + k.Account + "_elasticloadbalancing_" + k.Region + "_" + strings.ReplaceAll(k.LoadBalancer, "/", ".") +
-			"_" + k.PeriodEnd.Format("20060102T1504Z") + "_" + k.Node + "_" + k.Random + ".log"
-		got := strings.TrimSuffix(key[strings.LastIndexByte(key, '/')+1:], ".gz")
-		if got != "conn_log"+base && got != "conn_log."+base[1:] {
-			t.Fatalf("%q: rebuilt %q", key, base)
+		dir, base := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]
+		if !k.Delivered.IsZero() || k.Random == "" { // CloudWatch's
+			if !strings.Contains(dir, k.Region) || !strings.Contains(dir, k.Account) || k.Region == "" {
+				t.Fatalf("%q: %+v", key, k)
+			}
+			return
+		}
+		name := k.Account + "_elasticloadbalancing_" + k.Region + "_" + strings.ReplaceAll(k.LoadBalancer, "/", ".") + "_" + k.PeriodEnd.Format(endTime)
+		got := strings.TrimSuffix(base, ".gz")
+		if k.Node == "" {
+			if want := name + "_" + k.Random + ".log"; got != want {
+				t.Fatalf("%q: rebuilt %q", key, want)
+			}
+			return
+		}
+		name += "_" + k.Node + "_" + k.Random + ".log"
+		if got != "conn_log_"+name && got != "conn_log."+name {
+			t.Fatalf("%q: rebuilt %q", key, name)
 		}
 	})
 }

@@ -3,9 +3,18 @@ package connlog
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
+
+func elb(account, region, loadBalancer string, end time.Time, node, random string) ObjectKey {
+	return ObjectKey{Account: account, Region: region, LoadBalancer: loadBalancer, PeriodEnd: end, Node: node, Random: random}
+}
+
+func vended(account, region string, delivered time.Time) ObjectKey {
+	return ObjectKey{Account: account, Region: region, Delivered: delivered}
+}
 
 var keyTests = []struct {
 	key    string
@@ -13,20 +22,44 @@ var keyTests = []struct {
 	reason string // of the KeyError, where one is wanted
 }{
 	{key: "logging-prefix/AWSLogs/123456789012/elasticloadbalancing/us-east-2/2022/05/01/conn_log_123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz",
-		want: ObjectKey{"123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"), "172.160.001.192", "20sg8hgm"}},
+		want: elb("123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"), "172.160.001.192", "20sg8hgm")},
 	{key: "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2022/05/01/conn_log.123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz",
-		want: ObjectKey{"123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"), "172.160.001.192", "20sg8hgm"}},
+		want: elb("123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"), "172.160.001.192", "20sg8hgm")},
 	{key: "conn_log_971937583728_elasticloadbalancing_eu-west-2_app.lb-01.e3610968cb568663_20250718T1255Z_13.42.111.243_468dygp7.log",
-		want: ObjectKey{"971937583728", "eu-west-2", "app/lb-01/e3610968cb568663", at("2025-07-18T12:55:00Z"), "13.42.111.243", "468dygp7"}},
+		want: elb("971937583728", "eu-west-2", "app/lb-01/e3610968cb568663", at("2025-07-18T12:55:00Z"), "13.42.111.243", "468dygp7")},
 	{key: "a b/c+d/conn_log_123456789012_elasticloadbalancing_us-gov-west-1_app.a.1_20250718T1255Z_10.43.1.2_a.log.gz",
-		want: ObjectKey{"123456789012", "us-gov-west-1", "app/a/1", at("2025-07-18T12:55:00Z"), "10.43.1.2", "a"}},
+		want: elb("123456789012", "us-gov-west-1", "app/a/1", at("2025-07-18T12:55:00Z"), "10.43.1.2", "a")},
 	{key: "conn_log_123456789012_elasticloadbalancing_us-iso-east-1_app.a.1_20250718T1255Z_2001:db8::1_a.log.gz",
-		want: ObjectKey{"123456789012", "us-iso-east-1", "app/a/1", at("2025-07-18T12:55:00Z"), "2001:db8::1", "a"}},
+		want: elb("123456789012", "us-iso-east-1", "app/a/1", at("2025-07-18T12:55:00Z"), "2001:db8::1", "a")},
 	{key: "AWSLogs/123456789012/ELBConnectionLogTestFile", reason: NotTestFile},
 	{key: "ELBAccessLogTestFile", reason: NotTestFile},
 	{key: "AWSLogs/702656214742/elasticloadbalancing/us-east-1/2026/09/23/702656214742_elasticloadbalancing_us-east-1_app.x.98e3a879de9d6b42_20260923T0715Z_54.81.166.60_57hw2gm1.log.gz", reason: NotAccessLog},
 	{key: "health_check_log_123456789012_elasticloadbalancing_us-east-2_app.a.1_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz", reason: NotHealthCheckLog},
-	{key: "x/123456789012_elasticloadbalancing_us-east-2_net.my-loadbalancer.1234567890abcdef_20200501T0000Z_20sg8hgm.log.gz", reason: NotNLBLog},
+	{key: "x/123456789012_elasticloadbalancing_us-east-2_net.my-loadbalancer.1234567890abcdef_20200501T0000Z_20sg8hgm.log.gz",
+		want: elb("123456789012", "us-east-2", "net/my-loadbalancer/1234567890abcdef", at("2020-05-01T00:00:00Z"), "", "20sg8hgm")},
+	{key: "x/123456789012_elasticloadbalancing_us-east-2_net.my-loadbalancer_20200501T0000Z_20sg8hgm.log.gz", reason: NotKeyForm},
+	{key: "x/123456789012_elasticloadbalancing_us-east-2_net.a.1_20200501T0000Z_192.0.2.1_20sg8hgm.log.gz", reason: NotKeyForm},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/5f2c81d0.log.gz", want: vended("111122223333", "us-east-1", at("2026-09-10T00:00:00Z"))},
+	{key: "x/y/AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/5f2c81d0.json", want: vended("111122223333", "us-east-1", at("2026-09-10T00:00:00Z"))},
+	{key: "AWSLogs/aws-account-id=111122223333/elasticloadbalancing/region=us-gov-west-1/year=2026/month=09/day=10/5f2c81d0.gz", want: vended("111122223333", "us-gov-west-1", at("2026-09-10T00:00:00Z"))},
+	{key: "AWSLogs/aws-account-id=111122223333/aws-service=elasticloadbalancing/aws-region=eu-west-2/year=2026/month=09/day=10/hour=23/a.gz",
+		want: ObjectKey{Account: "111122223333", Region: "eu-west-2", Delivered: at("2026-09-10T23:00:00Z"), Hourly: true}},
+	{key: "MyLogPrefix/us-east-1/2026/09/10/5f2c81d0.log.gz", want: vended("", "us-east-1", at("2026-09-10T00:00:00Z"))},
+	{key: "MyLogPrefix/2026/09/10/07/us-east-1/111122223333/5f2c81d0.json.gz",
+		want: ObjectKey{Account: "111122223333", Region: "us-east-1", Delivered: at("2026-09-10T07:00:00Z"), Hourly: true}},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/111122223333_vended_us-east-1_app.my-loadbalancer.1234567890abcdef_20260910T0705Z_ab12.json.gz",
+		want: ObjectKey{Account: "111122223333", Region: "us-east-1", LoadBalancer: "app/my-loadbalancer/1234567890abcdef", PeriodEnd: at("2026-09-10T07:05:00Z")}},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/5f2c81d0.parquet", reason: NotParquet},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/5f2c81d0.gz.parquet", reason: NotParquet},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/index.html", reason: NotELBLog},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/", reason: NotELBLog},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/02/30/a.gz", reason: NotELBLog},
+	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/a.gz", reason: NotELBLog},
+	{key: "AWSLogs/111122223333/vpcflowlogs/us-east-1/2026/09/10/111122223333_vpcflowlogs_us-east-1_fl-1_20260910T0705Z_a.log.gz", reason: NotDelivery},
+	{key: "AWSLogs/aws-account-id=111122223333/aws-service=vpcflowlogs/aws-region=us-east-1/year=2026/month=09/day=10/a.log.gz", reason: NotDelivery},
+	{key: "AWSLogs/111122223333/CloudTrail/us-east-1/2026/09/10/111122223333_CloudTrail_us-east-1_20260910T0705Z_a.json.gz", reason: NotDelivery},
+	{key: "AWSLogs/o-abcde12345/111122223333/elasticloadbalancing/us-east-1/2026/09/10/a.json.gz", want: vended("111122223333", "us-east-1", at("2026-09-10T00:00:00Z"))},
+	{key: "backup/2026/09/10/a.gz", reason: NotELBLog},
 	{key: "123456789012_elasticloadbalancing_us-east-2_my-classic_20200501T0000Z_192.0.2.1_20sg8hgm.log", reason: NotClassicLog},
 	{key: "", reason: NotELBLog},
 	{key: "dir/", reason: NotELBLog},
@@ -49,6 +82,19 @@ func TestParseObjectKey(t *testing.T) {
 		var ke *KeyError
 		if errors.As(err, &ke) != (test.reason != "") || ke != nil && (ke.Reason != test.reason || ke.Key != test.key) {
 			t.Errorf("%s: got error %v, want %q", test.key, err, test.reason)
+		}
+	}
+}
+
+func TestObjectKeyEnds(t *testing.T) {
+	for key, want := range map[string][2]string{
+		"x/123456789012_elasticloadbalancing_us-east-2_net.a.1_20200501T0000Z_2.log.gz": {"2020-05-01T00:00:00Z", "2020-05-01T00:00:00Z"},
+		"x/us-east-1/2026/09/10/a.gz":    {"2026-09-10T00:00:00Z", "2026-09-11T00:00:00Z"},
+		"x/us-east-1/2026/09/10/23/a.gz": {"2026-09-10T23:00:00Z", "2026-09-11T00:00:00Z"},
+	} {
+		k, err := ParseObjectKey(key)
+		if earliest, latest := k.Ends(); err != nil || !earliest.Equal(at(want[0])) || !latest.Equal(at(want[1])) {
+			t.Errorf("%s: %v to %v, %v", key, earliest, latest, err)
 		}
 	}
 }

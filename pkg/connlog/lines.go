@@ -60,7 +60,7 @@ type kind struct {
 
 var (
 	connectionLog = &kind{
-		name:   "connection log of an Application Load Balancer",
+		name:   FormatConnectionLog,
 		fields: fieldNames[:],
 		min:    MinFields,
 		setters: map[string]setter{

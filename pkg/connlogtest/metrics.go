@@ -15,7 +15,8 @@ type Sum struct{ Sum, Samples float64 }
 // dimensions, written as "Name LoadBalancer=app/a/1 Protocol=TLSv1.2". Client
 // values follow the default settings: the ten clients with most failures if
 // they have five or more, IPv6 by /64. For HandshakeLatency only the number of
-// samples is there. It counts lines that are no entries as MalformedLines.
+// samples is there. It counts lines that are no entries as MalformedLines. Lines
+// that begin with "tls" are of the TLS log of a Network Load Balancer.
 func Metrics(lines []string, loadBalancer string) map[string]Sum {
 	sums := make(map[string]Sum)
 	add := func(name string, value float64, samples float64) {
@@ -34,6 +35,9 @@ func Metrics(lines []string, loadBalancer string) map[string]Sum {
 	}
 	for _, line := range lines {
 		f := Reference(line)
+		if strings.HasPrefix(line, "tls ") {
+			f = ReferenceTLS(line)
+		}
 		if f == nil {
 			add("MalformedLines", 1, 0)
 			continue

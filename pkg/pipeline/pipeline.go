@@ -126,6 +126,7 @@ const (
 	SkippedGone     = "gone before it was read"
 	SkippedReplaced = "replaced before it was read; its own event follows"
 	SkippedEmpty    = "empty"
+	SkippedNameless = "neither the key nor an entry names the load balancer: add elb to the record fields of the log delivery"
 )
 
 // Errors of Report.Err.

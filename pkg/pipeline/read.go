@@ -32,13 +32,20 @@ func (p *Pipeline) read(ctx context.Context, r *Report) (*rollup.Summary, error)
 		r.Skipped = ke.Reason
 		return nil, nil
 	}
-	r.Key = key
 	for pause := retryPause; ; pause *= 2 {
 		r.Attempts++
+		r.Key = key
 		s, err := p.readOnce(ctx, r)
+		refused, isRefused := errors.AsType[*connlog.FormatError](err)
 		switch {
-		case err == nil && s.Lines == 0 && r.Bytes == 0:
+		case isRefused:
+			r.Skipped = refused.Reason()
+			return nil, nil
+		case err == nil && s.Lines == 0 && (r.Bytes == 0 || r.Key.LoadBalancer == ""):
 			r.Skipped = SkippedEmpty
+			return nil, nil
+		case err == nil && r.Key.LoadBalancer == "":
+			r.Skipped = SkippedNameless
 			return nil, nil
 		case err == nil:
 			r.Lines, r.Malformed, r.Counts, r.Plaintext = s.Lines, s.Malformed, s.Totals, s.Plaintext
@@ -67,6 +74,7 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 	r.Object = opened
 
 	r.FirstMalformed = nil
+	named := r.Key.LoadBalancer != ""
 	s := rollup.New(rollup.Options{IPv6Prefix: p.IPv6Prefix})
 	z, ok := p.readers.Get().(*connlog.Reader)
 	if !ok {
@@ -84,6 +92,11 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 		switch err := err.(type) {
 		case nil:
 			s.Add(&e)
+			if !named {
+				if err := learnName(&r.Key, &e); err != nil {
+					return nil, err
+				}
+			}
 			continue
 		case *connlog.ParseError:
 			s.AddMalformed()
@@ -94,10 +107,40 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 		}
 		switch {
 		case err == io.EOF:
+			learnPeriod(&r.Key, s)
 			return s, nil
 		case errors.Is(err, connlog.ErrCorrupt):
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: %w", errCut, err)
 	}
+}
+
+// ErrMixed fails an object of several load balancers.
+var ErrMixed = errors.New("log object has entries of several load balancers")
+
+// learnName takes the load balancer from an entry, for a key that does not name
+// it.
+func learnName(k *connlog.ObjectKey, e *connlog.Entry) error {
+	switch {
+	case e.LoadBalancer == k.LoadBalancer || e.LoadBalancer == "":
+	case k.LoadBalancer == "":
+		k.LoadBalancer = e.LoadBalancer
+	default:
+		return fmt.Errorf("%w: %s, %s", ErrMixed, k.LoadBalancer, e.LoadBalancer)
+	}
+	return nil
+}
+
+// learnPeriod takes the period from the newest entry, or else the time of
+// delivery, for a key that does not name it.
+func learnPeriod(k *connlog.ObjectKey, s *rollup.Summary) {
+	if !k.PeriodEnd.IsZero() {
+		return
+	}
+	last := s.Last
+	if last.IsZero() {
+		last = k.Delivered
+	}
+	k.PeriodEnd = last.Truncate(connlog.Period).Add(connlog.Period)
 }

@@ -1,0 +1,119 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/metric"
+)
+
+// form returns one of connlogtest.Forms.
+func form(t *testing.T, name string) connlogtest.Form {
+	t.Helper()
+	for _, f := range connlogtest.Forms {
+		if f.Name == name {
+			return f
+		}
+	}
+	t.Fatalf("no form %q", name)
+	return connlogtest.Form{}
+}
+
+// The TLS log of a Network Load Balancer becomes the same metrics and alerts as
+// a connection log.
+func TestTLSLog(t *testing.T) {
+	r := newRig(t, nil)
+	f := makeLog(t, 11, 2500, "net/edge/50dc6c495c0c9188")
+	end := time.Now().UTC().Truncate(5 * time.Minute)
+	f.key = fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/%s/123456789012_elasticloadbalancing_us-east-2_net.edge.50dc6c495c0c9188_%s_20sg8hgm.log.gz",
+		end.Format("2006/01/02"), end.Format("20060102T1504Z"))
+	f.lines = connlogtest.TLSLog(f.lines, f.lb)
+	r.notify(r.put(f.key, f.packed()))
+	r.checkSums(f)
+	messages := r.stack.SNS.Messages()
+	if len(messages) != 1 || messages[0].Attributes["loadBalancer"] != f.lb {
+		t.Fatalf("alerts %v", messages)
+	}
+	text := messages[0].Text("email")
+	for _, want := range []string{"net/edge/50dc6c495c0c9188", "HandshakeNotCompleted", "ClientAlert:unknown_ca", "rejected the listener's certificate", `awk '$9 == "-" || $12 ~ /^[1-9]/'`, "loadbalancer/net/edge/"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is not in the alert:\n%s", want, text)
+		}
+	}
+}
+
+// Vended logs say in their entries what their keys do not.
+func TestVendedLogs(t *testing.T) {
+	r := newRig(t, nil)
+	date := time.Now().UTC().Format("2006/01/02")
+	hive := time.Now().UTC().Format("year=2006/month=01/day=02")
+	a, b, c := makeLog(t, 12, 2500, "app/shop/50dc6c495c0c9188"), makeLog(t, 13, 300, "app/b/2"), makeLog(t, 14, 300, "net/c/3")
+	c.lines = connlogtest.TLSLog(c.lines, c.lb)
+	objects := []localaws.ObjectCreated{
+		r.put("AWSLogs/111122223333/elasticloadbalancing/us-east-1/"+date+"/5f2c81d0.json.gz", logFile{lines: []string{form(t, "json").Format(a.lines, connlogtest.AllFields())}}.packed()),
+		r.put("AWSLogs/aws-account-id=111122223333/elasticloadbalancing/region=us-east-1/"+hive+"/a1.log", []byte(form(t, "w3c, tab").Format(b.lines, connlogtest.AllFields()))),
+		r.put("MyLogPrefix/us-east-1/"+date+"/c.log.gz", c.packed()),
+	}
+	for _, o := range objects {
+		r.notify(o)
+	}
+	r.checkSums(a, b, c)
+	if got := r.sums()[metric.ObjectsProcessed]; got.Sum != 3 {
+		t.Errorf("%v objects processed", got)
+	}
+	messages := r.stack.SNS.Messages()
+	if len(messages) != 1 || messages[0].Attributes["loadBalancer"] != a.lb || messages[0].Attributes["account"] != "111122223333" {
+		t.Errorf("alerts %v", messages)
+	}
+	for i, line := range r.logLines("processed") {
+		if want := []string{a.lb, b.lb, c.lb}[i]; line["loadBalancer"] != want {
+			t.Errorf("log line %d is about %v, want %s", i+1, line["loadBalancer"], want)
+		}
+	}
+}
+
+// What turns out not to be such a log when it is read is skipped, and the log
+// says what it is; an object of several load balancers fails for good.
+func TestVendedLogsRefused(t *testing.T) {
+	r := newRig(t, nil)
+	dir := "AWSLogs/111122223333/elasticloadbalancing/us-east-1/" + time.Now().UTC().Format("2006/01/02") + "/"
+	f, g := makeLog(t, 15, 100, "app/a/1"), makeLog(t, 16, 100, "app/b/2")
+	var nameless []int
+	for i, name := range connlogtest.FieldNames {
+		if name != "elb" {
+			nameless = append(nameless, i)
+		}
+	}
+	bodies := []struct{ name, body, reason string }{
+		{"a.parquet", "PAR1", "Parquet"},
+		{"b.gz", "PAR1\x15", "Parquet"},
+		{"c.json", `{"type":"https","elb":"app/a/1","ssl_protocol":"TLSv1.2"}`, "access log of an Application Load Balancer"},
+		{"d.json", form(t, "json").Format(f.lines, nameless), "add elb to the record fields"},
+		{"e.log", "#Version: 1.0\n#Fields: time elb tls_protocol\n", "empty"},
+		{"f.log", "#Fields: version account-id interface-id\n", "flow log"},
+	}
+	var objects []localaws.ObjectCreated
+	for _, b := range bodies {
+		objects = append(objects, r.put(dir+b.name, []byte(b.body)))
+	}
+	r.notify(objects...)
+	r.notify(r.put(dir+"mixed.json", []byte(form(t, "json").Format(append(f.lines, g.lines...), connlogtest.AllFields()))))
+	r.checkSums()
+	errors := r.errors()
+	if n := len(errors); n != 4 || errors[0] != "" || !strings.Contains(errors[n-1], "app/a/1, app/b/2") {
+		t.Errorf("invocations: %q", errors)
+	}
+	lines := r.logLines("skipped")
+	if len(lines) != len(bodies) {
+		t.Fatalf("%d log lines", len(lines))
+	}
+	for i, b := range bodies {
+		if reason, _ := lines[i]["reason"].(string); !strings.Contains(reason, b.reason) {
+			t.Errorf("%s skipped because %q, want %q", b.name, reason, b.reason)
+		}
+	}
+}

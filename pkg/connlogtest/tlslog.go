@@ -1,0 +1,125 @@
+package connlogtest
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+var protocolVersions = map[string]string{"tlsv10": "TLSv1", "tlsv11": "TLSv1.1", "tlsv12": "TLSv1.2", "tlsv13": "TLSv1.3"}
+
+// TLSLog rewrites lines of a connection log, which must be of the format, as a
+// Network Load Balancer would log these connections: by the second, with
+// milliseconds, and without those to listeners without TLS. Of failures, every
+// other one has an alert of the client.
+func TLSLog(lines []string, loadBalancer string) []string {
+	var list []string
+	for i, line := range lines {
+		f := mustReference(line)
+		protocol, cipher, status, group := f[4], cmp.Or(f[5], "-"), f[10], cmp.Or(f[12], "-")
+		if status == "" && protocol == "" {
+			continue
+		}
+		version := "-"
+		for ours, theirs := range protocolVersions {
+			if theirs == protocol {
+				version = ours
+			}
+		}
+		handshake, alert, cert := "-", "-", "-"
+		if status == "Success" {
+			seconds, err := strconv.ParseFloat(f[6], 64)
+			if err != nil {
+				panic(err)
+			}
+			handshake, cert = fmt.Sprintf("%.0f", seconds*1000), "arn:aws:acm:us-east-2:671290407336:certificate/2a108f19-aded-46b0-8493-c63eb1ef4a99"
+		} else if i%2 == 0 {
+			alert = []string{"46", "48", "70"}[i/2%3]
+		}
+		began, err := time.Parse(time.RFC3339, f[0])
+		if err != nil {
+			panic(err)
+		}
+		const form = "2006-01-02T15:04:05"
+		list = append(list, fmt.Sprintf(`tls 2.0 %s %s g3d4b5e8bb8464cd %s:%s 192.0.2.10:%s %d %s 452 345 %s %s - %s %s %s www.example.com h2 h2 "h2","http/1.1" %s`,
+			began.Add(time.Duration(i%30)*time.Second).Format(form), loadBalancer, f[1], f[2], f[3], i%30*1000, handshake, alert, cert, cipher, version, group, began.Format(form)))
+	}
+	return list
+}
+
+var (
+	milliseconds = regexp.MustCompile(`^0*(\d{1,9}|1000000000)(\.\d+)?$`)
+	instantUTC   = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?$`)
+)
+
+// ReferenceTLS returns the fields of a line of a Network Load Balancer's TLS log
+// as Reference does those of the same connection in a connection log, or nil for
+// a line that is not of the format.
+func ReferenceTLS(line string) []string {
+	f := strings.Split(line, " ")
+	for i := range f {
+		if f[i] == "-" || f[i] == `"-"` {
+			f[i] = ""
+		} else if f[i] == "" && i < len(f)-1 && i < 22 {
+			return nil // an empty field
+		}
+	}
+	if len(f) < 16 || f[0] != "tls" {
+		return nil
+	}
+	f = append(f, make([]string, 22)...)
+	when := f[2]
+	for _, t := range []string{f[2], f[21]} {
+		if _, err := time.Parse(time.RFC3339, strings.TrimSuffix(t, "Z")+"Z"); t != "" && (err != nil || !instantUTC.MatchString(t)) {
+			return nil
+		}
+	}
+	if f[21] != "" {
+		when = f[21]
+	}
+	if f[2] == "" {
+		return nil
+	}
+	client, clientPort, ok := endpoint(f[5])
+	node, listenerPort, ok2 := endpoint(f[6])
+	if _, err := netip.ParseAddr(strings.Trim(client, "[]")); !ok || !ok2 || client != "" && err != nil {
+		return nil
+	}
+	latency, status := "", "Failed:HandshakeNotCompleted"
+	if f[8] != "" {
+		if !milliseconds.MatchString(f[8]) {
+			return nil
+		}
+		ms, _ := strconv.ParseFloat(f[8], 64)
+		latency, status = strconv.FormatFloat(ms/1000, 'f', -1, 64), "Success"
+	}
+	if f[11] != "" {
+		n, err := strconv.ParseUint(f[11], 10, 8)
+		if err != nil {
+			return nil
+		}
+		name := map[uint64]string{0: "close_notify", 40: "handshake_failure", 46: "certificate_unknown", 48: "unknown_ca", 70: "protocol_version", 90: "user_canceled", 100: "no_renegotiation"}[n]
+		if status != "Success" || name != "close_notify" && name != "user_canceled" && name != "no_renegotiation" {
+			latency, status = "", "Failed:ClientAlert:"+cmp.Or(name, f[11])
+		}
+	}
+	protocol := cmp.Or(protocolVersions[f[15]], f[15])
+	return []string{strings.TrimSuffix(when, "Z") + "Z", client, clientPort, listenerPort, protocol, f[14], latency, "", "", "", status, "", f[16], f[3], node}
+}
+
+// endpoint splits "192.0.2.1:443".
+func endpoint(s string) (host, number string, ok bool) {
+	if s == "" {
+		return "", "", true
+	}
+	i := strings.LastIndex(s, ":")
+	if i <= 0 || !port.MatchString(s[i+1:]) {
+		return "", "", false
+	}
+	_, err := strconv.ParseUint(s[i+1:], 10, 16)
+	return s[:i], s[i+1:], err == nil
+}
