@@ -166,8 +166,12 @@ func (f *filter) matchObject(k connlog.ObjectKey) bool {
 	if f == nil {
 		return true
 	}
+	from, to := k.Ends()
 	// A line may be written a period late.
-	from, to := k.PeriodEnd.Add(-2*connlog.Period), k.PeriodEnd.Add(connlog.Period)
-	return !to.Before(f.since) && (f.until.IsZero() || from.Before(f.until)) &&
-		(len(f.loadBalancers) == 0 || f.matchLoadBalancer(k.LoadBalancer))
+	from, to = from.Add(-2*connlog.Period), to.Add(connlog.Period)
+	// A TLS log has connections when they end; their times are those of their beginning.
+	late := !f.until.IsZero() && !from.Before(f.until) && !strings.HasPrefix(k.LoadBalancer, "net/")
+	// What the key does not name, the lines do.
+	return !to.Before(f.since) && !late &&
+		(k.LoadBalancer == "" || len(f.loadBalancers) == 0 || f.matchLoadBalancer(k.LoadBalancer))
 }

@@ -108,3 +108,27 @@ func TestFilterObject(t *testing.T) {
 		}
 	}
 }
+
+// The connections in a TLS log may have begun long before it ends, and a vended
+// log's key tells little.
+func TestFilterVendedObject(t *testing.T) {
+	for _, test := range []struct {
+		key, args string
+		want      bool
+	}{
+		{"123456789012_elasticloadbalancing_us-east-2_net.edge.1_20261123T1000Z_a.log.gz", "--until 2026-11-22", true},
+		{"123456789012_elasticloadbalancing_us-east-2_net.edge.1_20261123T1000Z_a.log.gz", "--since 2026-11-23T10:06Z", false},
+		{"x/us-east-2/2026/11/23/a.json.gz", "--load-balancer shop", true},
+		{"x/us-east-2/2026/11/23/a.json.gz", "--since 2026-11-23T23:50Z", true},
+		{"x/us-east-2/2026/11/23/a.json.gz", "--since 2026-11-24T00:10Z", false},
+		{"x/us-east-2/2026/11/23/a.json.gz", "--until 2026-11-22T23:50Z", false},
+	} {
+		k, err := connlog.ParseObjectKey(test.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if f, err := filterOf(t, test.args); err != nil || f.matchObject(k) != test.want {
+			t.Errorf("%s %s: %v, %v", test.key, test.args, !test.want, err)
+		}
+	}
+}
