@@ -1,9 +1,10 @@
 // Package localaws holds embedded stand-ins for the AWS services that a
 // connection-log function, and those who operate it, talk to: S3, CloudWatch,
-// SNS, SQS, the Lambda Runtime API and the Lambda API. They serve the real wire protocols over HTTP on loopback, so
-// that an unchanged program with an unchanged AWS SDK can run against them.
+// SNS, SQS, Elastic Load Balancing v2, the Lambda Runtime API and the Lambda
+// API. They serve the real wire protocols over HTTP on loopback, so that an
+// unchanged program with an unchanged AWS SDK can run against them.
 //
-// [Start] brings up S3, CloudWatch, SNS and SQS; [Stack.Env] is the environment
+// [Start] brings up all but the last two; [Stack.Env] is the environment
 // that points an SDK at them; [StartLambda] runs the real function executable,
 // which [StartLambdaAPI] lets clients invoke by name:
 //

@@ -3,7 +3,6 @@ package localaws
 import (
 	"encoding/xml"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
 	"slices"
@@ -72,7 +71,7 @@ func NewSNS(o SNSOptions) *SNS {
 		service:   "sns",
 		operation: snsOperation,
 		apply:     s.apply,
-		refuse:    writeSNSError,
+		refuse:    snsQuery.refuse,
 		calls:     o.Calls,
 		faults:    o.Faults,
 	}
@@ -98,25 +97,9 @@ func (s *SNS) Messages() []Message {
 	return slices.Clone(s.messages)
 }
 
-// maxForm caps the request body, in bytes: far more than a message may be, so
-// that one too long is refused as such.
-const maxForm = 16 << 20
-
-// snsForm reads the form of a request and leaves the body as it was.
-func snsForm(r *http.Request) url.Values {
-	if r.Body == nil {
-		return nil
-	}
-	form, err := url.ParseQuery(string(peekBody(r, maxForm)))
-	if err != nil {
-		return nil
-	}
-	return form
-}
-
 // snsOperation names the operation of a request, or returns "Unknown".
 func snsOperation(r *http.Request) string {
-	switch action := snsForm(r).Get("Action"); action {
+	switch action := queryForm(r).Get("Action"); action {
 	case "Publish", "PublishBatch", "CreateTopic":
 		return action
 	}
@@ -125,7 +108,7 @@ func snsOperation(r *http.Request) string {
 
 // apply answers a request.
 func (s *SNS) apply(w http.ResponseWriter, r *http.Request) {
-	form := snsForm(r)
+	form := queryForm(r)
 	var result any
 	var refusal *apiError
 	action := form.Get("Action")
@@ -137,20 +120,9 @@ func (s *SNS) apply(w http.ResponseWriter, r *http.Request) {
 	case "CreateTopic":
 		result, refusal = s.createTopic(form)
 	default:
-		refusal = &apiError{http.StatusBadRequest, "InvalidAction", "The action " + action + " is not valid for this web service."}
+		refusal = invalidAction(action)
 	}
-	if refusal != nil {
-		writeSNSError(w, r, refusal)
-		return
-	}
-	type metadata struct {
-		RequestID string `xml:"RequestId"`
-	}
-	writeSNS(w, http.StatusOK, struct {
-		XMLName          xml.Name
-		Result           any
-		ResponseMetadata metadata
-	}{xml.Name{Space: snsNamespace, Local: action + "Response"}, result, metadata{newUUID()}})
+	snsQuery.reply(w, r, action, result, refusal)
 }
 
 // publish handles Publish.
@@ -283,27 +255,4 @@ func (s *SNS) createTopic(form url.Values) (any, *apiError) {
 	}{TopicARN: s.CreateTopic(name)}, nil
 }
 
-const snsNamespace = "http://sns.amazonaws.com/doc/2010-03-31/"
-
-func writeSNS(w http.ResponseWriter, status int, doc any) {
-	body, err := xml.Marshal(doc)
-	if err != nil {
-		panic(err) // structures of strings: cannot happen
-	}
-	w.Header().Set("Content-Type", "text/xml")
-	w.WriteHeader(status)
-	io.WriteString(w, xml.Header)
-	w.Write(body)
-}
-
-// writeSNSError answers with the query protocol's error document.
-//
-// https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#operation-error-serialization
-func writeSNSError(w http.ResponseWriter, _ *http.Request, e *apiError) {
-	type detail struct{ Type, Code, Message string }
-	writeSNS(w, e.status, struct {
-		XMLName   xml.Name `xml:"http://sns.amazonaws.com/doc/2010-03-31/ ErrorResponse"`
-		Error     detail
-		RequestID string `xml:"RequestId"`
-	}{Error: detail{e.blame(), e.code, e.message}, RequestID: newUUID()})
-}
+const snsQuery query = "http://sns.amazonaws.com/doc/2010-03-31/"

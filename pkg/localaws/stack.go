@@ -22,12 +22,14 @@ type Options struct {
 	OnCreated func(ObjectCreated) // see [S3.SetOnCreated]
 }
 
-// A Stack is the stand-ins for S3, CloudWatch, SNS and SQS, listening.
+// A Stack is the stand-ins for S3, CloudWatch, SNS, SQS and Elastic Load
+// Balancing v2, listening.
 type Stack struct {
 	S3         *S3
 	CloudWatch *CloudWatch
 	SNS        *SNS
 	SQS        *SQS
+	ELB        *ELB
 	Calls      *Calls // of all of them
 
 	region  string
@@ -47,6 +49,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	s.CloudWatch = NewCloudWatch(CloudWatchOptions{Now: o.Now, Calls: s.Calls, Faults: o.Faults})
 	s.SNS = NewSNS(SNSOptions{Region: o.Region, Now: o.Now, Calls: s.Calls, Faults: o.Faults})
 	s.SQS = NewSQS(SQSOptions{Region: o.Region, Now: o.Now, Calls: s.Calls, Faults: o.Faults})
+	s.ELB = NewELB(ELBOptions{Region: o.Region, Calls: s.Calls, Faults: o.Faults})
 	s.close = sync.OnceValue(func() error {
 		var all []error
 		for _, srv := range s.servers {
@@ -54,7 +57,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		}
 		return errors.Join(all...)
 	})
-	for _, e := range []*endpoint{&s.S3.endpoint, &s.CloudWatch.endpoint, &s.SNS.endpoint, &s.SQS.endpoint} {
+	for _, e := range []*endpoint{&s.S3.endpoint, &s.CloudWatch.endpoint, &s.SNS.endpoint, &s.SQS.endpoint, &s.ELB.endpoint} {
 		srv, err := serve(e)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("start %s: %w", e.service, err), s.close())
@@ -72,7 +75,7 @@ func (s *Stack) Close() error {
 }
 
 // Addresses returns the base URLs by service: "s3", "cloudwatch", "sns",
-// "sqs".
+// "sqs", "elasticloadbalancing".
 func (s *Stack) Addresses() map[string]string {
 	addresses := make(map[string]string, len(s.servers))
 	for service, srv := range s.servers {
@@ -93,6 +96,8 @@ func (s *Stack) Env() map[string]string {
 		"AWS_ENDPOINT_URL_CLOUDWATCH": s.servers["cloudwatch"].URL(),
 		"AWS_ENDPOINT_URL_SNS":        s.servers["sns"].URL(),
 		"AWS_ENDPOINT_URL_SQS":        s.servers["sqs"].URL(),
+
+		"AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2": s.servers["elasticloadbalancing"].URL(),
 	}
 	maps.Copy(env, localCredentials(s.region))
 	return env

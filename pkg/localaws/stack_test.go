@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go"
@@ -25,6 +26,7 @@ type harness struct {
 	s3  *s3.Client
 	cw  *cloudwatch.Client
 	sns *sns.Client
+	elb *elb.Client
 }
 
 func start(t *testing.T, o Options) *harness {
@@ -48,7 +50,7 @@ func start(t *testing.T, o Options) *harness {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &harness{stack, s3.NewFromConfig(cfg), cloudwatch.NewFromConfig(cfg), sns.NewFromConfig(cfg)}
+	h := &harness{stack, s3.NewFromConfig(cfg), cloudwatch.NewFromConfig(cfg), sns.NewFromConfig(cfg), elb.NewFromConfig(cfg)}
 	if err := stack.S3.CreateBucket("logs"); err != nil {
 		t.Fatal(err)
 	}
