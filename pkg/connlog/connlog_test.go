@@ -7,9 +7,11 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -18,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/inflate"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -285,10 +288,14 @@ func TestReader(t *testing.T) {
 		{"plain in halves", func(s string) io.Reader { return iotest.HalfReader(strings.NewReader(s)) }},
 		{"plain, data with EOF", func(s string) io.Reader { return iotest.DataErrReader(strings.NewReader(s)) }},
 	}
-	r := NewReader(strings.NewReader(""))
-	for _, test := range tests {
+	alone, pipelined := NewReader(strings.NewReader("")), NewReader(strings.NewReader(""), Pipelined)
+	for i := range 2 * len(tests) {
+		test, r, suffix := tests[i/2], alone, ""
+		if i%2 == 1 {
+			r, suffix = pipelined, ", pipelined"
+		}
 		for _, form := range forms {
-			t.Run(test.name+"/"+form.name, func(t *testing.T) {
+			t.Run(test.name+"/"+form.name+suffix, func(t *testing.T) {
 				r.Reset(form.make(test.in))
 				entries, malformed, err := readAll(r)
 				if err != nil {
@@ -310,8 +317,7 @@ func TestReader(t *testing.T) {
 
 // A gzip stream that is cut anywhere is an error. Of one with a flipped bit the
 // verdict is that of compress/gzip, since some bits of header and padding mean
-// nothing; but reserved flags are refused, and without its magic number the
-// object is text.
+// nothing; but without its magic number the object is text.
 func TestReaderBrokenGzip(t *testing.T) {
 	var log bytes.Buffer
 	if err := connlogtest.Write(&log, connlogtest.Options{Lines: 60}); err != nil {
@@ -336,10 +342,67 @@ func TestReaderBrokenGzip(t *testing.T) {
 		}
 		switch magic := bit/8 < 2; {
 		case magic && err == nil && entries == 0 && len(malformed) > 0:
-		case !magic && (want != nil || bit/8 == 3) && errors.Is(err, ErrCorrupt):
+		case !magic && want != nil && errors.Is(err, ErrCorrupt):
 		case !magic && want == nil && err == nil && entries == 60:
 		default:
 			t.Fatalf("bit %d of byte %d: %d entries, %d malformed, error %v; compress/gzip says %v", bit%8, bit/8, entries, len(malformed), err, want)
+		}
+	}
+}
+
+// A goroutine that decompresses ahead gives the same lines, whatever their
+// lengths, and ends with the stream, or when the Reader is reset.
+func TestReaderPipelined(t *testing.T) {
+	var log strings.Builder
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 60 {
+		log.WriteString(strings.Replace(docSuccess, "O=endEntity", "O="+strings.Repeat("x", random.IntN(1<<(5+random.IntN(13)))), 1) + "\n")
+		log.WriteString(strings.Repeat(docFailed+"\n", random.IntN(100)))
+	}
+	packed := gzipped(log.String())
+	alone, pipelined := NewReader(nil), NewReader(nil, Pipelined)
+	for _, data := range [][]byte{packed, packed[:len(packed)-100], append(packed, "garbage"...)} {
+		alone.Reset(bytes.NewReader(data))
+		entries, malformed, err := readAll(alone)
+		pipelined.Reset(bytes.NewReader(data))
+		entries2, malformed2, err2 := readAll(pipelined)
+		if entries != entries2 || fmt.Sprint(malformed) != fmt.Sprint(malformed2) || fmt.Sprint(err) != fmt.Sprint(err2) || pipelined.Bytes() != alone.Bytes() {
+			t.Errorf("got %d entries, %d malformed, error %v; want %d, %d, %v", entries2, len(malformed2), err2, entries, len(malformed), err)
+		}
+		if len(malformed) == 0 {
+			t.Error("no line is too long")
+		}
+	}
+	before := runtime.NumGoroutine()
+	var e Entry
+	for range 100 {
+		pipelined.Reset(bytes.NewReader(packed))
+		if err := pipelined.Read(&e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	pipelined.Reset(nil)
+	if n := runtime.NumGoroutine(); n > before {
+		t.Errorf("%d goroutines, %d before", n, before)
+	}
+}
+
+// Text beyond the limit ends in an error of its own: the object is not corrupt.
+func TestReaderLimit(t *testing.T) {
+	log := strings.Repeat(docSuccess+"\n", 5000)
+	for _, data := range [][]byte{[]byte(log), gzipped(log)} {
+		for _, pipelined := range []bool{false, true} {
+			for limit, want := range map[int64]error{0: nil, 1: ErrTooLarge, int64(len(log)) - 1: ErrTooLarge, int64(len(log)): nil} {
+				options := []Option{Limit(limit)}
+				if pipelined {
+					options = append(options, Pipelined)
+				}
+				r := NewReader(bytes.NewReader(data), options...)
+				n, _, err := readAll(r)
+				if !errors.Is(err, want) || errors.Is(err, ErrCorrupt) || want == nil && n != 5000 || r.Bytes() > limit+inflate.MaxKeep*2 && want != nil {
+					t.Errorf("limit %d: %d entries of %d bytes, error %v", limit, n, r.Bytes(), err)
+				}
+			}
 		}
 	}
 }

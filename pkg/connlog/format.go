@@ -112,7 +112,8 @@ func (z *Reader) readOther(text []byte, e *Entry) (pass bool, err error) {
 // refuse ends the stream.
 func (z *Reader) refuse(why *FormatError) error {
 	z.refused, z.err = why, why
-	z.start = z.end
+	z.text = nil
+	z.close()
 	return why
 }
 
