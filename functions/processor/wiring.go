@@ -68,6 +68,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		IPv6Prefix:     c.IPv6Prefix,
 		PublishClients: c.PublishClients,
 		Rules:          c.Rules(),
+		ObjectLimit:    c.ObjectLimit,
 		Margin:         c.DeadlineMargin,
 		Now:            time.Now,
 		Sleep:          pipeline.Sleep,

@@ -32,6 +32,7 @@ type Config struct {
 	// stands for all ports that are not listed.
 	ListenerPolicies map[uint16]string
 
+	ObjectLimit    int64         // bytes of a log object after decompression; 0 for no limit
 	DeadlineMargin time.Duration // time kept free before the invocation's deadline
 }
 
@@ -147,6 +148,12 @@ var variables = []variable{
 	}},
 	{"LISTENER_POLICIES", "", "security policies of listeners, such as 443=ELBSecurityPolicy-TLS13-1-2-2021-06, separated by commas; one without a port is that of all other ports", func(c *Config, v string) (err error) {
 		c.ListenerPolicies, err = parsePolicies(v)
+		return err
+	}},
+	{"OBJECT_LIMIT_MIB", "16384", "MiB of a log object, after decompression, from which it fails instead of being read on; 0 is no limit", func(c *Config, v string) error {
+		var n int
+		err := integer(&n, v, 0, 1_000_000)
+		c.ObjectLimit = int64(n) << 20
 		return err
 	}},
 	{"DEADLINE_MARGIN", "2s", "time kept free before the deadline of an invocation", func(c *Config, v string) (err error) {

@@ -27,6 +27,7 @@ var defaults = Config{
 	ClientBudget:   50,
 	Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 100, MinFailedPercent: 1, Window: 5 * time.Minute, Cooldown: time.Hour, Growth: 3},
 	ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, Window: 5 * time.Minute, Cooldown: time.Hour, Growth: 3},
+	ObjectLimit:    16 << 30,
 	DeadlineMargin: 2 * time.Second,
 }
 
@@ -41,7 +42,7 @@ func TestFromEnv(t *testing.T) {
 			"ALERT_TOPIC_ARN": "arn:aws-us-gov:sns:us-gov-west-1:123456789012:alerts", "METRIC_NAMESPACE": "My/TLS",
 			"METRIC_BREAKDOWNS": "protocol, reason", "CLIENT_MIN_FAILED": "1", "CLIENT_TOP": "0", "CLIENT_IPV6_PREFIX": "48",
 			"PUBLISH_CLIENTS": "true", "ALERT_MIN_FAILED": "7", "ALERT_MIN_FAILED_PERCENT": "2.5",
-			"ALERT_REASONS": "ClientCertExpired, ClientCertUntrusted", "DEADLINE_MARGIN": "500ms",
+			"ALERT_REASONS": "ClientCertExpired, ClientCertUntrusted", "DEADLINE_MARGIN": "500ms", "OBJECT_LIMIT_MIB": "3",
 			"CLIENT_BUDGET": "0", "ALERT_WINDOW": "15m", "ALERT_COOLDOWN": "0s", "ALERT_GROWTH": "1.5", "CLIENT_ALERT_MIN_FAILED": "20", "STATE_BUCKET": "my-state",
 			"LISTENER_POLICIES": "443=ELBSecurityPolicy-TLS13-1-2-2021-06, 8443 = ELBSecurityPolicy-2016-08 ,ELBSecurityPolicy-FS-1-2-Res-2020-10",
 		}, func(c *Config) {
@@ -55,6 +56,7 @@ func TestFromEnv(t *testing.T) {
 				ListenerPolicies: map[uint16]string{
 					443: "ELBSecurityPolicy-TLS13-1-2-2021-06", 8443: "ELBSecurityPolicy-2016-08", 0: "ELBSecurityPolicy-FS-1-2-Res-2020-10",
 				},
+				ObjectLimit:    3 << 20,
 				DeadlineMargin: 500 * time.Millisecond,
 			}
 		}},
@@ -92,6 +94,7 @@ func TestFaults(t *testing.T) {
 		"ALERT_MIN_FAILED":         "many",
 		"ALERT_MIN_FAILED_PERCENT": "NaN",
 		"ALERT_REASONS":            "Failed:ClientCertExpired",
+		"OBJECT_LIMIT_MIB":         "1GB",
 		"DEADLINE_MARGIN":          "2",
 		"CLIENT_BUDGET":            "lots",
 		"ALERT_WINDOW":             "7m",

@@ -68,6 +68,7 @@ type Pipeline struct {
 	MetricOptions  metric.Options
 	ClientBudget   int          // values of the dimension Client for a load balancer and hour
 	IPv6Prefix     int          // see rollup.Options
+	ObjectLimit    int64        // bytes of an object after decompression; see connlog.Limit
 	PublishClients bool         // whether alerts name client addresses
 	Rules          []alert.Rule // evaluated for every object, or window
 

@@ -249,6 +249,7 @@ func TestObjects(t *testing.T) {
 		{"gzip without its end", packed[:len(packed)-1], nothing(1, 1), connlog.ErrCorrupt},
 		{"gzip with a wrong sum", append(bytes.Clone(packed[:len(packed)-8]), make([]byte, 8)...), nothing(1, 1), connlog.ErrCorrupt},
 		{"gzip and then something else", append(bytes.Clone(packed), "more"...), nothing(1, 1), connlog.ErrCorrupt},
+		{"text beyond the limit", zip(strings.Repeat(text, 2<<20/len(text)+1)), nothing(1, 1), connlog.ErrTooLarge},
 		{"gzip of binary junk", zip(binary), outcome{
 			Report: pipeline.Report{Attempts: 1, Bytes: int64(len(binary)), Lines: uint64(junkLines), Malformed: uint64(junkLines)},
 			Calls:  count{1, 1, 0}, Processed: 1, Malformed: float64(junkLines),
@@ -274,6 +275,7 @@ func TestObjects(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
+			w.ObjectLimit = 2 << 20
 			w.MetricOptions.Breakdowns, _ = metric.ParseBreakdowns("all")
 			object := w.put(t, key, test.body)
 			r, err := w.Process(t.Context(), object)

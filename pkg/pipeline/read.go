@@ -78,7 +78,7 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 	s := rollup.New(rollup.Options{IPv6Prefix: p.IPv6Prefix})
 	z, ok := p.readers.Get().(*connlog.Reader)
 	if !ok {
-		z = connlog.NewReader(nil)
+		z = connlog.NewReader(nil, connlog.Limit(p.ObjectLimit))
 	}
 	z.Reset(body)
 	defer func() {
@@ -109,7 +109,7 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 		case err == io.EOF:
 			learnPeriod(&r.Key, s)
 			return s, nil
-		case errors.Is(err, connlog.ErrCorrupt):
+		case errors.Is(err, connlog.ErrCorrupt), errors.Is(err, connlog.ErrTooLarge):
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: %w", errCut, err)
