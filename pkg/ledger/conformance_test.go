@@ -144,6 +144,30 @@ func conform(t *testing.T, s S3) {
 		}
 	})
 
+	t.Run("load balancers", func(t *testing.T) {
+		list, err := NewReader(s).LoadBalancers(ctx)
+		if err != nil || len(list) > 0 {
+			t.Errorf("of no records: %q, %v", list, err)
+		}
+		var want []string
+		for i := range 40 { // two of each name
+			lb := fmt.Sprintf("app/shop-%02d/%016x", i/2, i)
+			want = append(want, lb)
+			for period := range 2 {
+				if _, err := s.Create(ctx, fmt.Sprintf("v1/periods/%s/20261123T10%02dZ/0123", lb, 5*period), nil); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		list, err = NewReader(s).LoadBalancers(ctx)
+		if d := cmp.Diff(want, list); d != "" || err != nil {
+			t.Errorf("-want +got\n%s%v", d, err)
+		}
+		if _, err := NewReader(newBucket(s, "nowhere")).LoadBalancers(ctx); err == nil || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
+			t.Errorf("no bucket: %v", err)
+		}
+	})
+
 	// Of many who write at once, one wins, and what it wrote is there.
 	t.Run("races", func(t *testing.T) {
 		const rounds, writers = 10, 50

@@ -245,36 +245,3 @@ func encode(r record, failed uint64) ([]byte, error) {
 	}
 	return append(body, strings.Repeat(" ", size-len(body))...), nil
 }
-
-// Records returns the records of a load balancer's periods that end after
-// from, and at until at the latest.
-func (l *Ledger) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
-	prefix := periodsPrefix + lb + "/"
-	last := until.UTC().Format(periodTime)
-	var list []pipeline.LedgerRecord
-	// A key of the period that ends at from is less than this one: "~" follows
-	// every character of an object ID.
-	err := l.store.List(ctx, prefix, prefix+from.UTC().Format(periodTime)+"/~", func(key string, size int64) bool {
-		period, id, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
-		if period > last {
-			return false
-		}
-		if end, err := time.Parse(periodTime, period); err == nil && id != "" {
-			list = append(list, pipeline.LedgerRecord{Key: key, PeriodEnd: end, FailedAtMost: atMost(int(size % levels))})
-		}
-		return true
-	})
-	if err != nil {
-		return nil, fmt.Errorf("listing records: %w", err)
-	}
-	return list, nil
-}
-
-// Window returns what the object of a record adds up to.
-func (l *Ledger) Window(ctx context.Context, key string) (json.RawMessage, error) {
-	r, _, err := get[record](ctx, l.store, key)
-	if err != nil {
-		return nil, fmt.Errorf("reading a record: %w", err)
-	}
-	return r.Window, nil
-}

@@ -94,6 +94,22 @@ func (s S3) List(ctx context.Context, prefix, after string, yield func(string, i
 	return nil
 }
 
+// folders returns the prefixes that end with the first slash after prefix.
+func (s S3) folders(ctx context.Context, prefix string) ([]string, error) {
+	var list []string
+	in := &s3.ListObjectsV2Input{Bucket: &s.Bucket, Prefix: &prefix, Delimiter: aws.String("/")}
+	for pages := s3.NewListObjectsV2Paginator(s.Client, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, s.explain(err, "s3:ListBucket", prefix, ErrChanged)
+		}
+		for _, p := range page.CommonPrefixes {
+			list = append(list, aws.ToString(p.Prefix))
+		}
+	}
+	return list, nil
+}
+
 // explain turns the status of an answer into the words of Store.
 func (s S3) explain(err error, permission, key string, failedPrecondition error) error {
 	re, ok := errors.AsType[*awshttp.ResponseError](err)
