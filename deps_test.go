@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/widget"}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger"}
 )
 
@@ -106,6 +106,11 @@ var rules = []rule{
 		packages: []string{"pkg/config"},
 		never:    []string{sdk + "/...", "os"},
 		why:      "it takes getenv, so that tests need no environment",
+	},
+	{
+		packages: []string{"pkg/survey"},
+		never:    append(ours(adapters...), sdk+"/...", "os", "net/http"),
+		why:      "it chooses what to read of the ledger; package ledger knows how",
 	},
 	{
 		packages: []string{"pkg/price"},

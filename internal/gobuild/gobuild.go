@@ -12,8 +12,11 @@ import (
 
 // Function builds the Lambda function for this machine, with the flags that a
 // deployment uses, and returns the path of the executable in dir.
-func Function(dir string) (string, error) {
-	return build(filepath.Join(dir, "bootstrap"), "tlswatch/functions/processor", "-tags", "lambda.norpc")
+func Function(dir string) (string, error) { return OtherFunction(dir, "processor") }
+
+// OtherFunction is Function for one of the others, by the name of its folder.
+func OtherFunction(dir, name string) (string, error) {
+	return build(filepath.Join(dir, "bootstrap"), "tlswatch/functions/"+name, "-tags", "lambda.norpc")
 }
 
 // CLI builds the command tlswatch.

@@ -275,7 +275,7 @@ func presentedOffer(e *connlog.Entry) (o Offer, name string, unreadable bool) {
 	}
 	if e.Cipher != "" {
 		suite, err := tlsname.ParseSuite(e.Cipher)
-		if err != nil {
+		if err != nil || len(suite.Versions()) == 0 { // a number of none, or a signal
 			parts, unreadable = append(parts, strconv.Quote(e.Cipher)), true
 		} else {
 			o.Suites, parts = []tlsname.Suite{suite}, append(parts, cipherName(suite))

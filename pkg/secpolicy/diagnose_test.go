@@ -150,3 +150,20 @@ func TestNoise(t *testing.T) {
 		t.Errorf("%+v", d)
 	}
 }
+
+// Whatever number or name stands for the cipher suite, there is a diagnosis,
+// with and without a protocol.
+func TestDiagnoseAnySuite(t *testing.T) {
+	policy, err := Lookup("ELBSecurityPolicy-TLS13-1-2-2021-06")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for n := range 1 << 16 {
+		for _, protocol := range []string{"", "TLSv1.2"} {
+			e := connlog.Entry{Protocol: protocol, Cipher: fmt.Sprintf("0x%04X", n), Status: "Failed:UnmappedConnectionError"}
+			if list := Builtin().Diagnose(&e, policy); len(list) != 1 || list[0].Cause == "" {
+				t.Fatalf("%s %s: %+v", protocol, e.Cipher, list)
+			}
+		}
+	}
+}

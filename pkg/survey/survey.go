@@ -10,6 +10,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -102,7 +103,7 @@ func MostFailed(records []Record, most int) (some []Record, others int, otherFai
 	})
 	for _, r := range some[min(most, len(some)):] {
 		others++
-		otherFailures += r.FailedAtMost
+		otherFailures += min(r.FailedAtMost, math.MaxUint64-otherFailures)
 	}
 	return some[:len(some)-others], others, otherFailures
 }

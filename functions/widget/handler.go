@@ -1,0 +1,212 @@
+package main
+
+import (
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambdacontext"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/survey"
+	"tlswatch/pkg/widget"
+)
+
+// Bounds of one invocation: a dashboard waits for it.
+const (
+	maxTime    = 8 * time.Second
+	margin     = time.Second // left for rendering before the deadline
+	maxRange   = 31 * 24 * time.Hour
+	maxRecords = 2000 // read; what is left out is said
+	parallel   = 16
+)
+
+// A source is the part of the ledger that is read.
+type source interface {
+	survey.Source
+	Window(ctx context.Context, key string) (json.RawMessage, error)
+}
+
+type handler struct {
+	ledger source
+	log    *slog.Logger
+}
+
+// A request is what a dashboard sends: the parameters of the widget or of a
+// click, and the context.
+//
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/add_custom_widget_dashboard_about.html
+type request struct {
+	Describe     bool   `json:"describe"`
+	LoadBalancer string `json:"loadBalancer"`
+	Client       string `json:"client"`
+	Policy       string `json:"policy"`
+	Rows         int    `json:"rows"`
+
+	Context *struct {
+		Theme    string `json:"theme"`
+		Timezone struct {
+			OffsetISO string `json:"offsetISO"`
+		} `json:"timezone"`
+		TimeRange struct {
+			millis
+			Zoom *millis `json:"zoom"`
+		} `json:"timeRange"`
+	} `json:"widgetContext"`
+}
+
+// millis is a span of time in milliseconds since 1970.
+type millis struct {
+	Start int64 `json:"start"`
+	End   int64 `json:"end"`
+}
+
+//go:embed describe.md
+var describe string
+
+// handle answers with a text: documentation, or HTML. What a viewer can mend is
+// said in the widget.
+func (h *handler) handle(ctx context.Context, event json.RawMessage) (string, error) {
+	var r request
+	if err := json.Unmarshal(event, &r); err != nil {
+		return widget.Problem(fmt.Sprintf("The parameters of the widget are not as described: %v.", err))
+	}
+	if r.Describe {
+		return describe, nil
+	}
+	html, err := h.show(ctx, r)
+	if usage, ok := errors.AsType[*usageError](err); ok {
+		return widget.Problem(usage.Error())
+	}
+	if err != nil {
+		h.log.ErrorContext(ctx, "not shown", "error", err.Error())
+		return widget.Problem(fmt.Sprintf("Reading the ledger failed: %v.", err))
+	}
+	return html, nil
+}
+
+// A usageError is about what the widget was asked.
+type usageError struct{ error }
+
+func (h *handler) show(ctx context.Context, r request) (string, error) {
+	view, err := r.view()
+	if err != nil {
+		return "", err
+	}
+	if lc, ok := lambdacontext.FromContext(ctx); ok {
+		view.Endpoint = lc.InvokedFunctionArn
+	}
+	policies := secpolicy.Builtin()
+	var policy *secpolicy.Policy
+	if r.Policy != "" {
+		if policy, err = policies.Lookup(r.Policy); err != nil {
+			return "", &usageError{err}
+		}
+	}
+	view.Judge = func(_ string, g alert.Group) widget.Judgement { return widget.Judge(policies, g, policy) }
+	tally := widget.NewTally(widget.Filter{LoadBalancer: r.LoadBalancer, Client: r.Client})
+	if view.Notes, err = h.read(ctx, r, view, tally); err != nil {
+		return "", err
+	}
+	return tally.Render(view)
+}
+
+// view reads what the context says of the time and the viewer.
+func (r *request) view() (widget.View, error) {
+	if r.Context == nil {
+		return widget.View{}, &usageError{errors.New("this function is called by a CloudWatch dashboard: there is no widgetContext")}
+	}
+	at := r.Context.TimeRange.millis
+	if zoom := r.Context.TimeRange.Zoom; zoom != nil {
+		at = *zoom
+	}
+	v := widget.View{
+		From: time.UnixMilli(at.Start).UTC(), Until: time.UnixMilli(at.End).UTC(), Zone: time.UTC,
+		Dark: r.Context.Theme == "dark", Policy: r.Policy, Rows: r.Rows,
+	}
+	if !v.Until.After(v.From) {
+		return v, &usageError{errors.New("the time range ends before it begins")}
+	}
+	if t, err := time.Parse("-07:00", r.Context.Timezone.OffsetISO); err == nil {
+		v.Zone = t.Location()
+		if _, offset := t.Zone(); offset != 0 {
+			v.Zone = time.FixedZone("UTC"+r.Context.Timezone.OffsetISO, offset)
+		}
+	}
+	return v, nil
+}
+
+// read adds up the records of the time range and returns what is to be said of
+// those that it left out.
+func (h *handler) read(ctx context.Context, r request, v widget.View, tally *widget.Tally) (notes []string, err error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		defer cancel()
+	}
+	ctx, cancel := context.WithTimeout(ctx, maxTime)
+	defer cancel()
+
+	from := v.From
+	if v.Until.Sub(from) > maxRange {
+		from = v.Until.Add(-maxRange)
+		notes = append(notes, "Only the last 31 days are shown: the ledger has no more.")
+	}
+	q := survey.Query{From: from, Until: v.Until.Add(connlog.Period - 1), Parallel: parallel}
+	if r.LoadBalancer != "" {
+		q.LoadBalancers = []string{r.LoadBalancer}
+	}
+	list, err := survey.List(ctx, h.ledger, q)
+	if err != nil {
+		return nil, err
+	}
+	if list.Unlisted > 0 {
+		notes = append(notes, fmt.Sprintf("There was no time for %d of the days and load balancers, the oldest: choose a shorter time range or one load balancer.", list.Unlisted))
+	}
+	records, others, otherFailures := survey.MostFailed(list.Records, maxRecords)
+	var mu sync.Mutex
+	var unreadable []string
+	done, err := survey.Each(ctx, parallel, records, func(ctx context.Context, r survey.Record) error {
+		var w alert.Window
+		text, err := h.ledger.Window(ctx, r.Key)
+		if err == nil {
+			err = json.Unmarshal(text, &w)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil:
+			tally.Add(w)
+		case errors.Is(err, ledger.ErrNotFound): // expired since it was listed
+		case errors.As(err, new(*json.SyntaxError)) || errors.As(err, new(*json.UnmarshalTypeError)):
+			unreadable = append(unreadable, r.Key)
+		default:
+			return err
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for _, r := range records[done:] { // about: those in progress may have been others
+		others++
+		otherFailures += min(r.FailedAtMost, math.MaxUint64-otherFailures)
+	}
+	if others > 0 {
+		notes = append(notes, fmt.Sprintf("The %d log objects with most failures were read. %d more have %d failures at the most, which are not counted here.", done, others, otherFailures))
+	}
+	if len(unreadable) > 0 {
+		notes = append(notes, fmt.Sprintf("%d records could not be understood, such as %s.", len(unreadable), slices.Min(unreadable)))
+	}
+	return notes, nil
+}

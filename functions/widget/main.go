@@ -1,0 +1,45 @@
+// Command widget is a Lambda function that a CloudWatch dashboard calls to show
+// which clients fail the TLS negotiation, and why, in the dashboard's time
+// range. It reads the ledger and changes nothing.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"tlswatch/internal/awsenv"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/ledger"
+)
+
+func main() {
+	log := slog.New(lambdacontext.NewLogHandler())
+	slog.SetDefault(log) // for what the Lambda runtime writes itself
+	h, err := newHandler(context.Background(), os.Getenv, log)
+	if err != nil {
+		log.Error("the function cannot start", "error", err.Error())
+		os.Exit(1)
+	}
+	lambda.Start(h.handle)
+}
+
+func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
+	c, err := config.FromEnv(getenv)
+	if err != nil {
+		return nil, fmt.Errorf("environment variables:\n%w", err)
+	}
+	if c.StateBucket == "" {
+		return nil, fmt.Errorf("environment variables:\nSTATE_BUCKET is empty: the widget shows what the ledger has")
+	}
+	aws, err := awsenv.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &handler{ledger: ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}), log: log}, nil
+}

@@ -1,0 +1,299 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tlswatch/internal/gobuild"
+	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/pipeline"
+)
+
+// bootstraps are the real binaries of the functions.
+var bootstraps = make(map[string]string)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "tlswatch")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"processor", "widget"} {
+		sub := filepath.Join(dir, name)
+		if err = os.Mkdir(sub, 0o777); err == nil {
+			bootstraps[name], err = gobuild.OtherFunction(sub, name)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+// A rig is the functions, running, with S3 around them and the logs of two load
+// balancers processed.
+type rig struct {
+	t      *testing.T
+	stack  *localaws.Stack
+	widget *localaws.Lambda
+	end    time.Time // of the period of the logs
+}
+
+func newRig(t *testing.T) *rig {
+	t.Helper()
+	stack, err := localaws.Start(t.Context(), localaws.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stack.Close() })
+	for _, bucket := range []string{"logs", "state"} {
+		if err := stack.S3.CreateBucket(bucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r := &rig{t: t, stack: stack, end: time.Now().UTC().Truncate(5 * time.Minute)}
+	processor := r.start("processor", nil)
+	for i, name := range []string{"shop", "api"} {
+		var log bytes.Buffer
+		lb := fmt.Sprintf("app/%s/%016x", name, i)
+		if err := connlogtest.Write(&log, connlogtest.Options{Seed: uint64(i), Lines: 1000, Start: r.end.Add(-5 * time.Minute), LoadBalancer: lb}); err != nil {
+			t.Fatal(err)
+		}
+		key := fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-1/%s/conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.10_0000000%d.log",
+			r.end.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), r.end.Format("20060102T1504Z"), i)
+		o, err := stack.S3.Put("logs", key, log.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result, err := processor.Invoke(t.Context(), localaws.S3Event(o)); err != nil || result.Error != nil {
+			t.Fatal(err, result.Error)
+		}
+	}
+	r.widget = r.start("widget", nil)
+	return r
+}
+
+func (r *rig) start(name string, env map[string]string) *localaws.Lambda {
+	r.t.Helper()
+	o := localaws.LambdaOptions{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: r.stack.Env(), Timeout: 10 * time.Second, Output: r.t.Output()}
+	o.Env["STATE_BUCKET"] = "state"
+	for k, v := range env {
+		o.Env[k] = v
+	}
+	l, err := localaws.StartLambda(r.t.Context(), o)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	r.t.Cleanup(func() { l.Close() })
+	return l
+}
+
+// event is what a dashboard sends, with parameters of the widget.
+func (r *rig) event(params map[string]any) []byte {
+	r.t.Helper()
+	event := map[string]any{"widgetContext": map[string]any{
+		"dashboardName": "tlswatch", "widgetId": "widget-16", "accountId": "123456789012", "locale": "en",
+		"timezone":  map[string]any{"label": "Local", "offsetISO": "+02:00", "offsetInMinutes": -120},
+		"timeRange": map[string]any{"mode": "relative", "start": r.end.Add(-3 * time.Hour).UnixMilli(), "end": r.end.Add(time.Minute).UnixMilli(), "relativeStart": 10800000},
+		"theme":     "light", "title": "Failing clients", "params": params, "width": 588, "height": 369,
+	}}
+	for k, v := range params {
+		event[k] = v
+	}
+	text, err := json.Marshal(event)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return text
+}
+
+// invoke returns the text that the dashboard gets.
+func (r *rig) invoke(l *localaws.Lambda, event []byte) string {
+	r.t.Helper()
+	result, err := l.Invoke(r.t.Context(), event)
+	if err != nil || result.Error != nil {
+		r.t.Fatal(err, result.Error)
+	}
+	var text string
+	if err := json.Unmarshal(result.Payload, &text); err != nil {
+		r.t.Fatalf("%s: %v", result.Payload, err)
+	}
+	return text
+}
+
+func (r *rig) show(params map[string]any) string {
+	r.t.Helper()
+	return r.invoke(r.widget, r.event(params))
+}
+
+func (r *rig) want(text string, present, absent []string) {
+	r.t.Helper()
+	for _, s := range present {
+		if !strings.Contains(text, s) {
+			r.t.Errorf("%q is missing in\n%s", s, text)
+		}
+	}
+	for _, s := range absent {
+		if strings.Contains(text, s) {
+			r.t.Errorf("%q is in\n%s", s, text)
+		}
+	}
+}
+
+// From a log object, through the processor and the ledger, to what a viewer
+// sees and clicks.
+func TestShow(t *testing.T) {
+	r := newRig(t)
+	shop := fmt.Sprintf("app/shop/%016x", 0)
+	zone := time.FixedZone("", 7200)
+	r.want(r.show(nil), []string{
+		"failed TLS negotiations", ">shop</a>", ">api</a>", ">203.0.113.7</a>", "UnmappedConnectionError", "Renew the certificate on the client.",
+		r.end.Add(time.Minute).In(zone).Format("15:04") + " UTC&#43;02:00",
+		`<cwdb-action action="call" display="widget" endpoint="arn:aws:lambda:us-east-1:123456789012:function:tlswatch-widget">`,
+		"{&#34;loadBalancer&#34;:&#34;" + shop + "&#34;}",
+	}, []string{"class=\"note\"", "#2a2e33"})
+	r.want(r.show(map[string]any{"loadBalancer": shop}), []string{"<b>shop</b>", ">All load balancers</a>", ">203.0.113.7</a>"}, []string{">api</a>", "<h3>Where"})
+	r.want(r.show(map[string]any{"loadBalancer": shop, "client": "203.0.113.7", "policy": "ELBSecurityPolicy-TLS13-1-2-2021-06"}),
+		[]string{"<b>203.0.113.7</b>", ">shop</a>", "is not in the policy", "Suggested policy: <code>ELBSecurityPolicy-"}, []string{"<h3>Who", "ClientCertExpired"})
+	r.want(r.show(map[string]any{"rows": 1}), []string{"more clients", "and 1 more load balancer"}, nil)
+	r.want(r.show(map[string]any{"loadBalancer": "app/other/0"}), []string{"No failed TLS negotiations"}, nil)
+
+	dark := strings.Replace(string(r.event(nil)), `"theme":"light"`, `"theme":"dark"`, 1)
+	r.want(r.invoke(r.widget, []byte(dark)), []string{"#2a2e33"}, nil)
+
+	zoom := fmt.Sprintf(`"timeRange":{"zoom":{"start":%d,"end":%d},`, r.end.Add(-3*time.Hour).UnixMilli(), r.end.Add(-2*time.Hour).UnixMilli())
+	r.want(r.invoke(r.widget, []byte(strings.Replace(string(r.event(nil)), `"timeRange":{`, zoom, 1))), []string{"No failed TLS negotiations"}, nil)
+
+	for call := range r.stack.Calls.Counts() {
+		if call == "cloudwatch:GetMetricData" {
+			t.Errorf("the widget calls %s", call)
+		}
+	}
+}
+
+// It writes nothing.
+func TestReadsOnly(t *testing.T) {
+	r := newRig(t)
+	before := r.stack.Calls.Counts()
+	r.show(nil)
+	for call, n := range r.stack.Calls.Counts() {
+		if n > before[call] && call != "s3:GetObject" && call != "s3:ListObjectsV2" && call != "lambda:Invoke" {
+			t.Errorf("%s: %d calls", call, n-before[call])
+		}
+	}
+}
+
+func TestDescribe(t *testing.T) {
+	r := newRig(t)
+	before := r.stack.Calls.Counts()["s3:ListObjectsV2"]
+	text := r.invoke(r.widget, []byte(`{"describe":true}`))
+	for _, param := range []string{"**loadBalancer**", "**client**", "**policy**", "**rows**", "``` yaml"} {
+		if !strings.Contains(text, param) {
+			t.Errorf("%s is not described", param)
+		}
+	}
+	if after := r.stack.Calls.Counts()["s3:ListObjectsV2"]; after != before {
+		t.Error("describe reads the ledger")
+	}
+}
+
+// What a viewer can mend, or tell an operator, is said in the widget.
+func TestProblems(t *testing.T) {
+	r := newRig(t)
+	r.want(r.invoke(r.widget, []byte(`{}`)), []string{"no widgetContext"}, nil)
+	r.want(r.show(map[string]any{"policy": "<b>"}), []string{"&lt;b&gt;"}, []string{"<b>\""})
+	r.want(r.show(map[string]any{"rows": "many"}), []string{"parameters of the widget are not as described"}, nil)
+	r.want(r.invoke(r.widget, []byte(`{"widgetContext":{"timeRange":{"start":2000,"end":1000}}}`)), []string{"ends before it begins"}, nil)
+
+	nowhere := r.start("widget", map[string]string{"STATE_BUCKET": "nowhere"})
+	r.want(r.invoke(nowhere, r.event(nil)), []string{"cannot show this", "no state bucket &#34;nowhere&#34;"}, nil)
+
+	long := fmt.Sprintf(`{"widgetContext":{"timeRange":{"start":1000,"end":%d}}}`, r.end.UnixMilli())
+	r.want(r.invoke(r.widget, []byte(long)), []string{"Only the last 31 days", ">shop</a>"}, nil)
+
+	if _, err := r.stack.S3.Put("state", fmt.Sprintf("v1/periods/app/shop/%016x/%s/foreign", 0, r.end.Format("20060102T1504Z")), []byte("not JSON, with 1 failure")); err != nil {
+		t.Fatal(err)
+	}
+	r.want(r.show(nil), []string{"1 records could not be understood", ">shop</a>"}, nil)
+
+	none := r.start("widget", map[string]string{"STATE_BUCKET": ""})
+	if result, err := none.Invoke(t.Context(), r.event(nil)); err != nil || result.Error == nil {
+		t.Errorf("without a state bucket: %s %v", result.Payload, err)
+	}
+}
+
+// A slow ledger is a source whose windows take their time.
+type slowLedger struct {
+	records int
+	pause   time.Duration
+}
+
+func (s slowLedger) LoadBalancers(context.Context) ([]string, error) {
+	return []string{"app/a/1", "app/b/1"}, nil
+}
+
+func (s slowLedger) Records(_ context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
+	var list []pipeline.LedgerRecord
+	for i := range s.records {
+		list = append(list, pipeline.LedgerRecord{Key: fmt.Sprint(lb, i), PeriodEnd: until, FailedAtMost: uint64(i)})
+	}
+	return list, nil
+}
+
+func (s slowLedger) Window(ctx context.Context, key string) (json.RawMessage, error) {
+	if err := pipeline.Sleep(ctx, s.pause); err != nil {
+		return nil, err
+	}
+	return fmt.Appendf(nil, `{"loadBalancer":%q,"failed":1,"end":"2026-11-23T10:05:00Z"}`, key[:len("app/a/1")]), nil
+}
+
+// Time and the number of records are bounded, and what is left out is said.
+func TestBounds(t *testing.T) {
+	event := []byte(`{"widgetContext":{"timeRange":{"start":1763892000000,"end":1763902800000}}}`)
+	for _, test := range []struct {
+		ledger slowLedger
+		want   string
+	}{
+		{slowLedger{2000, 0}, "The 2000 log objects with most failures were read. 1998 more have 999000 failures at the most"},
+		{slowLedger{2000, time.Hour}, "The 0 log objects with most failures were read. 3998 more"},
+		{slowLedger{100, 0}, "198</span> failed"},
+	} {
+		h := handler{ledger: test.ledger, log: slog.New(slog.DiscardHandler)}
+		ctx, cancel := context.WithTimeout(t.Context(), margin+200*time.Millisecond)
+		if test.ledger.pause == 0 {
+			ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
+		}
+		text, err := h.handle(ctx, event)
+		cancel()
+		if err != nil || !strings.Contains(text, test.want) {
+			t.Errorf("%+v: %q is missing in %s, %v", test.ledger, test.want, text, err)
+		}
+	}
+}
+
+type brokenLedger struct{ slowLedger }
+
+func (brokenLedger) Window(context.Context, string) (json.RawMessage, error) {
+	return nil, errors.New("access <denied>")
+}
+
+func TestBrokenLedger(t *testing.T) {
+	var logged bytes.Buffer
+	h := handler{ledger: brokenLedger{slowLedger{10, 0}}, log: slog.New(slog.NewTextHandler(&logged, nil))}
+	text, err := h.handle(t.Context(), []byte(`{"widgetContext":{"timeRange":{"start":1763892000000,"end":1763902800000}}}`))
+	if err != nil || !strings.Contains(text, "access &lt;denied&gt;") || !strings.Contains(logged.String(), "access <denied>") {
+		t.Errorf("%s %v, log %s", text, err, &logged)
+	}
+}

@@ -1,0 +1,334 @@
+package widget
+
+import (
+	_ "embed"
+	"encoding/json"
+	"fmt"
+	"html/template"
+	"strconv"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
+)
+
+// A View is how a Tally is shown.
+type View struct {
+	From, Until time.Time
+	Zone        *time.Location // of the viewer
+	Dark        bool
+	Endpoint    string // ARN of the function that a click calls
+	Rows        int    // of a table; DefaultRows if 0
+	Policy      string // security policy to judge by, for clicks; may be ""
+	Notes       []string
+
+	// Judge says why the failures of a group happened at a load balancer.
+	Judge func(loadBalancer string, g alert.Group) Judgement
+}
+
+// A Judgement is a diagnosis for people.
+type Judgement struct {
+	Cause, Remedy string
+	Policy        string // a security policy that would accept the client; "" if none helps
+	GivesUp       string // what it gives up
+}
+
+// DefaultRows and MaxRows bound the tables.
+const (
+	DefaultRows = 20
+	MaxRows     = 200
+)
+
+//go:embed page.html
+var pageText string
+
+var page = template.Must(template.New("widget").Parse(pageText))
+
+// colors are those of CloudWatch's console.
+type colors struct{ Page, Text, Dim, Line, Link, Failed, Note string }
+
+var (
+	light = colors{Page: "#ffffff", Text: "#16191f", Dim: "#545b64", Line: "#d5dbdb", Link: "#0073bb", Failed: "#d13212", Note: "#ec7211"}
+	dark  = colors{Page: "#2a2e33", Text: "#eaeded", Dim: "#a2abab", Line: "#545b64", Link: "#44b9d6", Failed: "#ff6c54", Note: "#ff9900"}
+)
+
+// A link is a text that shows another view when it is clicked.
+type link struct{ Text, Endpoint, Params string }
+
+func (v *View) link(text string, f Filter) (link, error) {
+	params := struct {
+		LoadBalancer string `json:"loadBalancer,omitempty"`
+		Client       string `json:"client,omitempty"`
+		Policy       string `json:"policy,omitempty"`
+		Rows         int    `json:"rows,omitempty"`
+	}{f.LoadBalancer, f.Client, v.Policy, v.Rows}
+	text = strings.ToValidUTF8(text, "?")
+	encoded, err := json.Marshal(params)
+	return link{text, v.Endpoint, string(encoded)}, err
+}
+
+// pageData is what page.html shows.
+type pageData struct {
+	Colors        colors
+	Trail         []link
+	Here, Span    string
+	Failed        string // "" for none
+	Nothing       string
+	Notes         []string
+	Bars          []bar
+	ChartWidth    int
+	ChartMost     string
+	ChartStep     string
+	LoadBalancers []loadBalancerRow
+	Causes        []causeRow
+	Clients       []clientRow
+
+	ManyLoadBalancers                             bool
+	OtherLoadBalancers, OtherCauses, OtherClients string
+}
+
+type bar struct {
+	X, Y, Width, Height float64
+	Title               string
+}
+
+type loadBalancerRow struct {
+	Failed, Reasons string
+	Go              link
+}
+
+type causeRow struct {
+	Failed, Offer, Reason, Where, Who string
+	Judgement
+}
+
+type clientRow struct {
+	Failed, Connections, LoadBalancer, Mostly string
+	Go                                        link
+}
+
+// Render returns the HTML of the widget.
+func (t *Tally) Render(v View) (string, error) {
+	rows := v.Rows
+	if rows <= 0 {
+		rows = DefaultRows
+	}
+	rows = min(rows, MaxRows)
+	d := pageData{Colors: light, Notes: v.Notes, Here: "All load balancers"}
+	if v.Dark {
+		d.Colors = dark
+	}
+	if v.Zone == nil {
+		v.Zone = time.UTC
+	}
+	d.Span = v.span()
+	if err := t.trail(&d, v); err != nil {
+		return "", err
+	}
+	if t.failed == 0 {
+		d.Nothing = "No failed TLS negotiations in this time."
+	} else {
+		d.Failed = number(t.failed)
+		t.chart(&d, v)
+	}
+	for _, fill := range []func(*pageData, View, int) error{t.fillLoadBalancers, t.fillCauses, t.fillClients} {
+		if err := fill(&d, v, rows); err != nil {
+			return "", err
+		}
+	}
+	return execute("page", d)
+}
+
+// Problem returns the HTML that says why there is nothing else.
+func Problem(text string) (string, error) { return execute("problem", text) }
+
+func execute(name string, data any) (string, error) {
+	var b strings.Builder
+	if err := page.ExecuteTemplate(&b, name, data); err != nil {
+		return "", fmt.Errorf("rendering the widget: %w", err)
+	}
+	return b.String(), nil
+}
+
+// trail says where the viewer is, with the way back.
+func (t *Tally) trail(d *pageData, v View) error {
+	if t.only == (Filter{}) {
+		return nil
+	}
+	all, err := v.link("All load balancers", Filter{})
+	if err != nil {
+		return err
+	}
+	d.Trail, d.Here = []link{all}, name(t.only.LoadBalancer)
+	if t.only.Client == "" {
+		return nil
+	}
+	d.Here = t.only.Client
+	if t.only.LoadBalancer != "" {
+		lb, err := v.link(name(t.only.LoadBalancer), Filter{LoadBalancer: t.only.LoadBalancer})
+		if err != nil {
+			return err
+		}
+		d.Trail = append(d.Trail, lb)
+	}
+	return nil
+}
+
+func (t *Tally) fillLoadBalancers(d *pageData, v View, rows int) error {
+	d.ManyLoadBalancers = len(t.loadBalancers) > 1
+	if t.only.LoadBalancer != "" {
+		return nil
+	}
+	keys, others := top(t.loadBalancers, rows, strings.Compare)
+	for _, lb := range keys {
+		r := t.loadBalancers[lb]
+		l, err := v.link(name(lb), Filter{LoadBalancer: lb, Client: t.only.Client})
+		if err != nil {
+			return err
+		}
+		d.LoadBalancers = append(d.LoadBalancers, loadBalancerRow{number(r.failed), strings.Join(r.most(3), ", "), l})
+	}
+	d.OtherLoadBalancers = more(others, "load balancer")
+	return nil
+}
+
+func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
+	keys, others := top(t.causes, rows, cause.compare)
+	for _, k := range keys {
+		r := t.causes[k]
+		c := causeRow{
+			Failed: number(r.failed), Offer: strings.Join(nonEmpty(k.protocol, k.cipher), " "), Reason: k.reason,
+			Where: fmt.Sprintf("port %d", k.port),
+		}
+		if d.ManyLoadBalancers {
+			c.Where = name(k.loadBalancer) + ", " + c.Where
+		}
+		if t.only.Client == "" {
+			c.Who = strings.Join(r.most(3), ", ")
+			if n := max(r.clients, len(r.by)) - 3; n > 0 {
+				c.Who += fmt.Sprintf(" and at least %d more", n)
+			}
+		}
+		if v.Judge != nil {
+			c.Judgement = v.Judge(k.loadBalancer, alert.Group{ListenerPort: k.port, Protocol: k.protocol, Cipher: k.cipher, Reason: k.reason, Failed: r.failed})
+		}
+		d.Causes = append(d.Causes, c)
+	}
+	d.OtherCauses = more(others, "kind of failure")
+	return nil
+}
+
+func (t *Tally) fillClients(d *pageData, v View, rows int) error {
+	if t.only.Client != "" {
+		return nil
+	}
+	keys, others := top(t.clients, rows, client.compare)
+	for _, k := range keys {
+		r := t.clients[k]
+		l, err := v.link(k.name, Filter{LoadBalancer: k.loadBalancer, Client: k.name})
+		if err != nil {
+			return err
+		}
+		d.Clients = append(d.Clients, clientRow{number(r.failed), number(r.connections), name(k.loadBalancer), strings.Join(r.most(1), ""), l})
+	}
+	d.OtherClients = more(others, "client")
+	return nil
+}
+
+// Sizes of the chart, in its own units.
+const (
+	maxBars   = 96
+	barWidth  = 10
+	barHeight = 54
+)
+
+// chart draws the failures over time, in whole periods.
+func (t *Tally) chart(d *pageData, v View) {
+	first, last := v.From.Truncate(connlog.Period).Add(connlog.Period), v.Until
+	if rest := v.Until.Sub(first) % connlog.Period; rest > 0 {
+		last = v.Until.Add(connlog.Period - rest)
+	}
+	periods := max(1, int(last.Sub(first)/connlog.Period)+1)
+	each := (periods + maxBars - 1) / maxBars
+	sums := make([]uint64, (periods+each-1)/each)
+	var most uint64
+	for end, n := range t.periods {
+		i := min(max(0, int(end.Sub(first)/connlog.Period)/each), len(sums)-1)
+		sums[i] += n
+		most = max(most, sums[i])
+	}
+	step := time.Duration(each) * connlog.Period
+	d.ChartWidth, d.ChartMost, d.ChartStep = barWidth*len(sums), number(most), spell(step)
+	for i, n := range sums {
+		if n == 0 {
+			continue
+		}
+		height := max(1, barHeight*float64(n)/float64(most))
+		begin := first.Add(-connlog.Period + time.Duration(i)*step)
+		d.Bars = append(d.Bars, bar{
+			X: float64(barWidth * i), Y: barHeight + 1 - height, Width: barWidth - 1, Height: height,
+			Title: fmt.Sprintf("%s failures in the %s from %s", number(n), spell(step), begin.In(v.Zone).Format("2 Jan 15:04")),
+		})
+	}
+}
+
+func spell(d time.Duration) string {
+	if d%time.Hour == 0 {
+		return plural(int(d/time.Hour), "hour")
+	}
+	return plural(int(d/time.Minute), "minute")
+}
+
+func (v *View) span() string {
+	from, until := v.From.In(v.Zone), v.Until.In(v.Zone)
+	const long = "2 Jan 2006 15:04"
+	end := long
+	if from.Format(time.DateOnly) == until.Format(time.DateOnly) {
+		end = "15:04"
+	}
+	return from.Format(long) + " to " + until.Format(end) + " " + zoneName(from)
+}
+
+func zoneName(t time.Time) string {
+	if n, offset := t.Zone(); offset == 0 {
+		return "UTC"
+	} else if n != "" {
+		return n
+	}
+	return t.Format("UTC-07:00")
+}
+
+// name is the part of app/NAME/ID that people know.
+func name(lb string) string {
+	if parts := strings.Split(lb, "/"); len(parts) == 3 {
+		return parts[1]
+	}
+	return lb
+}
+
+func more(n int, noun string) string {
+	if n == 0 {
+		return ""
+	}
+	if noun == "kind of failure" && n > 1 {
+		return fmt.Sprintf("and %d more kinds of failure", n)
+	}
+	return "and " + plural(n, "more "+noun)
+}
+
+func plural(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return strconv.Itoa(n) + " " + noun + "s"
+}
+
+// number groups thousands.
+func number(n uint64) string {
+	s := strconv.FormatUint(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
