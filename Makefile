@@ -9,12 +9,13 @@ ARCHITECTURE ?= arm64
 
 # lambda.norpc leaves out net/rpc, which the provided runtimes never speak: a third of the binary.
 function_flags := -tags lambda.norpc -trimpath -ldflags "-s -w"
+functions := $(notdir $(wildcard functions/*))
 goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 
 # Packages, as ./paths, with a test file that matches the given expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build run test crash lint bench fuzz golden package build-ProcessorFunction
+.PHONY: help build run test crash lint bench fuzz golden package build-ProcessorFunction build-WidgetFunction
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -53,14 +54,17 @@ fuzz: ## fuzz every target for FUZZTIME (30s)
 golden: ## rewrite the golden files that tests compare with
 	go test $(call packages_with,flag\.Bool.*"update") -update
 
-package: build/processor-arm64.zip build/processor-amd64.zip ## build the function's zip files for AWS into build/
-
-build/processor-%.zip: build/%/bootstrap
-	go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o $@ $<
+package: $(foreach f,$(functions),build/$(f)-arm64.zip build/$(f)-amd64.zip) ## build the functions' zip files for AWS into build/
 
 # Go decides what is out of date, so these run every time.
-build/arm64/bootstrap build/amd64/bootstrap: build/%/bootstrap: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=$* go build $(function_flags) -o $@ ./functions/processor
+define packaged
+build/$(1)-%.zip: build/%/$(1)/bootstrap
+	go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o $$@ $$<
+
+build/arm64/$(1)/bootstrap build/amd64/$(1)/bootstrap: build/%/$(1)/bootstrap: FORCE
+	CGO_ENABLED=0 GOOS=linux GOARCH=$$* go build $(function_flags) -o $$@ ./functions/$(1)
+endef
+$(foreach f,$(functions),$(eval $(call packaged,$(f))))
 
 FORCE:
 
@@ -68,3 +72,6 @@ FORCE:
 # environment, spelled as in the template: ARCHITECTURE=x86_64 sam build
 build-ProcessorFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/processor
+
+build-WidgetFunction:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/widget

@@ -17,6 +17,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/survey"
 	"tlswatch/pkg/widget"
@@ -38,8 +39,9 @@ type source interface {
 }
 
 type handler struct {
-	ledger source
-	log    *slog.Logger
+	ledger   source
+	policies pipeline.ListenerPolicies // as the operator names them
+	log      *slog.Logger
 }
 
 // A request is what a dashboard sends: the parameters of the widget or of a
@@ -106,14 +108,20 @@ func (h *handler) show(ctx context.Context, r request) (string, error) {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		view.Endpoint = lc.InvokedFunctionArn
 	}
-	policies := secpolicy.Builtin()
-	var policy *secpolicy.Policy
+	policies := h.policies
 	if r.Policy != "" {
-		if policy, err = policies.Lookup(r.Policy); err != nil {
+		if _, err := secpolicy.Lookup(r.Policy); err != nil {
 			return "", &usageError{err}
 		}
+		policies = pipeline.ListenerPolicies{0: r.Policy}
 	}
-	view.Judge = func(_ string, g alert.Group) widget.Judgement { return widget.Judge(policies, g, policy) }
+	view.Judge = func(_ string, g alert.Group) widget.Judgement {
+		policy, err := secpolicy.Lookup(policies.At(g.ListenerPort))
+		if err != nil { // none is named, or one that this version does not know
+			policy = nil
+		}
+		return widget.Judge(secpolicy.Builtin(), g, policy)
+	}
 	tally := widget.NewTally(widget.Filter{LoadBalancer: r.LoadBalancer, Client: r.Client})
 	if view.Notes, err = h.read(ctx, r, view, tally); err != nil {
 		return "", err

@@ -30,7 +30,7 @@ func main() {
 }
 
 func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
-	c, err := config.FromEnv(getenv)
+	c, err := config.FromEnv(config.Only(config.Widget, getenv))
 	if err != nil {
 		return nil, fmt.Errorf("environment variables:\n%w", err)
 	}
@@ -41,5 +41,9 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
-	return &handler{ledger: ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}), log: log}, nil
+	return &handler{
+		ledger:   ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),
+		policies: c.ListenerPolicies,
+		log:      log,
+	}, nil
 }
