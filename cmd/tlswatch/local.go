@@ -25,7 +25,7 @@ const (
 	localBucket  = "tlswatch-local"
 	stateBucket  = "tlswatch-state"
 	localTopic   = "tlswatch-alerts"
-	localTimeout = 5 * time.Minute // of an invocation, as in template.yaml
+	localTimeout = 2 * time.Minute // of an invocation, as in template.yaml
 )
 
 type localOptions struct {

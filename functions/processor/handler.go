@@ -99,9 +99,29 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 	if r.FirstMalformed != nil && h.clients {
 		h.log.DebugContext(ctx, "malformed line", "key", r.Object.Key, "error", r.FirstMalformed.Error())
 	}
+	if r.Err == nil { // else they are reported when it is tried again
+		for _, c := range r.Failing {
+			h.log.LogAttrs(ctx, slog.LevelInfo, failingClient,
+				slog.String("loadBalancer", r.Key.LoadBalancer),
+				slog.String("client", c.Client),
+				slog.String("reason", c.Reason),
+				slog.Uint64("failed", c.Failed),
+				slog.Int("listenerPort", int(c.ListenerPort)),
+				slog.String("protocol", c.Protocol),
+				slog.String("cipher", c.Cipher),
+			)
+		}
+	}
 }
 
-// attrs are the attributes of an object's log line. They name no client.
+// failingClient is the message of the lines by which Contributor Insights ranks
+// clients and reasons: the rules in template.yaml name it and the attributes of
+// the lines. Rules take no names but of letters and digits.
+//
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/ContributorInsights-RuleSyntax.html
+const failingClient = "failing client"
+
+// attrs are the attributes of an object's own log line. They name no client.
 func attrs(r pipeline.Report) []slog.Attr {
 	list := []slog.Attr{slog.String("bucket", r.Object.Bucket), slog.String("key", r.Object.Key)}
 	if r.Err != nil {

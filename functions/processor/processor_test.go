@@ -3,12 +3,15 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/pkg/connlogtest"
 	"tlswatch/pkg/localaws"
@@ -234,11 +237,11 @@ func TestDeadline(t *testing.T) {
 // address finds client addresses of the made-up logs.
 var address = regexp.MustCompile(`\b(10|100|198|203)\.\d+\.\d+\.\d+\b|2001:db8|example\.com`)
 
-// Client addresses and certificate subjects do not get into the log, and with
+// With LOG_CLIENTS=false client addresses do not get into the log, and with
 // PUBLISH_CLIENTS=false nowhere else, nor into the log for debugging.
 func TestClientsArePrivate(t *testing.T) {
 	for _, publish := range []bool{true, false} {
-		settings := map[string]string{"PUBLISH_CLIENTS": "true"}
+		settings := map[string]string{"PUBLISH_CLIENTS": "true", "LOG_CLIENTS": "false"}
 		if !publish {
 			settings = map[string]string{"PUBLISH_CLIENTS": "false", "AWS_LAMBDA_LOG_LEVEL": "DEBUG"}
 		}
@@ -265,6 +268,49 @@ func TestClientsArePrivate(t *testing.T) {
 				t.Errorf("publish %v: found %q in %s", publish, found, what)
 			}
 		}
+	}
+}
+
+// The log has a line for each client and reason of an object, once however often
+// the object is announced or tried, and no certificate subject. What
+// Contributor Insights makes of the lines is what is in the log.
+func TestFailingClientsAreLogged(t *testing.T) {
+	r := newRig(t, map[string]string{"STATE_BUCKET": stateBucket})
+	if err := r.stack.S3.CreateBucket(stateBucket); err != nil {
+		t.Fatal(err)
+	}
+	f := makeLog(t, 13, 2500, "app/a/1")
+	r.stack.CloudWatch.SetFaults(localaws.Refuse(400, "InvalidParameterValue").Once("cloudwatch:PutMetricData", 1))
+	o := r.put(f.key, f.packed())
+	r.notify(o)
+	r.notify(o)
+
+	type contributor struct{ client, reason string }
+	want := make(map[contributor]float64)
+	for _, line := range f.lines {
+		fields := connlogtest.Reference(line)
+		if reason, failed := strings.CutPrefix(fields[10], "Failed:"); failed {
+			client := netip.MustParseAddr(strings.Trim(fields[1], "[]"))
+			if client.Is6() {
+				want[contributor{netip.PrefixFrom(client, 64).Masked().String(), reason}]++
+			} else {
+				want[contributor{client.String(), reason}]++
+			}
+		}
+	}
+	got := make(map[contributor]float64)
+	lines := r.logLines("failing client")
+	for _, line := range lines {
+		if line["loadBalancer"] != f.lb || line["cipher"] == "" || line["protocol"] == "" {
+			t.Errorf("line: %v", line)
+		}
+		got[contributor{line["client"].(string), line["reason"].(string)}] += line["failed"].(float64)
+	}
+	if d := cmp.Diff(want, got, cmp.AllowUnexported(contributor{})); d != "" || len(lines) != len(want) || len(want) == 0 {
+		t.Errorf("%d lines: -want +got\n%s", len(lines), d)
+	}
+	if strings.Contains(r.log.String(), "example.com") {
+		t.Error("a certificate subject is in the log")
 	}
 }
 

@@ -67,6 +67,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		ClientBudget:   c.ClientBudget,
 		IPv6Prefix:     c.IPv6Prefix,
 		PublishClients: c.PublishClients,
+		ReportClients:  c.LogClients,
 		Rules:          c.Rules(),
 		ObjectLimit:    c.ObjectLimit,
 		Margin:         c.DeadlineMargin,

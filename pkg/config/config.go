@@ -23,6 +23,7 @@ type Config struct {
 	Metrics        metric.Options // which breakdowns and clients
 	IPv6Prefix     int            // bits by which IPv6 clients are told apart
 	PublishClients bool           // client addresses may appear in metrics, logs and alerts
+	LogClients     bool           // the log has a line for each failing client of an object
 	ClientBudget   int            // client dimension values of a load balancer in an hour
 	Rule           alert.Rule     // for all clients of a load balancer
 	ClientRule     alert.Rule     // for single clients; off if its MinFailed is 0
@@ -83,11 +84,11 @@ var variables = []variable{
 	{"CLIENT_IPV6_PREFIX", "64", "leading bits by which IPv6 clients are told apart", func(c *Config, v string) error {
 		return integer(&c.IPv6Prefix, v, 1, 128)
 	}},
-	{"PUBLISH_CLIENTS", "true", "whether client addresses may appear in metrics, alerts and the debugging log", func(c *Config, v string) (err error) {
-		if c.PublishClients, err = strconv.ParseBool(v); err != nil {
-			return errors.New("want true or false")
-		}
-		return nil
+	{"PUBLISH_CLIENTS", "true", "whether client addresses may appear in metrics, alerts and the function's log", func(c *Config, v string) error {
+		return boolean(&c.PublishClients, v)
+	}},
+	{"LOG_CLIENTS", "true", "whether the function logs a line for each failing client of a log object, for Contributor Insights; needs PUBLISH_CLIENTS", func(c *Config, v string) error {
+		return boolean(&c.LogClients, v)
 	}},
 	{"ALERT_MIN_FAILED", "100", "failed negotiations from which an alert is sent", func(c *Config, v string) error {
 		var n int
@@ -187,6 +188,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		}
 	}
 	if !c.PublishClients {
+		c.LogClients = false
 		c.Metrics.Breakdowns.Client = false
 	}
 	if len(faults) == 0 { // settings that do not go together
@@ -236,6 +238,13 @@ func Settings() []Setting {
 		list = append(list, Setting{v.name, v.value, v.meaning})
 	}
 	return list
+}
+
+func boolean(b *bool, v string) (err error) {
+	if *b, err = strconv.ParseBool(v); err != nil {
+		return errors.New("want true or false")
+	}
+	return nil
 }
 
 func integer(n *int, v string, least, most int) (err error) {

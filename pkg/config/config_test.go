@@ -24,6 +24,7 @@ var defaults = Config{
 	},
 	IPv6Prefix:     64,
 	PublishClients: true,
+	LogClients:     true,
 	ClientBudget:   50,
 	Rule:           alert.Rule{Name: alert.FailedNegotiations, MinFailed: 100, MinFailedPercent: 1, Window: 5 * time.Minute, Cooldown: time.Hour, Growth: 3},
 	ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, Window: 5 * time.Minute, Cooldown: time.Hour, Growth: 3},
@@ -41,7 +42,7 @@ func TestFromEnv(t *testing.T) {
 		{"all set", map[string]string{
 			"ALERT_TOPIC_ARN": "arn:aws-us-gov:sns:us-gov-west-1:123456789012:alerts", "METRIC_NAMESPACE": "My/TLS",
 			"METRIC_BREAKDOWNS": "protocol, reason", "CLIENT_MIN_FAILED": "1", "CLIENT_TOP": "0", "CLIENT_IPV6_PREFIX": "48",
-			"PUBLISH_CLIENTS": "true", "ALERT_MIN_FAILED": "7", "ALERT_MIN_FAILED_PERCENT": "2.5",
+			"PUBLISH_CLIENTS": "true", "LOG_CLIENTS": "false", "ALERT_MIN_FAILED": "7", "ALERT_MIN_FAILED_PERCENT": "2.5",
 			"ALERT_REASONS": "ClientCertExpired, ClientCertUntrusted", "DEADLINE_MARGIN": "500ms", "OBJECT_LIMIT_MIB": "3",
 			"CLIENT_BUDGET": "0", "ALERT_WINDOW": "15m", "ALERT_COOLDOWN": "0s", "ALERT_GROWTH": "1.5", "CLIENT_ALERT_MIN_FAILED": "20", "STATE_BUCKET": "my-state",
 			"LISTENER_POLICIES": "443=ELBSecurityPolicy-TLS13-1-2-2021-06, 8443 = ELBSecurityPolicy-2016-08 ,ELBSecurityPolicy-FS-1-2-Res-2020-10",
@@ -61,7 +62,7 @@ func TestFromEnv(t *testing.T) {
 			}
 		}},
 		{"clients are private", map[string]string{"PUBLISH_CLIENTS": "false"}, func(c *Config) {
-			c.PublishClients, c.Metrics.Breakdowns.Client = false, false
+			c.PublishClients, c.LogClients, c.Metrics.Breakdowns.Client = false, false, false
 		}},
 		{"no breakdowns", map[string]string{"METRIC_BREAKDOWNS": "none"}, func(c *Config) { c.Metrics.Breakdowns = metric.Breakdowns{} }},
 		{"spaces", map[string]string{"METRIC_NAMESPACE": " ", "CLIENT_TOP": " 3 "}, func(c *Config) { c.Metrics.ClientTop = 3 }},
@@ -91,6 +92,7 @@ func TestFaults(t *testing.T) {
 		"CLIENT_TOP":               "-1",
 		"CLIENT_IPV6_PREFIX":       "129",
 		"PUBLISH_CLIENTS":          "maybe",
+		"LOG_CLIENTS":              "yes",
 		"ALERT_MIN_FAILED":         "many",
 		"ALERT_MIN_FAILED_PERCENT": "NaN",
 		"ALERT_REASONS":            "Failed:ClientCertExpired",

@@ -27,6 +27,7 @@ const (
 	DuplicateObjects     = "DuplicateObjects"
 	DelayedObjects       = "DelayedObjects"
 	UncertainRepublishes = "UncertainRepublishes"
+	ClientsOverBudget    = "ClientsOverBudget"
 	ProcessingLag        = "ProcessingLag"
 )
 
@@ -74,14 +75,15 @@ var Definitions = []Definition{
 	{DuplicateObjects, Count, "objects announced again after they were published", [][]string{{}}},
 	{DelayedObjects, Count, "objects published more than 15 minutes after their period ended", [][]string{{}}},
 	{UncertainRepublishes, Count, "objects published anew after an attempt that ended half-way, and so perhaps a second time", [][]string{{}}},
+	{ClientsOverBudget, Count, "failing clients that were to have a dimension value of their own when the hour's budget was used up", [][]string{{}}},
 	{ProcessingLag, Seconds, "from the end of an object's period to its publication", [][]string{{}}},
 }
 
 // AboutProcessor returns the names of the metrics about the processor itself,
-// which have no dimensions and are published with every request.
+// which have no dimensions.
 func AboutProcessor() []string {
 	var names []string
-	for _, d := range (&Processor{Lags: []time.Duration{0}}).Data(time.Time{}) {
+	for _, d := range (&Processor{ClientsOverBudget: 1, Lags: []time.Duration{0}}).Data(time.Time{}) {
 		names = append(names, d.Name)
 	}
 	return names

@@ -311,6 +311,7 @@ func TestDefinitions(t *testing.T) {
 	data, _ := Data(summarize(t, makeLog(t, connlogtest.Options{})), loadBalancer, now, everything)
 	var p Processor
 	p.Processed(start, now, 0)
+	p.ClientsOverBudget++
 	if d := cmp.Diff(want, sets(append(data, p.Data(now)...))); d != "" {
 		t.Errorf("-defined +published\n%s", d)
 	}
@@ -586,6 +587,10 @@ func TestProcessor(t *testing.T) {
 		}},
 		{"counts", func(p *Processor) { p.ObjectsSkipped, p.DuplicateObjects, p.MalformedLines = 2, 3, 4 }, []string{
 			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x2", "MalformedLines Count 1x4", "DuplicateObjects Count 1x3", "DelayedObjects Count 1x0", "UncertainRepublishes Count 1x0",
+		}},
+		{"a budget used up", func(p *Processor) { *p = Processor{ClientsOverBudget: 2}.Plus(Processor{ClientsOverBudget: 1}) }, []string{
+			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x0", "MalformedLines Count 1x0", "DuplicateObjects Count 1x0", "DelayedObjects Count 1x0", "UncertainRepublishes Count 1x0",
+			"ClientsOverBudget Count 1x3",
 		}},
 		{"objects", func(p *Processor) {
 			p.Processed(at.Add(-DelayAfter), at, 5)     // not delayed yet

@@ -6,7 +6,8 @@ import (
 )
 
 // A Processor counts what became of objects. It is published with every
-// request, zeros included, so that alarms and heartbeats have data.
+// request, zeros included, so that alarms and heartbeats have data; only
+// ClientsOverBudget, which is a rare event, costs nothing until it happens.
 type Processor struct {
 	ObjectsProcessed int
 	ObjectsSkipped   int
@@ -15,6 +16,7 @@ type Processor struct {
 	DelayedObjects   int
 
 	UncertainRepublishes int
+	ClientsOverBudget    int
 
 	Lags []time.Duration // of the objects processed; see ProcessingLag
 }
@@ -28,6 +30,7 @@ func (p Processor) Plus(q Processor) Processor {
 		DuplicateObjects:     p.DuplicateObjects + q.DuplicateObjects,
 		DelayedObjects:       p.DelayedObjects + q.DelayedObjects,
 		UncertainRepublishes: p.UncertainRepublishes + q.UncertainRepublishes,
+		ClientsOverBudget:    p.ClientsOverBudget + q.ClientsOverBudget,
 		Lags:                 slices.Concat(p.Lags, q.Lags),
 	}
 }
@@ -60,6 +63,9 @@ func (p *Processor) Data(now time.Time) []Datum {
 		{UncertainRepublishes, float64(p.UncertainRepublishes)},
 	} {
 		data = append(data, Datum{Name: c.name, Unit: Count, Time: now, Values: []float64{c.n}, Counts: []float64{1}})
+	}
+	if n := float64(p.ClientsOverBudget); n > 0 {
+		data = append(data, Datum{Name: ClientsOverBudget, Unit: Count, Time: now, Values: []float64{n}, Counts: []float64{1}})
 	}
 	var values, counts []float64
 	for _, lag := range slices.Sorted(slices.Values(p.Lags)) {

@@ -742,6 +742,9 @@ func TestClientBudget(t *testing.T) {
 	if n := len(values); n != 2 {
 		t.Errorf("data of %d hours", n)
 	}
+	if got, want := f.total(metric.ClientsOverBudget), objects*10-budget; got != want {
+		t.Errorf("ClientsOverBudget is %d, want %d", got, want)
+	}
 }
 
 // race has functions do jobs at once, in random order. Each has its own event,

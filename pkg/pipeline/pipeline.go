@@ -70,6 +70,7 @@ type Pipeline struct {
 	IPv6Prefix     int          // see rollup.Options
 	ObjectLimit    int64        // bytes of an object after decompression; see connlog.Limit
 	PublishClients bool         // whether alerts name client addresses
+	ReportClients  bool         // whether reports do: see Report.Failing
 	Rules          []alert.Rule // evaluated for every object, or window
 
 	// Margin is the time between the deadline of the context and the end of
@@ -118,6 +119,7 @@ type Report struct {
 	Suppressed     int                 // alerts not raised, for one was sent not long ago
 	AlertTakenOver bool                // an alert that may have been sent before
 	PolicyErr      error               // why an alert does not name the policies of listeners; fails nothing
+	Failing        []FailingClient     // most failures first; empty for a duplicate, whose first report has them
 	Reading        time.Duration
 	Publishing     time.Duration // of all objects that were published together
 }
@@ -257,8 +259,11 @@ func (p *Pipeline) take(ctx context.Context, t *task, taken map[Object]*task) er
 		return err
 	}
 	o := p.MetricOptions
-	if o.Only, err = p.clients(ctx, s, t.Key); err != nil {
+	if o.Only, err = p.clients(ctx, s, t); err != nil {
 		return errors.Join(err, p.release(ctx, t))
+	}
+	if p.ReportClients {
+		t.Failing = failingClients(s)
 	}
 	now := p.Now()
 	t.data, t.Stale = metric.Data(s, t.Key.LoadBalancer, now, o)
@@ -310,14 +315,18 @@ func (p *Pipeline) lease(ctx context.Context) time.Time {
 }
 
 // clients reserves dimension values for the clients to be named.
-func (p *Pipeline) clients(ctx context.Context, s *rollup.Summary, key connlog.ObjectKey) (*metric.ClientSet, error) {
+func (p *Pipeline) clients(ctx context.Context, s *rollup.Summary, t *task) (*metric.ClientSet, error) {
 	wanted := metric.TopClients(s, p.MetricOptions)
-	if p.Ledger == nil || len(wanted) == 0 || p.Now().Sub(key.PeriodEnd) > metric.MaxAge {
+	if p.Ledger == nil || len(wanted) == 0 || p.Now().Sub(t.Key.PeriodEnd) > metric.MaxAge {
 		return nil, nil
 	}
-	hour := key.PeriodEnd.Add(-connlog.Period).Truncate(time.Hour)
-	granted, err := p.Ledger.Clients(ctx, key.LoadBalancer, hour, wanted, p.ClientBudget)
-	return &metric.ClientSet{Names: granted, Hour: hour}, err
+	hour := t.Key.PeriodEnd.Add(-connlog.Period).Truncate(time.Hour)
+	granted, err := p.Ledger.Clients(ctx, t.Key.LoadBalancer, hour, wanted, p.ClientBudget)
+	if err != nil {
+		return nil, err
+	}
+	t.processor.ClientsOverBudget += len(wanted) - len(granted)
+	return &metric.ClientSet{Names: granted, Hour: hour}, nil
 }
 
 // publish sends the metrics of a batch and commits its objects.

@@ -1,0 +1,71 @@
+package tlswatch_test
+
+import (
+	"strings"
+	"testing"
+
+	"tlswatch/internal/sam"
+)
+
+// planted are mistakes of the kind that deployments are full of, as replacements of text in the template, and the check
+// that is to find each.
+var planted = []struct {
+	mistake  string
+	old, new string
+	check    string
+	says     string
+}{
+	{"a misspelt environment variable", "ALERT_MIN_FAILED_PERCENT: !Ref", "ALERT_MIN_FAIL_PERCENT: !Ref", "environment", "ALERT_MIN_FAIL_PERCENT"},
+	{"an environment variable that is left out", "          STATE_BUCKET: !Ref StateBucket\n", "", "environment", "STATE_BUCKET"},
+	{"a default that is not the function's", "    Description: Failed negotiations below which there is no alert.\n    Type: Number\n    Default: 100", "    Description: Failed negotiations below which there is no alert.\n    Type: Number\n    Default: 10", "environment", "ALERT_MIN_FAILED"},
+	{"a permission that is left out", "Action: [s3:GetObject, s3:PutObject]", "Action: s3:GetObject", "permissions", "s3:PutObject"},
+	{"a permission that nothing needs", "Action: [s3:GetObject, s3:PutObject]", "Action: [s3:GetObject, s3:PutObject, s3:DeleteObject]", "permissions", "s3:DeleteObject"},
+	{"a permission for any action", "Action: [s3:GetObject, s3:PutObject]", "Action: s3:*", "policies", "s3:*"},
+	{"a permission on the bucket instead of its objects", "Resource: !Sub ${StateBucket.Arn}/v1/*", "Resource: !Sub ${StateBucket.Arn}", "permissions", "s3:PutObject"},
+	{"metrics in any namespace", "                Condition:\n                  StringEquals: { cloudwatch:namespace: !Ref MetricNamespace }\n", "", "policies", "any namespace"},
+	{"a circle of dependencies", "      NotificationConfiguration:\n        EventBridgeConfiguration:\n", "      Tags: [{ Key: for, Value: !GetAtt LogRule.Arn }]\n      NotificationConfiguration:\n        EventBridgeConfiguration:\n", "expansion", "circle"},
+	{"an unknown metric in an alarm", "MetricName: MalformedLines", "MetricName: MalformedLine", "metrics", "MalformedLine "},
+	{"a dimension that the metric does not have", "{ Name: FunctionName, Value: !Ref ProcessorFunction }\n      Statistic: Sum\n      Period: 300\n      EvaluationPeriods: 3\n      DatapointsToAlarm: 2", "{ Name: Function, Value: !Ref ProcessorFunction }\n      Statistic: Sum\n      Period: 300\n      EvaluationPeriods: 3\n      DatapointsToAlarm: 2", "metrics", "AWS/Lambda Errors [Function]"},
+	{"silence that is no alarm", "TreatMissingData: breaching", "TreatMissingData: notBreaching", "alarms", "logs-stopped"},
+	{"messages that come back too early", `"120": { Seconds: 780 }`, `"120": { Seconds: 120 }`, "queues", "120 s"},
+	{"one bad message that takes the batch with it", "      FunctionResponseTypes: [ReportBatchItemFailures]\n", "", "wiring", "takes the others"},
+	{"an event pattern that matches every log", "File: !If [AllLogTypes, elasticloadbalancing/*, conn_log*]", "File: elasticloadbalancing/*", "wiring", "the rule matches"},
+	{"the principal of other logs", "logdelivery.elasticloadbalancing.amazonaws.com", "delivery.logs.amazonaws.com", "policies", "load balancers may write"},
+	{"a log bucket with KMS", "          # Load balancers cannot write to a bucket that encrypts with KMS.\n          - ServerSideEncryptionByDefault: { SSEAlgorithm: AES256 }", "          - ServerSideEncryptionByDefault: { SSEAlgorithm: aws:kms }", "data", "load balancers cannot write"},
+	{"a bucket without notifications", "EventBridgeEnabled: true", "EventBridgeEnabled: false", "wiring", "tells EventBridge nothing"},
+	{"a resource that exists only sometimes", "Resource: !If [CreateTopic, !Ref AlertTopic, !Ref AlertTopicArn]", "Resource: !Ref AlertTopic", "expansion", "does not exist under these parameters"},
+	{"a rule that may not invoke", "    Type: AWS::Lambda::Permission\n    Condition: InvokeDirectly\n", "    Type: AWS::Lambda::Permission\n    Condition: UseQueue\n", "wiring", "may not invoke"},
+	{"a key that shuts alarms out", "Action: [kms:Decrypt, kms:GenerateDataKey*]", "Action: [kms:Decrypt]", "policies", "the key denies"},
+	{"a field that Contributor Insights cannot read", `"$.failed"`, `"$.failed_count"`, "insights", "failed_count"},
+	{"a rule body that is no JSON", `"AggregateOn": "Sum"`, `"AggregateOn": "Sum",`, "insights", "invalid character"},
+	{"a parameter that accepts everything", "    Description: Days that the new bucket keeps a connection log.\n    Type: Number\n    Default: 90\n    MinValue: 1\n    MaxValue: 3650", "    Description: Days that the new bucket keeps a connection log.\n    Type: Number\n    Default: 90", "parameters", "accepts everything"},
+	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may forget"},
+	{"a function in an unknown role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
+	{"a rule that refuses nothing", "Assert: !Equals [!Ref NewLogBucketName, \"\"]", "Assert: !Equals [!Ref Ingest, !Ref Ingest]", "rules", "OneLogBucket"},
+}
+
+func TestTemplatePlanted(t *testing.T) {
+	source := readFile(t, "template.yaml")
+	checks := map[string]check{}
+	for _, c := range templateChecks {
+		checks[c.name] = c
+	}
+	for _, m := range planted {
+		t.Run(m.mistake, func(t *testing.T) {
+			if !strings.Contains(source, m.old) {
+				t.Fatalf("the template has no %q to be mistaken about", m.old)
+			}
+			template, err := sam.Parse([]byte(strings.ReplaceAll(source, m.old, m.new)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := checks[m.check].run(template)
+			for _, problem := range found {
+				if strings.Contains(problem, m.says) {
+					return
+				}
+			}
+			t.Errorf("the check of %s finds %q, nothing about %q", m.check, found, m.says)
+		})
+	}
+}
