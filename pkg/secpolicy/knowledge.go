@@ -1,0 +1,253 @@
+package secpolicy
+
+import (
+	"fmt"
+	"slices"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// A possibility is an answer, or a set of them if it is not certain.
+type possibility uint8
+
+const (
+	no possibility = 1 << iota
+	yes
+	maybe = no | yes
+)
+
+// knowledge is what one kind of connection proves about its clients, and what
+// follows for another policy. See [Question.WhatIf] for what it rests on.
+type knowledge struct {
+	from, to     *Policy // from is nil if not known
+	version      tlsname.Version
+	suite        tlsname.Suite
+	group        tlsname.Group // 0 if the log has none
+	certificates Certificates  // all that the listener has, 0 if not known
+	shown        Certificates  // of a failed connection: that the listener is known to have
+	failed       bool
+
+	result possibility
+	reason string // why it is no, or not certain
+}
+
+func (k *knowledge) certainly(p possibility) bool { return k.result == p }
+
+// outcome finds what becomes of the clients under the new policy: what the
+// highest version that they may have in common leads to.
+func (k *knowledge) outcome() {
+	k.result, k.reason = 0, ""
+	var helpful []tlsname.Version // those that work, if the client has them
+	for _, v := range slices.Backward(k.to.Protocols) {
+		has := k.hasVersion(v)
+		if has == no {
+			continue
+		}
+		accepted, why := k.accepts(v)
+		k.result |= accepted
+		switch {
+		case has == maybe && accepted == yes:
+			helpful = append(helpful, v)
+		case accepted == no && helpful != nil:
+			k.reason = fmt.Sprintf("It works if the client has %s, which is not in the log. If not: %s", join(names(helpful), "or"), why)
+		case k.reason == "":
+			k.reason = why
+		}
+		if has == yes {
+			return
+		}
+	}
+	k.result |= no
+	switch why := fmt.Sprintf("%s does not have %s", k.to.Name, k.version); {
+	case k.reason != "":
+	case helpful != nil:
+		k.reason = fmt.Sprintf("%s. It works if the client has %s, which is not in the log.", why, join(names(helpful), "or"))
+	default:
+		k.reason = why + ", and the client has nothing higher."
+	}
+}
+
+// hasVersion reports whether the clients have version v.
+func (k *knowledge) hasVersion(v tlsname.Version) possibility {
+	switch {
+	case v == k.version:
+		return yes
+	case v > k.version && k.from != nil && slices.ContainsFunc(k.from.Protocols, func(w tlsname.Version) bool { return k.version < w && w <= v }):
+		return no // or the load balancer would have negotiated w
+	}
+	return maybe
+}
+
+// accepts reports whether the new policy accepts a client at version v, which
+// is the highest that they have in common.
+func (k *knowledge) accepts(v tlsname.Version) (possibility, string) {
+	if len(k.to.Unrecognized) > 0 {
+		return maybe, fmt.Sprintf("%s has cipher suites that this version of tlswatch cannot read.", k.to.Name)
+	}
+	if v != k.version {
+		return k.acceptsUnseen(v)
+	}
+	if slices.Contains(k.to.Ciphers, k.suite) {
+		if k.failed && authentication(k.suite) != 0 && authentication(k.suite)&k.shown == 0 {
+			return maybe, fmt.Sprintf("%s needs an %s certificate, and no successful connection shows that the listener has one.", k.suite, authentication(k.suite))
+		}
+		if why := k.obstacle(); why != "" {
+			return maybe, why
+		}
+		return yes, ""
+	}
+	mayUse := func(list []tlsname.Suite) []tlsname.Suite {
+		return slices.DeleteFunc(slices.Clone(list), func(s tlsname.Suite) bool { return !s.UsableIn(v) || k.canUse(s) == no })
+	}
+	if list := mayUse(k.to.Ciphers); len(list) > 0 {
+		return maybe, fmt.Sprintf("%s does not have %s, and whether the client offers %s is not in the log.", k.to.Name, k.suite, join(names(list), "or"))
+	}
+	if len(mayUse(k.to.Disputed)) > 0 {
+		return maybe, fmt.Sprintf("Sources differ about the cipher suites of %s.", k.to.Name)
+	}
+	return no, fmt.Sprintf("%s does not have %s, and the client can use none of the cipher suites that it has for %s.", k.to.Name, k.suite, v)
+}
+
+// acceptsUnseen is accepts for a version that the clients were not seen with.
+func (k *knowledge) acceptsUnseen(v tlsname.Version) (possibility, string) {
+	usable := slices.ContainsFunc(k.to.Ciphers, func(s tlsname.Suite) bool { return s.UsableIn(v) })
+	switch {
+	case !usable:
+		return no, fmt.Sprintf("%s has no cipher suite for %s.", k.to.Name, v)
+	case v < tlsname.TLS13:
+		return maybe, fmt.Sprintf("Whether the client has %s, and which cipher suites for it, is not in the log.", v)
+	case !slices.Contains(k.to.Ciphers, aes128GCM) || !slices.Contains(k.to.Ciphers, aes256GCM):
+		return maybe, fmt.Sprintf("The client may have %s without a cipher suite of %s for it.", v, k.to.Name)
+	case !slices.Contains(k.to.Groups, secp256r1):
+		return maybe, fmt.Sprintf("Which key-exchange groups the client has is not in the log, and secp256r1, which every client with TLS 1.3 has, is not known to be in %s.", k.to.Name)
+	case !slices.Contains(k.to.SignatureSchemes, ecdsaSHA256) || !slices.Contains(k.to.SignatureSchemes, pssSHA256):
+		return maybe, fmt.Sprintf("Whether the client verifies the signatures of %s is not in the log.", k.to.Name)
+	}
+	return yes, ""
+}
+
+// Values that RFC 8446 section 9.1 makes mandatory, and AES_256_GCM.
+const (
+	aes128GCM   = tlsname.Suite(0x1301)
+	aes256GCM   = tlsname.Suite(0x1302)
+	secp256r1   = tlsname.Group(0x0017)
+	ecdsaSHA256 = SignatureScheme(0x0403)
+	pssSHA256   = SignatureScheme(0x0804)
+
+	rsaSHA256 = SignatureScheme(0x0401) // of TLS 1.2
+	rsaSHA1   = SignatureScheme(0x0201)
+	ecdsaSHA1 = SignatureScheme(0x0203)
+)
+
+// canUse reports whether the clients and the listener can use suite s at the
+// version that was seen.
+func (k *knowledge) canUse(s tlsname.Suite) possibility {
+	switch {
+	case s == k.suite:
+		return yes
+	case !k.certificates.fits(s):
+		return no
+	case k.from == nil || !slices.Contains(k.from.Protocols, k.version):
+		return maybe
+	}
+	// The current policy has the version, so it would have negotiated s rather
+	// than nothing, or rather than a suite that it prefers less.
+	refused := k.failed && slices.Contains(k.from.Ciphers, s)
+	passed := !k.failed && k.from.OrderConfirmed && slices.Contains(k.from.Ciphers[:k.from.Position(k.suite)], s) &&
+		!(authentication(k.suite) == ECDSA && authentication(s) == RSA)
+	if !refused && !passed {
+		return maybe
+	}
+	if ephemeral(s) && !(k.hadGroup() && k.hadSignature(s)) {
+		return maybe // the new policy may have a group or signature scheme for s that the current one lacks
+	}
+	return no
+}
+
+// hadGroup reports whether the current policy had all groups that the clients
+// could use under the new one.
+func (k *knowledge) hadGroup() bool {
+	if !k.failed && ephemeral(k.suite) {
+		return true // they had one in common
+	}
+	return k.from.Groups != nil && k.to.Groups != nil && len(without(k.usable(k.to.Groups), k.from.Groups)) == 0
+}
+
+// hadSignature reports whether the current policy had a signature scheme for
+// suite s that clients which offer s verify.
+func (k *knowledge) hadSignature(s tlsname.Suite) bool {
+	if !k.failed && ephemeral(k.suite) && authentication(s) == authentication(k.suite) {
+		return true
+	}
+	return k.from.SignatureSchemes != nil && k.to.SignatureSchemes != nil &&
+		(len(without(k.to.SignatureSchemes, k.from.SignatureSchemes)) == 0 || k.verify(k.from.SignatureSchemes, s))
+}
+
+// usable are the groups that the version can use. Post-quantum ones take TLS
+// 1.3.
+func (k *knowledge) usable(groups []tlsname.Group) []tlsname.Group {
+	return slices.DeleteFunc(slices.Clone(groups), func(g tlsname.Group) bool { return k.version < tlsname.TLS13 && g.PostQuantum() })
+}
+
+// obstacle is what may keep clients from using, under the new policy, the
+// suite that they were seen with; "" if there is nothing.
+func (k *knowledge) obstacle() string {
+	if !ephemeral(k.suite) {
+		return ""
+	}
+	if !k.keepsGroup() {
+		return fmt.Sprintf("Whether the client has a key-exchange group of %s is not in the log.", k.to.Name)
+	}
+	if !k.keepsSignature() {
+		return fmt.Sprintf("Whether the client verifies the signatures of %s, which has fewer signature schemes, is not in the log.", k.to.Name)
+	}
+	return ""
+}
+
+func (k *knowledge) keepsGroup() bool {
+	switch {
+	case (k.failed || k.version >= tlsname.TLS13) && slices.Contains(k.to.Groups, secp256r1):
+		return true
+	case k.failed || k.to.Groups == nil:
+		return false
+	case k.group != 0:
+		return slices.Contains(k.to.Groups, k.group)
+	case k.version >= tlsname.TLS13:
+		return k.from != nil && k.from.Groups != nil && len(without(k.from.Groups, k.to.Groups)) == 0
+	}
+	had := classicalGroups
+	if k.from != nil && k.from.Groups != nil {
+		had = k.usable(k.from.Groups)
+	}
+	return len(without(had, k.to.Groups)) == 0
+}
+
+// classicalGroups are all that policies have for versions below TLS 1.3.
+var classicalGroups = []tlsname.Group{0x001d, 0x0017, 0x0018, 0x0019}
+
+func (k *knowledge) keepsSignature() bool {
+	schemes := k.to.SignatureSchemes
+	switch {
+	case schemes == nil:
+		return false
+	case !k.failed && k.from != nil && k.from.SignatureSchemes != nil && len(without(k.from.SignatureSchemes, schemes)) == 0:
+		return true
+	}
+	return k.verify(schemes, k.suite)
+}
+
+// verify reports whether clients that offer suite s verify one of the
+// signature schemes, at the version that was seen.
+func (k *knowledge) verify(schemes []SignatureScheme, s tlsname.Suite) bool {
+	sha256, sha1 := rsaSHA256, rsaSHA1
+	switch {
+	case k.version >= tlsname.TLS13:
+		return slices.Contains(schemes, ecdsaSHA256) && slices.Contains(schemes, pssSHA256)
+	case k.version < tlsname.TLS12: // does not negotiate them
+		return slices.Contains(schemes, rsaSHA1) && slices.Contains(schemes, ecdsaSHA1)
+	case authentication(s) == ECDSA:
+		sha256, sha1 = ecdsaSHA256, ecdsaSHA1
+	}
+	older := s.HasReason(tlsname.SHA1MAC) // perhaps a client without SHA-2
+	return slices.Contains(schemes, sha256) && (!older || slices.Contains(schemes, sha1))
+}
