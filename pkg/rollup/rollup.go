@@ -36,6 +36,15 @@ type Options struct {
 	// IPv6Prefix is the number of leading bits by which IPv6 clients are told
 	// apart: one household or host usually has a /64. 0 means 128.
 	IPv6Prefix int
+
+	// Watch, if not nil, chooses successful connections to be counted by client
+	// as well, by their names in the log; see Watched. It must always answer
+	// the same.
+	Watch func(protocol, cipher string) bool
+
+	// CertificateHorizon is how long before their end client certificates are
+	// counted; see Certificates. With 0 none is.
+	CertificateHorizon time.Duration
 }
 
 // A Summary is what entries add up to. Use [New] to make one.
@@ -50,6 +59,9 @@ type Summary struct {
 	OtherClients Counts // TLS connections of clients beyond MaxClients
 	OtherFailed  uint64 // failures beyond MaxFailures
 
+	OtherWatched      uint64 // connections beyond MaxWatched
+	OtherCertificates uint64 // connections with certificates beyond MaxCertificates
+
 	ipv6Prefix int
 	ipv6Mask   addr
 	minute     Minute // the last one that was admitted
@@ -60,6 +72,11 @@ type Summary struct {
 	shapes     table[shape, struct{}]
 	clients    addrTable[Counts] // by client and minute
 	failures   addrTable[uint64] // by client and row of shapes
+
+	watch        func(protocol, cipher string) bool
+	horizon      time.Duration
+	watched      addrTable[uint64] // by client and row of shapes
+	certificates table[certificateKey, Certificate]
 }
 
 // Counts of TLS connections, and how many of them failed in the negotiation.
@@ -136,6 +153,11 @@ func New(o Options) *Summary {
 		shapes:     newTable[shape, struct{}](MaxCells),
 		clients:    newAddrTable[Counts](),
 		failures:   newAddrTable[uint64](),
+
+		watch:        o.Watch,
+		horizon:      o.CertificateHorizon,
+		watched:      newAddrTable[uint64](),
+		certificates: newTable[certificateKey, Certificate](MaxCertificates),
 	}
 }
 
@@ -169,6 +191,12 @@ func (s *Summary) Add(e *connlog.Entry) {
 	if e.HasLatency {
 		s.latencyOf(cell).Add(e.HandshakeLatency)
 	}
+	if cell.value.watched {
+		s.addWatched(client, s.shapeOf(cell), 1)
+	}
+	if s.horizon > 0 && len(e.ClientCert.Validity) > 0 {
+		s.addCertificate(e)
+	}
 }
 
 // Merge adds what t counts. As long as no bound is reached, the result does
@@ -200,6 +228,7 @@ func (s *Summary) Merge(t *Summary) {
 		r := &t.failures.rows[i]
 		s.addFailures(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
 	}
+	s.mergeWatched(t)
 }
 
 // span extends the time from first to last, both zero if there is none yet.
@@ -251,6 +280,7 @@ type cellValue struct {
 	entries uint64
 	latency int32 // row of latencies + 1; 0 if there is none yet
 	shape   int32 // row of shapes + 1; 0 if there is none yet
+	watched bool  // successes that are counted by client
 }
 
 // recentSlots is the size of the direct-mapped cache in front of the cells: a
@@ -268,6 +298,8 @@ func (s *Summary) cell(c Cell) *row[Cell, cellValue] {
 	i, ok := s.cells.find(c)
 	if !ok {
 		i = s.newCell(c)
+		row := &s.cells.rows[i]
+		row.value.watched = s.watches(&row.key)
 	}
 	*recent = int32(i + 1)
 	return &s.cells.rows[i]
