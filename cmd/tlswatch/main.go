@@ -99,7 +99,7 @@ which clients fail the TLS negotiation, how often, and why.`,
 		RunE: func(*cobra.Command, []string) error { return &usageError{errors.New("no command given")} },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newLocal(), newCipher(), newBackfill(), newRedrive(), newCost(), newPolicy())
+	root.AddCommand(newLocal(), newCipher(), newBackfill(), newRedrive(), newCost(), newPolicy(), newWhatIf())
 	return root
 }
 

@@ -148,7 +148,7 @@ var variables = []variable{
 		return nil
 	}},
 	{"LISTENER_POLICIES", "", "security policies of listeners, such as 443=ELBSecurityPolicy-TLS13-1-2-2021-06, separated by commas; one without a port is that of all other ports", func(c *Config, v string) (err error) {
-		c.ListenerPolicies, err = parsePolicies(v)
+		c.ListenerPolicies, err = ParseListenerPolicies(v)
 		return err
 	}},
 	{"OBJECT_LIMIT_MIB", "16384", "MiB of a log object, after decompression, from which it fails instead of being read on; 0 is no limit", func(c *Config, v string) error {
@@ -203,8 +203,9 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	return c, errors.Join(faults...)
 }
 
-// parsePolicies reads a list of PORT=POLICY, where one may be without its port.
-func parsePolicies(v string) (map[uint16]string, error) {
+// ParseListenerPolicies reads a list of PORT=POLICY, where one may be without
+// its port; that is port 0 then.
+func ParseListenerPolicies(v string) (map[uint16]string, error) {
 	if v == "" {
 		return nil, nil
 	}

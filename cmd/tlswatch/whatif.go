@@ -1,0 +1,342 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/secpolicy"
+)
+
+type whatIfOptions struct {
+	filterFlags
+	data         policyData
+	from, to     string
+	certificates []string
+	format       string
+	top          int
+}
+
+func newWhatIf() *cobra.Command {
+	var o whatIfOptions
+	cmd := &cobra.Command{
+		Use:   "whatif --to POLICY [--from POLICY] PATH...",
+		Short: "Say which clients a change of security policy would break, and which it would save",
+		Long: `whatif reads connection logs and says what would have become of their
+connections under another security policy. Of the successful ones: keeps
+working, breaks for certain, or cannot be told. Of the failed ones: would be
+accepted, still refused, or cannot be told. It names the clients that break.
+
+--from is the policy that the listeners had: POLICY, or 443=POLICY,8443=POLICY
+by port. With it a successful connection tells a lot: the load balancer
+takes the highest protocol and then the first cipher suite of its own order that
+the client has too, so the client has none that the policy prefers to what was
+negotiated. Without it less is certain. "For certain" is meant so; what it rests
+on is in docs/policies.md.
+
+PATH is a log file, a directory of them, s3://BUCKET/PREFIX, or - for standard
+input, in any mix.
+
+` + policyDataHelp,
+		Example: `  tlswatch whatif --from ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
+  tlswatch whatif --to TLS13-1-2-2021-06 --from 443=TLS13-1-2-Ext2-2021-06 --format json s3://my-logs/AWSLogs/123456789012/`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: runs(func(cmd *cobra.Command, paths []string) error {
+			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.to, "to", "", "the new security policy")
+	f.StringVar(&o.from, "from", "", "the current one, or one for each port: 443=POLICY,8443=POLICY (default: not known)")
+	f.StringArrayVar(&o.certificates, "certificate", nil, "all kinds of certificate that the listeners have: rsa, ecdsa or both (default: those that connections show)")
+	f.StringVar(&o.format, "format", "table", "table or json")
+	f.IntVar(&o.top, "top", 20, "rows of clients that break, in a table; 0 for all")
+	o.data.addFlag(cmd)
+	o.register(cmd)
+	cmd.MarkFlagRequired("to")
+	completeFlag(cmd, "to", completePolicies(&o.data, 0))
+	completeFlag(cmd, "from", completePolicies(&o.data, 0))
+	completeFlag(cmd, "certificate", cobra.FixedCompletions([]string{"rsa", "ecdsa"}, cobra.ShellCompDirectiveNoFileComp))
+	return cmd
+}
+
+func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if o.format != "table" && o.format != "json" {
+		return &usageError{fmt.Errorf("--format %s: want table or json", o.format)}
+	}
+	filter, err := o.parse(time.Now().UTC())
+	if err != nil {
+		return err
+	}
+	q, caveats, err := o.question()
+	if err != nil {
+		return err
+	}
+	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
+	in.apply(filter)
+	folds := make([]observations, in.workers)
+	for i := range folds {
+		folds[i] = observations{room: maxObservations / in.workers, counts: make(map[observation]uint64)}
+	}
+	readErr := in.scan(ctx, func(worker int, e *connlog.Entry) { folds[worker].add(e) })
+	if readErr != nil && !errors.As(readErr, new(*inputsError)) {
+		return in.finish(ctx, readErr)
+	}
+	all := folds[0]
+	for _, f := range folds[1:] {
+		all.merge(f)
+	}
+	if in.seen.malformed > 0 {
+		fmt.Fprintf(stderr, "tlswatch: %s lines are no log entries and are left out\n", grouped(in.seen.malformed))
+	}
+	for what, n := range in.seen.skipped {
+		fmt.Fprintf(stderr, "tlswatch: %s passed over: %s\n", grouped(n), what)
+	}
+	f := q.WhatIf(all.each)
+	if f.Contradicting > 0 {
+		caveats = append(caveats, fmt.Sprintf("%s connections negotiated what --from does not have: it was not the policy of that listener then. They are judged as if it were not known.", grouped(int(f.Contradicting))))
+	}
+	if all.other > 0 {
+		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s connections are counted as one, \"other\".", grouped(int(all.other))))
+	}
+	result := newWhatIfJSON(cmp.Or(o.from, "unknown"), q.To.Name, f, caveats)
+	if o.format == "json" {
+		err = writeJSON(stdout, result)
+	} else {
+		b := bufio.NewWriter(stdout)
+		result.write(b, o.top)
+		err = b.Flush()
+	}
+	return cmp.Or(err, in.finish(ctx, readErr))
+}
+
+// question reads the flags that are about policies, and what is to be said of
+// the policies.
+func (o *whatIfOptions) question() (q secpolicy.Question, notes []string, err error) {
+	set, err := o.data.load()
+	if err != nil {
+		return q, nil, err
+	}
+	if q.To, err = lookupPolicy(set, o.to); err != nil {
+		return q, nil, err
+	}
+	if q.Certificates, err = parseCertificates(o.certificates); err != nil {
+		return q, nil, err
+	}
+	known := map[string]*secpolicy.Policy{o.to: q.To}
+	if o.from == "" {
+		notes = append(notes, "The current policy is not known, so that less is certain: --from names it.")
+	} else {
+		names, err := config.ParseListenerPolicies(o.from)
+		if err != nil {
+			return q, nil, &usageError{fmt.Errorf("--from: %w", err)}
+		}
+		for _, name := range names {
+			if known[name], err = lookupPolicy(set, name); err != nil {
+				return q, nil, err
+			}
+			if len(names) == 1 && name == o.from {
+				o.from = known[name].Name
+			}
+		}
+		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
+			return known[pipeline.ListenerPolicies(names).At(l.Port)]
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if c := known[name].Caveat(); c != "" {
+			notes = append(notes, fmt.Sprintf("Not confirmed about %s: %s.", known[name].Name, c))
+		}
+	}
+	return q, notes, nil
+}
+
+// maxObservations bounds the memory. What is beyond counts for the client
+// "other".
+const maxObservations = 1_000_000
+
+// An observation is what entries have in common that count as one.
+type observation struct {
+	client                                              netip.Addr // invalid for those beyond the bound, if other
+	other                                               bool
+	loadBalancer, protocol, cipher, keyExchange, status string
+	port                                                uint16
+}
+
+// observations count entries that are alike.
+type observations struct {
+	room   int
+	counts map[observation]uint64
+	other  uint64 // entries of clients beyond the bound
+}
+
+func (o *observations) add(e *connlog.Entry) {
+	o.count(observation{
+		client: e.Client, loadBalancer: e.LoadBalancer, port: e.ListenerPort,
+		protocol: e.Protocol, cipher: e.Cipher, keyExchange: e.KeyExchange, status: e.Status,
+	}, 1)
+}
+
+func (o *observations) count(k observation, n uint64) {
+	if len(o.counts) >= o.room {
+		if _, ok := o.counts[k]; !ok && !k.other {
+			k.client, k.other = netip.Addr{}, true
+			o.other += n
+		}
+	}
+	o.counts[k] += n
+}
+
+// merge adds the counts of another part.
+func (o *observations) merge(p observations) {
+	o.room += p.room
+	o.other += p.other
+	for k, n := range p.counts {
+		o.count(k, n)
+	}
+}
+
+// each calls yield for every observation.
+func (o *observations) each(yield func(secpolicy.Observation, uint64) bool) {
+	for k, n := range o.counts {
+		client := "other"
+		if !k.other {
+			client = "-"
+			if k.client.IsValid() {
+				client = k.client.String()
+			}
+		}
+		if !yield(secpolicy.Observation{
+			Client: client, Listener: secpolicy.Listener{LoadBalancer: k.loadBalancer, Port: k.port},
+			Protocol: k.protocol, Cipher: k.cipher, KeyExchange: k.keyExchange, Status: k.status,
+		}, n) {
+			return
+		}
+	}
+}
+
+// A whatIfJSON is a forecast in the form of --format json.
+type whatIfJSON struct {
+	From        string         `json:"from"` // as --from has it, or "unknown"
+	To          string         `json:"to"`
+	Connections classCounts    `json:"connections"`
+	Clients     classCounts    `json:"clients"` // that have connections of the class
+	Breaking    []breakingJSON `json:"breaking"`
+	Undecided   []unknownJSON  `json:"undecided"` // why it cannot be told
+	Plaintext   uint64         `json:"plaintextConnections"`
+	Notes       []string       `json:"notes"`
+}
+
+type classCounts struct {
+	KeepsWorking    uint64 `json:"keepsWorking"`
+	Breaks          uint64 `json:"breaks"`
+	Unknown         uint64 `json:"unknown"`
+	WouldBeAccepted uint64 `json:"wouldBeAccepted"`
+	StillRefused    uint64 `json:"stillRefused"`
+}
+
+type breakingJSON struct {
+	Client      string `json:"client"`
+	Protocol    string `json:"protocol"`
+	Cipher      string `json:"cipher"`
+	Connections uint64 `json:"connections"`
+	Reason      string `json:"reason"`
+}
+
+type unknownJSON struct {
+	Reason      string `json:"reason"`
+	Connections uint64 `json:"connections"`
+}
+
+func newWhatIfJSON(from, to string, f *secpolicy.Forecast, notes []string) whatIfJSON {
+	r := whatIfJSON{
+		From: from, To: to, Plaintext: f.Plaintext, Notes: append([]string{}, notes...),
+		Connections: classCounts{f.Connections[secpolicy.KeepsWorking], f.Connections[secpolicy.Breaks], f.Connections[secpolicy.CannotTell],
+			f.Connections[secpolicy.WouldBeAccepted], f.Connections[secpolicy.StillRefused]},
+		Clients: classCounts{uint64(f.Clients[secpolicy.KeepsWorking]), uint64(f.Clients[secpolicy.Breaks]), uint64(f.Clients[secpolicy.CannotTell]),
+			uint64(f.Clients[secpolicy.WouldBeAccepted]), uint64(f.Clients[secpolicy.StillRefused])},
+		Breaking: []breakingJSON{}, Undecided: []unknownJSON{},
+	}
+	for _, b := range f.Breaking {
+		r.Breaking = append(r.Breaking, breakingJSON(b))
+	}
+	for _, u := range f.Unknown {
+		r.Undecided = append(r.Undecided, unknownJSON(u))
+	}
+	return r
+}
+
+// write shows the forecast to a person.
+func (r *whatIfJSON) write(w io.Writer, top int) {
+	fmt.Fprintf(w, "From %s\nto   %s\n\n", r.From, r.To)
+	t := table{right: []bool{false, true, true}}
+	t.add("", "connections", "clients")
+	row := func(name string, connections, clients uint64) {
+		t.add(name, grouped(int(connections)), grouped(int(clients)))
+	}
+	row("keep working", r.Connections.KeepsWorking, r.Clients.KeepsWorking)
+	row("break for certain", r.Connections.Breaks, r.Clients.Breaks)
+	row("failed, would be accepted", r.Connections.WouldBeAccepted, r.Clients.WouldBeAccepted)
+	row("failed, still refused", r.Connections.StillRefused, r.Clients.StillRefused)
+	row("cannot be told", r.Connections.Unknown, r.Clients.Unknown)
+	t.write(w)
+
+	if len(r.Breaking) > 0 {
+		fmt.Fprintf(w, "\nBREAK FOR CERTAIN\n")
+		reasons := slices.Clone(r.Breaking)
+		if top > 0 {
+			reasons = reasons[:min(top, len(reasons))]
+		}
+		shown := len(reasons)
+		slices.SortStableFunc(reasons, func(a, b breakingJSON) int { return cmp.Compare(a.Reason, b.Reason) })
+		for len(reasons) > 0 {
+			reason := reasons[0].Reason
+			fmt.Fprintf(w, "\n  %s\n\n", reason)
+			t := table{right: []bool{true, false, false, false}}
+			t.add("connections", "client", "protocol", "cipher")
+			for ; len(reasons) > 0 && reasons[0].Reason == reason; reasons = reasons[1:] {
+				b := reasons[0]
+				t.add(grouped(int(b.Connections)), b.Client, printable(b.Protocol), printable(b.Cipher))
+			}
+			t.write(w)
+		}
+		if more := len(r.Breaking) - shown; more > 0 {
+			fmt.Fprintf(w, "\n  and %s more; --top 0 shows all\n", grouped(more))
+		}
+	}
+	if len(r.Undecided) > 0 {
+		fmt.Fprintf(w, "\nCANNOT BE TOLD\n\n")
+		t := table{right: []bool{true, false}}
+		t.add("connections", "why")
+		for _, u := range r.Undecided {
+			t.add(grouped(int(u.Connections)), u.Reason)
+		}
+		t.write(w)
+	}
+	for i, note := range r.Notes {
+		fmt.Fprintf(w, "%s  %s\n", yesNo(i == 0, "\n", ""), note)
+	}
+}
+
+// printable makes a name from the log fit for a terminal.
+func printable(name string) string {
+	return cmp.Or(strings.Map(func(r rune) rune {
+		if r < ' ' || r >= 0x7f {
+			return '?'
+		}
+		return r
+	}, name), "-")
+}
