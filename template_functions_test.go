@@ -15,8 +15,20 @@ import (
 var lambdas = map[string]struct {
 	path     string // of the main package
 	settings []config.Setting
+	never    []string // calls that its packages have for others
 }{
-	"ProcessorFunction": {"functions/processor", config.Settings()},
+	"ProcessorFunction": {"functions/processor", config.Settings(), nil},
+	"WidgetFunction":    {"functions/widget", settings(config.Widget), []string{"s3:PutObject"}}, // a reader of the ledger writes nothing
+}
+
+// settings are those of the names.
+func settings(names []string) (list []config.Setting) {
+	for _, s := range config.Settings() {
+		if slices.Contains(names, s.Name) {
+			list = append(list, s)
+		}
+	}
+	return list
 }
 
 // runtimeVariables are those that the Go runtime reads.
@@ -50,12 +62,10 @@ func checkEnvironment(template *sam.Template) (p problems) {
 		}
 	}
 	p.each(template, func(name string, s *sam.Stack) {
-		f := s.Resources["ProcessorFunction"]
-		if f == nil {
-			return
-		}
-		if _, err := config.FromEnv(func(variable string) string { return f.Text("Environment", "Variables", variable) }); err != nil {
-			p.add("%s: the function does not start: %v", name, err)
+		for _, f := range s.OfType("AWS::Serverless::Function") {
+			if _, err := config.FromEnv(func(variable string) string { return f.Text("Environment", "Variables", variable) }); err != nil {
+				p.add("%s: %s does not start: %v", name, f.ID, err)
+			}
 		}
 	})
 	return p
@@ -111,7 +121,7 @@ func checkFunctions(template *sam.Template) (p problems) {
 				p.add("%s: %s has no role of the stack, but one that SAM makes up", name, f.ID)
 			}
 			reserved := f.Text("ReservedConcurrentExecutions")
-			if want := map[string]string{"elsewhere": "1"}[name]; reserved != want {
+			if want := map[string]string{"elsewhere ProcessorFunction": "1"}[name+" "+f.ID]; reserved != want {
 				p.add("%s: %s reserves %q, want %q", name, f.ID, reserved, want)
 			}
 		}

@@ -34,6 +34,7 @@ var templateChecks = []check{
 	{"metrics", checkMetrics},
 	{"alarms", checkAlarms},
 	{"insights", checkInsights},
+	{"dashboard", checkDashboard},
 }
 
 // variants are ways to deploy the template, by their parameters: a new bucket or an existing one, directly or through a
@@ -55,7 +56,7 @@ var variants = map[string]map[string]string{
 		"AlarmLoadBalancers": alarmLoadBalancers[0] + "," + alarmLoadBalancers[1],
 	},
 	"other logs too": {"LogTypes": "All"},
-	"least":          {"Alarms": "false", "LogClients": "false", "PublishClients": "false", "AlarmSilentMinutes": "0"},
+	"least":          {"Alarms": "false", "Dashboard": "false", "LogClients": "false", "PublishClients": "false", "AlarmSilentMinutes": "0"},
 }
 
 var alarmLoadBalancers = []string{
