@@ -113,6 +113,11 @@ var rules = []rule{
 		why:      "it chooses what to read of the ledger; package ledger knows how",
 	},
 	{
+		packages: []string{"pkg/report"},
+		never:    append(ours(append(slices.Clone(adapters), "pkg/pipeline", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/secpolicy")...), sdk+"/...", "os", "net/http"),
+		why:      "what is found in logs depends on them alone; why a negotiation failed, somebody tells it",
+	},
+	{
 		packages: []string{"pkg/price"},
 		never:    []string{module + "/...", sdk + "/...", "os", "net/http"},
 		why:      "prices and their formula are data, which the command and the simulation share",

@@ -13,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"tlswatch/pkg/connlog"
 )
@@ -27,6 +28,7 @@ type inputs struct {
 	filter   *filter
 	workers  int // readers at the same time
 	s3       s3Clients
+	last     atomic.Bool // no log comes after the one that is handed out
 
 	mu   sync.Mutex // guards what follows
 	seen inputTotals
@@ -61,6 +63,9 @@ type input struct {
 	remote bool   // worth being opened ahead
 	open   func(context.Context) (io.ReadCloser, error)
 }
+
+// large reports whether the log may be worth two cores.
+func (i *input) large() bool { return i.size > largeLog || i.size == 0 }
 
 // loadBalancer returns what the name tells, or "".
 func (i *input) loadBalancer() string {
@@ -164,11 +169,25 @@ func (in *inputs) each(ctx context.Context, work func(worker int, i *input, r *c
 	queue := make(chan *opening)
 	go in.feed(ctx, queue)
 	var workers sync.WaitGroup
+	var busy atomic.Int32
 	for n := range in.workers {
 		workers.Go(func() {
-			r := connlog.NewReader(nil)
+			var alone, among *connlog.Reader // made when needed
 			for o := range queue {
-				in.readOne(ctx, n, o, r, work)
+				// The last large logs use the cores that are idle by then.
+				if spare := int(busy.Add(1)) <= in.workers/2 && in.last.Load(); spare && o.large() {
+					if alone == nil {
+						alone = connlog.NewReader(nil, connlog.Pipelined)
+					}
+					in.readOne(ctx, n, o, alone, work)
+					alone.Reset(nil)
+				} else {
+					if among == nil {
+						among = connlog.NewReader(nil)
+					}
+					in.readOne(ctx, n, o, among, work)
+				}
+				busy.Add(-1)
 			}
 		})
 	}
@@ -289,6 +308,8 @@ func (t *inputTotals) sortSample() {
 const (
 	listAhead = 10_000 // logs that are listed and not opened
 	openAhead = 16     // objects that are opened and not read to their end
+
+	largeLog = 4 << 20 // bytes as stored, from which on a log may have two goroutines
 )
 
 // An opening is a log on its way to a worker.
@@ -329,7 +350,12 @@ func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
 		in.progress.complete()
 	}()
 	slots := make(chan struct{}, openAhead)
-	for i := range listed {
+	for i, ok := <-listed; ok; {
+		var next *input
+		if i.large() { // so it matters whether it is the last
+			next, ok = <-listed
+			in.last.Store(!ok)
+		}
 		o := &opening{input: i, release: func() {}}
 		if i.remote {
 			slots <- struct{}{}
@@ -341,6 +367,9 @@ func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
 			}()
 		}
 		queue <- o
+		if i = next; i == nil && ok {
+			i, ok = <-listed
+		}
 	}
 }
 

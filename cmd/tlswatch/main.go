@@ -99,7 +99,16 @@ which clients fail the TLS negotiation, how often, and why.`,
 		RunE: func(*cobra.Command, []string) error { return &usageError{errors.New("no command given")} },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
-	root.AddCommand(newLocal(), newCipher(), newBackfill(), newRedrive(), newCost(), newPolicy(), newWhatIf())
+	root.AddCommand(
+		newReport(),
+		newWhatIf(),
+		newPolicy(),
+		newCipher(),
+		newLocal(),
+		newBackfill(),
+		newRedrive(),
+		newCost(),
+	)
 	return root
 }
 

@@ -1,0 +1,176 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime/debug"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/report"
+)
+
+type reportOptions struct {
+	filterFlags
+	format    string
+	section   string
+	top       int
+	bySubnet  string
+	anonymize bool
+}
+
+func newReport() *cobra.Command {
+	var o reportOptions
+	cmd := &cobra.Command{
+		Use:   "report PATH...",
+		Short: "When, who, what and how often: everything about the negotiations in logs, in one pass",
+		Long: `  tlswatch report conn_log_*.log.gz
+  tlswatch report --since 2h --failed s3://my-logs/AWSLogs/123456789012/
+
+report reads connection logs once and shows the time they cover, the statuses,
+protocols, cipher suites, key exchanges, listeners and load balancers, failures
+over time, the clients that fail and what they negotiated, client certificates
+that failed or soon end, handshake latencies, and lines that are no log entries.
+
+` + pathHelp + `
+
+Counts are exact up to ` + grouped(report.MaxKeys) + ` clients (or other keys) of a list. Beyond,
+memory stays the same, and a list is marked as approximate with its error.
+
+Formats: table for people; json, which docs/report.md describes; csv, one list
+chosen by --section.`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: runs(func(cmd *cobra.Command, paths []string) error {
+			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.format, "format", "table", "table, json or csv")
+	f.StringVar(&o.section, "section", "", "list to write as csv: "+strings.Join(report.Sections(), ", "))
+	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, all otherwise)")
+	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
+	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
+	o.register(cmd)
+	return cmd
+}
+
+// pathHelp says what commands that read logs take.
+const pathHelp = `PATH is a log file, gzip-compressed or not, a directory of them (*.log.gz and
+*.log), s3://BUCKET/PREFIX, or - for standard input, in any mix. What a directory
+or bucket holds beside connection logs is passed over and counted. S3 is read
+with the usual AWS credentials, profiles and regions, and needs the permissions
+s3:ListBucket and s3:GetObject; with --since or --until, only the folders of those
+days are listed. A time is ` + timeForms + `.`
+
+// tableTop is how many rows of a list a table has.
+const tableTop = 10
+
+// memoryLimit makes the garbage collector work harder before memory gets
+// scarce: what a report needs is bounded.
+const memoryLimit = 40 << 20
+
+func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	options, err := o.check()
+	if err != nil {
+		return &usageError{err}
+	}
+	f, err := o.parse(time.Now().UTC())
+	if err != nil {
+		return err
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
+	in.apply(f)
+	collector := report.New(options)
+	workers := make([]*report.Worker, in.workers)
+	for i := range workers {
+		workers[i] = collector.Worker()
+	}
+	err = in.scan(ctx, func(worker int, e *connlog.Entry) { workers[worker].Add(e) })
+	for _, w := range workers {
+		w.Close()
+	}
+	if err != nil && !errors.As(err, new(*inputsError)) {
+		return in.finish(ctx, err)
+	}
+	top := o.top
+	if top < 0 && o.format == "table" {
+		top = tableTop
+	}
+	result := collector.Result(in.source(ctx.Err() != nil), max(top, 0))
+	return cmp.Or(o.write(result, stdout), in.finish(ctx, err))
+}
+
+// check returns what the flags ask for.
+func (o *reportOptions) check() (options report.Options, err error) {
+	switch {
+	case !slices.Contains([]string{"table", "json", "csv"}, o.format):
+		return options, fmt.Errorf("--format %s: want table, json or csv", o.format)
+	case o.format == "csv" && !slices.Contains(report.Sections(), o.section):
+		return options, fmt.Errorf("--format csv needs --section, one of %s", strings.Join(report.Sections(), ", "))
+	case o.format != "csv" && o.section != "":
+		return options, errors.New("--section is for --format csv")
+	case o.top < -1:
+		return options, fmt.Errorf("--top %d: want 0 or more", o.top)
+	}
+	if o.bySubnet != "" {
+		v4, v6, ok := strings.Cut(o.bySubnet, ",")
+		if !ok {
+			v6 = "64" // what a household or host usually has
+		}
+		a, err4 := strconv.Atoi(v4)
+		b, err6 := strconv.Atoi(v6)
+		if err4 != nil || err6 != nil || a < 1 || a > 32 || b < 1 || b > 128 {
+			return options, fmt.Errorf("--by-subnet %s: want 1 to 32 bits of IPv4, and after a comma 1 to 128 of IPv6", o.bySubnet)
+		}
+		options.IPv4Prefix, options.IPv6Prefix = a, b
+	}
+	if o.anonymize {
+		options.AnonymizeKey = make([]byte, 32)
+		rand.Read(options.AnonymizeKey) // which never fails
+	}
+	return options, nil
+}
+
+func (o *reportOptions) write(r *report.Result, stdout io.Writer) error {
+	w := bufio.NewWriterSize(stdout, 1<<16)
+	var err error
+	switch o.format {
+	case "json":
+		err = r.WriteJSON(w)
+	case "csv":
+		err = r.WriteCSV(w, o.section)
+	default:
+		err = r.WriteText(w, terminalOf(stdout))
+	}
+	return cmp.Or(err, w.Flush())
+}
+
+// source is what the inputs add to a report.
+func (in *inputs) source(partial bool) report.Source {
+	t := &in.seen
+	s := report.Source{Objects: t.objects, OutsideObjects: t.outside, Bytes: t.bytes, Lines: t.lines, MalformedLines: t.malformed, Partial: partial}
+	for _, reason := range slices.Sorted(maps.Keys(t.skipped)) {
+		s.Skipped = append(s.Skipped, report.SkippedCount{Reason: reason, Count: t.skipped[reason]})
+	}
+	for _, m := range t.sample {
+		e := *m.err
+		e.Line = 0 // said apart
+		s.Malformed = append(s.Malformed, report.MalformedLine{Object: m.input.name, Line: m.err.Line, Error: e.Error()})
+	}
+	for _, f := range t.failed {
+		s.FailedObjects = append(s.FailedObjects, report.FailedObject{Object: f.name, Error: f.err.Error()})
+	}
+	return s
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"cmp"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"golang.org/x/term"
+
+	"tlswatch/pkg/report"
+)
+
+// terminalOf says how tables are to be written to w: wide and in colour on a
+// terminal, plain and 80 columns wide anywhere else.
+//
+// https://no-color.org
+func terminalOf(w io.Writer) report.TextOptions {
+	var o report.TextOptions
+	locale := cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG"))
+	o.ASCII = locale == "C" || locale == "POSIX" || strings.Contains(locale, ".") && !strings.Contains(strings.ReplaceAll(strings.ToUpper(locale), "-", ""), "UTF8")
+	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		o.Width, _, _ = term.GetSize(int(f.Fd()))
+		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+	}
+	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
+		o.Width = n
+	}
+	return o
+}

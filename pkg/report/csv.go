@@ -1,0 +1,158 @@
+package report
+
+import (
+	"encoding/csv"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// A section is one list as a table: what CSV has, and the columns of HTML.
+type section struct {
+	name   string
+	header []string
+	rows   func(r *Result, yield func(...string))
+}
+
+func number(n uint64) string { return strconv.FormatUint(n, 10) }
+
+func seconds(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
+
+func stamp(t *time.Time) string {
+	if t == nil {
+		return "-"
+	}
+	return t.UTC().Format(time.RFC3339Nano)
+}
+
+var sections = []section{
+	{"summary", []string{"figure", "value"}, func(r *Result, yield func(...string)) {
+		for _, f := range []struct {
+			name  string
+			value uint64
+		}{
+			{"objects", uint64(r.Objects)}, {"skippedObjects", uint64(r.SkippedObjects)}, {"bytes", uint64(r.Bytes)}, {"lines", uint64(r.Lines)},
+			{"malformedLines", uint64(r.MalformedLines)}, {"connections", r.Connections}, {"tlsConnections", r.TLSConnections},
+			{"plaintextConnections", r.PlaintextConnections}, {"failed", r.Failed},
+		} {
+			yield(f.name, number(f.value))
+		}
+		yield("first", stamp(r.First))
+		yield("last", stamp(r.Last))
+	}},
+	{"status", []string{"status", "count"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ByStatus {
+			yield(x.Status, number(x.Count))
+		}
+	}},
+	{"protocols", []string{"protocol", "connections", "failed"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ByProtocol {
+			yield(x.Protocol, number(x.Connections), number(x.Failed))
+		}
+	}},
+	{"ciphers", []string{"protocol", "cipher", "connections", "failed", "strength"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ByCipher {
+			yield(x.Protocol, x.Cipher, number(x.Connections), number(x.Failed), x.Strength)
+		}
+	}},
+	{"key-exchange", []string{"keyExchange", "connections", "failed", "postQuantum"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ByKeyExchange {
+			yield(x.KeyExchange, number(x.Connections), number(x.Failed), strconv.FormatBool(x.PostQuantum))
+		}
+	}},
+	{"listeners", []string{"port", "connections", "failed"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ByListenerPort {
+			yield(number(uint64(x.Port)), number(x.Connections), number(x.Failed))
+		}
+	}},
+	{"load-balancers", []string{"loadBalancer", "connections", "failed"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ByLoadBalancer {
+			yield(x.LoadBalancer, number(x.Connections), number(x.Failed))
+		}
+	}},
+	{"minutes", []string{"minute", "connections", "failed"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ByMinute {
+			yield(stamp(&x.Minute), number(x.Connections), number(x.Failed))
+		}
+	}},
+	{"failed-clients", []string{"client", "connections", "failed"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.FailedClients {
+			yield(x.Client, number(x.Connections), number(x.Failed))
+		}
+	}},
+	{"failed-negotiations", []string{"client", "protocol", "cipher", "status", "count", "diagnosis"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.FailedNegotiations {
+			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.Diagnosis)
+		}
+	}},
+	{"certificates", []string{"subject", "notAfter", "connections", "failed", "status", "expiring"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ClientCertificates {
+			yield(x.Subject, stamp(x.NotAfter), number(x.Connections), number(x.Failed), x.Status, strconv.FormatBool(x.Expiring))
+		}
+	}},
+	{"latency", []string{"protocol", "count", "p50", "p90", "p99", "max"}, func(r *Result, yield func(...string)) {
+		line := func(name string, l Latency) {
+			yield(name, number(l.Count), seconds(l.P50), seconds(l.P90), seconds(l.P99), seconds(l.Max))
+		}
+		line("all", r.HandshakeLatency)
+		for _, x := range r.LatencyByProtocol {
+			line(x.Protocol, x.Latency)
+		}
+	}},
+	{"slowest-clients", []string{"client", "connections", "mean", "max"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.SlowestClients {
+			yield(x.Client, number(x.Connections), seconds(x.Mean), seconds(x.Max))
+		}
+	}},
+	{"malformed", []string{"object", "line", "error"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.Malformed {
+			yield(x.Object, strconv.Itoa(x.Line), x.Error)
+		}
+	}},
+	{"failed-objects", []string{"object", "error"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.FailedObjects {
+			yield(x.Object, x.Error)
+		}
+	}},
+}
+
+// Sections returns the names that WriteCSV takes.
+func Sections() []string {
+	names := make([]string, len(sections))
+	for i, s := range sections {
+		names[i] = s.name
+	}
+	return names
+}
+
+// WriteCSV writes one list as RFC 4180 describes it, with a header. The error
+// is for a name that is not one of Sections, or from w.
+func (r *Result) WriteCSV(w io.Writer, name string) error {
+	i := slices.IndexFunc(sections, func(s section) bool { return s.name == name })
+	if i < 0 {
+		return fmt.Errorf("there is no section %q: want one of %s", name, strings.Join(Sections(), ", "))
+	}
+	c := csv.NewWriter(w)
+	c.Write(sections[i].header)
+	sections[i].rows(r, func(cells ...string) {
+		for i, cell := range cells {
+			cells[i] = inert(cell)
+		}
+		c.Write(cells)
+	})
+	c.Flush()
+	return c.Error()
+}
+
+// inert keeps a spreadsheet from taking text of clients for a formula.
+//
+// https://owasp.org/www-community/attacks/CSV_Injection
+func inert(cell string) string {
+	if cell != "" && cell != "-" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
+		return "'" + cell
+	}
+	return cell
+}

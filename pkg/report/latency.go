@@ -1,0 +1,77 @@
+package report
+
+import (
+	"math"
+	"time"
+)
+
+const (
+	exactTo  = 4096                  // milliseconds, each of which is counted apart
+	latGamma = 1.01                  // above, ranges whose ends differ by this factor
+	latSlots = exactTo + 1 + 1<<11   // up to exactTo ms * latGamma^2048, which is more than the log can hold
+	maxMilli = int64(math.MaxUint32) // milliseconds that a client's row can hold
+)
+
+var logLatGamma = math.Log(latGamma)
+
+// latencies is a distribution of handshake latencies, which the log gives in
+// milliseconds: exact up to exactTo of them, beyond within 1 %.
+type latencies struct {
+	count uint64
+	max   time.Duration
+	slots [latSlots]uint64
+}
+
+func (l *latencies) add(d time.Duration) {
+	l.count++
+	l.max = max(l.max, d)
+	l.slots[latSlot(d)]++
+}
+
+func (l *latencies) merge(m *latencies) {
+	l.count += m.count
+	l.max = max(l.max, m.max)
+	for i, n := range m.slots {
+		l.slots[i] += n
+	}
+}
+
+func latSlot(d time.Duration) int {
+	ms := int64((max(d, 0) + time.Millisecond/2) / time.Millisecond)
+	if ms <= exactTo {
+		return int(ms)
+	}
+	return min(exactTo+int(math.Ceil(math.Log(float64(ms)/exactTo)/logLatGamma)), latSlots-1)
+}
+
+// quantile returns the latency, in seconds, at or below which the share q of
+// all lie (the nearest rank).
+func (l *latencies) quantile(q float64) float64 {
+	rank := uint64(math.Ceil(q * float64(l.count)))
+	var seen uint64
+	for i, n := range l.slots {
+		if seen += n; n > 0 && seen >= rank {
+			ms := float64(i)
+			if i > exactTo {
+				ms = exactTo * math.Pow(latGamma, float64(i-exactTo)-0.5)
+			}
+			return min(math.Round(ms)/1000, l.max.Seconds())
+		}
+	}
+	return 0
+}
+
+// Latency says how long handshakes took, in seconds. Percentiles are exact to
+// the millisecond up to 4 seconds, beyond within 1 %; they are of successful
+// handshakes, for the log gives no others.
+type Latency struct {
+	Count uint64  `json:"count"`
+	P50   float64 `json:"p50"`
+	P90   float64 `json:"p90"`
+	P99   float64 `json:"p99"`
+	Max   float64 `json:"max"`
+}
+
+func (l *latencies) summary() Latency {
+	return Latency{l.count, l.quantile(0.5), l.quantile(0.9), l.quantile(0.99), l.max.Seconds()}
+}

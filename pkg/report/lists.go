@@ -1,0 +1,249 @@
+package report
+
+import (
+	"math"
+	"slices"
+)
+
+// A list counts by a key of which there are few, unless somebody makes them up.
+type list[K comparable] struct {
+	t      table[K, listRow]
+	size   func(K) int // bytes that a key takes
+	names  *int        // bytes that the keys of all lists take
+	missed uint64      // the most connections of a key that is not there
+}
+
+type listRow struct {
+	Counts
+	missed uint64
+}
+
+// maxNames is how many bytes the keys of all lists may take.
+const maxNames = 12 << 20
+
+func newList[K comparable](names *int, hash func(K) uint64, size func(K) int) list[K] {
+	return list[K]{t: newTable[K, listRow](hash), names: names, size: size}
+}
+
+func (l *list[K]) add(k K, n Counts) {
+	v, fresh := l.t.get(k)
+	if fresh {
+		*l.names += l.size(k)
+		v.missed = l.missed
+		if l.t.n > MaxKeys || *l.names > maxNames && l.t.n > MaxKeys/100 {
+			v.Connections = stays
+			most := l.t.evict(func(r *listRow) (uint64, bool) { return r.Connections + r.missed, true }, func(r *row[K, listRow]) { *l.names -= l.size(r.key) })
+			l.missed = max(l.missed, most)
+			v, _ = l.t.get(k)
+			v.Connections = 0
+		}
+	}
+	v.add(n)
+}
+
+// stays is a weight by which a row is not evicted.
+const stays = math.MaxUint64 / 2
+
+// clients counts by client. Clients that fail have room of their own, however
+// many do not.
+type clients struct {
+	t            table[addr, client]
+	failing      int    // rows with failures
+	missedFailed uint64 // the most failures of a client that is not there
+	missed       uint64 // the most connections of a client that is not there
+}
+
+// A client is what its connections add up to. Latencies are in milliseconds.
+type client struct {
+	connections, failed uint64
+	sum                 uint64 // of latencies
+	timed               uint32 // connections with a latency
+	longest             uint32
+	missed              uint64 // connections that were missed, at the most
+	missedFailed        uint64 // failures that were missed, at the most
+}
+
+func newClients() clients { return clients{t: newTable[addr, client](addr.hash)} }
+
+func (c *clients) add(u *update) {
+	v, fresh := c.t.get(u.client)
+	if fresh {
+		v.missed, v.missedFailed = c.missed, c.missedFailed
+		if c.t.n-c.failing > MaxKeys {
+			v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.connections + r.missed, r.failed == 0 })
+		}
+	}
+	v.connections++
+	if u.shape >= 0 {
+		if v.failed++; v.failed == 1 {
+			if c.failing++; c.failing > MaxKeys {
+				v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.failed + r.missedFailed, r.failed > 0 })
+			}
+		}
+	}
+	if u.millis >= 0 && v.timed < math.MaxUint32 {
+		v.timed++
+		v.sum += uint64(u.millis)
+		v.longest = max(v.longest, uint32(u.millis))
+	}
+}
+
+// evict removes half of those for which weigh returns true, but for k, and
+// returns the value of that.
+func (c *clients) evict(v *client, k addr, weigh func(*client) (uint64, bool)) *client {
+	is := *v
+	v.connections, v.failed = stays, min(v.failed, 1)*stays
+	c.t.evict(weigh, func(gone *row[addr, client]) {
+		r := &gone.value
+		c.missed = max(c.missed, r.connections+r.missed)
+		if r.failed > 0 {
+			c.missedFailed = max(c.missedFailed, r.failed+r.missedFailed)
+			c.failing--
+		}
+	})
+	v, _ = c.t.get(k)
+	*v = is
+	return v
+}
+
+// failures counts failed negotiations that are alike.
+type failures struct {
+	t      table[failure, failureRow]
+	missed uint64
+}
+
+type failure struct {
+	client addr
+	shape  int32
+}
+
+type failureRow struct{ n, missed uint64 }
+
+func newFailures() failures {
+	return failures{t: newTable[failure, failureRow](func(f failure) uint64 { return mix(f.client.hi, f.client.lo, uint64(f.shape)) })}
+}
+
+func (f *failures) add(k failure) { count(&f.t, k, MaxKeys, &f.missed) }
+
+// count counts k in a table of at most so many keys.
+func count[K comparable](t *table[K, failureRow], k K, keys int, missed *uint64) {
+	v, fresh := t.get(k)
+	if fresh {
+		v.missed = *missed
+		if t.n > keys {
+			v.n = stays
+			least := t.evict(func(r *failureRow) (uint64, bool) { return r.n + r.missed, true }, func(*row[K, failureRow]) {})
+			*missed = max(*missed, least)
+			v, _ = t.get(k)
+			v.n = 0
+		}
+	}
+	v.n++
+}
+
+// heat counts failures by client and five minutes.
+type heat struct {
+	t      table[heatKey, failureRow]
+	missed uint64
+}
+
+type heatKey struct {
+	client addr
+	bin    int64 // of heatMinutes
+}
+
+const (
+	heatMinutes = 5
+	maxHeat     = 65_536 // clients and five minutes
+)
+
+func newHeat() heat {
+	return heat{t: newTable[heatKey, failureRow](func(k heatKey) uint64 { return mix(k.client.hi, k.client.lo, uint64(k.bin)) })}
+}
+
+func (h *heat) add(a addr, minute int64) {
+	bin := minute / heatMinutes
+	if minute%heatMinutes < 0 {
+		bin--
+	}
+	count(&h.t, heatKey{a, bin}, maxHeat, &h.missed)
+}
+
+// certs counts by client certificate: subject and end of validity.
+type certs struct {
+	t      table[uint64, cert] // by hash
+	bytes  int                 // of subjects
+	missed uint64
+}
+
+type cert struct {
+	subject  string
+	notAfter int64
+	status   string // of the last failure
+	Counts
+	missed uint64
+}
+
+const (
+	maxSubject  = 256      // bytes of a subject; longer ones are cut
+	maxSubjects = 10 << 20 // bytes of all
+)
+
+func newCerts() certs {
+	return certs{t: newTable[uint64, cert](func(h uint64) uint64 { return h })}
+}
+
+func (c *certs) add(u *certUpdate, subject []byte) {
+	v, fresh := c.t.get(u.hash)
+	if fresh {
+		*v = cert{subject: string(subject), notAfter: u.notAfter, missed: c.missed}
+		if c.bytes += len(subject); c.t.n > MaxKeys || c.bytes > maxSubjects {
+			v.Connections = stays
+			most := c.t.evict(func(r *cert) (uint64, bool) { return r.Connections + r.missed, true }, func(r *row[uint64, cert]) { c.bytes -= len(r.value.subject) })
+			c.missed = max(c.missed, most)
+			v, _ = c.t.get(u.hash)
+			v.Connections = 0
+		}
+	}
+	v.Connections++
+	if u.failed {
+		v.Failed++
+		v.status = u.status
+	}
+}
+
+// minutes counts by time: by the minute as long as MaxKeys of them are enough,
+// then by more of them at a time.
+type minutes struct {
+	width int64 // minutes
+	t     table[int64, Counts]
+}
+
+// widths each divide the next.
+var widths = []int64{1, 5, 15, 60, 6 * 60, 24 * 60, 7 * 24 * 60, 28 * 24 * 60, 364 * 24 * 60, 3640 * 24 * 60}
+
+func newMinutes(width int64) minutes {
+	return minutes{width, newTable[int64, Counts](func(m int64) uint64 { return mix(uint64(m), 0, 0) })}
+}
+
+func (m *minutes) add(c minuteCounts) {
+	n, fresh := m.t.get(floor(c.minute, m.width))
+	n.add(c.Counts)
+	for fresh && m.t.n > MaxKeys && m.width < widths[len(widths)-1] {
+		wider := newMinutes(widths[slices.Index(widths, m.width)+1])
+		for r := range m.t.all {
+			n, _ := wider.t.get(floor(r.key, wider.width))
+			n.add(r.value)
+		}
+		*m = wider
+	}
+}
+
+// floor returns the greatest multiple of unit that is not above n.
+func floor(n, unit int64) int64 {
+	f := n - n%unit
+	if f > n {
+		f -= unit
+	}
+	return f
+}

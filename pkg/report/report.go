@@ -1,0 +1,454 @@
+// Package report answers the questions that are asked of connection logs at a
+// desk: when, who, what, how often, and why. A [Collector] adds entries up in
+// one pass, a [Result] is what it found, and Write functions show that as a
+// table, JSON, CSV or a page of HTML.
+//
+// Memory is bounded whatever the logs hold. Lists are exact up to [MaxKeys]
+// distinct keys each; beyond, they are marked as approximate, with a bound of
+// the error. The package knows no clock and opens nothing.
+package report
+
+import (
+	"encoding/binary"
+	"hash/maphash"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"tlswatch/pkg/connlog"
+)
+
+// Options of a Collector.
+type Options struct {
+	// IPv4Prefix and IPv6Prefix are the numbers of leading bits by which
+	// clients are told apart. 0 means all.
+	IPv4Prefix, IPv6Prefix int
+
+	// Heat keeps when the failing clients failed, for a heat map.
+	Heat bool
+
+	// AnonymizeKey, if it is not empty, replaces client addresses and
+	// certificate subjects in the Result by hashes under this key.
+	AnonymizeKey []byte
+}
+
+// Counts of connection attempts, and how many of them failed in the
+// negotiation.
+type Counts struct {
+	Connections uint64 `json:"connections"`
+	Failed      uint64 `json:"failed"`
+}
+
+func (c *Counts) add(d Counts) {
+	c.Connections += d.Connections
+	c.Failed += d.Failed
+}
+
+// FailureRate is the share of connections that failed, from 0 to 1.
+func (c Counts) FailureRate() float64 {
+	if c.Connections == 0 {
+		return 0
+	}
+	return float64(c.Failed) / float64(c.Connections)
+}
+
+// A Collector adds up entries. Each goroutine that has some uses a [Worker] of
+// its own.
+type Collector struct {
+	o              Options
+	v4mask, v6mask addr
+	seed           maphash.Seed
+
+	mu          sync.Mutex // guards what follows
+	first, last time.Time
+	total       Counts
+	plaintext   uint64
+	names       int // bytes that the keys of the lists take
+	status      list[string]
+	protocol    list[string]
+	cipher      list[suite]
+	keyExchange list[string]
+	port        list[uint16]
+	balancer    list[string]
+	minutes     minutes
+	latency     latencies
+	byProtocol  map[string]*latencies
+	clients     clients
+	shapes      table[shape, int32] // the number of its row
+	failures    failures
+	certs       certs
+	heat        heat
+}
+
+// suite is a cipher suite as it was negotiated.
+type suite struct{ protocol, cipher string }
+
+// A shape is what failed negotiations have in common, apart from the client.
+type shape struct{ protocol, cipher, status string }
+
+const (
+	maxName      = 128    // bytes of a name from the log; longer ones are cut
+	maxShapes    = 16_384 // combinations of protocol, cipher and status of failures
+	rowSize      = 48     // bytes of a row of a list, apart from the text of names
+	maxProtocols = 8      // that have latencies of their own
+	other        = "other"
+)
+
+// New returns an empty Collector.
+func New(o Options) *Collector {
+	c := &Collector{
+		o:          o,
+		v4mask:     maskOf(96 + orAll(o.IPv4Prefix, 32)),
+		v6mask:     maskOf(orAll(o.IPv6Prefix, 128)),
+		seed:       maphash.MakeSeed(),
+		minutes:    newMinutes(widths[0]),
+		byProtocol: make(map[string]*latencies),
+		clients:    newClients(),
+		failures:   newFailures(),
+		certs:      newCerts(),
+		heat:       newHeat(),
+	}
+	names := func() list[string] {
+		return newList(&c.names, c.hashString, func(s string) int { return rowSize + len(s) })
+	}
+	c.status, c.protocol, c.keyExchange, c.balancer = names(), names(), names(), names()
+	c.cipher = newList(&c.names, func(s suite) uint64 { return mix(c.hashString(s.protocol), c.hashString(s.cipher), 0) },
+		func(s suite) int { return rowSize + len(s.protocol) + len(s.cipher) })
+	c.port = newList(&c.names, func(p uint16) uint64 { return mix(uint64(p), 0, 0) }, func(uint16) int { return rowSize })
+	c.shapes = newTable[shape, int32](func(s shape) uint64 {
+		return mix(c.hashString(s.protocol), c.hashString(s.cipher), c.hashString(s.status))
+	})
+	return c
+}
+
+func (c *Collector) hashString(s string) uint64 { return maphash.String(c.seed, s) }
+
+func orAll(n, all int) int {
+	if n <= 0 || n > all {
+		return all
+	}
+	return n
+}
+
+// A Worker takes the entries of one goroutine.
+type Worker struct {
+	c      *Collector
+	cells  map[cell]*cellRow
+	recent [recentSlots]*cellRow
+
+	first, last time.Time
+	minute      int64 // since 1970
+	inMinute    Counts
+	minutes     []minuteCounts
+	batch       []update
+	names       []byte // subjects of the batch
+	certs       []certUpdate
+	latencies   map[string]*latencies
+}
+
+// A cell is a combination of values that entries are counted under.
+type cell struct {
+	port                                                uint16
+	protocol, cipher, keyExchange, status, loadBalancer string
+}
+
+type cellRow struct {
+	key     cell
+	n       uint64
+	failed  bool
+	tls     bool
+	shape   int32 // row of the Collector's shapes, of failures
+	latency *latencies
+}
+
+// An update is one connection of a client.
+type update struct {
+	client addr
+	minute int64
+	shape  int32 // of a failure; otherwise -1
+	millis int32 // the latency; -1 if there is none
+}
+
+// A certUpdate is one use of a client certificate.
+type certUpdate struct {
+	hash     uint64
+	from, to int32 // the subject in names
+	notAfter int64 // seconds since 1970; 0 if not known
+	status   string
+	failed   bool
+}
+
+type minuteCounts struct {
+	minute int64
+	Counts
+}
+
+const (
+	recentSlots = 256
+	maxCells    = 2048 // of a Worker; then they are handed on
+	batchSize   = 1024
+	namesSize   = 64 << 10
+	minutesSize = 512
+	noMinute    = -1 << 62
+)
+
+// Worker returns a new Worker, which must be closed.
+func (c *Collector) Worker() *Worker {
+	return &Worker{
+		c:         c,
+		cells:     make(map[cell]*cellRow),
+		minute:    noMinute,
+		batch:     make([]update, 0, batchSize),
+		latencies: make(map[string]*latencies),
+	}
+}
+
+// Add counts an entry. It keeps nothing that belongs to the reader.
+func (w *Worker) Add(e *connlog.Entry) {
+	r := w.cell(cell{e.ListenerPort, e.Protocol, e.Cipher, e.KeyExchange, e.Status, e.LoadBalancer})
+	r.n++
+	if w.first.IsZero() || e.Time.Before(w.first) {
+		w.first = e.Time
+	}
+	if w.last.Before(e.Time) {
+		w.last = e.Time
+	}
+	if m := minuteOf(e.Time); m != w.minute {
+		w.endMinute()
+		w.minute = m
+	}
+	w.inMinute.Connections++
+	u := update{client: addrOf(e.Client, w.c.v4mask, w.c.v6mask), minute: w.minute, shape: -1, millis: -1}
+	if r.failed {
+		w.inMinute.Failed++
+		u.shape = r.shape
+	}
+	if e.HasLatency {
+		r.latency.add(e.HandshakeLatency)
+		u.millis = int32(min((e.HandshakeLatency+time.Millisecond/2)/time.Millisecond, 1<<31-1))
+	}
+	if len(e.ClientCert.Subject) > 0 {
+		w.addCert(e, r)
+	}
+	if w.batch = append(w.batch, u); len(w.batch) == batchSize {
+		w.flush()
+	}
+}
+
+func minuteOf(t time.Time) int64 {
+	s := t.Unix()
+	m := s / 60
+	if s%60 < 0 {
+		m--
+	}
+	return m
+}
+
+func (w *Worker) endMinute() {
+	if w.inMinute != (Counts{}) {
+		if w.minutes = append(w.minutes, minuteCounts{w.minute, w.inMinute}); len(w.minutes) == minutesSize {
+			w.flush()
+		}
+		w.inMinute = Counts{}
+	}
+}
+
+// cell returns the row that counts under k.
+func (w *Worker) cell(k cell) *cellRow {
+	h := uint(k.port) + nameHash(k.protocol)*5 + nameHash(k.cipher)*7 + nameHash(k.keyExchange)*11 + nameHash(k.status)*13 + nameHash(k.loadBalancer)*17
+	recent := &w.recent[h%recentSlots]
+	if r := *recent; r != nil && r.key == k {
+		return r
+	}
+	k = cell{k.port, clip(k.protocol), clip(k.cipher), clip(k.keyExchange), clip(k.status), clip(k.loadBalancer)}
+	r, ok := w.cells[k]
+	if !ok {
+		r = w.newCell(k)
+	}
+	*recent = r
+	return r
+}
+
+// nameHash is a cheap hint to tell names apart.
+func nameHash(s string) uint {
+	if s == "" {
+		return 0
+	}
+	return uint(len(s)) + uint(s[len(s)-1]) + uint(s[len(s)/2])
+}
+
+func clip(s string) string {
+	if len(s) <= maxName {
+		return s
+	}
+	return strings.ToValidUTF8(s[:maxName], "") + "..."
+}
+
+func (w *Worker) newCell(k cell) *cellRow {
+	if len(w.cells) >= maxCells {
+		w.handOn()
+	}
+	e := connlog.Entry{Protocol: k.protocol, Status: k.status}
+	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), shape: -1}
+	if r.failed {
+		r.shape = w.c.shape(shape{k.protocol, k.cipher, k.status})
+	}
+	name := k.protocol
+	if w.latencies[name] == nil && len(w.latencies) >= maxProtocols {
+		name = other
+	}
+	if w.latencies[name] == nil {
+		w.latencies[name] = new(latencies)
+	}
+	r.latency = w.latencies[name]
+	w.cells[k] = r
+	return r
+}
+
+// shape returns the row of s, within the bound.
+func (c *Collector) shape(s shape) int32 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.shapes.n >= maxShapes {
+		s = shape{other, other, connlog.FailedPrefix + other}
+	}
+	n, fresh := c.shapes.get(s)
+	if fresh {
+		*n = int32(c.shapes.n - 1)
+	}
+	return *n
+}
+
+func (w *Worker) addCert(e *connlog.Entry, r *cellRow) {
+	subject := e.ClientCert.Subject
+	u := certUpdate{status: r.key.status, failed: r.failed}
+	if !e.ClientCert.NotAfter.IsZero() {
+		u.notAfter = e.ClientCert.NotAfter.Unix()
+	}
+	var h maphash.Hash
+	h.SetSeed(w.c.seed)
+	h.Write(subject)
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], uint64(u.notAfter))
+	h.Write(b[:])
+	u.hash = h.Sum64()
+	u.from = int32(len(w.names))
+	w.names = append(w.names, subject[:min(len(subject), maxSubject)]...)
+	u.to = int32(len(w.names))
+	if w.certs = append(w.certs, u); len(w.names) >= namesSize {
+		w.flush()
+	}
+}
+
+// flush hands the batch on.
+func (w *Worker) flush() {
+	c := w.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for i := range w.batch {
+		u := &w.batch[i]
+		c.clients.add(u)
+		if u.shape >= 0 {
+			c.failures.add(failure{u.client, u.shape})
+			if c.o.Heat {
+				c.heat.add(u.client, u.minute)
+			}
+		}
+	}
+	for i := range w.certs {
+		u := &w.certs[i]
+		c.certs.add(u, w.names[u.from:u.to])
+	}
+	for _, m := range w.minutes {
+		c.minutes.add(m)
+	}
+	w.batch, w.certs, w.names, w.minutes = w.batch[:0], w.certs[:0], w.names[:0], w.minutes[:0]
+}
+
+// handOn adds the cells to the lists.
+func (w *Worker) handOn() {
+	c := w.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for k, r := range w.cells {
+		n := Counts{Connections: r.n}
+		if r.failed {
+			n.Failed = r.n
+		}
+		c.total.add(n)
+		if !r.tls {
+			c.plaintext += r.n
+		}
+		c.status.add(k.status, n)
+		c.protocol.add(k.protocol, n)
+		c.cipher.add(suite{k.protocol, k.cipher}, n)
+		c.keyExchange.add(k.keyExchange, n)
+		c.port.add(k.port, n)
+		c.balancer.add(k.loadBalancer, n)
+	}
+	clear(w.cells)
+	clear(w.recent[:])
+}
+
+// Close hands everything on. The Worker must not be used afterwards.
+func (w *Worker) Close() {
+	w.endMinute()
+	w.flush()
+	w.handOn()
+	c := w.c
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !w.first.IsZero() && (c.first.IsZero() || w.first.Before(c.first)) {
+		c.first = w.first
+	}
+	if c.last.Before(w.last) {
+		c.last = w.last
+	}
+	for name, l := range w.latencies {
+		if l.count == 0 {
+			continue
+		}
+		c.latency.merge(l)
+		if c.byProtocol[name] == nil && len(c.byProtocol) >= maxProtocols {
+			name = other
+		}
+		if c.byProtocol[name] == nil {
+			c.byProtocol[name] = new(latencies)
+		}
+		c.byProtocol[name].merge(l)
+	}
+	clear(w.latencies)
+}
+
+// An addr is an IP address as a key: IPv4 is mapped into IPv6, as RFC 4291
+// section 2.5.5.2 does. An absent address is zero, as is the unspecified "::".
+type addr struct{ hi, lo uint64 }
+
+// maskOf returns a mask of n leading bits.
+func maskOf(n int) addr {
+	ones := ^uint64(0)
+	return addr{ones << max(0, 64-n), ones << min(64, 128-n)}
+}
+
+func addrOf(a netip.Addr, v4mask, v6mask addr) addr {
+	b := a.As16()
+	k := addr{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
+	mask := v4mask
+	if a.Is6() && !a.Is4In6() {
+		mask = v6mask
+	}
+	return addr{k.hi & mask.hi, k.lo & mask.lo}
+}
+
+func (a addr) ip() netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:8], a.hi)
+	binary.BigEndian.PutUint64(b[8:], a.lo)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+func (a addr) hash() uint64 { return mix(a.hi, a.lo, 0) }
+
+// compare orders as [netip.Addr] does: IPv4 first.
+func (a addr) compare(b addr) int { return a.ip().Compare(b.ip()) }
