@@ -34,7 +34,7 @@ type rule struct {
 
 var (
 	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/widget"}
-	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger"}
+	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger", "pkg/elbpolicy"}
 )
 
 var rules = []rule{
@@ -96,6 +96,12 @@ var rules = []rule{
 		never:    []string{sdk + "/service/..."},
 		unless:   []string{sdk + "/service/sns/...", sdk + "/service/internal/..."},
 		why:      "it is the adapter for SNS",
+	},
+	{
+		packages: []string{"pkg/elbpolicy"},
+		never:    []string{sdk + "/service/..."},
+		unless:   []string{sdk + "/service/elasticloadbalancingv2/...", sdk + "/service/internal/..."},
+		why:      "it is the adapter for Elastic Load Balancing",
 	},
 	{
 		packages: []string{"pkg/trigger"},

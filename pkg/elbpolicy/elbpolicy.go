@@ -1,0 +1,173 @@
+// Package elbpolicy asks Elastic Load Balancing v2 which load balancers,
+// listeners and security policies there are.
+//
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/
+package elbpolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
+	"github.com/aws/smithy-go"
+
+	"tlswatch/pkg/secpolicy"
+)
+
+// A Client is what this package needs of *elasticloadbalancingv2.Client.
+type Client interface {
+	elb.DescribeLoadBalancersAPIClient
+	elb.DescribeListenersAPIClient
+	DescribeSSLPolicies(context.Context, *elb.DescribeSSLPoliciesInput, ...func(*elb.Options)) (*elb.DescribeSSLPoliciesOutput, error)
+}
+
+// A LoadBalancer is one with its listeners.
+type LoadBalancer struct {
+	ARN       string
+	Path      string // "app/NAME/ID", as in connection logs and metrics
+	Name      string
+	DNSName   string
+	Type      string // application, network or gateway
+	Listeners []Listener
+}
+
+// A Listener accepts connections to a port of a load balancer.
+type Listener struct {
+	ARN             string
+	Port            uint16
+	Protocol        string // HTTPS, TLS; HTTP, TCP, ...
+	Policy          string // security policy; "" without TLS
+	CertificateARNs []string
+	MutualTLS       string // off, passthrough or verify; "" where it does not apply
+}
+
+// LoadBalancers returns the application and network load balancers of the
+// client's account and region, by name, with their listeners by port. With
+// names it returns only those, which must exist. A name may be a load
+// balancer's name, path or ARN.
+func LoadBalancers(ctx context.Context, client Client, names ...string) ([]LoadBalancer, error) {
+	in := &elb.DescribeLoadBalancersInput{}
+	if len(names) > 0 {
+		for _, n := range names {
+			// The API takes names or ARNs, never both: go by names.
+			in.Names = append(in.Names, nameOf(n))
+		}
+	}
+	var list []LoadBalancer
+	for pages := elb.NewDescribeLoadBalancersPaginator(client, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx)
+		if err != nil {
+			return nil, explain("DescribeLoadBalancers", err)
+		}
+		for _, lb := range page.LoadBalancers {
+			arn := aws.ToString(lb.LoadBalancerArn)
+			_, path, _ := strings.Cut(arn, ":loadbalancer/")
+			list = append(list, LoadBalancer{ARN: arn, Path: path, Name: aws.ToString(lb.LoadBalancerName), DNSName: aws.ToString(lb.DNSName), Type: string(lb.Type)})
+		}
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(list, func(lb LoadBalancer) bool { return n == lb.Name || n == lb.Path || n == lb.ARN }) {
+			return nil, fmt.Errorf("there is no load balancer %s in this account and region", n)
+		}
+	}
+	list = slices.DeleteFunc(list, func(lb LoadBalancer) bool { return lb.Type == string(types.LoadBalancerTypeEnumGateway) })
+	slices.SortFunc(list, func(a, b LoadBalancer) int { return strings.Compare(a.Name, b.Name) })
+	for i := range list {
+		listeners, err := listeners(ctx, client, list[i].ARN)
+		if err != nil {
+			return nil, err
+		}
+		list[i].Listeners = listeners
+	}
+	return list, nil
+}
+
+// nameOf is the name in a load balancer's path or ARN.
+func nameOf(n string) string {
+	if _, path, ok := strings.Cut(n, ":loadbalancer/"); ok {
+		n = path
+	}
+	if parts := strings.Split(n, "/"); len(parts) == 3 {
+		return parts[1]
+	}
+	return n
+}
+
+// listeners returns the listeners of a load balancer by port.
+func listeners(ctx context.Context, client elb.DescribeListenersAPIClient, arn string, options ...func(*elb.Options)) ([]Listener, error) {
+	var list []Listener
+	in := &elb.DescribeListenersInput{LoadBalancerArn: &arn}
+	for pages := elb.NewDescribeListenersPaginator(client, in); pages.HasMorePages(); {
+		page, err := pages.NextPage(ctx, options...)
+		if err != nil {
+			return nil, fmt.Errorf("listeners of %s: %w", arn, explain("DescribeListeners", err))
+		}
+		for _, l := range page.Listeners {
+			listener := Listener{
+				ARN: aws.ToString(l.ListenerArn), Port: uint16(aws.ToInt32(l.Port)), Protocol: string(l.Protocol),
+			}
+			if l.Protocol == types.ProtocolEnumHttps || l.Protocol == types.ProtocolEnumTls {
+				listener.Policy = aws.ToString(l.SslPolicy)
+			}
+			for _, c := range l.Certificates {
+				listener.CertificateARNs = append(listener.CertificateARNs, aws.ToString(c.CertificateArn))
+			}
+			if l.MutualAuthentication != nil {
+				listener.MutualTLS = aws.ToString(l.MutualAuthentication.Mode)
+			}
+			list = append(list, listener)
+		}
+	}
+	slices.SortStableFunc(list, func(a, b Listener) int { return int(a.Port) - int(b.Port) })
+	return list, nil
+}
+
+// Policies returns the security policies that Application Load Balancers can
+// have in the client's region, as DescribeSSLPolicies has them, all pages of
+// it.
+func Policies(ctx context.Context, client Client) ([]secpolicy.Description, error) {
+	var list []secpolicy.Description
+	in := &elb.DescribeSSLPoliciesInput{LoadBalancerType: types.LoadBalancerTypeEnumApplication}
+	for {
+		out, err := client.DescribeSSLPolicies(ctx, in)
+		if err != nil {
+			return nil, explain("DescribeSSLPolicies", err)
+		}
+		for _, p := range out.SslPolicies {
+			slices.SortStableFunc(p.Ciphers, func(a, b types.Cipher) int { return int(aws.ToInt32(a.Priority)) - int(aws.ToInt32(b.Priority)) })
+			d := secpolicy.Description{Name: aws.ToString(p.Name), Protocols: p.SslProtocols}
+			for _, c := range p.Ciphers {
+				d.Ciphers = append(d.Ciphers, aws.ToString(c.Name))
+			}
+			list = append(list, d)
+		}
+		switch next := out.NextMarker; {
+		case aws.ToString(next) == "":
+			return list, nil
+		case aws.ToString(next) == aws.ToString(in.Marker):
+			return nil, fmt.Errorf("DescribeSSLPolicies: the page after %q begins with itself", *next)
+		default:
+			in.Marker = next
+		}
+	}
+}
+
+// explain says what is to be done about an error, where that is known.
+func explain(operation string, err error) error {
+	if denied(err) {
+		return fmt.Errorf("access denied: the caller must be allowed elasticloadbalancing:%s: %w", operation, err)
+	}
+	return err
+}
+
+// denied reports whether IAM refused a call. The query protocol's code is
+// AccessDenied; some endpoints have another one.
+func denied(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	return ok && (api.ErrorCode() == "AccessDenied" || api.ErrorCode() == "AccessDeniedException" || api.ErrorCode() == "UnauthorizedOperation")
+}

@@ -1,0 +1,142 @@
+package elbpolicy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/pipeline"
+)
+
+// Times of a Lookup.
+const (
+	// MaxAge is for how long an answer holds: security policies change rarely,
+	// and the API's rate is shared by the whole account.
+	MaxAge = 15 * time.Minute
+
+	// RetryAfter is for how long a failure holds that may pass.
+	RetryAfter = 5 * time.Minute
+
+	// Timeout bounds one question, with all its pages and retries.
+	Timeout = 2 * time.Second
+)
+
+// maxKnown bounds the load balancers that a Lookup remembers.
+const maxKnown = 1000
+
+// A Lookup is a [pipeline.PolicySource] that asks for the listeners of a load
+// balancer and remembers the answer. It may be used by several goroutines at
+// once, which then ask one question together.
+type Lookup struct {
+	client  elb.DescribeListenersAPIClient
+	now     func() time.Time
+	timeout time.Duration
+
+	mu     sync.Mutex
+	known  map[string]*answer   // by ARN of the load balancer
+	denied map[string]time.Time // by account, until when there is no use in asking
+}
+
+var _ pipeline.PolicySource = (*Lookup)(nil)
+
+// An answer is what is known of a load balancer.
+type answer struct {
+	turn     chan struct{} // holds one token: whoever has it may ask, or read
+	policies pipeline.ListenerPolicies
+	until    time.Time // when to ask again
+}
+
+// NewLookup returns a Lookup that knows nothing yet.
+func NewLookup(client elb.DescribeListenersAPIClient, now func() time.Time) *Lookup {
+	return &Lookup{client: client, now: now, timeout: Timeout, known: make(map[string]*answer), denied: make(map[string]time.Time)}
+}
+
+// Policies implements [pipeline.PolicySource]. Each failure is an error once
+// and then holds for a while in silence; a lack of permission is an error once
+// for all load balancers of an account. Meanwhile the last answer, if there was
+// one, is still given. The result is shared: do not change it.
+func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer string) (pipeline.ListenerPolicies, error) {
+	arn := connlog.ObjectKey{Account: account, Region: region, LoadBalancer: loadBalancer}.LoadBalancerARN()
+	a := l.answer(arn)
+	select {
+	case <-a.turn:
+		defer func() { a.turn <- struct{}{} }()
+	case <-ctx.Done():
+		return nil, nil // whoever asks reports
+	}
+	now := l.now()
+	if now.Before(a.until) || now.Before(l.deniedUntil(account)) {
+		return a.policies, nil
+	}
+	policies, err := l.ask(ctx, arn, region)
+	switch {
+	case err == nil:
+		a.policies, a.until = policies, now.Add(MaxAge)
+	case denied(err):
+		if !l.deny(account, now.Add(MaxAge)) {
+			err = nil
+		}
+	case ctx.Err() != nil: // out of time, which is nobody's fault
+		return a.policies, nil
+	default:
+		a.until = now.Add(RetryAfter)
+	}
+	return a.policies, err
+}
+
+// ask asks for the policies of the listeners of a load balancer.
+func (l *Lookup) ask(ctx context.Context, arn, region string) (pipeline.ListenerPolicies, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, errors.New("time-out"))
+	defer cancel()
+	list, err := listeners(ctx, l.client, arn, func(o *elb.Options) { o.Region = region })
+	if err != nil {
+		if context.Cause(ctx) != nil && !denied(err) {
+			err = fmt.Errorf("listeners of %s: no answer within %v: %w", arn, l.timeout, err)
+		}
+		return nil, err
+	}
+	policies := make(pipeline.ListenerPolicies)
+	for _, listener := range list {
+		if listener.Policy != "" {
+			policies[listener.Port] = listener.Policy
+		}
+	}
+	return policies, nil
+}
+
+// answer returns the place for what is known of a load balancer.
+func (l *Lookup) answer(arn string) *answer {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	a := l.known[arn]
+	if a == nil {
+		if len(l.known) >= maxKnown {
+			clear(l.known)
+		}
+		a = &answer{turn: make(chan struct{}, 1)}
+		a.turn <- struct{}{}
+		l.known[arn] = a
+	}
+	return a
+}
+
+func (l *Lookup) deniedUntil(account string) time.Time {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.denied[account]
+}
+
+// deny notes that an account's load balancers cannot be asked about, and
+// reports whether that is news.
+func (l *Lookup) deny(account string, until time.Time) (news bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, known := l.denied[account]
+	l.denied[account] = until
+	return !known
+}
