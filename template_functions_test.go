@@ -17,8 +17,8 @@ var lambdas = map[string]struct {
 	settings []config.Setting
 	never    []string // calls that its packages have for others
 }{
-	"ProcessorFunction": {"functions/processor", config.Settings(), nil},
-	"WidgetFunction":    {"functions/widget", settings(config.Widget), []string{"s3:PutObject"}}, // a reader of the ledger writes nothing
+	"ProcessorFunction": {"functions/processor", config.Settings(), []string{"elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeSSLPolicies"}}, // the command's
+	"WidgetFunction":    {"functions/widget", settings(config.Widget), []string{"s3:PutObject"}},                                                                        // a reader of the ledger writes nothing
 }
 
 // settings are those of the names.

@@ -22,6 +22,7 @@ var planted = []struct {
 	{"a permission that nothing needs", "Action: [s3:GetObject, s3:PutObject]", "Action: [s3:GetObject, s3:PutObject, s3:DeleteObject]", "permissions", "s3:DeleteObject"},
 	{"a permission for any action", "Action: [s3:GetObject, s3:PutObject]", "Action: s3:*", "policies", "s3:*"},
 	{"a permission on the bucket instead of its objects", "Resource: !Sub ${StateBucket.Arn}/v1/*", "Resource: !Sub ${StateBucket.Arn}", "permissions", "s3:PutObject"},
+	{"a permission that only a parameter needs", "                - LookUpListeners\n                - Sid: LookUpListeners", "                - UseQueue\n                - Sid: LookUpListeners", "permissions", "elasticloadbalancing:DescribeListeners"},
 	{"metrics in any namespace", "                Condition:\n                  StringEquals: { cloudwatch:namespace: !Ref MetricNamespace }\n", "", "policies", "any namespace"},
 	{"a circle of dependencies", "      NotificationConfiguration:\n        EventBridgeConfiguration:\n", "      Tags: [{ Key: for, Value: !GetAtt LogRule.Arn }]\n      NotificationConfiguration:\n        EventBridgeConfiguration:\n", "expansion", "circle"},
 	{"an unknown metric in an alarm", "MetricName: MalformedLines", "MetricName: MalformedLine", "metrics", "MalformedLine "},

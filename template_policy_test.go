@@ -18,7 +18,11 @@ import (
 // anywhere are the actions for which IAM knows no resource.
 //
 // https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazoncloudwatch.html
-var anywhere = []string{"cloudwatch:PutMetricData", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics", "cloudwatch:ListMetrics"}
+// https://docs.aws.amazon.com/service-authorization/latest/reference/list_awselasticloadbalancingv2.html
+var anywhere = []string{
+	"cloudwatch:PutMetricData", "cloudwatch:DescribeAlarms", "cloudwatch:GetMetricData", "cloudwatch:GetMetricStatistics", "cloudwatch:ListMetrics",
+	"elasticloadbalancing:DescribeListeners",
+}
 
 // checkPolicies: each statement names its actions, resources and principals, and what leaves a policy open is not there.
 func checkPolicies(template *sam.Template) (p problems) {
@@ -131,7 +135,17 @@ var implied = map[string][]string{
 // actionOf is the IAM action of an API operation, where it has another name.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
-var actionOf = map[string]string{"s3:ListObjectsV2": "s3:ListBucket", "s3:HeadObject": "s3:GetObject"}
+var actionOf = map[string]string{
+	"s3:ListObjectsV2": "s3:ListBucket", "s3:HeadObject": "s3:GetObject",
+	"elasticloadbalancingv2:DescribeListeners":     "elasticloadbalancing:DescribeListeners",
+	"elasticloadbalancingv2:DescribeLoadBalancers": "elasticloadbalancing:DescribeLoadBalancers",
+	"elasticloadbalancingv2:DescribeSSLPolicies":   "elasticloadbalancing:DescribeSSLPolicies",
+}
+
+// optional says of actions in the code when they are needed.
+var optional = map[string]func(*sam.Stack) bool{
+	"elasticloadbalancing:DescribeListeners": func(s *sam.Stack) bool { return s.Parameters["ListenerLookup"] == "true" },
+}
 
 // checkPermissions: each function's role has the permissions for its API calls, on the resources that it works with, and
 // no permission for anything else.
@@ -158,7 +172,7 @@ func checkPermissions(template *sam.Template) (p problems) {
 			}
 			needed := map[string]bool{}
 			for _, action := range calls {
-				if slices.Contains(l.never, action) {
+				if wanted := optional[action]; slices.Contains(l.never, action) || wanted != nil && !wanted(s) {
 					continue
 				}
 				needed[action] = true

@@ -48,7 +48,7 @@ var variants = map[string]map[string]string{
 		"NewLogBucketName": "amzn-s3-demo-new-bucket", "LogPrefix": "web/tls", "LogAccountId": "210987654321", "Ingest": "Queue",
 		"MaximumConcurrency": "5", "AlertEmail": "tls@example.com", "AlertTopicKey": "create", "SlackChannel": "T0123ABCD/C0123ABCD",
 		"AlarmLoadBalancers": strings.Join(alarmLoadBalancers, ","), "AnomalyAlarm": "true",
-		"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary",
+		"PermissionsBoundaryArn": "arn:aws:iam::123456789012:policy/boundary", "ListenerLookup": "true",
 	},
 	"elsewhere": {
 		"ExistingLogBucket": "amzn-s3-demo-logging-bucket", "ExistingLogBucketOwner": "210987654321", "LogPrefix": "web", "MaximumConcurrency": "1",

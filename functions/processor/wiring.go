@@ -12,12 +12,14 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go/logging"
 
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/cwsink"
+	"tlswatch/pkg/elbpolicy"
 	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"
@@ -84,9 +86,11 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	} else {
 		log.Warn("no STATE_BUCKET: rules look at single log objects, and an object that is announced twice counts twice")
 	}
-	if len(c.ListenerPolicies) > 0 {
-		p.Policies = pipeline.FixedPolicies{Known: c.ListenerPolicies}
+	policies := pipeline.FixedPolicies{Known: c.ListenerPolicies}
+	if c.ListenerLookup {
+		policies.Found = elbpolicy.NewLookup(elb.NewFromConfig(aws), time.Now)
 	}
+	p.Policies = policies
 	return &handler{pipeline: p, margin: c.DeadlineMargin, clients: c.PublishClients, log: log}, nil
 }
 

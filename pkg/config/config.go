@@ -32,6 +32,7 @@ type Config struct {
 	// ListenerPolicies are names of security policies by listener port; port 0
 	// stands for all ports that are not listed.
 	ListenerPolicies map[uint16]string
+	ListenerLookup   bool // whether to ask Elastic Load Balancing for the others
 
 	ObjectLimit    int64         // bytes of a log object after decompression; 0 for no limit
 	DeadlineMargin time.Duration // time kept free before the invocation's deadline
@@ -151,6 +152,9 @@ var variables = []variable{
 		c.ListenerPolicies, err = ParseListenerPolicies(v)
 		return err
 	}},
+	{"LISTENER_LOOKUP", "false", "whether to ask Elastic Load Balancing for the policies of listeners that LISTENER_POLICIES does not list, when there is something to alert; needs elasticloadbalancing:DescribeListeners", func(c *Config, v string) error {
+		return boolean(&c.ListenerLookup, v)
+	}},
 	{"OBJECT_LIMIT_MIB", "16384", "MiB of a log object, after decompression, from which it fails instead of being read on; 0 is no limit", func(c *Config, v string) error {
 		var n int
 		err := integer(&n, v, 0, 1_000_000)
@@ -241,7 +245,12 @@ func Settings() []Setting {
 	return list
 }
 
+// boolean reads true and false, and on and off.
 func boolean(b *bool, v string) (err error) {
+	if v == "on" || v == "off" {
+		*b = v == "on"
+		return nil
+	}
 	if *b, err = strconv.ParseBool(v); err != nil {
 		return errors.New("want true or false")
 	}

@@ -1,0 +1,81 @@
+package main
+
+import (
+	"encoding/json"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/pkg/localaws"
+)
+
+const describeListeners = "elasticloadbalancing:DescribeListeners"
+
+// alertPolicies are the listener policies in each alert that was sent.
+func (r *rig) alertPolicies() (list []map[string]string) {
+	r.t.Helper()
+	for _, m := range r.stack.SNS.Messages() {
+		var doc struct{ ListenerPolicies map[string]string }
+		if err := json.Unmarshal([]byte(m.Text("sqs")), &doc); err != nil {
+			r.t.Fatal(err)
+		}
+		list = append(list, doc.ListenerPolicies)
+	}
+	return list
+}
+
+// TestListenerPolicies: alerts know the policies that the operator names and
+// those that Elastic Load Balancing says; without its answer they are sent too.
+func TestListenerPolicies(t *testing.T) {
+	lookup := map[string]string{"LISTENER_LOOKUP": "true"}
+	both := map[string]string{"LISTENER_LOOKUP": "true", "LISTENER_POLICIES": "443=ELBSecurityPolicy-FS-2018-06,ELBSecurityPolicy-2015-05"}
+	for name, c := range map[string]struct {
+		settings map[string]string
+		fault    localaws.Fault
+		want     map[string]string
+		calls    int // over two alerts about one load balancer
+		warnings int
+	}{
+		"nothing":         {nil, localaws.Fault{}, nil, 0, 0},
+		"by hand":         {map[string]string{"LISTENER_POLICIES": "ELBSecurityPolicy-2015-05"}, localaws.Fault{}, map[string]string{"443": "ELBSecurityPolicy-2015-05", "8443": "ELBSecurityPolicy-2015-05"}, 0, 0},
+		"looked up":       {lookup, localaws.Fault{}, map[string]string{"443": "ELBSecurityPolicy-2016-08", "8443": "ELBSecurityPolicy-TLS13-1-3-2021-06"}, 1, 0},
+		"both":            {both, localaws.Fault{}, map[string]string{"443": "ELBSecurityPolicy-FS-2018-06", "8443": "ELBSecurityPolicy-TLS13-1-3-2021-06"}, 1, 0},
+		"denied":          {lookup, localaws.Refuse(403, "AccessDenied"), nil, 1, 1},
+		"no answer":       {lookup, localaws.Fault{Delay: time.Hour}, nil, 1, 1},
+		"denied, by hand": {both, localaws.Refuse(403, "AccessDenied"), map[string]string{"443": "ELBSecurityPolicy-FS-2018-06", "8443": "ELBSecurityPolicy-2015-05"}, 1, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, c.settings)
+			r.stack.ELB.SetFaults(func(string, int) localaws.Fault { return c.fault })
+			r.stack.ELB.SetLoadBalancers(localaws.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []localaws.Listener{
+				{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
+				{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"},
+				{Port: 9443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
+			}})
+			for seed := range uint64(2) {
+				f := makeLog(t, seed+1, 2500, "app/shop/50dc6c495c0c9188")
+				for i := range f.lines {
+					if i%2 == 1 {
+						f.lines[i] = strings.Replace(f.lines[i], " 443 ", " 8443 ", 1)
+					}
+				}
+				r.notify(r.put(strings.ReplaceAll(f.key, "us-east-2", "us-east-1"), f.packed()))
+			}
+			if d := cmp.Diff([]map[string]string{c.want, c.want}, r.alertPolicies()); d != "" {
+				t.Errorf("policies: -want +got\n%s", d)
+			}
+			if d := cmp.Diff([]string{"", ""}, r.errors()); d != "" {
+				t.Errorf("errors: -want +got\n%s", d)
+			}
+			if n := r.stack.Calls.Counts()[describeListeners]; n != c.calls {
+				t.Errorf("%d calls, want %d", n, c.calls)
+			}
+			if n := len(r.logLines("security policies of listeners not looked up")); n != c.warnings {
+				t.Errorf("%d warnings, want %d", n, c.warnings)
+			}
+		})
+	}
+}
