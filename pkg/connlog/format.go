@@ -139,7 +139,7 @@ func detect(line []byte) (native bool, other *lines, refused *FormatError) {
 	if rest, ok := bytes.CutPrefix(line, []byte("tls")); ok && len(rest) > 0 {
 		// The version follows: "tls 2.0".
 		if n := bytes.IndexAny(rest, "0123456789"); n > 0 && n <= maxDelimiter {
-			return false, &lines{kind: tlsLog, columns: tlsLog.order(), delimiter: rest[:n:n]}, nil
+			return false, &lines{kind: tlsLog, columns: tlsLog.order(), delimiter: bytes.Clone(rest[:n])}, nil
 		}
 	}
 	if names := nameList(line); len(names) > 1 {
@@ -168,14 +168,14 @@ func detectTimed(line []byte, n int) (native bool, other *lines, refused *Format
 	if size <= 0 || size > maxDelimiter {
 		return false, nil, nil
 	}
-	delimiter := rest[:size:size]
+	delimiter := rest[:size]
 	second, rest, _ := bytes.Cut(rest[size:], delimiter)
 	second = bytes.Trim(second, `"`)
 	if _, ok := parseAddr(second); ok || string(second) == "-" {
 		if string(delimiter) == " " {
 			return true, nil, nil
 		}
-		return false, &lines{kind: connectionLog, columns: connectionLog.order(), delimiter: delimiter}, nil
+		return false, &lines{kind: connectionLog, columns: connectionLog.order(), delimiter: bytes.Clone(delimiter)}, nil
 	}
 	third, _, _ := bytes.Cut(rest, delimiter)
 	if host, _, ok := cutEndpoint(third); ok {

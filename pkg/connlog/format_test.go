@@ -2,6 +2,7 @@ package connlog
 
 import (
 	"bytes"
+	"compress/gzip"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -544,4 +545,21 @@ func FuzzObject(f *testing.F) {
 			t.Fatalf("%q: -want +got\n%s", line, d)
 		}
 	})
+}
+
+// What the first line tells of the format outlives the buffer that it was in.
+func TestFormatOutlivesItsLine(t *testing.T) {
+	lines := strings.Split(strings.TrimSuffix(made(t, connlogtest.Options{Seed: 21, Lines: 20_000}), "\n"), "\n")
+	for name, log := range map[string][]string{
+		"TLS log":             connlogtest.TLSLog(slices.Clone(lines), "net/edge/50dc6c495c0c9188"),
+		"tabs without header": strings.Split(strings.ReplaceAll(strings.Join(lines, "\n"), " ", "\t"), "\n"),
+	} {
+		var packed bytes.Buffer
+		z := gzip.NewWriter(&packed)
+		io.WriteString(z, strings.Join(log, "\n")+"\n")
+		z.Close()
+		if list, _ := entries(t, packed.String()); len(list) != len(log) {
+			t.Errorf("%s: %d entries of %d lines", name, len(list), len(log))
+		}
+	}
 }
