@@ -30,8 +30,11 @@ var fieldNames = [MaxFields]string{
 // is in, so that a line of a known shape costs no allocation. The zero value is
 // ready for use; a Parser must not be used by several goroutines at once.
 type Parser struct {
-	names  names
-	minute minuteCache
+	names   names
+	minute  minuteCache
+	shapes  memo[shape]
+	origins memo[origin]
+	guesses [1024]guess
 }
 
 // Parse parses one line, without its line end, into e, which it overwrites.
@@ -47,9 +50,64 @@ func (p *Parser) Parse(line []byte, e *Entry) error {
 // parse reads the fields as AWS lists them. The concrete error type keeps the
 // successful path free of interface conversions.
 func (p *Parser) parse(line []byte, e *Entry) *ParseError {
-	*e = Entry{}
 	c := cursor{line: line, rest: line}
+	if !p.usualStart(&c, e) {
+		if err := p.parseStart(&c, e); err != nil {
+			return err
+		}
+	}
 
+	e.ClientCert = ClientCert{}
+	if c.starts(noCertificateWord) {
+		c.rest = c.rest[8:]
+		c.n += 3
+	} else {
+		if text := c.next(); len(text) > 0 {
+			e.ClientCert.Subject = text
+		}
+		if text := c.next(); len(text) > 0 {
+			e.ClientCert.Validity = text
+			e.ClientCert.NotBefore, e.ClientCert.NotAfter = parseValidity(text)
+		}
+		if text := c.next(); len(text) > 0 {
+			e.ClientCert.Serial = text
+		}
+	}
+	if c.starts(successfulWord) {
+		c.rest = c.rest[8:]
+		c.n++
+		e.Status = StatusSuccess
+	} else {
+		e.Status = p.names.intern(c.next())
+	}
+	if c.n < MinFields {
+		return c.fail(nil, ErrFieldCount)
+	}
+
+	if e.TraceID = usualTrace(&c); e.TraceID == nil {
+		if text := c.next(); len(text) > 0 {
+			e.TraceID = text
+		}
+	}
+	if c.ended && c.err == nil {
+		e.KeyExchange, e.LoadBalancer, e.Node = "", "", ""
+		return nil
+	}
+	if o := p.origins.get(c.rest, p, (*Parser).readOrigin); o != nil && c.err == nil {
+		e.KeyExchange, e.LoadBalancer, e.Node = o.keyExchange, o.loadBalancer, o.node
+		return nil
+	}
+	e.KeyExchange = p.names.intern(c.next())
+	e.LoadBalancer = p.names.intern(c.next())
+	e.Node = p.names.intern(c.next())
+	if c.err != nil {
+		return c.fail(nil, nil)
+	}
+	return nil
+}
+
+// parseStart reads the first seven fields.
+func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 	text := c.next()
 	t, ok := p.minute.parseTime(text)
 	if !ok {
@@ -57,6 +115,7 @@ func (p *Parser) parse(line []byte, e *Entry) *ParseError {
 	}
 	e.Time = t
 
+	e.Client = netip.Addr{}
 	if text = c.next(); len(text) > 0 {
 		if e.Client, ok = parseAddr(text); !ok {
 			return c.fail(text, ErrAddr)
@@ -73,35 +132,12 @@ func (p *Parser) parse(line []byte, e *Entry) *ParseError {
 	e.Protocol = p.names.intern(c.next())
 	e.Cipher = p.names.intern(c.next())
 
+	e.HandshakeLatency, e.HasLatency = 0, false
 	if text = c.next(); len(text) > 0 {
 		if e.HandshakeLatency, ok = parseSeconds(text); !ok {
 			return c.fail(text, ErrLatency)
 		}
 		e.HasLatency = true
-	}
-	if text = c.next(); len(text) > 0 {
-		e.ClientCert.Subject = text
-	}
-	if text = c.next(); len(text) > 0 {
-		e.ClientCert.Validity = text
-		e.ClientCert.NotBefore, e.ClientCert.NotAfter = parseValidity(text)
-	}
-	if text = c.next(); len(text) > 0 {
-		e.ClientCert.Serial = text
-	}
-	e.Status = p.names.intern(c.next())
-	if c.n < MinFields {
-		return c.fail(nil, ErrFieldCount)
-	}
-
-	if text = c.next(); len(text) > 0 {
-		e.TraceID = text
-	}
-	e.KeyExchange = p.names.intern(c.next())
-	e.LoadBalancer = p.names.intern(c.next())
-	e.Node = p.names.intern(c.next())
-	if c.err != nil {
-		return c.fail(nil, nil)
 	}
 	return nil
 }
