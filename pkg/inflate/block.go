@@ -141,11 +141,11 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 		var value uint8
 		switch symbol {
 		case 16:
-			if again, ok = b.take(2); ok && i == 0 {
+			if i == 0 {
 				return fault("no code length to repeat")
-			} else if ok {
-				value = all[i-1]
 			}
+			value = all[i-1]
+			again, ok = b.take(2)
 			again += 3
 		case 17:
 			again, ok = b.take(3)
