@@ -40,6 +40,9 @@ const (
 	ClientCertNotYetValid DiagnosisID = "client-cert-not-yet-valid" // likewise
 	ClientCertExpiresSoon DiagnosisID = "client-cert-expires-soon"  // of a connection that succeeded
 	OfferUnreadable       DiagnosisID = "offer-not-readable"        // the log has a name that tlswatch does not know
+	ServerCertRejected    DiagnosisID = "server-cert-rejected"      // by an alert of the client
+	ChoiceRejected        DiagnosisID = "choice-rejected"           // likewise
+	ClientAlert           DiagnosisID = "client-alert"              // likewise, for another reason
 	UnknownReason         DiagnosisID = "unknown-reason"            // a reason code that AWS does not describe
 
 	AlsoSucceeds  DiagnosisID = "client-also-succeeds"
@@ -126,8 +129,10 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 		list = append(list, coded)
 	case outside:
 		// likelier than what the policy has
-	case e.Reason() == unmapped:
+	case e.Reason() == unmapped, e.Reason() == connlog.ReasonNoHandshake:
 		list = append(list, s.diagnoseOffer(e, p))
+	case strings.HasPrefix(e.Reason(), connlog.ReasonAlert):
+		list = append(list, diagnoseAlert(strings.TrimPrefix(e.Reason(), connlog.ReasonAlert)))
 	default:
 		if d := s.diagnoseOffer(e, p); d.ID == ProtocolRefused || d.ID == CipherRefused {
 			list = append(list, d)
