@@ -101,6 +101,7 @@ which clients fail the TLS negotiation, how often, and why.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.AddCommand(
 		newReport(),
+		newTail(),
 		newWhatIf(),
 		newPolicy(),
 		newCipher(),

@@ -20,6 +20,8 @@ type s3Object struct {
 	key  string
 	etag string // without quotes
 	size int64
+
+	modified time.Time
 }
 
 // An s3Lister lists the objects of a bucket, where the layout of the keys
@@ -143,7 +145,7 @@ func (l s3Lister) pages(ctx context.Context, prefix, after, before string, yield
 func objectsOf(page *s3.ListObjectsV2Output) []s3Object {
 	objects := make([]s3Object, len(page.Contents))
 	for i, c := range page.Contents {
-		objects[i] = s3Object{decoded(page, aws.ToString(c.Key)), strings.Trim(aws.ToString(c.ETag), `"`), aws.ToInt64(c.Size)}
+		objects[i] = s3Object{decoded(page, aws.ToString(c.Key)), strings.Trim(aws.ToString(c.ETag), `"`), aws.ToInt64(c.Size), aws.ToTime(c.LastModified)}
 	}
 	return objects
 }

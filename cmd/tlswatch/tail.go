@@ -1,0 +1,441 @@
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/s3source"
+)
+
+const (
+	tailSince    = 10 * time.Minute // what is shown at the start, by default
+	tailAttempts = 3                // at reading an object, unless a queue brings it again
+	tailAhead    = 8                // objects that are opened before their turn
+)
+
+type tailOptions struct {
+	filters  filterFlags
+	policies policyData
+	policy   string
+	queue    string
+	format   string
+	interval time.Duration
+	duration time.Duration
+
+	visibility time.Duration // of a message that could not be printed
+}
+
+func newTail() *cobra.Command {
+	o := tailOptions{visibility: tailVisibility}
+	cmd := &cobra.Command{
+		Use:   "tail [s3://BUCKET/PREFIX]",
+		Short: "Print failed negotiations as their logs are delivered",
+		Long: `  tlswatch tail s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --policy TLS13-1-2-2021-06
+  tlswatch tail --queue https://sqs.eu-west-2.amazonaws.com/123456789012/new-logs --load-balancer shop --format json
+
+tail follows the logs under a prefix: it prints each failed negotiation of the
+objects that are delivered, with why it failed, and goes on until Ctrl-C or for
+--for; then it sums up what it has seen. It begins with the objects whose period
+ended in the last ten minutes, or since --since (vended logs, whose keys do not
+say, with those delivered since then). Elastic Load Balancing delivers
+every five minutes, so the newest failure is some minutes old.
+
+Without a queue, the prefix is listed every --interval. Under AWSLogs/ these are
+the folders of today and yesterday, so that an object is found however late it
+comes; anywhere else everything under the prefix is listed each time.
+
+With --queue it takes the events of new objects from an SQS queue, straight from
+S3 or through EventBridge or SNS, and a message is deleted only after everything
+in it was printed. Give it a queue of its own: what it takes, no other reader
+gets. Of objects under another prefix, if one is given, nothing is printed.
+
+Each object is printed once, though listings and events repeat. What cannot be
+read is tried again, and said on standard error; so are objects that are gone or
+were replaced.
+
+It needs s3:ListBucket and s3:GetObject, and with --queue instead of the former
+sqs:ReceiveMessage and sqs:DeleteMessage.
+
+` + policyDataHelp,
+		Args: cobra.MaximumNArgs(1),
+		RunE: runs(func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	o.filters.register(cmd)
+	o.policies.addFlag(cmd)
+	f.Lookup("since").Usage = "begin with objects whose period ended since then (default " + tailSince.String() + " ago), and leave older lines out: " + timeForms
+	f.Lookup("until").Hidden = true // tail has no end in time
+	f.Lookup("failed").Hidden = true
+	f.StringVar(&o.policy, "policy", "", "security policy of the listeners, by which failures are diagnosed")
+	completeFlag(cmd, "policy", completePolicies(&o.policies, 0))
+	f.StringVar(&o.queue, "queue", "", "URL of an SQS queue with the events of new objects")
+	f.DurationVar(&o.interval, "interval", 30*time.Second, "time between two listings")
+	f.DurationVar(&o.duration, "for", 0, "end after so long (0: at Ctrl-C)")
+	f.StringVar(&o.format, "format", "table", "table, or json: one object a line")
+	return cmd
+}
+
+func (o *tailOptions) check(args []string) error {
+	queue, err := url.Parse(o.queue)
+	switch {
+	case len(args) == 0 && o.queue == "":
+		return errors.New("want s3://BUCKET/PREFIX, or --queue URL")
+	case o.queue != "" && (err != nil || queue.Host == "" || queuePath.FindString(queue.Path) == ""):
+		return fmt.Errorf("--queue %s: want a URL such as https://sqs.eu-west-2.amazonaws.com/123456789012/NAME", o.queue)
+	case o.filters.until != "":
+		return errors.New("tail has no --until; --for ends it")
+	case o.interval < time.Second:
+		return fmt.Errorf("--interval %v: want 1s or more", o.interval)
+	case o.duration < 0:
+		return fmt.Errorf("--for %v: want no negative time", o.duration)
+	case o.format != "table" && o.format != "json":
+		return fmt.Errorf("--format %s: want table or json", o.format)
+	}
+	return nil
+}
+
+func (o *tailOptions) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if err := o.check(args); err != nil {
+		return &usageError{err}
+	}
+	t := &tailer{
+		in:       newInputs(args, nil, nil),
+		interval: o.interval,
+		begin:    time.Now().Add(-tailSince),
+		stderr:   stderr,
+		seen:     make(map[string]*tailed),
+	}
+	if len(args) > 0 {
+		var err error
+		if t.bucket, t.prefix, err = parseS3(args[0]); err != nil {
+			return &usageError{err}
+		}
+	}
+	filter, err := o.filters.parse(time.Now())
+	if err != nil {
+		return err
+	}
+	if filter != nil {
+		filter.failed = false // the summary is about all connections
+		if !filter.since.IsZero() {
+			t.begin = filter.since
+		}
+	}
+	t.in.apply(filter)
+	if t.out, err = o.printer(stdout); err != nil {
+		return err
+	}
+
+	following := ctx
+	if o.duration > 0 {
+		var cancel context.CancelFunc
+		following, cancel = context.WithTimeout(ctx, o.duration)
+		defer cancel()
+	}
+	if o.queue != "" {
+		err = t.followQueue(following, o.queue, o.visibility)
+	} else {
+		err = t.poll(following)
+	}
+	if following.Err() != nil {
+		err = nil // not a fault: it was to end
+	}
+	switch sum := t.out.summary(&t.counts); {
+	case sum != nil:
+		return sum
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return &failure{exitInterrupted, errors.New("interrupted")}
+	case t.counts.Failed > 0:
+		return fmt.Errorf("%s could not be read", counted(t.counts.Failed, "log"))
+	}
+	return nil
+}
+
+// A tailer reads objects once, in whatever way it hears of them.
+type tailer struct {
+	in             *inputs // for its clients and its filter
+	bucket, prefix string
+	interval       time.Duration
+	begin          time.Time // objects of before, found at the start, are old
+	patient        bool      // objects are tried again for ever
+	out            *tailPrinter
+	stderr         io.Writer
+
+	seen   map[string]*tailed // by URI
+	reader *connlog.Reader
+	counts tailCounts
+}
+
+// tailCounts is what became of the objects.
+type tailCounts struct {
+	Objects   int `json:"objects"` // read to their end
+	Lines     int `json:"lines"`
+	Malformed int `json:"malformedLines"`
+	Skipped   int `json:"skippedObjects"` // no logs of TLS connections
+	Gone      int `json:"goneObjects"`    // before they were read
+	Failed    int `json:"failedObjects"`  // not read to their end
+}
+
+// A tailed is an object and how far it was read.
+type tailed struct {
+	pipeline.Object
+	key      connlog.ObjectKey
+	done     bool // nothing more will be read of it
+	lines    int  // of which everything was printed
+	attempts int
+	listing  int // the last one that had it
+}
+
+// note remembers an object, and returns it if there is something to be read.
+func (t *tailer) note(o pipeline.Object) *tailed {
+	uri := o.URI()
+	if known := t.seen[uri]; known != nil {
+		if known.done && o.ETag != "" && known.ETag != o.ETag {
+			if known.ETag != "" {
+				t.warn(uri, "was replaced after it was read, and is not read again")
+			}
+			known.ETag = o.ETag
+		}
+		if known.done {
+			return nil
+		}
+		if known.ETag != o.ETag && known.lines == 0 {
+			known.Object = o
+		}
+		return known
+	}
+	fresh := &tailed{Object: o}
+	t.seen[uri] = fresh
+	var err error
+	if fresh.key, err = connlog.ParseObjectKey(o.Key); err != nil && o.AltKey != "" {
+		fresh.key, err = connlog.ParseObjectKey(o.AltKey)
+	}
+	if err != nil || !t.in.filter.matchObject(fresh.key) {
+		fresh.done = true
+		if err != nil && !strings.HasSuffix(o.Key, "/") {
+			t.counts.Skipped++
+		}
+		return nil
+	}
+	return fresh
+}
+
+func (t *tailer) warn(name, text string) { fmt.Fprintf(t.stderr, "tlswatch: %s: %s\n", name, text) }
+
+// read prints what is new in some objects, in the order of their periods, and
+// reports whether nothing is left to be read of them.
+func (t *tailer) read(ctx context.Context, objects []*tailed) (all bool) {
+	slices.SortFunc(objects, func(a, b *tailed) int {
+		_, endA := a.key.Ends()
+		_, endB := b.key.Ends()
+		return cmp.Or(endA.Compare(endB), cmp.Compare(a.Key, b.Key))
+	})
+	opened := make([]func() (io.ReadCloser, error), len(objects))
+	for i, o := range objects {
+		opened[i] = sync.OnceValues(func() (io.ReadCloser, error) { return t.open(ctx, o.Object) })
+	}
+	i, next := 0, 0 // the object in turn, and the first that is not being opened
+	defer func() {
+		for i++; i < next; i++ {
+			if body, err := opened[i](); err == nil {
+				body.Close()
+			}
+		}
+	}()
+	for all = true; i < len(objects); i++ {
+		for ; next < len(objects) && next < i+tailAhead; next++ {
+			go opened[next]()
+		}
+		body, err := opened[i]()
+		if err == nil {
+			err = t.print(ctx, objects[i], body)
+			body.Close()
+		}
+		if ctx.Err() != nil && err != nil {
+			return false
+		}
+		if all = t.judge(objects[i], err) && all; t.out.err != nil {
+			return false
+		}
+	}
+	return all
+}
+
+// open opens an object, for its first bytes to be there when it is read.
+func (t *tailer) open(ctx context.Context, o pipeline.Object) (body io.ReadCloser, err error) {
+	err = t.in.s3.inRegion(ctx, o.Bucket, func(client *s3.Client) error {
+		_, body, err = s3source.Source{Client: client, Resumes: s3Resumes}.Open(ctx, o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fetchAhead(body), nil
+}
+
+// judge notes what became of an object, and reports whether nothing is left to
+// be read of it.
+func (t *tailer) judge(o *tailed, err error) bool {
+	o.attempts++
+	refused, isRefused := errors.AsType[*connlog.FormatError](err)
+	o.done = true
+	switch {
+	case err == nil:
+		t.counts.Objects++
+	case errors.Is(err, pipeline.ErrGone):
+		t.counts.Gone++
+		t.warn(o.URI(), "is gone before it was read")
+	case errors.Is(err, pipeline.ErrReplaced) && o.lines == 0:
+		delete(t.seen, o.URI()) // the next listing or its own event has the new one
+	case isRefused:
+		t.counts.Skipped++
+		t.warn(o.URI(), refused.Error())
+	case errors.Is(err, connlog.ErrCorrupt), o.attempts >= tailAttempts && !t.patient, errors.Is(err, pipeline.ErrReplaced):
+		t.counts.Failed++
+		t.warn(o.URI(), fmt.Sprintf("is not read to its end, its first %d lines are: %v", o.lines, explainS3(o.Bucket, err)))
+	default:
+		o.done = false
+		t.warn(o.URI(), fmt.Sprintf("is tried again: %v", explainS3(o.Bucket, err)))
+	}
+	return o.done
+}
+
+// print prints the failures in an object from where an earlier attempt ended.
+func (t *tailer) print(ctx context.Context, o *tailed, body io.Reader) error {
+	if t.reader == nil {
+		t.reader = connlog.NewReader(nil)
+	}
+	r := t.reader
+	r.Reset(body)
+	defer t.out.flush()
+	var e connlog.Entry
+	for n := 0; ; n++ {
+		err := r.Read(&e)
+		var malformed *connlog.ParseError
+		switch {
+		case err == nil, errors.As(err, &malformed):
+		case err == io.EOF:
+			return nil
+		default:
+			return err
+		}
+		line := r.Lines()
+		if line <= o.lines {
+			continue
+		}
+		o.lines = line
+		t.counts.Lines++
+		if malformed != nil {
+			t.counts.Malformed++
+			if t.counts.Malformed <= maxListed {
+				t.warn(o.URI(), malformed.Error())
+			}
+			continue
+		}
+		if e.LoadBalancer == "" {
+			e.LoadBalancer = o.key.LoadBalancer
+		}
+		if t.in.filter.match(&e) {
+			t.out.add(o, line, &e)
+		}
+		if n%4096 == 0 {
+			if t.out.err != nil {
+				return t.out.err
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// poll lists the prefix again and again.
+func (t *tailer) poll(ctx context.Context) error {
+	wait := t.interval
+	for listing := 1; ; listing++ {
+		started := time.Now()
+		objects, err := t.list(ctx, listing)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && listing == 1:
+			return err // most likely it would never work
+		case err != nil:
+			wait = min(2*wait, 10*t.interval)
+			t.warn(s3Scheme+t.bucket+"/"+t.prefix, fmt.Sprintf("is listed again in %v: %v", wait, err))
+		default:
+			wait = t.interval
+			t.read(ctx, objects)
+		}
+		if t.out.err != nil {
+			return t.out.err
+		}
+		if pipeline.Sleep(ctx, time.Until(started.Add(wait))) != nil {
+			return nil
+		}
+	}
+}
+
+// list returns the objects of which there is something to be read. The first
+// listing tells what was there before.
+func (t *tailer) list(ctx context.Context, listing int) (objects []*tailed, err error) {
+	err = t.in.s3.inRegion(ctx, t.bucket, func(client *s3.Client) error {
+		objects = nil
+		// A day of slack is the lister's own.
+		lister := s3Lister{client, t.bucket, span{since: time.Now()}}
+		return lister.list(ctx, t.prefix, func(page []s3Object) error {
+			for _, found := range page {
+				o := t.note(pipeline.Object{Bucket: t.bucket, Key: found.key, ETag: found.etag, Size: found.size})
+				t.seen[s3Scheme+t.bucket+"/"+found.key].listing = listing
+				if o == nil {
+					continue
+				}
+				end := o.key.PeriodEnd
+				if end.IsZero() {
+					end = found.modified
+				}
+				if listing == 1 && end.Before(t.begin) {
+					o.done = true
+					continue
+				}
+				objects = append(objects, o)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", explainS3(t.bucket, err))
+	}
+	// What is not listed any more will not be listed again.
+	for uri, o := range t.seen {
+		if o.listing != listing {
+			delete(t.seen, uri)
+		}
+	}
+	return objects, nil
+}
+
+// counted is a number with its noun.
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return grouped(n) + " " + noun + "s"
+}

@@ -1,0 +1,328 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/localaws"
+)
+
+// A tailing is a tail that runs.
+type tailing struct {
+	t              *testing.T
+	stdout, stderr safeBuffer
+	stop           context.CancelFunc
+	ended          chan int
+}
+
+func startTail(t *testing.T, args ...string) *tailing {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	tail := &tailing{t: t, stop: cancel, ended: make(chan int, 1)}
+	go func() {
+		tail.ended <- run(ctx, append([]string{"tail"}, args...), strings.NewReader(""), &tail.stdout, &tail.stderr)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		if t.Failed() {
+			t.Logf("standard output:\n%s\nstandard error:\n%s", &tail.stdout, &tail.stderr)
+		}
+	})
+	return tail
+}
+
+// until waits for something to come true.
+func until(t *testing.T, what string, f func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s: not within 30 seconds", what)
+		}
+	}
+}
+
+func (tail *tailing) prints(texts ...string) {
+	tail.t.Helper()
+	for _, text := range texts {
+		until(tail.t, text, func() bool { return strings.Contains(tail.stdout.String(), text) })
+	}
+}
+
+func (tail *tailing) says(text string) {
+	tail.t.Helper()
+	until(tail.t, text, func() bool { return strings.Contains(tail.stderr.String(), text) })
+}
+
+// end is Ctrl-C. It returns the exit status.
+func (tail *tailing) end() int {
+	tail.t.Helper()
+	tail.stop()
+	select {
+	case status := <-tail.ended:
+		return status
+	case <-time.After(30 * time.Second):
+		tail.t.Fatal("tail does not end")
+		return 0
+	}
+}
+
+// tailText is a log of a success and some failures, each of a client of its own
+// in a block that belongs to the log.
+func tailText(end time.Time, block, failures int) string {
+	var b strings.Builder
+	at := end.Add(-time.Minute).UTC().Format("2006-01-02T15:04:05.000000Z")
+	fmt.Fprintf(&b, "%s 10.0.%d.0 36280 443 TLSv1.3 TLS_AES_128_GCM_SHA256 0.010 - - - Success\n", at, block)
+	for i := range failures {
+		fmt.Fprintf(&b, "%s 203.0.%d.%d 36281 443 TLSv1.2 ECDHE-RSA-AES256-SHA - - - - Failed:UnmappedConnectionError\n", at, block, i+1)
+	}
+	return b.String()
+}
+
+func zipped(text string) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	io.WriteString(z, text)
+	z.Close()
+	return b.Bytes()
+}
+
+func (b *bucketful) putTail(t *testing.T, key, text string) localaws.ObjectCreated {
+	t.Helper()
+	created, err := b.S3.Put(cloudBucket, key, []byte(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return created
+}
+
+// Polling prints every failure of every object once: those there at the start
+// that are recent, new ones, and those that come late, whatever goes wrong.
+func TestTailPoll(t *testing.T) {
+	b := newBucketful(t)
+	now := time.Now().UTC()
+	end := now.Truncate(connlog.Period)
+	key := func(n int) string { return logKey(end, n) }
+	b.putTail(t, logKey(end.Add(-2*time.Hour), 1), tailText(end.Add(-2*time.Hour), 1, 1))
+	b.putTail(t, key(2), tailText(end, 2, 1))
+	tail := startTail(t, "--interval", "1s", "--policy", "TLS13-1-2-2021-06", "s3://"+cloudBucket+"/AWSLogs/")
+	tail.prints("203.0.2.1 ", "cipher ECDHE-RSA-AES256-SHA")
+
+	// Throttled, and one object that breaks off half-way and is refused then.
+	var gets, lists atomic.Int32
+	b.S3.SetFaults(func(operation string, _ int) localaws.Fault {
+		switch operation {
+		case "s3:ListObjectsV2":
+			if lists.Add(1) == 1 {
+				return localaws.Refuse(503, "SlowDown")
+			}
+		case "s3:GetObject":
+			switch gets.Add(1) {
+			case 1:
+				return localaws.Fault{Kind: localaws.FaultReplyCut}
+			case 2, 3: // fetched ahead, and when it is read
+				return localaws.Refuse(403, "AccessDenied")
+			}
+		}
+		return localaws.Fault{}
+	})
+	late := end.Add(-3 * time.Hour)
+	lateKey := strings.Replace(logKey(late, 4), late.Format(keyDate), end.Format(keyDate), 1)
+	b.putTail(t, key(3), tailText(end, 3, 200))
+	tail.says("is tried again: ")
+	tail.prints("203.0.3.200 ")
+	b.putTail(t, lateKey, tailText(late, 4, 1))
+	yesterday := strings.Replace(logKey(late, 5), late.Format(keyDate), now.Add(-24*time.Hour).Format(keyDate), 1)
+	b.putTail(t, yesterday, tailText(late, 5, 1))
+	b.putTail(t, strings.Replace(key(6), "conn_log_", "", 1), tailText(end, 6, 1))
+	broken := zipped(tailText(end, 7, 3))
+	b.putTail(t, key(7), string(broken[:len(broken)-4]))
+	b.putTail(t, key(2), tailText(end, 8, 1))
+	tail.prints("203.0.4.1 ", "203.0.5.1 ")
+	tail.says("its first 4 lines are: gzip data is cut or corrupt")
+	tail.says("was replaced after it was read, and is not read again")
+	vended := "logs/AWSLogs/123456789012/elasticloadbalancing/us-east-1/" + end.Format(keyDate) + "/a.json"
+	b.putTail(t, strings.TrimPrefix(vended, "logs/"), `{"time":"`+now.Format(time.RFC3339)+`","client_ip":"203.0.9.1","tls_verify_status":"Failed:ClientCertExpired","leaf_client_cert_subject":"CN=a\u001b[31m"}`+"\n"+`{"time":1}`)
+	tail.prints("ClientCertExpired", "203.0.9.1 ", "CN=a?[31m")
+
+	if status := tail.end(); status != exitInterrupted {
+		t.Errorf("exit status %d", status)
+	}
+	out := tail.stdout.String()
+	lines, summary, _ := strings.Cut(out, "\nSUMMARY of ")
+	for _, client := range []string{"2.1", "3.1", "3.99", "3.200", "4.1", "5.1", "7.1", "7.3", "9.1"} {
+		if n := strings.Count(lines, " 203.0."+client+" "); n != 1 {
+			t.Errorf("client 203.0.%s is printed %d times", client, n)
+		}
+	}
+	if n := strings.Count(lines, "why: "); n != 2 {
+		t.Errorf("%d explanations", n)
+	}
+	for _, not := range []string{"203.0.1.1 ", "203.0.6.1 ", "203.0.8.1 "} {
+		if strings.Contains(lines, not) {
+			t.Errorf("%s is printed", not)
+		}
+	}
+	for _, want := range []string{"5 log objects, 213 lines (1 malformed)", "207 of 212 TLS connections failed (97.6 %)", "1 object: no log of TLS connections", "1 object: not read to its end"} {
+		if !strings.Contains(summary, want) {
+			t.Errorf("%q is not in the summary:\n%s", want, summary)
+		}
+	}
+	if !strings.Contains(tail.stderr.String(), vended[len("logs/"):]+": line 2: time: not an ISO 8601 time in UTC") {
+		t.Error("the malformed line is not named")
+	}
+}
+
+// An object that is deleted after it was listed is reported.
+func TestTailGone(t *testing.T) {
+	b := newBucketful(t)
+	end := time.Now().UTC().Truncate(connlog.Period)
+	b.S3.SetFaults(localaws.Refuse(404, "NoSuchKey").Once("s3:GetObject", 1))
+	b.putTail(t, logKey(end, 1), tailText(end, 1, 1))
+	tail := startTail(t, "--interval", "1s", "s3://"+cloudBucket)
+	tail.says("is gone before it was read")
+	b.putTail(t, logKey(end, 2), tailText(end, 2, 1))
+	tail.prints("203.0.2.1 ")
+	tail.end()
+	if out := tail.stdout.String(); strings.Contains(out, "203.0.1.1") || !strings.Contains(out, "1 object: gone before it was read") {
+		t.Error("an object that is gone")
+	}
+}
+
+// A prefix that cannot be listed at the start is an error; --for ends in success.
+func TestTailEnds(t *testing.T) {
+	newBucketful(t)
+	status, _, stderr := cli(t.Context(), "tail", "s3://no-such-bucket/x")
+	if status != exitFailed || !strings.Contains(stderr, `there is no bucket "no-such-bucket"`) {
+		t.Errorf("%d %s", status, stderr)
+	}
+	status, stdout, stderr := cli(t.Context(), "tail", "--for", "10ms", "s3://"+cloudBucket)
+	if status != exitOK || !strings.Contains(stdout, "SUMMARY of 0 log objects") || stderr != "" {
+		t.Errorf("%d %s %s", status, stdout, stderr)
+	}
+}
+
+// events are ways in which a queue hears of an object.
+func snsBody(event []byte) string {
+	message, _ := json.Marshal(string(event))
+	return `{"Type":"Notification","MessageId":"1","TopicArn":"arn:aws:sns:us-east-1:123456789012:t","Message":` + string(message) + `,"Timestamp":"2026-11-23T10:00:00.000Z","SignatureVersion":"1","Signature":"x","SigningCertURL":"x","UnsubscribeURL":"x"}`
+}
+
+// A queue's messages are deleted when everything in them is printed, once.
+func TestTailQueue(t *testing.T) {
+	b := newBucketful(t)
+	queue := b.SQS.CreateQueue("new-logs", localaws.QueueOptions{})
+	send := func(body string) {
+		t.Helper()
+		if _, err := b.SQS.Send(queue, body, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	end := time.Now().UTC().Truncate(connlog.Period)
+	event := func(n, failures int) []byte {
+		return localaws.S3Event(b.putTail(t, logKey(end, n), tailText(end, n, failures)))
+	}
+	gone := func(n int) string { return strings.Replace(string(event(n, 1)), "_0000", "_1111", 1) }
+	elsewhere := localaws.S3Event(b.putTail(t, "other/"+logKey(end, 9), tailText(end, 9, 1)))
+	b.S3.SetFaults(func(operation string, n int) localaws.Fault {
+		if operation == "s3:GetObject" && n <= 3 { // the first object, and what is left of it
+			if n == 1 {
+				return localaws.Fault{Kind: localaws.FaultReplyCut}
+			}
+			return localaws.Refuse(403, "AccessDenied")
+		}
+		return localaws.Fault{}
+	})
+	send(string(event(1, 200)))
+	stdout, stderr := new(safeBuffer), new(safeBuffer)
+	ctx, stop := context.WithCancel(t.Context())
+	o := tailOptions{queue: queue, format: "json", interval: time.Minute, visibility: time.Second}
+	ended := make(chan error, 1)
+	go func() { ended <- o.run(ctx, []string{"s3://" + cloudBucket + "/AWSLogs/"}, stdout, stderr) }()
+	printed := func(text string) {
+		t.Helper()
+		until(t, text, func() bool { return strings.Contains(stdout.String(), text) })
+	}
+	printed("203.0.1.200")
+	two := event(2, 1)
+	for _, body := range []string{
+		string(two), snsBody(two), string(two), snsBody(event(3, 1)), string(elsewhere), gone(4),
+		`{"Service":"Amazon S3","Event":"s3:TestEvent","Time":"2026-11-23T10:00:00.000Z","Bucket":"` + cloudBucket + `","RequestId":"1","HostId":"1"}`,
+		"what is this?",
+	} {
+		send(body)
+	}
+	printed("203.0.2.1")
+	printed("203.0.3.1")
+	until(t, "all but one message are deleted", func() bool {
+		left := b.SQS.Messages(queue)
+		return len(left) == 1 && left[0].Body == "what is this?"
+	})
+	until(t, "stderr", func() bool { return strings.Contains(stderr.String(), "is left in the queue: ") })
+	stop()
+	if err := <-ended; err == nil || err.Error() != "interrupted" {
+		t.Errorf("ended with %v", err)
+	}
+	clients := make(map[string]int)
+	var summary tailedSummary
+	for line := range strings.Lines(stdout.String()) {
+		var f tailedFailure
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatalf("%v: %s", err, line)
+		}
+		if f.Event == "summary" {
+			decode(t, line, &summary)
+			continue
+		}
+		clients[f.Client]++
+		if f.Client == "203.0.2.1" {
+			if f.Object != "s3://"+cloudBucket+"/"+logKey(end, 2) || f.Line != 2 || f.LoadBalancer != cloudLB || f.Status != "Failed:UnmappedConnectionError" || len(f.Diagnoses) != 1 || f.Diagnoses[0].Cause == "" {
+				t.Errorf("%+v", f)
+			}
+		}
+	}
+	for client, n := range clients {
+		if n != 1 {
+			t.Errorf("%s is printed %d times", client, n)
+		}
+	}
+	if len(clients) != 202 || summary.Objects != 3 || summary.Gone != 1 || summary.Failed != 202 || len(summary.Clients) != tailTop {
+		t.Errorf("%d failures, summary %+v", len(clients), summary)
+	}
+	for _, want := range []string{"gone before it was read", "is tried again: "} {
+		if !strings.Contains(stderr.String(), want) {
+			t.Errorf("%q is not said:\n%s", want, stderr)
+		}
+	}
+}
+
+// A writer that fails ends tail, and what could not be printed stays in the queue.
+func TestTailBrokenPipe(t *testing.T) {
+	b := newBucketful(t)
+	queue := b.SQS.CreateQueue("new-logs", localaws.QueueOptions{})
+	end := time.Now().UTC().Truncate(connlog.Period)
+	if _, err := b.SQS.Send(queue, string(localaws.S3Event(b.putTail(t, logKey(end, 1), tailText(end, 1, 1)))), nil); err != nil {
+		t.Fatal(err)
+	}
+	var stderr bytes.Buffer
+	err := (&tailOptions{queue: queue, format: "table", interval: time.Minute, visibility: time.Minute}).run(t.Context(), nil, brokenWriter{}, &stderr)
+	if !errors.Is(err, io.ErrClosedPipe) {
+		t.Errorf("ended with %v", err)
+	}
+	if n := len(b.SQS.Messages(queue)); n != 1 {
+		t.Errorf("%d messages in the queue", n)
+	}
+}
+
+type brokenWriter struct{}
+
+func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
