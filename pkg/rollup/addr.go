@@ -13,6 +13,10 @@ type addr struct{ hi, lo uint64 }
 
 // addrOf returns the address; of IPv6 the bits of the mask.
 func addrOf(a netip.Addr, ipv6Mask addr) addr {
+	if a.Is4() {
+		b := a.As4()
+		return addr{0, 0xffff<<32 | uint64(binary.BigEndian.Uint32(b[:]))}
+	}
 	b := a.As16()
 	k := addr{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 	if a.Is6() && !a.Is4In6() {
@@ -52,14 +56,14 @@ func (k addrKey) hash() uint64 {
 }
 
 // An addrTable is a [table] for the many clients. Its open addressing with
-// linear probing takes half the time of a map, and less memory. Rows keep the
-// order in which they were added, so that those of a minute stand together.
+// linear probing takes half the time of a map, and less memory. A table for each
+// minute keeps those in use in the processor's cache.
 type addrTable[V any] struct {
 	slots []uint32 // rows + 1; 0 for a free slot. A power of two, at least twice the rows
 	rows  []row[addrKey, V]
 }
 
-func newAddrTable[V any]() addrTable[V] { return addrTable[V]{slots: make([]uint32, 64)} }
+func newAddrTable[V any]() *addrTable[V] { return &addrTable[V]{slots: make([]uint32, 64)} }
 
 // value returns the value of k, a new one if the table has less than max rows,
 // or nil. It is valid until the next call.

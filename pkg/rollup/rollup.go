@@ -64,14 +64,16 @@ type Summary struct {
 
 	ipv6Prefix int
 	ipv6Mask   addr
-	minute     Minute // the last one that was admitted
-	minutes    map[Minute]struct{}
+	minute     Minute             // the last one that was admitted
+	current    *addrTable[Counts] // its clients; nil if there is none
+	minutes    map[Minute]*addrTable[Counts]
 	recent     [recentSlots]int32 // rows of cells + 1, see cell
 	cells      table[Cell, cellValue]
 	latencies  table[LatencyKey, Histogram]
 	shapes     table[shape, struct{}]
-	clients    addrTable[Counts] // by client and minute
-	failures   addrTable[uint64] // by client and row of shapes
+	clients    []*addrTable[Counts] // those of minutes, in the order of their first entries
+	rows       int                  // of all of clients
+	failures   addrTable[uint64]    // by client and row of shapes
 
 	watch        func(protocol, cipher string) bool
 	horizon      time.Duration
@@ -147,16 +149,15 @@ func New(o Options) *Summary {
 	return &Summary{
 		ipv6Prefix: o.IPv6Prefix,
 		ipv6Mask:   maskOf(o.IPv6Prefix),
-		minutes:    make(map[Minute]struct{}),
+		minutes:    make(map[Minute]*addrTable[Counts]),
 		cells:      newTable[Cell, cellValue](MaxCells),
 		latencies:  newTable[LatencyKey, Histogram](MaxLatencies),
 		shapes:     newTable[shape, struct{}](MaxCells),
-		clients:    newAddrTable[Counts](),
-		failures:   newAddrTable[uint64](),
+		failures:   *newAddrTable[uint64](),
 
 		watch:        o.Watch,
 		horizon:      o.CertificateHorizon,
-		watched:      newAddrTable[uint64](),
+		watched:      *newAddrTable[uint64](),
 		certificates: newTable[certificateKey, Certificate](MaxCertificates),
 	}
 }
@@ -170,7 +171,9 @@ func (s *Summary) AddMalformed() {
 // Add counts an entry. It keeps nothing that belongs to the reader.
 func (s *Summary) Add(e *connlog.Entry) {
 	s.Lines++
-	s.First, s.Last = span(s.First, s.Last, e.Time, e.Time)
+	if e.Time.After(s.Last) || s.First.IsZero() || e.Time.Before(s.First) {
+		s.First, s.Last = span(s.First, s.Last, e.Time, e.Time)
+	}
 	minute := s.admit(minuteOf(e.Time))
 
 	cell := s.cell(Cell{minute, e.ListenerPort, e.Protocol, e.Cipher, e.KeyExchange, e.Status})
@@ -220,9 +223,11 @@ func (s *Summary) Merge(t *Summary) {
 		r := &t.latencies.rows[i]
 		s.latencies.rows[s.latency(LatencyKey{s.admit(r.key.Minute), r.key.Protocol})].value.Merge(&r.value)
 	}
-	for i := range t.clients.rows {
-		r := &t.clients.rows[i]
-		s.addClient(addrKey{r.key.addr, int64(s.admit(Minute(r.key.n)))}, r.value)
+	for _, minute := range t.clients {
+		for i := range minute.rows {
+			r := &minute.rows[i]
+			s.addClient(addrKey{r.key.addr, int64(s.admit(Minute(r.key.n)))}, r.value)
+		}
 	}
 	for i := range t.failures.rows {
 		r := &t.failures.rows[i]
@@ -261,16 +266,20 @@ func minuteOf(t time.Time) Minute {
 // admit returns the minute under which everything of minute m is counted: m
 // itself, within the bound.
 func (s *Summary) admit(m Minute) Minute {
-	if m == s.minute {
+	if m == s.minute && s.current != nil {
 		return m
 	}
-	if _, ok := s.minutes[m]; !ok {
-		if len(s.minutes) >= MaxMinutes { // a hostile log
-			return 0
-		}
-		s.minutes[m] = struct{}{}
+	t := s.minutes[m]
+	if t == nil && len(s.minutes) >= MaxMinutes { // a hostile log
+		m = 0
+		t = s.minutes[m]
 	}
-	s.minute = m
+	if t == nil {
+		t = newAddrTable[Counts]()
+		s.minutes[m] = t
+		s.clients = append(s.clients, t)
+	}
+	s.minute, s.current = m, t
 	return m
 }
 
@@ -415,14 +424,17 @@ func (s *Summary) client(a addr) Client {
 	return Client(netip.PrefixFrom(ip, s.ipv6Prefix))
 }
 
-// addClient keeps room for the clients that fail, which are those of interest.
+// addClient counts connections in the minute that was admitted last. It keeps
+// room for the clients that fail, which are those of interest.
 func (s *Summary) addClient(k addrKey, c Counts) {
 	room := MaxClients
 	if c.Failed > 0 {
 		room += MaxClients
 	}
-	if sum := s.clients.value(k, room); sum != nil {
+	before := len(s.current.rows)
+	if sum := s.current.value(k, before+room-s.rows); sum != nil {
 		sum.add(c)
+		s.rows += len(s.current.rows) - before
 	} else {
 		s.OtherClients.add(c)
 	}
@@ -465,9 +477,11 @@ type ClientMinute struct {
 // ClientMinutes calls yield for each client and minute, in no particular
 // order. Clients beyond MaxClients are in OtherClients only.
 func (s *Summary) ClientMinutes(yield func(ClientMinute, Counts) bool) {
-	for i := range s.clients.rows {
-		if r := &s.clients.rows[i]; !yield(ClientMinute{s.client(r.key.addr), Minute(r.key.n)}, r.value) {
-			return
+	for _, minute := range s.clients {
+		for i := range minute.rows {
+			if r := &minute.rows[i]; !yield(ClientMinute{s.client(r.key.addr), Minute(r.key.n)}, r.value) {
+				return
+			}
 		}
 	}
 }
@@ -482,14 +496,18 @@ type ClientCounts struct {
 // by address.
 func (s *Summary) FailingClients() []ClientCounts {
 	failing := make(map[addr]*Counts)
-	for _, r := range s.clients.rows {
-		if r.value.Failed > 0 {
-			failing[r.key.addr] = new(Counts)
+	for _, minute := range s.clients {
+		for _, r := range minute.rows {
+			if r.value.Failed > 0 {
+				failing[r.key.addr] = new(Counts)
+			}
 		}
 	}
-	for _, r := range s.clients.rows {
-		if c := failing[r.key.addr]; c != nil {
-			c.add(r.value)
+	for _, minute := range s.clients {
+		for _, r := range minute.rows {
+			if c := failing[r.key.addr]; c != nil {
+				c.add(r.value)
+			}
 		}
 	}
 	list := make([]ClientCounts, 0, len(failing))
