@@ -88,8 +88,8 @@ func articleReport(t *testing.T, dir string) (r report.Result) {
 	return r
 }
 
-// counted are the lines that "uniq -c" prints, in an order of their own.
-func counted(text string) []string {
+// countedLines are the lines that "uniq -c" prints, in an order of their own.
+func countedLines(text string) []string {
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	for i := range lines {
 		lines[i] = strings.TrimSpace(lines[i])
@@ -136,7 +136,7 @@ func TestArticlePipelines(t *testing.T) {
 	}
 	for i, ours := range [][]string{status, clients, negotiations} {
 		slices.Sort(ours)
-		theirs := counted(shell(t, dir, pipelines[i+1]))
+		theirs := countedLines(shell(t, dir, pipelines[i+1]))
 		if len(theirs) < 4 {
 			t.Errorf("%s\nprints %q only", pipelines[i+1], theirs)
 		}
