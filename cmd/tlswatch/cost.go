@@ -143,7 +143,7 @@ func (o costOptions) fill(r *costResult, e *estimate.Estimator) {
 	}) {
 		without := usage
 		without[price.CustomMetrics] -= metrics[name]
-		b := costBreakdown{Breakdown: name, Metrics: metrics[name], USD: total - without.Total(o.freeTier)}
+		b := costBreakdown{Breakdown: name, Metrics: metrics[name], USD: micro(total - without.Total(o.freeTier))}
 		r.Breakdowns = append(r.Breakdowns, b)
 	}
 	other := setup
@@ -153,6 +153,10 @@ func (o costOptions) fill(r *costResult, e *estimate.Estimator) {
 		r.OtherIngest.Ingest = "direct"
 	}
 }
+
+// micro rounds a difference of sums to millionths, so that cents do not hang on
+// how the sums were rounded.
+func micro(usd float64) float64 { return math.Round(usd*1e6) / 1e6 }
 
 // A costResult is the form of --format json. Amounts are US dollars a month.
 type costResult struct {

@@ -16,6 +16,7 @@ import (
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/rollup"
+	"tlswatch/pkg/secpolicy"
 )
 
 // A Rule says when a window of a load balancer is worth an alert. Both minima
@@ -61,6 +62,10 @@ type Alert struct {
 	// Policies are the names of the listeners' security policies by port, as
 	// far as they are known; port 0 stands for all that are not listed.
 	Policies map[uint16]string
+
+	// Known are the security policies that failures are judged by; nil for
+	// those that are compiled in.
+	Known *secpolicy.Set
 }
 
 // policy is the security policy of a listener, "" if it is not known.
@@ -111,7 +116,7 @@ func (w *Window) groupsOf(client string) []Group {
 	for _, g := range w.Groups {
 		for _, c := range g.Top {
 			if c.Client == client {
-				g.Failed, g.Clients, g.Top = c.Failed, 1, []Client{c}
+				g.Failed, g.Clients, g.Top, g.Scanners = c.Failed, 1, []Client{c}, 0
 				list = append(list, g)
 				break
 			}
@@ -166,6 +171,10 @@ type Group struct {
 	Failed       uint64   `json:"failed"`
 	Clients      int      `json:"clients"`       // how many; an upper bound after a merge if Top does not name all
 	Top          []Client `json:"top,omitempty"` // with their failures in the group, most first
+
+	// Scanners are those of the clients that made one attempt, in which nothing
+	// was negotiated. A client that did so at several nodes counts for each.
+	Scanners int `json:"scanners,omitempty"`
 }
 
 // A groupKey is what the failures of a Group have in common.
@@ -224,6 +233,9 @@ func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool)
 		}
 		g.Failed += f.Count
 		g.Clients++ // Failures are distinct by client within a group
+		if f.Protocol == "" && f.Cipher == "" && f.Count == 1 && connections[f.Client] == 1 {
+			g.Scanners++
+		}
 		if clients && len(g.Top) < maxTop {
 			g.Top = append(g.Top, Client{name(f.Client), max(connections[f.Client], f.Count), f.Count})
 		}
@@ -324,6 +336,7 @@ func (w *Window) add(v Window) {
 			continue
 		}
 		groups[i].Failed += g.Failed
+		groups[i].Scanners += g.Scanners
 		groups[i].Clients += g.Clients - inBoth(groups[i].Top, g.Top)
 		groups[i].Top = mergeClients(groups[i].Top, g.Top)
 	}

@@ -243,40 +243,6 @@ func roundTrip(t *testing.T, w alert.Window) (back alert.Window) {
 	return back
 }
 
-// TestExplain: each documented code has an explanation of its own.
-// Source: "Error reason codes" of the AWS page on connection logs.
-func TestExplain(t *testing.T) {
-	codes := []string{
-		"ClientCertMaxChainDepthExceeded", "ClientCertMaxSizeExceeded", "ClientCertCrlHit", "ClientCertCrlProcessingError",
-		"ClientCertUntrusted", "ClientCertNotYetValid", "ClientCertExpired", "ClientCertTypeUnsupported", "ClientCertInvalid",
-		"ClientCertPurposeInvalid", "ClientCertRejected", "UnmappedConnectionError", "ClientCertIncompatible", "ClientCertFromTheFuture",
-	}
-	seen := make(map[string]string)
-	check := func(g alert.Group) {
-		e := g.Explain()
-		for _, text := range []string{e.Cause, e.Remedy} {
-			if other, ok := seen[text]; ok {
-				t.Errorf("%s and %s have the same text: %s", g.Reason, other, text)
-			}
-			seen[text] = g.Reason
-			if !strings.HasSuffix(text, ".") || strings.ContainsAny(text, "`*<>&\n") {
-				t.Errorf("%s: %q is no plain sentence", g.Reason, text)
-			}
-		}
-	}
-	for _, code := range codes {
-		check(alert.Group{Reason: code})
-	}
-	check(alert.Group{Reason: "UnmappedConnectionError", Protocol: "TLSv1.2"})
-	// What was negotiated matters to the code that covers everything, only.
-	for _, code := range codes {
-		same := alert.Group{Reason: code}.Explain() == alert.Group{Reason: code, Protocol: "TLSv1.2", Cipher: "AES256-SHA"}.Explain()
-		if same != (code != "UnmappedConnectionError") {
-			t.Errorf("%s: same explanation whatever was negotiated: %v", code, same)
-		}
-	}
-}
-
 func TestSmallShares(t *testing.T) {
 	for _, test := range []struct {
 		failed, connections uint64

@@ -94,6 +94,8 @@ func lines(n int, client, rest string) string {
 const (
 	success = `443 TLSv1.3 TLS_AES_128_GCM_SHA256 0.010 "-" - - Success`
 	expired = `8443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 - "CN=till-4.example.com,O=Example" NotBefore=2025-11-22T00:00:00Z;NotAfter=2026-11-22T00:00:00Z 0A1B Failed:ClientCertExpired`
+	old     = `443 TLSv1.2 RC4-SHA - "-" - - Failed:UnmappedConnectionError`
+	broken  = `443 TLSv1.3 TLS_AES_128_GCM_SHA256 - "-" - - Failed:UnmappedConnectionError`
 	novel   = `443 TLSv1.3 TLS_AES_128_GCM_SHA256 - "-" - - Failed:ClientCertFromTheFuture`
 )
 
@@ -116,24 +118,31 @@ func TestGolden(t *testing.T) {
 		hour.Merge(w)
 	}
 
-	for _, test := range []struct {
-		name   string
-		rule   alert.Rule
-		window alert.Window
+	const strict = "ELBSecurityPolicy-TLS13-1-2-2021-06"
+	tests := []struct {
+		name     string
+		rule     alert.Rule
+		window   alert.Window
+		policies map[uint16]string
 	}{
-		{"busy", rule, observe(t, busy, true)},
-		{"no-clients", rule, observe(t, busy, false)},
-		{"restricted", restricted, observe(t, busy, true)},
-		{"expired", rule, observe(t, []byte(certificates), true)},
-		{"unknown-reason", low, observe(t, []byte(lines(1, "192.0.2.1", novel)+lines(4000, "10.0.0.1", success)), true)},
-		{"merged", rule, hour},
-		{"tls-log", rule, tlsLog(t)},
-	} {
+		{"busy", rule, observe(t, busy, true), map[uint16]string{443: strict, 8443: strict}},
+		{"policies-differ", rule, observe(t, busy, true), map[uint16]string{443: "ELBSecurityPolicy-TLS13-1-3-PQ-2025-09", 8443: "ELBSecurityPolicy-2016-08"}},
+		{"policy-unknown", rule, observe(t, busy, true), map[uint16]string{0: "ELBSecurityPolicy-TLS13-1-2-2031-01"}},
+		{"no-clients", rule, observe(t, busy, false), nil},
+		{"restricted", restricted, observe(t, busy, true), nil},
+		{"expired", rule, observe(t, []byte(certificates), true), nil},
+		{"unknown-reason", low, observe(t, []byte(lines(1, "192.0.2.1", novel)+lines(4000, "10.0.0.1", success)), true), nil},
+		{"in-no-policy", low, observe(t, []byte(lines(3, "192.0.2.1", old)+lines(9, "192.0.2.2", broken)+lines(40, "192.0.2.2", success)), true), map[uint16]string{443: strict}},
+		{"merged", rule, hour, nil},
+		{"tls-log", rule, tlsLog(t), nil},
+	}
+	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			a := test.rule.Evaluate(test.window)
 			if a == nil {
 				t.Fatal("no alert")
 			}
+			a.Policies = test.policies
 			m := message(t, a)
 			checkMessage(t, m)
 			golden(t, test.name+".txt", "Subject: "+m.Subject+"\n\n"+m.Texts["email"])
@@ -144,8 +153,8 @@ func TestGolden(t *testing.T) {
 	}
 	if !*update {
 		files, err := filepath.Glob("testdata/*")
-		if err != nil || len(files) != 7*4 {
-			t.Errorf("%d golden files, want %d: is one left of a test that is gone? %v", len(files), 7*4, err)
+		if err != nil || len(files) != 4*len(tests) {
+			t.Errorf("%d golden files, want %d: is one left of a test that is gone? %v", len(files), 4*len(tests), err)
 		}
 	}
 }

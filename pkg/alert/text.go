@@ -12,6 +12,7 @@ import (
 	"unicode/utf8"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/secpolicy"
 )
 
 // A Message is an alert as Amazon SNS takes it, with a text for each protocol.
@@ -36,8 +37,9 @@ const (
 // https text is a custom notification for Amazon Q Developer in chat
 // applications, which subscribes to the topic by https.
 func (a *Alert) Message() (Message, error) {
-	text := a.text()
-	chat, err := json.Marshal(a.chat())
+	j := a.judge()
+	text := a.text(&j)
+	chat, err := json.Marshal(a.chat(&j))
 	if err != nil {
 		return Message{}, fmt.Errorf("encoding alert for chat: %w", err)
 	}
@@ -47,7 +49,7 @@ func (a *Alert) Message() (Message, error) {
 			"default": text,
 			"email":   text,
 			"https":   string(chat),
-			"sms":     a.sms(),
+			"sms":     a.sms(&j),
 		},
 		Attributes: map[string]string{
 			"rule":         a.Rule.Name,
@@ -59,7 +61,7 @@ func (a *Alert) Message() (Message, error) {
 	if a.Window.Account != "" { // SNS takes no empty value
 		m.Attributes["account"] = a.Window.Account
 	}
-	for d := a.document(); ; d.Window.Objects = d.Window.Objects[:len(d.Window.Objects)/2] {
+	for d := a.document(&j); ; d.Window.Objects = d.Window.Objects[:len(d.Window.Objects)/2] {
 		machine, err := json.Marshal(d)
 		if err != nil {
 			return Message{}, fmt.Errorf("encoding alert: %w", err)
@@ -129,100 +131,29 @@ func fit(most int, before, middle, after string) string {
 
 const (
 	columns     = 72
-	textCauses  = 4  // explained in the text for people
+	textCauses  = 5  // explained in the text for people
 	textGroups  = 5  // listed under each of them
 	textClients = 10 // named in the text
 	textReasons = 5  // of the rule
+	textOffers  = 2  // of a client
 )
-
-// A cause is the groups that have one explanation.
-type cause struct {
-	reason string
-	Explanation
-	failed uint64
-	groups []Group // most failures first
-}
-
-// causes returns why the failures happened, most failures first.
-func (w *Window) causes() []cause {
-	var list []cause
-	for _, g := range w.Groups {
-		e := g.Explain()
-		i := slices.IndexFunc(list, func(c cause) bool { return c.reason == g.Reason && c.Explanation == e })
-		if i < 0 {
-			i = len(list)
-			list = append(list, cause{reason: g.Reason, Explanation: e})
-		}
-		list[i].failed += g.Failed
-		list[i].groups = append(list[i].groups, g)
-	}
-	slices.SortStableFunc(list, func(a, b cause) int { return cmp.Compare(b.failed, a.failed) })
-	return list
-}
 
 // text is the alert for people: which load balancer, since when, how many, why,
 // who, and what to do.
-func (a *Alert) text() string {
+func (a *Alert) text(j *judgement) string {
 	w := &a.Window
-	causes := w.causes()
 	var b strings.Builder
 	wrap(&b, "", a.headline()+".")
 	b.WriteString("\n")
-	field(&b, "Where", w.LoadBalancer)
-	where := w.Region
-	if w.Account != "" {
-		where = "account " + w.Account + ", " + where
-	}
-	field(&b, "", where)
-	field(&b, "When", a.between())
-	if len(w.Groups) > 0 {
-		g := w.Groups[0]
-		field(&b, "What", fmt.Sprintf("%s of them %s", number(g.Failed), g.what()))
-		field(&b, "Why", g.Reason)
-	}
-	if len(w.Clients) > 0 {
-		who := fmt.Sprintf("%s (%s)", w.Clients[0].Client, plural(w.Clients[0].Failed, "failure"))
-		if w.FailingClients > 1 {
-			who += " and " + w.upTo(w.FailingClients, len(w.Clients)) + plural(w.FailingClients-1, "more client")
-		}
-		field(&b, "Who", who)
-	}
-	field(&b, "Alert", a.Severity+", raised from "+a.threshold())
-
-	b.WriteString("\nWHY\n")
-	rest := a.Failed
-	for _, c := range causes[:min(len(causes), textCauses)] {
-		rest -= min(rest, c.failed)
-		b.WriteString("\n")
-		wrap(&b, "  ", c.reason+", "+plural(c.failed, "failure")+":")
-		for i, g := range c.groups {
-			if i == textGroups {
-				fmt.Fprintf(&b, "  %9s  and %s\n", "", plural(len(c.groups)-i, "more kind"))
-				break
-			}
-			hang(&b, fmt.Sprintf("  %9s  ", number(g.Failed)), g.what()+", "+w.clients(g))
-		}
-		wrap(&b, "    ", c.Cause)
-		wrap(&b, "    ", "To do: "+c.Remedy)
-	}
-	if rest > 0 {
-		b.WriteString("\n")
-		wrap(&b, "  ", "Others, "+plural(rest, "failure")+".")
-	}
-
-	if len(w.Clients) > 0 {
-		b.WriteString("\nWHO\n\n")
-		fmt.Fprintf(&b, "  %9s  %9s  client\n", "failed", "of")
-		shown := min(len(w.Clients), textClients)
-		for _, c := range w.Clients[:shown] {
-			fmt.Fprintf(&b, "  %9s  %9s  %s\n", number(c.Failed), number(c.Connections), c.Client)
-		}
-		if more := w.FailingClients - shown; more > 0 {
-			fmt.Fprintf(&b, "  and %s%s\n", w.upTo(w.FailingClients, len(w.Clients)), plural(more, "more client"))
-		}
-	}
+	a.summary(&b, j)
+	a.why(&b, j)
+	a.changes(&b, j)
+	a.who(&b)
 
 	b.WriteString("\nSEE MORE\n\n")
+	if command := a.report(); command != "" {
+		fmt.Fprintf(&b, "  All of it, by client, protocol and cipher suite:\n    %s\n\n", command)
+	}
 	b.WriteString("  The listeners' security policies:\n")
 	fmt.Fprintf(&b, "    %s\n", a.describeListeners())
 	if command := a.fetchLog(); command != "" {
@@ -233,6 +164,137 @@ func (a *Alert) text() string {
 		fmt.Fprintf(&b, ":\n    %s\n", command)
 	}
 	return b.String()
+}
+
+// summary is the alert in some lines, one for each question.
+func (a *Alert) summary(b *strings.Builder, j *judgement) {
+	w := &a.Window
+	field(b, "Where", w.LoadBalancer)
+	where := w.Region
+	if w.Account != "" {
+		where = "account " + w.Account + ", " + where
+	}
+	field(b, "", where)
+	field(b, "When", a.between())
+	if len(j.causes) > 0 {
+		c := &j.causes[0]
+		field(b, "What", fmt.Sprintf("%s of them %s", number(c.groups[0].Failed), c.groups[0].what()))
+		field(b, "Why", c.title())
+	}
+	if len(w.Clients) > 0 {
+		who := fmt.Sprintf("%s (%s)", w.Clients[0].Client, plural(w.Clients[0].Failed, "failure"))
+		if w.FailingClients > 1 {
+			who += " and " + w.upTo(w.FailingClients, len(w.Clients)) + plural(w.FailingClients-1, "more client")
+		}
+		field(b, "Who", who)
+	}
+	for _, c := range j.causes {
+		if c.ID == secpolicy.ScannerNoise {
+			field(b, "Noise", fmt.Sprintf("%s of the failures look like scanners: discount them", number(c.failed)))
+		}
+	}
+	field(b, "Alert", a.Severity+", raised from "+a.threshold())
+}
+
+// why lists the causes of the failures, each with what to do.
+func (a *Alert) why(b *strings.Builder, j *judgement) {
+	w := &a.Window
+	b.WriteString("\nWHY\n")
+	rest := a.Failed
+	shown := 0
+	for _, c := range j.causes {
+		if shown == textCauses && c.ID != secpolicy.ScannerNoise {
+			continue
+		}
+		shown++
+		rest -= min(rest, c.failed)
+		b.WriteString("\n")
+		wrap(b, "  ", capitalized(c.title())+", "+plural(c.failed, "failure")+":")
+		for i, g := range c.groups {
+			if i == textGroups {
+				fmt.Fprintf(b, "  %9s  and %s\n", "", plural(len(c.groups)-i, "more kind"))
+				break
+			}
+			hang(b, fmt.Sprintf("  %9s  ", number(g.Failed)), g.what()+", "+w.clients(g))
+		}
+		wrap(b, "    ", c.Cause)
+		wrap(b, "    ", "To do: "+c.Remedy)
+	}
+	if rest > 0 {
+		b.WriteString("\n")
+		wrap(b, "  ", "Others, "+plural(rest, "failure")+".")
+	}
+}
+
+// changes says what the listeners' policies have to do with it, and what
+// changing them would mean.
+func (a *Alert) changes(b *strings.Builder, j *judgement) {
+	if len(j.changes)+len(j.unknown) == 0 {
+		return
+	}
+	b.WriteString("\nTHE POLICY\n")
+	for _, c := range j.changes {
+		b.WriteString("\n")
+		wrap(b, "  ", fmt.Sprintf("Port %d has %s.", c.port, c.from.Name))
+		wrap(b, "    ", c.advice())
+	}
+	for _, text := range j.unknown {
+		b.WriteString("\n")
+		wrap(b, "  ", capitalized(text)+".")
+	}
+}
+
+// advice says what a change of the policy would do. It never suggests one
+// without its price.
+func (c *change) advice() string {
+	if c.to == nil {
+		return "No other policy accepts these clients and all that it accepts now: update the clients."
+	}
+	text := "Best update the clients. " + c.to.Advice() + " It would prevent " + plural(c.failed, "failure")
+	if c.beyond > 0 {
+		text += ", and leave " + plural(c.beyond, "failure") + " of clients that it does not accept"
+	}
+	return text + "."
+}
+
+// who lists the clients with most failures and what they offered.
+func (a *Alert) who(b *strings.Builder) {
+	w := &a.Window
+	if len(w.Clients) == 0 {
+		return
+	}
+	b.WriteString("\nWHO\n\n")
+	fmt.Fprintf(b, "  %7s  %7s  client, and what it offered\n", "failed", "of")
+	shown := min(len(w.Clients), textClients)
+	for _, c := range w.Clients[:shown] {
+		fmt.Fprintf(b, "  %7s  %7s  %s\n", number(c.Failed), number(c.Connections), c.Client)
+		if offered := w.offered(c); offered != "" {
+			hang(b, strings.Repeat(" ", 20), offered)
+		}
+	}
+	if more := w.FailingClients - shown; more > 0 {
+		fmt.Fprintf(b, "  and %s%s\n", w.upTo(w.FailingClients, len(w.Clients)), plural(more, "more client"))
+	}
+}
+
+// offered says what failed connections of a client offered, as far as the
+// groups name it, and whether others succeeded.
+func (w *Window) offered(c Client) string {
+	var list []string
+	for _, g := range w.Groups {
+		if slices.ContainsFunc(g.Top, func(t Client) bool { return t.Client == c.Client }) && !slices.Contains(list, g.negotiated()) {
+			list = append(list, g.negotiated())
+		}
+	}
+	if len(list) > textOffers {
+		list = append(list[:textOffers], "more")
+	}
+	if c.Connections > c.Failed {
+		list = append(list, "also succeeds")
+	} else if c.Failed > 1 {
+		list = append(list, "never succeeds")
+	}
+	return strings.Join(list, "; ")
 }
 
 // upTo qualifies a number of clients of whom the window names some: those
@@ -307,7 +369,7 @@ func (a *Alert) describeListeners() string {
 // is empty if no object's name fits into a line.
 func (a *Alert) fetchLog() string {
 	for _, uri := range a.Window.Objects {
-		if utf8.ValidString(uri) && !strings.ContainsFunc(uri, func(r rune) bool { return !unicode.IsPrint(r) }) {
+		if printable(uri) {
 			failures := "grep Failed:"
 			if strings.HasPrefix(a.Window.LoadBalancer, "net/") { // which has no status: no handshake time, or an alert of the client
 				failures = `awk '$9 == "-" || $12 ~ /^[1-9]/'`
@@ -316,6 +378,55 @@ func (a *Alert) fetchLog() string {
 		}
 	}
 	return ""
+}
+
+// report is the command that shows the window in full. It is empty if the
+// objects are not all below one prefix that fits into a line.
+func (a *Alert) report() string {
+	w := &a.Window
+	prefix := ""
+	for i, uri := range w.Objects {
+		dir := uri[:strings.LastIndexByte(uri, '/')+1]
+		if i > 0 && dir != prefix || !printable(dir) {
+			return ""
+		}
+		prefix = dir
+	}
+	if prefix == "" {
+		return ""
+	}
+	command := fmt.Sprintf("tlswatch report --failed --load-balancer %s --since %s --until %s", shellWord(w.LoadBalancer), w.Start.UTC().Format(time.RFC3339), w.End.UTC().Format(time.RFC3339))
+	if policy := a.onlyPolicy(); policy != "" {
+		command += " --policy " + shellWord(policy)
+	}
+	return command + " " + shellWord(prefix)
+}
+
+// onlyPolicy is the security policy of all listeners with failures, "" if they
+// differ or not all are known.
+func (a *Alert) onlyPolicy() string {
+	only := ""
+	for i, g := range a.Window.Groups {
+		if policy := a.policy(g.ListenerPort); i == 0 {
+			only = policy
+		} else if policy != only {
+			return ""
+		}
+	}
+	return only
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// plain takes the marks of commands out of a sentence: chat programs would
+// make code spans of them across parts.
+func plain(text string) string { return strings.ReplaceAll(text, "`", "'") }
+
+func capitalized(text string) string {
+	r, n := utf8.DecodeRuneInString(text)
+	return string(unicode.ToUpper(r)) + text[n:]
 }
 
 // notEmpty returns the texts that say something.
@@ -336,11 +447,11 @@ func shellWord(s string) string {
 const maxSMS = 160
 
 // sms is the alert in one line.
-func (a *Alert) sms() string {
+func (a *Alert) sms(j *judgement) string {
 	s := fmt.Sprintf("tlswatch %s: %s: %s", a.Severity, a.name(), a.headline())
-	if len(a.Window.Groups) > 0 {
-		g := a.Window.Groups[0]
-		s += fmt.Sprintf(", mostly %s, %s", g.Reason, g.what())
+	if len(j.causes) > 0 {
+		c := &j.causes[0]
+		s += fmt.Sprintf(", mostly %s: %s", label(c.ID, ""), c.groups[0].what())
 	}
 	if len(s) > maxSMS {
 		s = s[:maxSMS-3] + "..."
@@ -381,7 +492,7 @@ const (
 )
 
 // chat is the alert in the Markdown of chat programs.
-func (a *Alert) chat() notification {
+func (a *Alert) chat(j *judgement) notification {
 	w := &a.Window
 	text := fmt.Sprintf("*%s* on %s %s.", a.headline(), span(w.LoadBalancer), w.span())
 	add := func(part string) { // whole parts, so that no markup is cut
@@ -390,13 +501,18 @@ func (a *Alert) chat() notification {
 		}
 	}
 	steps := []string{}
-	causes := w.causes()
-	for _, c := range causes[:min(len(causes), maxChatItems-1)] {
-		add(fmt.Sprintf("\n\n*%s*, %s: %s", c.reason, plural(c.failed, "failure"), c.Cause))
+	changes := j.changes[:min(len(j.changes), maxChatItems-3)]
+	for i, c := range j.causes[:min(len(j.causes), maxChatItems-1)] {
+		add(fmt.Sprintf("\n\n*%s*, %s: %s", c.title(), plural(c.failed, "failure"), plain(c.Cause)))
 		for _, g := range c.groups[:min(len(c.groups), maxChatItems-1)] {
 			add(fmt.Sprintf("\n- %s: %s, port %d, %s", number(g.Failed), span(g.negotiated()), g.ListenerPort, w.clients(g)))
 		}
-		steps = append(steps, c.reason+": "+c.Remedy)
+		if i < maxChatItems-1-len(changes) {
+			steps = append(steps, c.title()+": "+plain(c.Remedy))
+		}
+	}
+	for _, c := range changes {
+		steps = append(steps, fmt.Sprintf("Port %d has %s. %s", c.port, c.from.Name, plain(c.advice())))
 	}
 	for i, c := range w.Clients[:min(len(w.Clients), maxChatItems)] {
 		part := fmt.Sprintf("%s (%s of %s)", span(c.Client), number(c.Failed), number(c.Connections))
@@ -434,20 +550,21 @@ const Schema = "tlswatch.alert/v1"
 
 // A document is the alert for machines.
 type document struct {
-	Schema          string          `json:"schema"`
-	Rule            string          `json:"rule"`
-	Severity        string          `json:"severity"`
-	LoadBalancerARN string          `json:"loadBalancerArn"`
-	Threshold       threshold       `json:"threshold"`
-	Client          string          `json:"client,omitempty"` // the worst, for a rule per client
-	Failed          uint64          `json:"failed"`           // failures that the rule counts
-	FailedPercent   float64         `json:"failedPercent"`
-	Window          Window          `json:"window"`
-	Explanations    []explainedCode `json:"explanations"` // of the window's groups, in their order
+	Schema          string        `json:"schema"`
+	Rule            string        `json:"rule"`
+	Severity        string        `json:"severity"`
+	LoadBalancerARN string        `json:"loadBalancerArn"`
+	Threshold       threshold     `json:"threshold"`
+	Client          string        `json:"client,omitempty"` // the worst, for a rule per client
+	Failed          uint64        `json:"failed"`           // failures that the rule counts
+	FailedPercent   float64       `json:"failedPercent"`
+	Window          Window        `json:"window"`
+	Explanations    []explanation `json:"explanations"` // of the window's groups, in their order
 
 	// ListenerPolicies are the security policies of the groups' listeners by
 	// port, as far as they are known.
 	ListenerPolicies map[uint16]string `json:"listenerPolicies,omitempty"`
+	PolicyChanges    []policyChange    `json:"policyChanges,omitempty"` // of listeners whose policy refuses clients
 }
 
 type threshold struct {
@@ -456,12 +573,26 @@ type threshold struct {
 	Reasons          []string `json:"reasons,omitempty"`
 }
 
-type explainedCode struct {
-	Reason string `json:"reason"`
-	Explanation
+// An explanation says why failures of a group happened.
+type explanation struct {
+	Reason    string                `json:"reason"`
+	Diagnosis secpolicy.DiagnosisID `json:"diagnosis"`
+	Cause     string                `json:"cause"`  // for people
+	Remedy    string                `json:"remedy"` // likewise
 }
 
-func (a *Alert) document() document {
+// A policyChange is the smallest change of a listener's policy that accepts the
+// clients that it refuses. It is no recommendation: see what it weakens.
+type policyChange struct {
+	Port     uint16   `json:"port"`
+	From     string   `json:"from"`
+	To       string   `json:"to,omitempty"`      // "" if no policy accepts them
+	Weakens  []string `json:"weakens,omitempty"` // "tls-1.0", "no-forward-secrecy"
+	Prevents uint64   `json:"prevents"`          // failures of the window
+	Leaves   uint64   `json:"leaves"`            // those of clients that it does not accept either
+}
+
+func (a *Alert) document(j *judgement) document {
 	d := document{
 		Schema:          Schema,
 		Rule:            a.Rule.Name,
@@ -472,15 +603,25 @@ func (a *Alert) document() document {
 		Failed:          a.Failed,
 		FailedPercent:   a.Percent(),
 		Window:          a.Window,
-		Explanations:    []explainedCode{},
+		Explanations:    []explanation{},
 
 		ListenerPolicies: make(map[uint16]string),
 	}
-	for _, g := range a.Window.Groups {
+	for i, g := range a.Window.Groups {
 		if policy := a.policy(g.ListenerPort); policy != "" {
 			d.ListenerPolicies[g.ListenerPort] = policy
 		}
-		d.Explanations = append(d.Explanations, explainedCode{g.Reason, g.Explain()})
+		d.Explanations = append(d.Explanations, explanation{g.Reason, j.groups[i].ID, j.groups[i].Cause, j.groups[i].Remedy})
+	}
+	for _, c := range j.changes {
+		m := policyChange{Port: c.port, From: c.from.Name, Prevents: c.failed, Leaves: c.beyond}
+		if c.to != nil {
+			m.To, m.Weakens = c.to.B.Name, []string{}
+			for _, w := range c.to.Weakens() {
+				m.Weakens = append(m.Weakens, w.String())
+			}
+		}
+		d.PolicyChanges = append(d.PolicyChanges, m)
 	}
 	return d
 }

@@ -17,8 +17,13 @@ type Diagnosis struct {
 	Cause  string      `json:"cause"`  // a sentence or more for people
 	Remedy string      `json:"remedy"` // the next step, likewise
 
-	// Change is, where another policy would accept the client, the smallest
-	// change that does. What it weakens is in Remedy.
+	// Advice says, where the policy refuses the client, which other policy
+	// would accept it and what that weakens. It is empty where the policy is
+	// not the reason, or not known.
+	Advice string `json:"advice,omitempty"`
+
+	// Change is the smallest change of policy that would accept the client, nil
+	// if there is none. It is never to be shown without what it weakens.
 	Change *Difference `json:"-"`
 }
 
@@ -63,40 +68,40 @@ const unmapped = "UnmappedConnectionError"
 var clientCert = map[string]Diagnosis{
 	"ClientCertMaxChainDepthExceeded": {"client-cert-max-chain-depth-exceeded",
 		"The client sent a chain of more certificates than the load balancer follows.",
-		"Let the client send its own certificate and the intermediates up to the trust store's CA, and no more.", nil},
+		"Let the client send its own certificate and the intermediates up to the trust store's CA, and no more.", "", nil},
 	"ClientCertMaxSizeExceeded": {"client-cert-max-size-exceeded",
 		"The client's certificate is larger than the load balancer accepts.",
-		"Issue the client a smaller certificate: fewer names, a smaller key.", nil},
+		"Issue the client a smaller certificate: fewer names, a smaller key.", "", nil},
 	"ClientCertCrlHit": {"client-cert-crl-hit",
 		"The client's certificate is on the trust store's revocation list.",
-		"If the client is legitimate, issue it a new certificate; if not, this is the revocation at work.", nil},
+		"If the client is legitimate, issue it a new certificate; if not, this is the revocation at work.", "", nil},
 	"ClientCertCrlProcessingError": {"client-cert-crl-processing-error",
 		"The load balancer could not process the trust store's revocation list.",
-		"Check the revocation list in the trust store: its format, and that its CA signed it.", nil},
+		"Check the revocation list in the trust store: its format, and that its CA signed it.", "", nil},
 	"ClientCertUntrusted": {"client-cert-untrusted",
 		"No CA in the listener's trust store issued the client's certificate.",
-		"Add the issuing CA to the trust store if the client is to be trusted, or give the client a certificate of a trusted CA.", nil},
+		"Add the issuing CA to the trust store if the client is to be trusted, or give the client a certificate of a trusted CA.", "", nil},
 	"ClientCertNotYetValid": {ClientCertNotYetValid,
 		"The client's certificate is not valid yet.",
-		"Compare the certificate's NotBefore with the time: it was issued for the future, or by a machine whose clock is wrong.", nil},
+		"Compare the certificate's NotBefore with the time: it was issued for the future, or by a machine whose clock is wrong.", "", nil},
 	"ClientCertExpired": {ClientCertExpired,
 		"The client's certificate has expired.",
-		"Renew the certificate on the client.", nil},
+		"Renew the certificate on the client.", "", nil},
 	"ClientCertTypeUnsupported": {"client-cert-type-unsupported",
 		"The client's certificate is of a type that the load balancer does not support.",
-		"Issue the client an X.509v3 certificate with a supported key and signature algorithm.", nil},
+		"Issue the client an X.509v3 certificate with a supported key and signature algorithm.", "", nil},
 	"ClientCertInvalid": {"client-cert-invalid",
 		"The client's certificate is malformed or its signature does not verify.",
-		"Check the certificate and chain that the client sends, for instance with openssl verify.", nil},
+		"Check the certificate and chain that the client sends, for instance with openssl verify.", "", nil},
 	"ClientCertPurposeInvalid": {"client-cert-purpose-invalid",
 		"The client's certificate is not meant for client authentication.",
-		"Issue a certificate whose extended key usage includes clientAuth.", nil},
+		"Issue a certificate whose extended key usage includes clientAuth.", "", nil},
 	"ClientCertRejected": {"client-cert-rejected",
 		"Custom validation on the server side rejected the client's certificate.",
-		"Look into the log of that validation.", nil},
+		"Look into the log of that validation.", "", nil},
 	"ClientCertIncompatible": {"client-cert-incompatible",
 		"The client's certificate does not fit the listener's security policy.",
-		"Issue a certificate whose key and signature the policy allows, or choose a policy that allows them.", nil},
+		"Issue a certificate whose key and signature the policy allows, or choose a policy that allows them.", "", nil},
 }
 
 // Diagnose says why the negotiation of a log entry failed at a listener with
@@ -118,7 +123,7 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 		} else if left := e.ClientCert.NotAfter.Sub(e.Time); !e.ClientCert.NotAfter.IsZero() && left < ExpiryWarning {
 			validity = Diagnosis{ClientCertExpiresSoon,
 				fmt.Sprintf("The client's certificate ends on %s, %s after this connection.", date(e.ClientCert.NotAfter), days(left)),
-				"Renew the certificate on the client before connections fail.", nil}
+				"Renew the certificate on the client before connections fail.", "", nil}
 			outside = true
 		}
 	case !e.Failed():
@@ -139,7 +144,7 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 		}
 		list = append(list, Diagnosis{UnknownReason,
 			"tlswatch knows no description of this reason code.",
-			"Look the code up in the AWS page on connection logs.", nil})
+			"Look the code up in the AWS page on connection logs.", "", nil})
 	}
 	if outside {
 		list = append(list, validity)
@@ -186,14 +191,14 @@ func (s *Set) diagnoseOffer(e *connlog.Entry, p *Policy) Diagnosis {
 	if e.Protocol == "" && e.Cipher == "" {
 		return Diagnosis{NothingNegotiated,
 			"The connection ended before a protocol and cipher suite were chosen: the client spoke no TLS (a scanner, a health check, HTTP on the HTTPS port), went away early, or has nothing in common with the policy.",
-			"Clients with one attempt each are usually scanners and no concern. For a client that matters: " + strings.ToLower(capture[:1]) + capture[1:], nil}
+			"Clients with one attempt each are usually scanners and no concern. For a client that matters: " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
 	}
 	offer, presented, unreadable := presentedOffer(e)
 	switch {
 	case unreadable:
 		return Diagnosis{OfferUnreadable,
 			fmt.Sprintf("The client presented %s, which this version of tlswatch does not know.", presented),
-			"Look it up in the registry of IANA. " + capture, nil}
+			"Look it up in the registry of IANA. " + capture, "", nil}
 	case p == nil:
 		return s.diagnoseAny(presented, offer)
 	}
@@ -205,12 +210,12 @@ func (s *Set) diagnoseOffer(e *connlog.Entry, p *Policy) Diagnosis {
 		d.Remedy = p.offerProtocol(offer.Versions)
 	case e.Cipher == "":
 		return Diagnosis{NoCipher,
-			fmt.Sprintf("The client presented %s, which %s has, and the log names no cipher suite: most likely they have none in common.", presented, p.Name), capture, nil}
+			fmt.Sprintf("The client presented %s, which %s has, and the log names no cipher suite: most likely they have none in common.", presented, p.Name), capture, "", nil}
 	case v.Accepted:
 		return Diagnosis{OfferAccepted,
 			fmt.Sprintf("The client presented %s, and %s accepts both, so the policy is not the reason.%s", presented, p.Name, p.caveatSentence()),
 			"Look at the rest: whether the client trusts the listener's certificate and its name fits" + certificateKind(v.Suite) +
-				", whether the client aborts, and with mutual TLS whether it sent a certificate at all. " + capture, nil}
+				", whether the client aborts, and with mutual TLS whether it sent a certificate at all. " + capture, "", nil}
 	case v.Code == CipherDisputed || v.Code == CipherListNotReadable:
 		d.ID = CipherUncertain
 		d.Cause = fmt.Sprintf("Whether %s accepts what the client presented is not certain: %s.", p.Name, v.Reason)
@@ -226,11 +231,11 @@ func (s *Set) diagnoseOffer(e *connlog.Entry, p *Policy) Diagnosis {
 	}
 	change, ok := s.SmallestChange(p, []Offer{offer})
 	if !ok {
-		d.Remedy += " No policy accepts both this client and all that the policy accepts now."
+		d.Advice = "No policy accepts both this client and all that the policy accepts now."
 		return d
 	}
 	d.Change = &change
-	d.Remedy += " " + change.advice()
+	d.Advice = change.Advice()
 	return d
 }
 
@@ -264,6 +269,14 @@ func (p *Policy) offerCipher(version tlsname.Version) string {
 		text += ": " + rsa + ecdsa + ", or others"
 	}
 	return text + "."
+}
+
+// Presented returns what a log entry says of the client's offer: one protocol
+// and one cipher suite. It returns false if the entry does not have both, or
+// has names that are not known.
+func Presented(e *connlog.Entry) (Offer, bool) {
+	o, _, unreadable := presentedOffer(e)
+	return o, !unreadable && e.Protocol != "" && e.Cipher != ""
 }
 
 // presentedOffer is what the log says of the client, and how to call it. The
@@ -307,9 +320,9 @@ func certificateKind(s tlsname.Suite) string {
 	return ""
 }
 
-// advice says what the change would do, for better and for worse.
-func (d *Difference) advice() string {
-	text := fmt.Sprintf("To accept it as it is, the smallest change of policy is %s", d.B.Name)
+// Advice says what the change of policy would do, for better and for worse.
+func (d *Difference) Advice() string {
+	text := fmt.Sprintf("The smallest change of policy that accepts this is %s", d.B.Name)
 	if added := append(names(d.ProtocolsAdded), names(d.CiphersAdded)...); len(added) > 0 {
 		text += "; it adds " + join(added, "and")
 	}
@@ -339,11 +352,11 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 	if accepting == 0 && len(o.Versions) > 0 && len(o.Suites) > 0 {
 		return Diagnosis{RefusedByAll,
 			fmt.Sprintf("The client presented %s, which no security policy accepts.", presented),
-			"Update the client: no change of the policy helps.", nil}
+			"Update the client: no change of the policy helps.", "", nil}
 	}
 	return Diagnosis{PolicyUnknown,
 		fmt.Sprintf("The client presented %s. Whether the listener accepts that depends on its security policy, which is not known here; %d of %d policies accept it.", presented, accepting, len(s.policies)),
-		"Compare with the listener's policy: `tlswatch policy accept` says which accept what the client presented, and LISTENER_POLICIES tells the policy to the function.", nil}
+		"Compare with the listener's policy: `tlswatch policy accept` says which accept what the client presented, and LISTENER_POLICIES tells the policy to the function.", "", nil}
 }
 
 // A ClientRecord counts the connections of one client in some time.
@@ -366,11 +379,11 @@ func (c ClientRecord) Diagnose() (Diagnosis, bool) {
 	case c.Connections > c.Failed:
 		return Diagnosis{AlsoSucceeds,
 			fmt.Sprintf("The client also succeeds, in %d of %d connections: it tries again with another offer, only some programs on it are affected, or several clients share the address.", c.Connections-c.Failed, c.Connections),
-			"Compare its successful connections with the failed ones: protocol, cipher suite and port tell which program to update.", nil}, true
+			"Compare its successful connections with the failed ones: protocol, cipher suite and port tell which program to update.", "", nil}, true
 	}
 	return Diagnosis{NeverSucceeds,
 		fmt.Sprintf("The client never succeeds: %s.", pluralOf(c.Failed, "attempt")),
-		"If the client matters, it is down: update it or its configuration first.", nil}, true
+		"If the client matters, it is down: update it or its configuration first.", "", nil}, true
 }
 
 // ScannerClients is from how many clients with one attempt each, and nothing
@@ -397,7 +410,7 @@ func (n Noise) Diagnose() (Diagnosis, bool) {
 	}
 	return Diagnosis{ScannerNoise,
 		fmt.Sprintf("%d clients made one attempt each, and negotiated nothing: most likely scanners.", n.Clients),
-		"Discount them. A security group or AWS WAF rule keeps known scanners away; the load balancer is not at fault.", nil}, true
+		"Discount them. A security group or AWS WAF rule keeps known scanners away; the load balancer is not at fault.", "", nil}, true
 }
 
 func pluralOf(n uint64, noun string) string {

@@ -81,10 +81,14 @@ func TestDiagnose(t *testing.T) {
 		var ids []DiagnosisID
 		for _, d := range list {
 			ids = append(ids, d.ID)
-			fmt.Fprintf(&golden, "%s: %s\n  %s\n  %s\n\n", test.name, d.ID, d.Cause, d.Remedy)
+			fmt.Fprintf(&golden, "%s: %s\n  %s\n  %s\n", test.name, d.ID, d.Cause, d.Remedy)
+			if d.Advice != "" {
+				fmt.Fprintf(&golden, "  %s\n", d.Advice)
+			}
+			golden.WriteString("\n")
 			if d.Change != nil {
-				if d.Change.A != p || len(d.Change.Weakens()) > 0 && !strings.Contains(d.Remedy, "weakens") {
-					t.Errorf("%s: the change is advised without its price: %s", test.name, d.Remedy)
+				if d.Change.A != p || len(d.Change.Weakens()) > 0 && !strings.Contains(d.Advice, "weakens") {
+					t.Errorf("%s: the change is advised without its price: %s", test.name, d.Advice)
 				}
 			}
 		}

@@ -6,28 +6,20 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/secpolicy"
-	"tlswatch/pkg/tlsname"
 )
 
 // Judge says why the failures of a group happened at a listener with policy p,
 // nil if that is not known, and suggests a policy that accepts what the clients
 // presented: the one nearest to p, or else the strictest.
 func Judge(policies *secpolicy.Set, g alert.Group, p *secpolicy.Policy) Judgement {
-	diagnoses := policies.Diagnose(&connlog.Entry{
-		ListenerPort: g.ListenerPort, Protocol: g.Protocol, Cipher: g.Cipher, Status: connlog.FailedPrefix + g.Reason,
-	}, p)
-	if len(diagnoses) == 0 { // a reason that the log does not have
-		e := g.Explain()
-		return Judgement{Cause: e.Cause, Remedy: e.Remedy}
-	}
-	first := diagnoses[0]
-	j := Judgement{Cause: first.Cause, Remedy: first.Remedy}
+	first := g.Diagnose(policies, p)
+	j := Judgement{Cause: first.Cause, Remedy: strings.TrimSpace(first.Remedy + " " + first.Advice)}
 	switch first.ID {
 	case secpolicy.ProtocolRefused, secpolicy.CipherRefused, secpolicy.PolicyUnknown:
 	default:
 		return j // another policy would not help
 	}
-	offer, ok := offerOf(g)
+	offer, ok := secpolicy.Presented(&connlog.Entry{Protocol: g.Protocol, Cipher: g.Cipher})
 	if !ok || p != nil && first.Change == nil {
 		return j
 	}
@@ -49,17 +41,4 @@ func Judge(policies *secpolicy.Set, g alert.Group, p *secpolicy.Policy) Judgemen
 		}
 	}
 	return j
-}
-
-// offerOf is what the clients of a group presented.
-func offerOf(g alert.Group) (secpolicy.Offer, bool) {
-	version, err := tlsname.ParseVersion(g.Protocol)
-	if err != nil {
-		return secpolicy.Offer{}, false
-	}
-	suite, err := tlsname.ParseSuite(g.Cipher)
-	if err != nil {
-		return secpolicy.Offer{}, false
-	}
-	return secpolicy.Offer{Versions: []tlsname.Version{version}, Suites: []tlsname.Suite{suite}}, true
 }

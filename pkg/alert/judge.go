@@ -1,0 +1,185 @@
+package alert
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/secpolicy"
+)
+
+// Diagnose says why the failures of the group happened at a listener with
+// policy p, nil if that is not known.
+func (g Group) Diagnose(policies *secpolicy.Set, p *secpolicy.Policy) secpolicy.Diagnosis {
+	return policies.Diagnose(&connlog.Entry{
+		ListenerPort: g.ListenerPort,
+		Protocol:     g.Protocol,
+		Cipher:       g.Cipher,
+		Status:       connlog.FailedPrefix + cmp.Or(g.Reason, "none"),
+	}, p)[0] // there is one of each failure
+}
+
+// A judgement is what security policies and reason codes say about a window:
+// why its failures happened, and what would change that.
+type judgement struct {
+	groups  []secpolicy.Diagnosis // in the order of the window's groups
+	causes  []cause               // most failures first, scanners last
+	changes []change              // of listeners whose policy refuses clients, by port
+	unknown []string              // policies that the set does not know, as sentences
+}
+
+// A cause is the failures that have one diagnosis.
+type cause struct {
+	secpolicy.Diagnosis
+	reason string // code of the log
+	failed uint64
+	groups []Group // most failures first
+}
+
+// rank puts what people can discount behind the rest.
+func (c *cause) rank() int {
+	if c.ID == secpolicy.ScannerNoise {
+		return 1
+	}
+	return 0
+}
+
+// title names the cause with the log's word for it.
+func (c *cause) title() string { return label(c.ID, c.reason) }
+
+// label is a short name of a diagnosis with the log's code for it, if given,
+// where that says something else.
+func label(id secpolicy.DiagnosisID, reason string) string {
+	name := strings.ReplaceAll(string(id), "-", " ")
+	switch {
+	case reason == "":
+		return name
+	case strings.EqualFold(strings.ReplaceAll(name, " ", ""), reason):
+		return reason
+	}
+	return name + " (" + reason + ")"
+}
+
+// A change is the smallest one of a listener's policy that would accept the
+// clients that it refuses.
+type change struct {
+	port   uint16
+	from   *secpolicy.Policy
+	failed uint64                // failures that it would prevent, as far as the policy is their reason
+	to     *secpolicy.Difference // nil if there is none
+	beyond uint64                // failures of clients that no such change would accept
+}
+
+// judge judges every group by the policy of its listener.
+func (a *Alert) judge() judgement {
+	policies := a.Known
+	if policies == nil {
+		policies = secpolicy.Builtin()
+	}
+	var j judgement
+	refused := make(map[uint16]*refusals)
+	for _, g := range a.Window.Groups {
+		p, err := a.listenerPolicy(policies, g.ListenerPort)
+		if err != nil && !slices.Contains(j.unknown, err.Error()) {
+			j.unknown = append(j.unknown, err.Error())
+		}
+		d := g.Diagnose(policies, p)
+		j.groups = append(j.groups, d)
+		j.add(g, d)
+		if d.ID == secpolicy.ProtocolRefused || d.ID == secpolicy.CipherRefused {
+			if refused[g.ListenerPort] == nil {
+				refused[g.ListenerPort] = &refusals{policy: p}
+			}
+			refused[g.ListenerPort].add(g, d)
+		}
+	}
+	slices.SortStableFunc(j.causes, func(a, b cause) int {
+		return cmp.Or(a.rank()-b.rank(), cmp.Compare(b.failed, a.failed))
+	})
+	for port, r := range refused {
+		j.changes = append(j.changes, r.smallest(policies, port))
+	}
+	slices.SortFunc(j.changes, func(a, b change) int { return cmp.Compare(a.port, b.port) })
+	return j
+}
+
+// listenerPolicy is nil, without an error, where the policy's name is not known.
+func (a *Alert) listenerPolicy(policies *secpolicy.Set, port uint16) (*secpolicy.Policy, error) {
+	name := a.policy(port)
+	if name == "" {
+		return nil, nil
+	}
+	return policies.Lookup(name)
+}
+
+// add counts a group under its diagnosis. What looks like scanners is counted
+// apart.
+func (j *judgement) add(g Group, d secpolicy.Diagnosis) {
+	noise := secpolicy.Noise{Clients: uint64(g.Scanners)}
+	if apart, ok := noise.Diagnose(); ok && d.ID == secpolicy.NothingNegotiated {
+		scanners := g
+		scanners.Failed, scanners.Clients = noise.Clients, g.Scanners
+		j.addTo(scanners, apart)
+		g.Failed -= min(g.Failed, noise.Clients)
+		g.Clients -= min(g.Clients, g.Scanners)
+		if g.Failed == 0 {
+			return
+		}
+	}
+	j.addTo(g, d)
+}
+
+func (j *judgement) addTo(g Group, d secpolicy.Diagnosis) {
+	i := slices.IndexFunc(j.causes, func(c cause) bool {
+		return c.reason == g.Reason && c.ID == d.ID && c.Remedy == d.Remedy && (c.Cause == d.Cause || d.ID == secpolicy.ScannerNoise)
+	})
+	if i < 0 {
+		i = len(j.causes)
+		j.causes = append(j.causes, cause{Diagnosis: d, reason: g.Reason})
+	}
+	c := &j.causes[i]
+	c.failed += g.Failed
+	c.groups = append(c.groups, g)
+	if d.ID == secpolicy.ScannerNoise && len(c.groups) > 1 { // of several listeners
+		c.Diagnosis, _ = secpolicy.Noise{Clients: c.failed}.Diagnose()
+	}
+}
+
+// refusals is what a listener's policy refuses.
+type refusals struct {
+	policy   *secpolicy.Policy
+	offers   []secpolicy.Offer
+	failures []uint64 // by offer
+	beyond   uint64   // failures that no policy would prevent
+}
+
+func (r *refusals) add(g Group, d secpolicy.Diagnosis) {
+	offer, ok := secpolicy.Presented(&connlog.Entry{Protocol: g.Protocol, Cipher: g.Cipher})
+	if !ok || d.Change == nil {
+		r.beyond += g.Failed
+		return
+	}
+	r.offers = append(r.offers, offer)
+	r.failures = append(r.failures, g.Failed)
+}
+
+// smallest finds the change that accepts all clients, or else the most
+// important ones: those with fewest failures are left out first.
+func (r *refusals) smallest(policies *secpolicy.Set, port uint16) change {
+	c := change{port: port, from: r.policy, beyond: r.beyond}
+	for n := len(r.offers); n > 0; n-- { // groups, and so offers, are in the order of their failures
+		if d, ok := policies.SmallestChange(r.policy, r.offers[:n]); ok {
+			c.to = &d
+			for i, failed := range r.failures {
+				if i < n || d.B.Accepts(r.offers[i]).Accepted {
+					c.failed += failed
+				} else {
+					c.beyond += failed
+				}
+			}
+			return c
+		}
+	}
+	return c
+}
