@@ -17,6 +17,7 @@ import (
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/report"
 	"tlswatch/pkg/s3source"
 )
 
@@ -155,15 +156,16 @@ func (o *tailOptions) run(ctx context.Context, args []string, stdout, stderr io.
 	if following.Err() != nil {
 		err = nil // not a fault: it was to end
 	}
-	switch sum := t.out.summary(&t.counts); {
-	case sum != nil:
-		return sum
+	if problem := t.out.summary(t.source, terminalOf(stdout)); problem != nil {
+		return problem
+	}
+	switch failed := len(t.source.FailedObjects); {
 	case err != nil:
 		return err
 	case ctx.Err() != nil:
 		return &failure{exitInterrupted, errors.New("interrupted")}
-	case t.counts.Failed > 0:
-		return fmt.Errorf("%s could not be read", counted(t.counts.Failed, "log"))
+	case failed > 0:
+		return fmt.Errorf("%d of %d logs could not be read to the end", failed, failed+t.source.Objects)
 	}
 	return nil
 }
@@ -180,17 +182,7 @@ type tailer struct {
 
 	seen   map[string]*tailed // by URI
 	reader *connlog.Reader
-	counts tailCounts
-}
-
-// tailCounts is what became of the objects.
-type tailCounts struct {
-	Objects   int `json:"objects"` // read to their end
-	Lines     int `json:"lines"`
-	Malformed int `json:"malformedLines"`
-	Skipped   int `json:"skippedObjects"` // no logs of TLS connections
-	Gone      int `json:"goneObjects"`    // before they were read
-	Failed    int `json:"failedObjects"`  // not read to their end
+	source report.Source // what became of the objects
 }
 
 // A tailed is an object and how far it was read.
@@ -229,12 +221,22 @@ func (t *tailer) note(o pipeline.Object) *tailed {
 	}
 	if err != nil || !t.in.filter.matchObject(fresh.key) {
 		fresh.done = true
-		if err != nil && !strings.HasSuffix(o.Key, "/") {
-			t.counts.Skipped++
+		if ke, ok := errors.AsType[*connlog.KeyError](err); ok && !strings.HasSuffix(o.Key, "/") {
+			t.skip(ke.Reason)
 		}
 		return nil
 	}
 	return fresh
+}
+
+// skip counts an object that is no log to be read.
+func (t *tailer) skip(reason string) {
+	i := slices.IndexFunc(t.source.Skipped, func(s report.SkippedCount) bool { return s.Reason == reason })
+	if i < 0 {
+		i = len(t.source.Skipped)
+		t.source.Skipped = append(t.source.Skipped, report.SkippedCount{Reason: reason})
+	}
+	t.source.Skipped[i].Count++
 }
 
 func (t *tailer) warn(name, text string) { fmt.Fprintf(t.stderr, "tlswatch: %s: %s\n", name, text) }
@@ -298,18 +300,21 @@ func (t *tailer) judge(o *tailed, err error) bool {
 	o.done = true
 	switch {
 	case err == nil:
-		t.counts.Objects++
+		t.source.Objects++
 	case errors.Is(err, pipeline.ErrGone):
-		t.counts.Gone++
+		t.skip(pipeline.SkippedGone)
 		t.warn(o.URI(), "is gone before it was read")
 	case errors.Is(err, pipeline.ErrReplaced) && o.lines == 0:
 		delete(t.seen, o.URI()) // the next listing or its own event has the new one
 	case isRefused:
-		t.counts.Skipped++
+		t.skip(refused.Reason())
 		t.warn(o.URI(), refused.Error())
 	case errors.Is(err, connlog.ErrCorrupt), o.attempts >= tailAttempts && !t.patient, errors.Is(err, pipeline.ErrReplaced):
-		t.counts.Failed++
-		t.warn(o.URI(), fmt.Sprintf("is not read to its end, its first %d lines are: %v", o.lines, explainS3(o.Bucket, err)))
+		text := fmt.Sprintf("is not read to its end, its first %d lines are: %v", o.lines, explainS3(o.Bucket, err))
+		if len(t.source.FailedObjects) < maxListed {
+			t.source.FailedObjects = append(t.source.FailedObjects, report.FailedObject{Object: o.URI(), Error: text})
+		}
+		t.warn(o.URI(), text)
 	default:
 		o.done = false
 		t.warn(o.URI(), fmt.Sprintf("is tried again: %v", explainS3(o.Bucket, err)))
@@ -324,7 +329,10 @@ func (t *tailer) print(ctx context.Context, o *tailed, body io.Reader) error {
 	}
 	r := t.reader
 	r.Reset(body)
-	defer t.out.flush()
+	defer func() {
+		t.source.Bytes += r.Bytes()
+		t.out.flush()
+	}()
 	var e connlog.Entry
 	for n := 0; ; n++ {
 		err := r.Read(&e)
@@ -341,11 +349,14 @@ func (t *tailer) print(ctx context.Context, o *tailed, body io.Reader) error {
 			continue
 		}
 		o.lines = line
-		t.counts.Lines++
+		t.source.Lines++
 		if malformed != nil {
-			t.counts.Malformed++
-			if t.counts.Malformed <= maxListed {
+			t.source.MalformedLines++
+			if len(t.source.Malformed) < maxListed {
 				t.warn(o.URI(), malformed.Error())
+				text := *malformed
+				text.Line = 0 // said apart
+				t.source.Malformed = append(t.source.Malformed, report.MalformedLine{Object: o.URI(), Line: line, Error: text.Error()})
 			}
 			continue
 		}
@@ -430,12 +441,4 @@ func (t *tailer) list(ctx context.Context, listing int) (objects []*tailed, err 
 		}
 	}
 	return objects, nil
-}
-
-// counted is a number with its noun.
-func counted(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return grouped(n) + " " + noun + "s"
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"encoding/json"
 	"fmt"
@@ -11,7 +12,7 @@ import (
 	"unicode"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/rollup"
+	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -25,7 +26,9 @@ type tailPrinter struct {
 	json   bool
 	set    *secpolicy.Set
 	policy *secpolicy.Policy // nil if not known
-	sum    *rollup.Summary
+
+	collector *report.Collector
+	worker    *report.Worker
 
 	diagnoses map[tailKind][]secpolicy.Diagnosis
 	explained map[string]bool // causes that were printed
@@ -43,10 +46,11 @@ func (o *tailOptions) printer(w io.Writer) (*tailPrinter, error) {
 		w:         bufio.NewWriterSize(w, 64<<10),
 		json:      o.format == "json",
 		set:       set,
-		sum:       rollup.New(rollup.Options{}),
+		collector: report.New(report.Options{}),
 		diagnoses: make(map[tailKind][]secpolicy.Diagnosis),
 		explained: make(map[string]bool),
 	}
+	p.worker = p.collector.Worker()
 	if o.policy != "" {
 		if p.policy, err = lookupPolicy(set, o.policy); err != nil {
 			return nil, &usageError{fmt.Errorf("--policy: %w", err)}
@@ -63,7 +67,7 @@ func (p *tailPrinter) flush() {
 
 // add counts an entry, and prints it if it is of a failure.
 func (p *tailPrinter) add(o *tailed, line int, e *connlog.Entry) {
-	p.sum.Add(e)
+	p.worker.Add(e)
 	if !e.Failed() {
 		return
 	}
@@ -187,103 +191,45 @@ func (p *tailPrinter) encode(v any) {
 	}
 }
 
-// tailTop bounds the lists of a summary.
-const tailTop = 10
-
 // A tailedSummary is the last line of --format json.
 type tailedSummary struct {
-	Event string `json:"event"` // "summary"
-	tailCounts
-	First       time.Time       `json:"first,omitzero"`
-	Last        time.Time       `json:"last,omitzero"`
-	Connections uint64          `json:"tlsConnections"`
-	Failed      uint64          `json:"failed"`
-	Plaintext   uint64          `json:"plaintextConnections"`
-	Clients     []tailedClient  `json:"failedClients"`
-	Failures    []tailedFailing `json:"failedNegotiations"`
-}
-
-type tailedClient struct {
-	Client      string `json:"client"`
-	Connections uint64 `json:"connections"`
-	Failed      uint64 `json:"failed"`
-}
-
-type tailedFailing struct {
-	Client   string `json:"client"`
-	Protocol string `json:"protocol"`
-	Cipher   string `json:"cipher"`
-	Status   string `json:"status"`
-	Count    uint64 `json:"count"`
+	Event  string          `json:"event"`  // "summary"
+	Report json.RawMessage `json:"report"` // as tlswatch report has it
 }
 
 // summary prints what was seen, and returns why it could not.
-func (p *tailPrinter) summary(counts *tailCounts) error {
-	s := tailedSummary{
-		Event: "summary", tailCounts: *counts, First: p.sum.First, Last: p.sum.Last,
-		Connections: p.sum.Totals.Connections, Failed: p.sum.Totals.Failed, Plaintext: p.sum.Plaintext,
-		Clients: []tailedClient{}, Failures: []tailedFailing{},
-	}
-	for i, c := range p.sum.FailingClients() {
-		if i == tailTop {
-			break
-		}
-		s.Clients = append(s.Clients, tailedClient{cmp.Or(c.Client.String(), "-"), c.Connections, c.Counts.Failed})
-	}
-	for i, f := range p.sum.Failures() {
-		if i == tailTop {
-			break
-		}
-		s.Failures = append(s.Failures, tailedFailing{cmp.Or(f.Client.String(), "-"), cmp.Or(f.Protocol, "-"), cmp.Or(f.Cipher, "-"), f.Status, f.Count})
-	}
+func (p *tailPrinter) summary(source report.Source, terminal report.TextOptions) error {
+	p.worker.Close()
+	r := p.collector.Result(source, tableTop)
 	if p.json {
-		p.encode(s)
+		if p.policy != nil { // in the other form it was said before
+			r.Diagnose(p.policy.Name, p.explain)
+		}
+		var b bytes.Buffer
+		if err := r.WriteJSON(&b); err != nil {
+			return err
+		}
+		p.encode(tailedSummary{"summary", b.Bytes()})
 	} else {
-		s.write(p.w)
+		p.w.WriteString("\nALL THAT WAS SEEN\n\n")
+		if err := r.WriteText(p.w, terminal); err != nil {
+			return err
+		}
 	}
 	p.flush()
 	return p.err
 }
 
-// write shows the summary to a person.
-func (s *tailedSummary) write(w *bufio.Writer) {
-	fmt.Fprintf(w, "\nSUMMARY of %s, %s", counted(s.Objects, "log object"), counted(s.Lines, "line"))
-	if s.Malformed > 0 {
-		fmt.Fprintf(w, " (%s malformed)", grouped(s.Malformed))
-	}
-	if !s.First.IsZero() {
-		fmt.Fprintf(w, ", %s to %s UTC", s.First.Format("2006-01-02 15:04:05"), s.Last.Format("15:04:05"))
-	}
-	rate := rollup.Counts{Connections: s.Connections, Failed: s.Failed}.FailureRate()
-	fmt.Fprintf(w, "\n\n  %s of %s TLS connections failed (%.1f %%)\n", grouped(int(s.Failed)), grouped(int(s.Connections)), 100*rate)
-	if s.Plaintext > 0 {
-		fmt.Fprintf(w, "  %s without TLS\n", counted(int(s.Plaintext), "connection"))
-	}
-	if len(s.Clients) > 0 {
-		t := table{right: []bool{true, true, false}}
-		t.add()
-		t.add("failed", "of", "client")
-		for _, c := range s.Clients {
-			t.add(grouped(int(c.Failed)), grouped(int(c.Connections)), c.Client)
-		}
-		t.write(w)
-		t = table{right: []bool{true, false, false, false, false}}
-		t.add()
-		t.add("failed", "client", "protocol", "cipher", "reason")
-		for _, f := range s.Failures {
-			t.add(grouped(int(f.Count)), f.Client, harmless(f.Protocol), harmless(f.Cipher), harmless(strings.TrimPrefix(f.Status, connlog.FailedPrefix)))
-		}
-		t.write(w)
-	}
-	for _, other := range []struct {
-		n    int
-		what string
-	}{{s.Skipped, "no log of TLS connections"}, {s.Gone, "gone before it was read"}, {s.tailCounts.Failed, "not read to its end"}} {
-		if other.n > 0 {
-			fmt.Fprintf(w, "\n  %s: %s", counted(other.n, "object"), other.what)
+// explain says why negotiations failed that are alike.
+func (p *tailPrinter) explain(n report.Negotiation) string {
+	e := connlog.Entry{Protocol: n.Protocol, Cipher: n.Cipher, Status: n.Status}
+	for _, name := range []*string{&e.Protocol, &e.Cipher} {
+		if *name == "-" {
+			*name = ""
 		}
 	}
-	if s.Skipped+s.Gone+s.tailCounts.Failed > 0 {
-		fmt.Fprintln(w)
+	for _, d := range p.diagnose(&e) {
+		return d.Cause
 	}
+	return ""
 }

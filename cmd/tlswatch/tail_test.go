@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,6 +16,8 @@ import (
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/report"
 )
 
 // A tailing is a tail that runs.
@@ -158,7 +161,7 @@ func TestTailPoll(t *testing.T) {
 		t.Errorf("exit status %d", status)
 	}
 	out := tail.stdout.String()
-	lines, summary, _ := strings.Cut(out, "\nSUMMARY of ")
+	lines, summary, _ := strings.Cut(out, "\nALL THAT WAS SEEN\n")
 	for _, client := range []string{"2.1", "3.1", "3.99", "3.200", "4.1", "5.1", "7.1", "7.3", "9.1"} {
 		if n := strings.Count(lines, " 203.0."+client+" "); n != 1 {
 			t.Errorf("client 203.0.%s is printed %d times", client, n)
@@ -172,7 +175,7 @@ func TestTailPoll(t *testing.T) {
 			t.Errorf("%s is printed", not)
 		}
 	}
-	for _, want := range []string{"5 log objects, 213 lines (1 malformed)", "207 of 212 TLS connections failed (97.6 %)", "1 object: no log of TLS connections", "1 object: not read to its end"} {
+	for _, want := range []string{"5 logs, 213 lines", "212 connections, 207 failed (97.6 % of TLS)", "1 of kind: access log of an Application Load Balancer", "MALFORMED LINES: 1"} {
 		if !strings.Contains(summary, want) {
 			t.Errorf("%q is not in the summary:\n%s", want, summary)
 		}
@@ -193,7 +196,7 @@ func TestTailGone(t *testing.T) {
 	b.putTail(t, logKey(end, 2), tailText(end, 2, 1))
 	tail.prints("203.0.2.1 ")
 	tail.end()
-	if out := tail.stdout.String(); strings.Contains(out, "203.0.1.1") || !strings.Contains(out, "1 object: gone before it was read") {
+	if out := tail.stdout.String(); strings.Contains(out, "203.0.1.1") || !strings.Contains(out, "gone before it was read") {
 		t.Error("an object that is gone")
 	}
 }
@@ -206,7 +209,7 @@ func TestTailEnds(t *testing.T) {
 		t.Errorf("%d %s", status, stderr)
 	}
 	status, stdout, stderr := cli(t.Context(), "tail", "--for", "10ms", "s3://"+cloudBucket)
-	if status != exitOK || !strings.Contains(stdout, "SUMMARY of 0 log objects") || stderr != "" {
+	if status != exitOK || !strings.Contains(stdout, "0 logs") || stderr != "" {
 		t.Errorf("%d %s %s", status, stdout, stderr)
 	}
 }
@@ -273,14 +276,22 @@ func TestTailQueue(t *testing.T) {
 		t.Errorf("ended with %v", err)
 	}
 	clients := make(map[string]int)
-	var summary tailedSummary
+	var summary struct {
+		Objects, Failed int
+		FailedClients   []report.ClientCount
+		Skipped         []report.SkippedCount
+	}
 	for line := range strings.Lines(stdout.String()) {
 		var f tailedFailure
 		if err := json.Unmarshal([]byte(line), &f); err != nil {
 			t.Fatalf("%v: %s", err, line)
 		}
 		if f.Event == "summary" {
-			decode(t, line, &summary)
+			var last tailedSummary
+			decode(t, line, &last)
+			if err := json.Unmarshal(last.Report, &summary); err != nil {
+				t.Fatal(err)
+			}
 			continue
 		}
 		clients[f.Client]++
@@ -295,7 +306,7 @@ func TestTailQueue(t *testing.T) {
 			t.Errorf("%s is printed %d times", client, n)
 		}
 	}
-	if len(clients) != 202 || summary.Objects != 3 || summary.Gone != 1 || summary.Failed != 202 || len(summary.Clients) != tailTop {
+	if len(clients) != 202 || summary.Objects != 3 || summary.Failed != 202 || len(summary.FailedClients) != tableTop || !slices.Contains(summary.Skipped, report.SkippedCount{Reason: pipeline.SkippedGone, Count: 1}) {
 		t.Errorf("%d failures, summary %+v", len(clients), summary)
 	}
 	for _, want := range []string{"gone before it was read", "is tried again: "} {
