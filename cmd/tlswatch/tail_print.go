@@ -116,6 +116,9 @@ func (p *tailPrinter) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosi
 			p.explained[text] = true
 			wrapText(p.w, "  why: ", d.Cause)
 			wrapText(p.w, "  do:  ", d.Remedy)
+			if d.Advice != "" {
+				wrapText(p.w, "  or:  ", d.Advice)
+			}
 		}
 	}
 }
