@@ -86,6 +86,7 @@ type record struct {
 	Lease     time.Time       `json:"lease"`
 	TakenOver int             `json:"takenOver,omitempty"` // how often
 	Window    json.RawMessage `json:"window"`              // what the object adds up to
+	Posture   json.RawMessage `json:"posture,omitempty"`   // what it tells of the TLS in use
 }
 
 // States of a record.
@@ -109,7 +110,7 @@ func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, 
 	key := periodKey(c.LoadBalancer, c.PeriodEnd) + objectID(c.Object)
 	mine := record{
 		State: claimed, Object: c.Object.URI(), Owner: c.Owner, Stable: c.Stable, Token: l.token(),
-		Lease: l.lease(c.Lease), Window: c.Window,
+		Lease: l.lease(c.Lease), Window: c.Window, Posture: c.Posture,
 	}
 	etag, err := l.create(ctx, key, mine, c.Failed)
 	for round := 1; lostRace(err) && round < maxRounds; round++ {

@@ -62,6 +62,16 @@ func (r Reader) Window(ctx context.Context, key string) (json.RawMessage, error)
 	return window(ctx, r.store, key)
 }
 
+// Posture returns what the object of a record tells of the TLS in use, or nil
+// if it is of a version of tlswatch that did not note that.
+func (r Reader) Posture(ctx context.Context, key string) (json.RawMessage, error) {
+	record, _, err := get[record](ctx, r.store, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading a record: %w", err)
+	}
+	return record.Posture, nil
+}
+
 // Records returns the records of a load balancer's periods that end after
 // from, and at until at the latest.
 func (l *Ledger) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {

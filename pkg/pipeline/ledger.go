@@ -42,6 +42,7 @@ type Claim struct {
 	Lease        time.Time       // until when the claim holds; zero for the longest that an invocation can take
 	Failed       uint64          // failed negotiations in the object
 	Window       json.RawMessage // what the object adds up to, for rules
+	Posture      json.RawMessage // what it tells of the TLS in use, for those who look later
 }
 
 // A TicketState says what became of a claim.

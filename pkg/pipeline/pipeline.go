@@ -17,6 +17,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
+	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
 )
 
@@ -227,6 +228,7 @@ type task struct {
 	claiming  time.Duration
 	twin      *task        // the one that claimed the same object
 	window    alert.Window // zero for a skipped object
+	posture   posture.Posture
 	data      []metric.Datum
 	processor metric.Processor
 }
@@ -245,6 +247,7 @@ func (p *Pipeline) take(ctx context.Context, t *task, taken map[Object]*task) er
 		return nil
 	}
 	t.window = alert.Observe(s, t.Key, t.Object.URI(), p.PublishClients)
+	t.posture = posture.Observe(s, p.PublishClients)
 	version := Object{Bucket: t.Object.Bucket, Key: t.Object.Key, ETag: t.Object.ETag}
 	if twin := taken[version]; twin != nil && p.Ledger != nil {
 		t.twin = twin
@@ -282,9 +285,14 @@ func (p *Pipeline) claim(ctx context.Context, t *task) error {
 	if err != nil {
 		return fmt.Errorf("encoding a window: %w", err)
 	}
+	posture, err := json.Marshal(t.posture)
+	if err != nil {
+		return fmt.Errorf("encoding a posture: %w", err)
+	}
 	t.ticket, err = p.Ledger.Claim(ctx, Claim{
 		Object: t.Object, LoadBalancer: t.Key.LoadBalancer, PeriodEnd: t.Key.PeriodEnd,
-		Owner: t.job.Owner, Stable: t.job.Stable, Lease: p.lease(ctx), Failed: t.window.Failed, Window: window,
+		Owner: t.job.Owner, Stable: t.job.Stable, Lease: p.lease(ctx), Failed: t.window.Failed,
+		Window: window, Posture: posture,
 	})
 	switch {
 	case err != nil:

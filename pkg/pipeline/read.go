@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
 )
 
@@ -75,7 +76,7 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 
 	r.FirstMalformed = nil
 	named := r.Key.LoadBalancer != ""
-	s := rollup.New(rollup.Options{IPv6Prefix: p.IPv6Prefix})
+	s := rollup.New(rollup.Options{IPv6Prefix: p.IPv6Prefix, Watch: posture.IsWeak, CertificateHorizon: posture.Horizon})
 	z, ok := p.readers.Get().(*connlog.Reader)
 	if !ok {
 		z = connlog.NewReader(nil, connlog.Limit(p.ObjectLimit))
