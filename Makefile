@@ -15,7 +15,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # Packages, as ./paths, with a test file that matches the given expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build run test crash lint bench fuzz golden package build-ProcessorFunction build-WidgetFunction
+.PHONY: help build run test crash lint bench fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "%-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,3 +75,6 @@ build-ProcessorFunction:
 
 build-WidgetFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/widget
+
+build-DigestFunction:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/digest

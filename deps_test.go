@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/posture", "pkg/widget"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/posture", "pkg/widget", "pkg/digest"}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger", "pkg/elbpolicy"}
 )
 

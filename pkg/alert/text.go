@@ -69,14 +69,14 @@ func (a *Alert) Message() (Message, error) {
 		for _, protocol := range []string{"sqs", "lambda", "email-json"} {
 			m.Texts[protocol] = string(machine)
 		}
-		if len(d.Window.Objects) == 0 || m.size() <= MaxMessage {
+		if len(d.Window.Objects) == 0 || m.Size() <= MaxMessage {
 			return m, nil
 		}
 	}
 }
 
-// size is what SNS counts, or a little more.
-func (m *Message) size() int {
+// Size is what SNS counts of the message, in bytes, or a little more.
+func (m *Message) Size() int {
 	texts, _ := json.Marshal(m.Texts) // strings: cannot fail
 	n := len(texts) + len(m.Subject)
 	for name, value := range m.Attributes {

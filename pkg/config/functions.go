@@ -5,6 +5,7 @@ import "slices"
 // The settings that the small functions read, of those that the processor has.
 var (
 	Widget = []string{"LISTENER_POLICIES", "STATE_BUCKET"}
+	Digest = []string{"ALERT_TOPIC_ARN", "LISTENER_POLICIES", "STATE_BUCKET"}
 )
 
 // Only returns a getenv for [FromEnv] that knows no other variables.

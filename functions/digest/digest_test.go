@@ -1,0 +1,233 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"tlswatch/internal/gobuild"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/digest"
+	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/pipeline"
+)
+
+// bootstraps are the real binaries of the functions.
+var bootstraps = make(map[string]string)
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "tlswatch")
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range []string{"processor", "digest"} {
+		sub := filepath.Join(dir, name)
+		if err = os.Mkdir(sub, 0o777); err == nil {
+			bootstraps[name], err = gobuild.OtherFunction(sub, name)
+		}
+		if err != nil {
+			log.Fatal(err)
+		}
+	}
+	status := m.Run()
+	os.RemoveAll(dir)
+	os.Exit(status)
+}
+
+func start(t *testing.T, stack *localaws.Stack, name string, env map[string]string) *localaws.Lambda {
+	t.Helper()
+	o := localaws.LambdaOptions{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: stack.Env(), Timeout: time.Minute, Output: t.Output()}
+	o.Env["STATE_BUCKET"] = "state"
+	for k, v := range env {
+		o.Env[k] = v
+	}
+	l, err := localaws.StartLambda(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { l.Close() })
+	return l
+}
+
+func newStack(t *testing.T) *localaws.Stack {
+	t.Helper()
+	stack, err := localaws.Start(t.Context(), localaws.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { stack.Close() })
+	for _, bucket := range []string{"logs", "state"} {
+		if err := stack.S3.CreateBucket(bucket); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return stack
+}
+
+// From the log objects of two weeks, through the processor and the ledger, to
+// the message that people get.
+func TestDigest(t *testing.T) {
+	stack := newStack(t)
+	topic := stack.SNS.CreateTopic("alerts")
+	processor := start(t, stack, "processor", nil)
+	end := time.Now().UTC().Truncate(5 * time.Minute)
+	var weak [2]int // of each week
+	for i, name := range []string{"shop", "shop", "api"} {
+		at := end.Add(-time.Duration(i) * 4 * 24 * time.Hour)
+		var b bytes.Buffer
+		lb := fmt.Sprintf("app/%s/%016x", name, len(name))
+		if err := connlogtest.Write(&b, connlogtest.Options{Seed: uint64(i), Lines: 1000, Start: at.Add(-5 * time.Minute), LoadBalancer: lb}); err != nil {
+			t.Fatal(err)
+		}
+		// A client that succeeds with a suite that is weak.
+		n := 10 * (i + 1)
+		if name == "shop" {
+			weak[0] += n
+		}
+		b.WriteString(strings.Repeat(fmt.Sprintf("%s 192.0.2.77 40000 443 TLSv1.2 ECDHE-RSA-AES256-SHA 0.010 \"-\" - - Success TID_0123456789abcdef0123456789abcdef secp256r1 %s 192.0.2.10\n",
+			at.Add(-time.Minute).Format("2006-01-02T15:04:05.000000Z"), lb), n))
+		key := fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-1/%s/conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.10_0000000%d.log",
+			at.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), at.Format("20060102T1504Z"), i)
+		o, err := stack.S3.Put("logs", key, b.Bytes())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if result, err := processor.Invoke(t.Context(), localaws.S3Event(o)); err != nil || result.Error != nil {
+			t.Fatal(err, result.Error)
+		}
+	}
+	before := stack.Calls.Counts()
+	l := start(t, stack, "digest", map[string]string{"ALERT_TOPIC_ARN": topic, "LISTENER_POLICIES": "ELBSecurityPolicy-2016-08"})
+	result, err := l.Invoke(t.Context(), []byte(`{"version":"0","source":"aws.scheduler","detail-type":"Scheduled Event","detail":{}}`))
+	if err != nil || result.Error != nil {
+		t.Fatal(err, result.Error)
+	}
+	var answer summary
+	if err := json.Unmarshal(result.Payload, &answer); err != nil || answer.LoadBalancers != 2 || answer.Records != 3 {
+		t.Errorf("%s, %v", result.Payload, err)
+	}
+	messages := stack.SNS.Messages()
+	if len(messages) != 1 || messages[0].TopicARN != topic || messages[0].Subject != answer.Subject || messages[0].Attributes["rule"] != digest.Rule {
+		t.Fatalf("messages: %+v", messages)
+	}
+	var doc digest.Digest
+	if err := json.Unmarshal([]byte(messages[0].Messages["sqs"]), &doc); err != nil {
+		t.Fatal(err)
+	}
+	shop := doc.LoadBalancers[0]
+	if shop.Name != fmt.Sprintf("app/shop/%016x", 4) || shop.Objects != 2 || shop.Read != 2 || len(shop.Weak) != 1 ||
+		shop.Weak[0].Connections != uint64(weak[0]) || shop.Weak[0].Clients[0].Client != "192.0.2.77" || len(shop.Expiring) == 0 || shop.Forecast.Breaks+shop.Forecast.CannotTell != uint64(weak[0]) {
+		t.Errorf("shop: %+v", shop)
+	}
+	if api := doc.LoadBalancers[1]; api.Objects != 0 || api.Connections != 0 || api.Change == nil || *api.Change != -1 {
+		t.Errorf("of api there are only logs of the week before: %+v", api)
+	}
+	for _, want := range []string{"192.0.2.77 (30)", "ECDHE-RSA-AES256-SHA", "post-quantum", digest.Recommended, "serial"} {
+		if !strings.Contains(messages[0].Messages["email"], want) {
+			t.Errorf("%q is missing in\n%s", want, messages[0].Messages["email"])
+		}
+	}
+	for call, n := range stack.Calls.Counts() {
+		if n > before[call] && call != "s3:GetObject" && call != "s3:ListObjectsV2" && call != "sns:Publish" && call != "lambda:Invoke" {
+			t.Errorf("%s: %d calls", call, n-before[call])
+		}
+	}
+}
+
+// An empty ledger is told of, for it means that no logs arrive.
+func TestEmpty(t *testing.T) {
+	stack := newStack(t)
+	topic := stack.SNS.CreateTopic("alerts")
+	l := start(t, stack, "digest", map[string]string{"ALERT_TOPIC_ARN": topic})
+	if result, err := l.Invoke(t.Context(), []byte(`{}`)); err != nil || result.Error != nil {
+		t.Fatal(err, result.Error)
+	}
+	if m := stack.SNS.Messages(); len(m) != 1 || !strings.Contains(m[0].Messages["email"], "The ledger has no records") {
+		t.Errorf("%+v", m)
+	}
+}
+
+func TestFaultyEnvironment(t *testing.T) {
+	_, err := newHandler(t.Context(), func(name string) string { return map[string]string{"LISTENER_POLICIES": "x=y=z"}[name] }, slog.New(slog.DiscardHandler))
+	for _, want := range []string{"STATE_BUCKET", "ALERT_TOPIC_ARN", "LISTENER_POLICIES"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is missing in %v", want, err)
+		}
+	}
+}
+
+// A large ledger has a number of records of each of many load balancers.
+type largeLedger struct {
+	loadBalancers, perDay int
+	broken                error
+	old                   bool // its records have no postures
+}
+
+func (l largeLedger) LoadBalancers(context.Context) (list []string, err error) {
+	for i := range l.loadBalancers {
+		list = append(list, fmt.Sprintf("app/lb-%d/1", i))
+	}
+	return list, nil
+}
+
+func (l largeLedger) Records(_ context.Context, lb string, from, until time.Time) (list []pipeline.LedgerRecord, err error) {
+	for i := range l.perDay {
+		list = append(list, pipeline.LedgerRecord{Key: fmt.Sprint(lb, i), PeriodEnd: from.Add(time.Duration(i+1) * until.Sub(from) / time.Duration(l.perDay))})
+	}
+	return list, nil
+}
+
+func (l largeLedger) Posture(context.Context, string) (json.RawMessage, error) {
+	if l.old || l.broken != nil {
+		return nil, l.broken
+	}
+	return json.RawMessage(`{"negotiated":[{"p":"TLSv1.3","c":"TLS_AES_128_GCM_SHA256","k":"x25519","n":1}]}`), nil
+}
+
+type topicFunc func(alert.Message) error
+
+func (f topicFunc) Publish(_ context.Context, m alert.Message) error { return f(m) }
+
+// The number of records read is bounded, and what is left out is said.
+func TestBounds(t *testing.T) {
+	for _, test := range []struct {
+		ledger largeLedger
+		read   int
+		want   string
+	}{
+		{largeLedger{loadBalancers: 10, perDay: 300}, 40_000, "in 2000 of 2100 log objects, evenly spread"},
+		{largeLedger{loadBalancers: 2, perDay: 10}, 280, "70 successful TLS connections"},
+		{largeLedger{loadBalancers: 2, perDay: 10, old: true}, 280, "280 records do not tell of the TLS in use"},
+	} {
+		var got alert.Message
+		h := handler{ledger: test.ledger, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(m alert.Message) error { got = m; return nil })}
+		s, err := h.handle(t.Context())
+		if err != nil || s.Records != test.read || !strings.Contains(strings.Join(strings.Fields(got.Texts["email"]), " "), test.want) {
+			t.Errorf("%+v: %+v, %v; %q is missing in\n%s", test.ledger, s, err, test.want, got.Texts["email"])
+		}
+	}
+}
+
+// What fails is tried again, as a whole.
+func TestErrors(t *testing.T) {
+	broken := errors.New("broken")
+	sent := 0
+	h := handler{ledger: largeLedger{loadBalancers: 1, perDay: 1, broken: broken}, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(alert.Message) error { sent++; return nil })}
+	if _, err := h.handle(t.Context()); !errors.Is(err, broken) || sent != 0 {
+		t.Errorf("%v, %d sent", err, sent)
+	}
+	h.ledger, h.topic = largeLedger{}, topicFunc(func(alert.Message) error { return broken })
+	if _, err := h.handle(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("%v", err)
+	}
+}

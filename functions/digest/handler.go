@@ -1,0 +1,175 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/digest"
+	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/posture"
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/survey"
+)
+
+// Bounds of one digest. Where there are more records, those of each load
+// balancer and week that are read are spread evenly, and the digest says so.
+const (
+	maxRecords = 40_000
+	leastEach  = 20 // records of a load balancer and week, however many there are
+	parallel   = 64
+	margin     = 20 * time.Second // left for sending before the deadline
+)
+
+// A source is the part of the ledger that is read.
+type source interface {
+	survey.Source
+	Posture(ctx context.Context, key string) (json.RawMessage, error)
+}
+
+type handler struct {
+	ledger   source
+	topic    pipeline.AlertSink
+	policies pipeline.ListenerPolicies // as the operator names them
+	region   string
+	now      func() time.Time
+	log      *slog.Logger
+}
+
+// A summary is the answer to who invoked the function by hand.
+type summary struct {
+	Subject       string `json:"subject"`
+	LoadBalancers int    `json:"loadBalancers"`
+	Records       int    `json:"records"`
+}
+
+// handle sends the digest of the week that ends now. The event does not matter.
+// A retry after SNS accepted the message sends it again.
+func (h *handler) handle(ctx context.Context) (summary, error) {
+	until := h.now().UTC().Truncate(connlog.Period)
+	w, err := h.read(ctx, until)
+	if err != nil {
+		return summary{}, fmt.Errorf("reading the ledger: %w", err)
+	}
+	d := digest.New(h.region, until, w.inputs(h.policies))
+	d.Notes = w.notes
+	m, err := d.Message()
+	if err != nil {
+		return summary{}, err
+	}
+	if err := h.topic.Publish(ctx, m); err != nil {
+		return summary{}, fmt.Errorf("publishing the digest: %w", err)
+	}
+	h.log.InfoContext(ctx, "digest sent", "subject", m.Subject, "loadBalancers", len(w.loadBalancers), "records", w.read)
+	return summary{m.Subject, len(w.loadBalancers), w.read}, nil
+}
+
+// weeks are what was found of this week and the one before, by load balancer.
+type weeks struct {
+	loadBalancers []string
+	objects       map[part]int
+	sums          map[part]*posture.Sum
+	read          int
+	notes         []string
+}
+
+// A part is one week of a load balancer.
+type part struct {
+	loadBalancer string
+	before       bool // the week before
+}
+
+func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
+	if deadline, ok := ctx.Deadline(); ok {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
+		defer cancel()
+	}
+	list, err := survey.List(ctx, h.ledger, survey.Query{From: until.Add(-2 * digest.Week), Until: until, Parallel: parallel})
+	if err != nil {
+		return nil, err
+	}
+	w := &weeks{loadBalancers: list.LoadBalancers, objects: make(map[part]int), sums: make(map[part]*posture.Sum)}
+	if list.Unlisted > 0 {
+		w.note("There was no time for %d of the days and load balancers, the oldest: raise the time-out of the function.", list.Unlisted)
+	}
+	at := func(r survey.Record) part {
+		return part{r.LoadBalancer, !r.PeriodEnd.After(until.Add(-digest.Week))}
+	}
+	parts := make(map[part][]survey.Record)
+	for _, r := range list.Records {
+		parts[at(r)] = append(parts[at(r)], r)
+	}
+	var chosen []survey.Record
+	for p, records := range parts {
+		w.objects[p] = len(records)
+		w.sums[p] = new(posture.Sum)
+		chosen = append(chosen, survey.Spread(records, max(leastEach, maxRecords/len(parts)))...)
+	}
+	var mu sync.Mutex
+	without := 0
+	w.read, err = survey.Each(ctx, parallel, chosen, func(ctx context.Context, r survey.Record) error {
+		var p posture.Posture
+		text, err := h.ledger.Posture(ctx, r.Key)
+		if err == nil && text != nil {
+			err = json.Unmarshal(text, &p)
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		switch {
+		case err == nil && text != nil:
+			w.sums[at(r)].Add(p)
+		case err == nil, errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)):
+			without++ // of a version before, or foreign
+		case errors.Is(err, ledger.ErrNotFound): // expired since it was listed
+		default:
+			return err
+		}
+		return nil
+	})
+	if w.read < len(chosen) && err == nil {
+		w.note("There was no time for %d of %d records: raise the time-out of the function.", len(chosen)-w.read, len(chosen))
+	}
+	if without > 0 {
+		w.note("%d records do not tell of the TLS in use, as those of earlier versions of tlswatch.", without)
+	}
+	return w, err
+}
+
+func (w *weeks) note(format string, args ...any) {
+	w.notes = append(w.notes, fmt.Sprintf(format, args...))
+}
+
+func (w *weeks) inputs(policies pipeline.ListenerPolicies) []digest.Input {
+	var list []digest.Input
+	for _, lb := range w.loadBalancers {
+		now, before := part{lb, false}, part{lb, true}
+		if w.objects[now]+w.objects[before] == 0 { // only older records
+			continue
+		}
+		in := digest.Input{Name: lb, Objects: w.objects[now], ObjectsBefore: w.objects[before], Now: new(posture.Sum), Before: new(posture.Sum)}
+		if s := w.sums[now]; s != nil {
+			in.Now = s
+		}
+		if s := w.sums[before]; s != nil {
+			in.Before = s
+		}
+		if len(policies) > 0 {
+			in.Policy = func(port uint16) *secpolicy.Policy {
+				p, err := secpolicy.Lookup(policies.At(port))
+				if err != nil { // none is named, or one that this version does not know
+					return nil
+				}
+				return p
+			}
+		}
+		list = append(list, in)
+	}
+	return list
+}

@@ -1,0 +1,59 @@
+// Command digest is a Lambda function that runs once a week: it sends to the
+// alert topic how TLS stands at each load balancer, from the ledger.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/aws/aws-lambda-go/lambda"
+	"github.com/aws/aws-lambda-go/lambdacontext"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+
+	"tlswatch/internal/awsenv"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/snssink"
+)
+
+func main() {
+	log := slog.New(lambdacontext.NewLogHandler())
+	slog.SetDefault(log) // for what the Lambda runtime writes itself
+	h, err := newHandler(context.Background(), os.Getenv, log)
+	if err != nil {
+		log.Error("the function cannot start", "error", err.Error())
+		os.Exit(1)
+	}
+	lambda.Start(h.handle)
+}
+
+func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
+	c, err := config.FromEnv(config.Only(config.Digest, getenv))
+	var missing []error
+	if c.StateBucket == "" {
+		missing = append(missing, errors.New("STATE_BUCKET is empty: the digest tells what the ledger has"))
+	}
+	if c.AlertTopicARN == "" {
+		missing = append(missing, errors.New("ALERT_TOPIC_ARN is empty: there is nowhere to send the digest"))
+	}
+	if err := errors.Join(append([]error{err}, missing...)...); err != nil {
+		return nil, fmt.Errorf("environment variables:\n%w", err)
+	}
+	aws, err := awsenv.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &handler{
+		ledger:   ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),
+		topic:    snssink.Sink{Client: sns.NewFromConfig(aws), TopicARN: c.AlertTopicARN},
+		policies: c.ListenerPolicies,
+		region:   aws.Region,
+		now:      time.Now,
+		log:      log,
+	}, nil
+}

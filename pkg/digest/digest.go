@@ -1,0 +1,370 @@
+// Package digest says once a week how TLS stands at each load balancer: what is
+// negotiated and how that has changed, who still uses weak protocols and cipher
+// suites, which client certificates end soon, and who would break under the
+// recommended security policy. It is pure; functions/digest brings it what the
+// ledger has and sends what it says.
+package digest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/posture"
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/tlsname"
+)
+
+// Recommended is the policy that the digest compares with: TLS 1.3 and 1.2 with
+// forward secrecy and authenticated encryption only, post-quantum key exchange
+// where the client has it.
+// Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
+const Recommended = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+
+// Week is the time that a digest covers.
+const Week = 7 * 24 * time.Hour
+
+// ExpiryWarning is how long before their end certificates are told of.
+const ExpiryWarning = 30 * 24 * time.Hour
+
+// Schema names the form of the machine document. Members are added to it, not
+// changed or removed.
+const Schema = "tlswatch.digest/v1"
+
+// A Digest is the machine document.
+type Digest struct {
+	Schema        string         `json:"schema"`
+	Region        string         `json:"region,omitempty"`
+	From          time.Time      `json:"from"`
+	Until         time.Time      `json:"until"`
+	Policy        string         `json:"policy"`        // that the forecasts are about
+	LoadBalancers []LoadBalancer `json:"loadBalancers"` // those most in need of attention first
+	Omitted       int            `json:"omittedLoadBalancers,omitempty"`
+	Notes         []string       `json:"notes,omitempty"` // what could not be looked at
+
+	totals totals // of all load balancers, the omitted ones too
+}
+
+// A LoadBalancer is the posture of one. Shares are from 0 to 1; changes are
+// against the week before, and absent if that has no connections.
+type LoadBalancer struct {
+	Name        string        `json:"loadBalancer"` // app/NAME/ID
+	Objects     int           `json:"objects"`      // log objects of the week
+	Read        int           `json:"readObjects"`  // of which so many were read, evenly spread
+	Connections uint64        `json:"connections"`  // successful ones, in the objects read
+	Change      *float64      `json:"connectionsChange,omitempty"`
+	Protocols   []Share       `json:"protocols"`
+	Ciphers     []Share       `json:"ciphers"`
+	PostQuantum Share         `json:"postQuantum"`
+	Weak        []Weak        `json:"weak"`
+	OtherWeak   uint64        `json:"otherWeak,omitempty"` // connections of clients that the records do not name
+	Expiring    []Certificate `json:"expiringCertificates"`
+	Forecast    Forecast      `json:"forecast"`
+
+	OtherExpiring int `json:"otherExpiringCertificates,omitempty"`
+}
+
+// A Share is what a part of the connections negotiated.
+type Share struct {
+	Name        string   `json:"name"`
+	Connections uint64   `json:"connections"`
+	Share       float64  `json:"share"`
+	Change      *float64 `json:"change,omitempty"` // of the share
+}
+
+// Weak is a protocol and cipher suite that should not be in use, and by whom it
+// is.
+type Weak struct {
+	Protocol    string   `json:"protocol"`
+	Cipher      string   `json:"cipher"`
+	Connections uint64   `json:"connections"`
+	Clients     []Client `json:"clients"` // most connections first
+	Others      int      `json:"otherClients,omitempty"`
+	Reasons     []string `json:"reasons"`
+}
+
+// A Client counts its connections.
+type Client struct {
+	Client      string `json:"client"` // "" where clients are not named
+	Connections uint64 `json:"connections"`
+	Reason      string `json:"reason,omitempty"`
+}
+
+// A Certificate is one of a client that ends soon or has ended.
+type Certificate struct {
+	Subject     string    `json:"subject"` // "" where clients are not named
+	Serial      string    `json:"serial"`
+	NotAfter    time.Time `json:"notAfter"`
+	Connections uint64    `json:"connections"`
+	Failed      uint64    `json:"failed"`
+}
+
+// A Forecast is what becomes of the connections under the policy. Those that it
+// does not mention keep working.
+type Forecast struct {
+	Breaks     uint64   `json:"breaks"`  // connections that would fail for certain
+	Clients    []Client `json:"clients"` // of these, most connections first
+	Others     int      `json:"otherClients,omitempty"`
+	CannotTell uint64   `json:"cannotTell"` // connections
+	Why        []string `json:"why,omitempty"`
+}
+
+// Bounds of the lists.
+const (
+	maxCiphers = 10
+	maxWeak    = 10
+	maxClients = 5
+	maxCerts   = 10
+	maxReasons = 2
+)
+
+// An Input is what the ledger has of one load balancer.
+type Input struct {
+	Name          string
+	Objects       int          // log objects of the week
+	ObjectsBefore int          // of the week before
+	Now, Before   *posture.Sum // of those that were read
+
+	// Policy returns the listener's policy by port, nil if it is not known.
+	Policy func(port uint16) *secpolicy.Policy
+}
+
+// New makes the digest of the week that ends at until.
+func New(region string, until time.Time, inputs []Input) *Digest {
+	d := &Digest{Schema: Schema, Region: region, From: until.Add(-Week).UTC(), Until: until.UTC(), Policy: Recommended, LoadBalancers: []LoadBalancer{}}
+	for _, in := range inputs {
+		lb := d.loadBalancer(in)
+		d.totals.add(&lb)
+		d.LoadBalancers = append(d.LoadBalancers, lb)
+	}
+	slices.SortFunc(d.LoadBalancers, func(a, b LoadBalancer) int {
+		return cmp.Or(cmp.Compare(b.weak(), a.weak()), cmp.Compare(b.Forecast.Breaks, a.Forecast.Breaks),
+			cmp.Compare(len(b.Expiring), len(a.Expiring)), cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Name, b.Name))
+	})
+	return d
+}
+
+// totals are what the headline says.
+type totals struct{ loadBalancers, weak, breaking, expiring int }
+
+func (t *totals) add(lb *LoadBalancer) {
+	t.loadBalancers++
+	if lb.weak() > 0 {
+		t.weak++
+	}
+	if lb.Forecast.Breaks > 0 {
+		t.breaking++
+	}
+	t.expiring += len(lb.Expiring) + lb.OtherExpiring
+}
+
+// weak counts the connections that should not be.
+func (lb *LoadBalancer) weak() uint64 {
+	n := lb.OtherWeak
+	for _, w := range lb.Weak {
+		n += w.Connections
+	}
+	return n
+}
+
+func (d *Digest) loadBalancer(in Input) LoadBalancer {
+	now, before := in.Now.Negotiated(), in.Before.Negotiated()
+	lb := LoadBalancer{
+		Name: in.Name, Objects: in.Objects, Read: in.Now.Postures(), Connections: total(now),
+		Protocols: shares(now, before, func(n posture.Negotiated) string { return cmp.Or(n.Protocol, "none") }),
+		Ciphers:   shares(now, before, func(n posture.Negotiated) string { return cmp.Or(n.Cipher, "none") }),
+		Weak:      []Weak{}, OtherWeak: in.Now.OtherWeak(), Expiring: []Certificate{},
+	}
+	// The weeks may have been read in part, and not in equal parts.
+	if b := perObject(before, in.Before) * float64(in.ObjectsBefore); b > 0 {
+		change := perObject(now, in.Now)*float64(in.Objects)/b - 1
+		lb.Change = &change
+	}
+	lb.Ciphers = lb.Ciphers[:min(len(lb.Ciphers), maxCiphers)]
+	for _, s := range shares(now, before, postQuantum) {
+		if s.Name == pq {
+			lb.PostQuantum = s
+		}
+	}
+	if lb.PostQuantum.Name == "" {
+		lb.PostQuantum = Share{Name: pq}
+	}
+	lb.addWeak(in.Now.Weak())
+	lb.addExpiring(in.Now.Expiring(), d.Until)
+	lb.forecast(in)
+	return lb
+}
+
+// addExpiring lists certificates that end soon, and after them those that have
+// ended and are still presented.
+func (lb *LoadBalancer) addExpiring(list []posture.Certificate, now time.Time) {
+	for _, c := range list {
+		if c.NotAfter.Sub(now) < ExpiryWarning {
+			lb.Expiring = append(lb.Expiring, Certificate{c.Subject, c.Serial, c.NotAfter, c.Connections, c.Failed})
+		}
+	}
+	slices.SortStableFunc(lb.Expiring, func(a, b Certificate) int {
+		if endedA, endedB := !a.NotAfter.After(now), !b.NotAfter.After(now); endedA != endedB {
+			if endedA {
+				return 1
+			}
+			return -1
+		}
+		return cmp.Or(a.NotAfter.Compare(b.NotAfter), cmp.Compare(b.Connections, a.Connections))
+	})
+	lb.OtherExpiring = len(lb.Expiring) - min(len(lb.Expiring), maxCerts)
+	lb.Expiring = lb.Expiring[:len(lb.Expiring)-lb.OtherExpiring]
+}
+
+func total(list []posture.Negotiated) (n uint64) {
+	for _, r := range list {
+		n += r.Connections
+	}
+	return n
+}
+
+func perObject(list []posture.Negotiated, s *posture.Sum) float64 {
+	return float64(total(list)) / float64(max(1, s.Postures()))
+}
+
+// pq names the share of post-quantum key exchanges.
+const pq = "post-quantum"
+
+func postQuantum(n posture.Negotiated) string {
+	if g, err := tlsname.ParseGroup(n.KeyExchange); err == nil && g.PostQuantum() {
+		return pq
+	}
+	return ""
+}
+
+// shares groups what was negotiated by name, most connections first.
+func shares(now, before []posture.Negotiated, name func(posture.Negotiated) string) []Share {
+	sum := func(list []posture.Negotiated) map[string]uint64 {
+		m := make(map[string]uint64)
+		for _, n := range list {
+			m[name(n)] += n.Connections
+		}
+		return m
+	}
+	n, b := sum(now), sum(before)
+	all, allBefore := float64(total(now)), float64(total(before))
+	list := []Share{}
+	names := maps.Clone(n)
+	maps.Copy(names, b) // what has ended is worth telling, too
+	for name := range names {
+		s := Share{Name: name, Connections: n[name]}
+		if all > 0 {
+			s.Share = float64(s.Connections) / all
+		}
+		if allBefore > 0 {
+			change := s.Share - float64(b[name])/allBefore
+			s.Change = &change
+		}
+		list = append(list, s)
+	}
+	slices.SortFunc(list, func(a, b Share) int {
+		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Name, b.Name))
+	})
+	return list
+}
+
+// addWeak groups the clients by what they use.
+func (lb *LoadBalancer) addWeak(clients []posture.Weak) {
+	type key struct{ protocol, cipher string }
+	index := make(map[key]int)
+	others := make(map[key]map[string]bool)
+	for _, c := range clients { // most connections first
+		k := key{c.Protocol, c.Cipher}
+		i, ok := index[k]
+		if !ok {
+			i = len(lb.Weak)
+			index[k], others[k] = i, make(map[string]bool)
+			lb.Weak = append(lb.Weak, Weak{Protocol: c.Protocol, Cipher: c.Cipher, Clients: []Client{}, Reasons: reasons(c.Protocol, c.Cipher)})
+		}
+		w := &lb.Weak[i]
+		w.Connections += c.Connections
+		if j := slices.IndexFunc(w.Clients, func(d Client) bool { return d.Client == c.Client }); j >= 0 { // on another port
+			w.Clients[j].Connections += c.Connections
+		} else if len(w.Clients) < maxClients {
+			w.Clients = append(w.Clients, Client{Client: c.Client, Connections: c.Connections})
+		} else {
+			others[k][c.Client] = true
+			w.Others = len(others[k])
+		}
+	}
+	slices.SortStableFunc(lb.Weak, func(a, b Weak) int { return cmp.Compare(b.Connections, a.Connections) })
+	for _, w := range lb.Weak[min(len(lb.Weak), maxWeak):] {
+		lb.OtherWeak += w.Connections
+	}
+	lb.Weak = lb.Weak[:min(len(lb.Weak), maxWeak)]
+}
+
+// reasons says what is weak about a protocol and cipher suite.
+func reasons(protocol, cipher string) []string {
+	list := []string{}
+	if v, err := tlsname.ParseVersion(protocol); err == nil && v < tlsname.TLS12 {
+		list = append(list, v.String()+" is deprecated (RFC 8996)")
+	}
+	if s, err := tlsname.ParseSuite(cipher); err == nil {
+		for _, r := range s.Reasons() {
+			list = append(list, r.Text())
+		}
+	}
+	return list
+}
+
+// forecast asks what the recommended policy would do to the weak connections;
+// it accepts all others.
+func (lb *LoadBalancer) forecast(in Input) {
+	lb.Forecast.Clients = []Client{}
+	to, err := secpolicy.Lookup(Recommended)
+	if err != nil {
+		lb.Forecast.Why = []string{err.Error()}
+		return
+	}
+	q := secpolicy.Question{To: to}
+	if in.Policy != nil {
+		q.From = func(l secpolicy.Listener) *secpolicy.Policy { return in.Policy(l.Port) }
+	}
+	f := q.WhatIf(func(yield func(secpolicy.Observation, uint64) bool) {
+		for _, w := range in.Now.Weak() {
+			if !yield(secpolicy.Observation{
+				Client: w.Client, Listener: secpolicy.Listener{LoadBalancer: in.Name, Port: w.ListenerPort},
+				Protocol: w.Protocol, Cipher: w.Cipher, Status: connlog.StatusSuccess,
+			}, w.Connections) {
+				return
+			}
+		}
+	})
+	lb.Forecast.Breaks, lb.Forecast.CannotTell = f.Connections[secpolicy.Breaks], f.Connections[secpolicy.CannotTell]+in.Now.OtherWeak()
+	others := make(map[string]bool)
+	for _, b := range f.Breaking {
+		i := slices.IndexFunc(lb.Forecast.Clients, func(c Client) bool { return c.Client == b.Client })
+		switch {
+		case i >= 0:
+			lb.Forecast.Clients[i].Connections += b.Connections
+		case len(lb.Forecast.Clients) < maxClients:
+			lb.Forecast.Clients = append(lb.Forecast.Clients, Client{b.Client, b.Connections, b.Reason})
+		default:
+			others[b.Client] = true
+			lb.Forecast.Others = len(others)
+		}
+	}
+	for _, u := range f.Unknown[:min(len(f.Unknown), maxReasons)] {
+		lb.Forecast.Why = append(lb.Forecast.Why, u.Reason)
+	}
+	if in.Now.OtherWeak() > 0 {
+		lb.Forecast.Why = append(lb.Forecast.Why, "Of some clients only the number of connections is kept.")
+	}
+}
+
+// name is the part of app/NAME/ID that people know.
+func name(lb string) string {
+	if parts := strings.Split(lb, "/"); len(parts) == 3 {
+		return parts[1]
+	}
+	return lb
+}
