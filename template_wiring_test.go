@@ -102,18 +102,18 @@ func checkWiring(template *sam.Template) (p problems) {
 				p.add("%s: the rule's target is %q, its dead-letter queue %q", name, target.Text("Arn"), target.Text("DeadLetterConfig", "Arn"))
 				continue
 			}
-			if !mayBeSent(s, dead, arn) {
+			if !maySend(s, dead, arn) {
 				p.add("%s: the rule may not send to %s", name, dead.ID)
 			}
 			switch want := map[string]string{"Direct": "ProcessorFunction", "Queue": "LogQueue"}[s.Parameters["Ingest"]]; {
 			case to.ID != want:
 				p.add("%s: the rule's target is %s, want %s", name, to.ID, want)
 			case to.Type == "AWS::SQS::Queue":
-				if !mayBeSent(s, to, arn) {
+				if !maySend(s, to, arn) {
 					p.add("%s: the rule may not send to %s", name, to.ID)
 				}
 				p = append(p, checkMapping(name, s, to)...)
-			case !mayInvoke(s, to, arn):
+			case !s.MayInvoke(to, arn):
 				p.add("%s: the rule may not invoke %s", name, to.ID)
 			}
 		}
@@ -155,34 +155,9 @@ func checkMapping(name string, s *sam.Stack, queue *sam.Resource) (p problems) {
 	return p
 }
 
-// mayBeSent reports whether a rule of EventBridge may send to a queue.
-func mayBeSent(s *sam.Stack, queue *sam.Resource, rule string) bool {
-	url := "https://sqs.us-east-1.amazonaws.com/123456789012/tlswatch-" + queue.ID
-	for _, r := range s.OfType("AWS::SQS::QueuePolicy") {
-		policy, err := r.PolicyOf("PolicyDocument")
-		if err != nil || len(sam.List(r.At("Queues"))) != 1 || sam.List(r.At("Queues"))[0] != url {
-			continue
-		}
-		ask := func(rule, transport string) bool {
-			return policy.Allows(sam.Request{
-				Action: "sqs:SendMessage", Resource: "arn:aws:sqs:us-east-1:123456789012:tlswatch-" + queue.ID, Service: "events.amazonaws.com",
-				Context: map[string]string{"aws:SourceArn": rule, "aws:SecureTransport": transport},
-			})
-		}
-		return ask(rule, "true") && !ask(rule, "false") && !ask(strings.Replace(rule, "tlswatch", "other", 1), "true")
-	}
-	return false
-}
-
-// mayInvoke reports whether a rule of EventBridge may invoke a function.
-func mayInvoke(s *sam.Stack, function *sam.Resource, rule string) bool {
-	for _, r := range s.OfType("AWS::Lambda::Permission") {
-		if r.Text("FunctionName") == "tlswatch-"+function.ID && r.Text("Principal") == "events.amazonaws.com" &&
-			r.Text("Action") == "lambda:InvokeFunction" && r.Text("SourceArn") == rule {
-			return true
-		}
-	}
-	return false
+// maySend reports whether a rule may send to a queue, and nobody else.
+func maySend(s *sam.Stack, queue *sam.Resource, rule string) bool {
+	return s.MaySend(queue, rule) && !s.MaySend(queue, strings.Replace(rule, "tlswatch", "other", 1))
 }
 
 // checkQueues: nothing is lost while it waits, and nothing comes back while it is worked on.

@@ -39,6 +39,7 @@ func NewCloudWatch(o CloudWatchOptions) *CloudWatch {
 		operation: cloudWatchOperation,
 		apply:     c.apply,
 		refuse:    writeCloudWatchError,
+		accesses:  cloudWatchAccesses,
 		calls:     o.Calls,
 		faults:    o.Faults,
 	}

@@ -23,7 +23,7 @@
 //
 // The stand-ins are this project's reading of the AWS documentation: they
 // enforce the documented limits and answer with the documented errors. They do
-// not check signatures or permissions, and they prove nothing about AWS's
+// not check signatures, nor permissions unless [Stack.SetAuthorize] says how, and they prove nothing about AWS's
 // quotas, latency or delivery order. Where the documentation is silent the
 // choice made here is written at the place where it is made, and leans to the
 // strict side.

@@ -75,6 +75,7 @@ func NewELB(o ELBOptions) *ELB {
 		operation: elbOperation,
 		apply:     e.apply,
 		refuse:    elbQuery.refuse,
+		accesses:  elbAccesses,
 		calls:     o.Calls,
 		faults:    o.Faults,
 	}

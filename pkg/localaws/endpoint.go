@@ -36,10 +36,12 @@ type endpoint struct {
 	operation func(*http.Request) string                          // may read the body if it puts it back
 	apply     func(http.ResponseWriter, *http.Request)            // does what is asked
 	refuse    func(http.ResponseWriter, *http.Request, *apiError) // writes an error in the service's shape
+	accesses  func(r *http.Request, operation string) []Access    // what it comes to for IAM; may read the body if it puts it back
 	calls     *Calls
 
-	mu     sync.Mutex
-	faults FaultFunc
+	mu        sync.Mutex
+	faults    FaultFunc
+	authorize AuthorizeFunc // nil allows everything
 }
 
 // SetFaults replaces the function that injects faults; nil for none.
@@ -51,8 +53,13 @@ func (e *endpoint) SetFaults(f FaultFunc) {
 
 // ServeHTTP answers one API request.
 func (e *endpoint) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	operation := e.service + ":" + e.operation(r)
+	name := e.operation(r)
+	operation := e.service + ":" + name
 	n := e.calls.add(operation)
+	if !e.allows(r, name) {
+		e.answer(w, r, Fault{Kind: FaultError, Status: http.StatusForbidden, Code: "AccessDenied", Message: "Access Denied"})
+		return
+	}
 
 	e.mu.Lock()
 	decide := e.faults

@@ -64,6 +64,7 @@ func NewS3(o S3Options) *S3 {
 		operation: s3Operation,
 		apply:     s.apply,
 		refuse:    writeS3Error,
+		accesses:  s3Accesses,
 		calls:     o.Calls,
 		faults:    o.Faults,
 	}
@@ -158,6 +159,9 @@ func (s *S3) apply(w http.ResponseWriter, r *http.Request) {
 	}
 	if refusal == nil {
 		refusal = s3Refusal(rec)
+	}
+	if refusal != nil && refusal.status == http.StatusNotFound && refusal.code != "NoSuchBucket" && s.hides(r) {
+		refusal = &apiError{http.StatusForbidden, "AccessDenied", "Access Denied"}
 	}
 	if refusal != nil {
 		writeS3Error(w, r, refusal)

@@ -88,6 +88,43 @@ func S3Event(objects ...ObjectCreated) []byte {
 	return message
 }
 
+// EventBridgeEvent is the event "Object Created" that S3 sends to EventBridge:
+// the key is as it is, the ETag has no quotes.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+func (o ObjectCreated) EventBridgeEvent() []byte {
+	type object struct {
+		Key       string `json:"key"`
+		Size      int64  `json:"size"`
+		ETag      string `json:"etag"`
+		VersionID string `json:"version-id,omitempty"`
+		Sequencer string `json:"sequencer"`
+	}
+	event, err := json.Marshal(map[string]any{
+		"version":     "0",
+		"id":          newUUID(),
+		"detail-type": "Object Created",
+		"source":      "aws.s3",
+		"account":     accountID,
+		"time":        o.Time.UTC().Format(time.RFC3339),
+		"region":      o.Region,
+		"resources":   []string{"arn:aws:s3:::" + o.Bucket},
+		"detail": map[string]any{
+			"version":           "0",
+			"bucket":            map[string]string{"name": o.Bucket},
+			"object":            object{o.Key, o.Size, o.ETag, o.VersionID, o.Sequencer},
+			"request-id":        o.Sequencer[max(0, len(o.Sequencer)-16):],
+			"requester":         accountID,
+			"source-ip-address": "127.0.0.1",
+			"reason":            strings.TrimPrefix(o.EventName, "ObjectCreated:") + "Object",
+		},
+	})
+	if err != nil {
+		panic(err) // strings and numbers only: cannot happen
+	}
+	return event
+}
+
 // formURLEncode encodes a key as S3 does in event notifications: like a form
 // value, so that a space becomes "+", but with "/" left as it is.
 func formURLEncode(key string) string {

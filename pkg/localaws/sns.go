@@ -72,6 +72,7 @@ func NewSNS(o SNSOptions) *SNS {
 		operation: snsOperation,
 		apply:     s.apply,
 		refuse:    snsQuery.refuse,
+		accesses:  snsAccesses,
 		calls:     o.Calls,
 		faults:    o.Faults,
 	}

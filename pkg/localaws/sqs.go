@@ -42,6 +42,13 @@ type SQS struct {
 type QueueOptions struct {
 	VisibilityTimeout time.Duration // default 30 s as on SQS
 	Retention         time.Duration // default 4 days as on SQS
+
+	// DeadLetters is the URL of the queue that takes a message which was
+	// received MaxReceives times and not deleted; default none.
+	//
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+	DeadLetters string
+	MaxReceives int
 }
 
 type queue struct {
@@ -95,6 +102,7 @@ func NewSQS(o SQSOptions) *SQS {
 		operation: sqsOperation,
 		apply:     s.apply,
 		refuse:    writeSQSError,
+		accesses:  s.accesses,
 		calls:     o.Calls,
 		faults:    o.Faults,
 	}
@@ -205,8 +213,9 @@ func (s *SQS) receive(ctx context.Context, url string, n int, wait time.Duration
 			s.mu.Unlock()
 			return nil, refusal
 		}
-		var taken []*queued
 		now := s.now()
+		s.bury(q, now)
+		var taken []*queued
 		for _, m := range q.messages {
 			if len(taken) == n || ctx.Err() != nil {
 				break
@@ -242,6 +251,25 @@ func (s *SQS) receive(ctx context.Context, url string, n int, wait time.Duration
 		}
 		step.Stop()
 	}
+}
+
+// bury moves the messages of a queue that were received often enough, and are
+// visible again, to its dead-letter queue. The caller holds s.mu.
+func (s *SQS) bury(q *queue, now time.Time) {
+	if q.o.DeadLetters == "" {
+		return
+	}
+	dead, refusal := s.queue(q.o.DeadLetters)
+	if refusal != nil {
+		return
+	}
+	q.messages = slices.DeleteFunc(q.messages, func(m *queued) bool {
+		if m.receives < q.o.MaxReceives || m.visible.After(now) {
+			return false
+		}
+		dead.messages = append(dead.messages, m)
+		return true
+	})
 }
 
 // A receipt handle names the message and the receipt.

@@ -57,7 +57,7 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 		}
 		return errors.Join(all...)
 	})
-	for _, e := range []*endpoint{&s.S3.endpoint, &s.CloudWatch.endpoint, &s.SNS.endpoint, &s.SQS.endpoint, &s.ELB.endpoint} {
+	for _, e := range s.endpoints() {
 		srv, err := serve(e)
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("start %s: %w", e.service, err), s.close())
@@ -66,6 +66,10 @@ func Start(ctx context.Context, o Options) (*Stack, error) {
 	}
 	s.detach = context.AfterFunc(ctx, func() { s.close() })
 	return s, nil
+}
+
+func (s *Stack) endpoints() []*endpoint {
+	return []*endpoint{&s.S3.endpoint, &s.CloudWatch.endpoint, &s.SNS.endpoint, &s.SQS.endpoint, &s.ELB.endpoint}
 }
 
 // Close ends all connections and waits for requests in progress.

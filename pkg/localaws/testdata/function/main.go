@@ -21,6 +21,30 @@ type event struct {
 	Do    string `json:"do"`
 	Name  string `json:"name"`
 	Sleep int    `json:"sleep"` // milliseconds
+
+	Records []struct { // of a queue; the body says what becomes of the message
+		ID   string `json:"messageId"`
+		Body string `json:"body"`
+	}
+}
+
+// batch fails the messages that say "fail", and all if one says "error".
+func (e event) batch() (any, error) {
+	type item struct {
+		ID string `json:"itemIdentifier"`
+	}
+	failed := []item{}
+	for _, r := range e.Records {
+		switch r.Body {
+		case "error":
+			return nil, errors.New("as told")
+		case "stranger":
+			failed = append(failed, item{"nobody"})
+		case "fail":
+			failed = append(failed, item{r.ID})
+		}
+	}
+	return map[string]any{"batchItemFailures": failed}, nil
 }
 
 type failure struct{ text string }
@@ -31,6 +55,9 @@ func handle(ctx context.Context, e event) (any, error) {
 	lc, _ := lambdacontext.FromContext(ctx)
 	fmt.Println("handling", lc.AwsRequestID)
 	time.Sleep(time.Duration(e.Sleep) * time.Millisecond)
+	if len(e.Records) > 0 {
+		return e.batch()
+	}
 	switch e.Do {
 	case "error":
 		return nil, &failure{"as told"}

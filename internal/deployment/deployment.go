@@ -1,0 +1,389 @@
+// Package deployment runs what a template deploys on this machine: the real
+// function binaries, between stand-ins for the services, wired by the
+// template's own event rules, queues, environment and policies. An API call
+// that the policies do not allow is denied.
+//
+// What it proves is that the parts of the template fit each other and the
+// functions; see package localaws for what stand-ins do not prove.
+package deployment
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"tlswatch/internal/sam"
+	"tlswatch/pkg/localaws"
+)
+
+// Options are the settings of [Start].
+type Options struct {
+	Stack *sam.Stack
+
+	// Bootstraps are the executables of the functions by logical id. A function
+	// without one is not run.
+	Bootstraps map[string]string
+
+	// Buckets are those outside the stack, whose notifications to EventBridge
+	// are on.
+	Buckets []string
+	Output  io.Writer        // what the functions write; default none
+	Now     func() time.Time // the clock of the services; default time.Now
+}
+
+// A Deployment is a stack that runs.
+type Deployment struct {
+	AWS       *localaws.Stack
+	Functions map[string]*localaws.Lambda // by logical id
+
+	stack *sam.Stack
+	roles map[string]sam.Policy // by function
+
+	mu        sync.Mutex
+	denied    []string
+	allowed   map[string]bool // the actions that were used, by function and Sid
+	failures  []string
+	forwarded map[string]int // dead letters by function
+}
+
+// Start deploys a stack. It fails where CloudFormation would for want of a
+// permission.
+func Start(ctx context.Context, o Options) (*Deployment, error) {
+	d := &Deployment{
+		Functions: make(map[string]*localaws.Lambda), stack: o.Stack, roles: make(map[string]sam.Policy),
+		allowed: make(map[string]bool), forwarded: make(map[string]int),
+	}
+	var err error
+	if d.AWS, err = localaws.Start(ctx, localaws.Options{Region: sam.Region, Now: o.Now}); err != nil {
+		return nil, err
+	}
+	if err := d.create(ctx, o); err != nil {
+		return nil, errors.Join(err, d.Close())
+	}
+	d.AWS.SetAuthorize(d.authorize)
+	d.AWS.S3.SetOnCreated(func(c localaws.ObjectCreated) { d.deliver(c, o.Buckets) })
+	return d, nil
+}
+
+// Close ends the functions and the services.
+func (d *Deployment) Close() error {
+	var all []error
+	for _, f := range d.Functions {
+		all = append(all, f.Close())
+	}
+	return errors.Join(append(all, d.AWS.Close())...)
+}
+
+// create makes the resources in the stack's order.
+func (d *Deployment) create(ctx context.Context, o Options) error {
+	for _, name := range o.Buckets {
+		if err := d.AWS.S3.CreateBucket(name); err != nil {
+			return err
+		}
+	}
+	for _, id := range o.Stack.Order {
+		r := o.Stack.Resources[id]
+		var err error
+		switch r.Type {
+		case "AWS::S3::Bucket":
+			err = d.named(r, d.AWS.S3.CreateBucket)
+		case "AWS::SNS::Topic":
+			err = d.named(r, func(arn string) error { return same(arn, d.AWS.SNS.CreateTopic(last(arn))) })
+		case "AWS::SQS::Queue":
+			err = d.createQueue(r)
+		case "AWS::Serverless::Function":
+			err = d.createFunction(ctx, r, o)
+		case "AWS::Lambda::EventSourceMapping":
+			err = d.createMapping(ctx, r)
+		}
+		if err != nil {
+			return fmt.Errorf("create %s: %w", id, err)
+		}
+	}
+	if arn := o.Stack.Outputs["AlertTopic"]; o.Stack.ByARN(arn) == nil && arn != "" { // one of the operator's own
+		return same(arn, d.AWS.SNS.CreateTopic(last(arn)))
+	}
+	return nil
+}
+
+func (d *Deployment) named(r *sam.Resource, create func(string) error) error {
+	name, err := d.stack.Ref(r)
+	if err != nil {
+		return err
+	}
+	return create(name)
+}
+
+// last is the last part of an ARN.
+func last(arn string) string { return arn[strings.LastIndexAny(arn, ":/")+1:] }
+
+func same(want, got string) error {
+	if want != got {
+		return fmt.Errorf("the template calls it %s, the service %s", want, got)
+	}
+	return nil
+}
+
+func (d *Deployment) createQueue(r *sam.Resource) error {
+	o := localaws.QueueOptions{}
+	for property, value := range map[string]*time.Duration{"VisibilityTimeout": &o.VisibilityTimeout, "MessageRetentionPeriod": &o.Retention} {
+		if r.At(property) == nil {
+			continue
+		}
+		seconds, err := r.Int(property)
+		if err != nil {
+			return err
+		}
+		*value = time.Duration(seconds) * time.Second
+	}
+	if arn := r.Text("RedrivePolicy", "deadLetterTargetArn"); arn != "" {
+		dead := d.stack.ByARN(arn)
+		if dead == nil {
+			return fmt.Errorf("there is no queue %s", arn)
+		}
+		var err error
+		if o.DeadLetters, err = d.stack.Ref(dead); err != nil {
+			return err
+		}
+		if o.MaxReceives, err = r.Int("RedrivePolicy", "maxReceiveCount"); err != nil {
+			return err
+		}
+	}
+	return d.named(r, func(url string) error { return same(url, d.AWS.SQS.CreateQueue(last(url), o)) })
+}
+
+func (d *Deployment) createFunction(ctx context.Context, r *sam.Resource, o Options) error {
+	bootstrap, ok := o.Bootstraps[r.ID]
+	if !ok {
+		return nil
+	}
+	policy, err := d.stack.Role(r.Text("Role"))
+	if err != nil {
+		return err
+	}
+	d.roles[r.ID] = policy
+	timeout, err := r.Int("Timeout")
+	if err != nil {
+		return err
+	}
+	memory, err := r.Int("MemorySize")
+	if err != nil {
+		return err
+	}
+	name, err := d.stack.Ref(r)
+	if err != nil {
+		return err
+	}
+	env := d.AWS.Env()
+	if variables, ok := r.At("Environment", "Variables").(sam.Tree); ok {
+		for name, value := range variables {
+			env[name] = fmt.Sprint(value)
+		}
+	}
+	env["AWS_ACCESS_KEY_ID"] = r.ID // by which authorize knows who asks
+	env["AWS_LAMBDA_LOG_FORMAT"] = r.Text("LoggingConfig", "LogFormat")
+	env["AWS_LAMBDA_LOG_LEVEL"] = r.Text("LoggingConfig", "ApplicationLogLevel")
+	delays := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond}
+	if r.At("EventInvokeConfig", "MaximumRetryAttempts") != nil {
+		retries, err := r.Int("EventInvokeConfig", "MaximumRetryAttempts")
+		if err != nil {
+			return err
+		}
+		delays = delays[:min(retries, len(delays))]
+	}
+	d.Functions[r.ID], err = localaws.StartLambda(ctx, localaws.LambdaOptions{
+		Bootstrap: bootstrap, Name: name, Region: sam.Region, Env: env, Handler: r.Text("Handler"),
+		MemoryMB: memory, Timeout: time.Duration(timeout) * time.Second, Concurrency: 2, RetryDelays: delays, Output: o.Output,
+	})
+	return err
+}
+
+func (d *Deployment) createMapping(ctx context.Context, r *sam.Resource) error {
+	queue := d.stack.ByARN(r.Text("EventSourceArn"))
+	if queue == nil {
+		return fmt.Errorf("there is no queue %s", r.Text("EventSourceArn"))
+	}
+	id, function := d.function(r.Text("FunctionName"))
+	if function == nil {
+		return fmt.Errorf("there is no function %s", r.Text("FunctionName"))
+	}
+	for _, action := range []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"} {
+		if !d.authorize(localaws.Access{AccessKeyID: id, Action: action, Resource: r.Text("EventSourceArn")}) {
+			return fmt.Errorf("the function's role does not allow %s", action)
+		}
+	}
+	size, err := r.Int("BatchSize")
+	if err != nil {
+		return err
+	}
+	url, err := d.stack.Ref(queue)
+	if err != nil {
+		return err
+	}
+	function.MapQueue(ctx, d.AWS.SQS, localaws.QueueMapping{
+		Queue: url, BatchSize: size, Window: 200 * time.Millisecond, // of however many seconds: nobody wants to wait
+		ReportBatchItemFailures: slices.Contains(sam.List(r.At("FunctionResponseTypes")), any("ReportBatchItemFailures")),
+	})
+	return nil
+}
+
+// function finds a running function by its name.
+func (d *Deployment) function(name string) (id string, f *localaws.Lambda) {
+	for id, f := range d.Functions {
+		if r := d.stack.Resources[id]; r != nil {
+			if ref, err := d.stack.Ref(r); err == nil && ref == name {
+				return id, f
+			}
+		}
+	}
+	return "", nil
+}
+
+// authorize asks the policy of the function that makes a request. Nobody else
+// makes any.
+func (d *Deployment) authorize(a localaws.Access) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	ok := d.roles[a.AccessKeyID].Allows(sam.Request{Action: a.Action, Resource: a.Resource, Context: a.Context})
+	if !ok {
+		d.denied = append(d.denied, fmt.Sprintf("%s: %s on %s %v", a.AccessKeyID, a.Action, a.Resource, a.Context))
+		return false
+	}
+	d.allowed[a.AccessKeyID+" "+a.Action] = true
+	return true
+}
+
+// deliver does what EventBridge does with the event of a new object.
+func (d *Deployment) deliver(c localaws.ObjectCreated, outside []string) {
+	if !slices.Contains(outside, c.Bucket) {
+		on := false
+		for _, b := range d.stack.OfType("AWS::S3::Bucket") {
+			name, err := d.stack.Ref(b)
+			on = on || err == nil && name == c.Bucket && b.At("NotificationConfiguration", "EventBridgeConfiguration", "EventBridgeEnabled") == true
+		}
+		if !on {
+			return
+		}
+	}
+	payload := c.EventBridgeEvent()
+	var event sam.Tree
+	if err := json.Unmarshal(payload, &event); err != nil {
+		d.fail("event of %s: %v", c.Key, err)
+		return
+	}
+	for _, rule := range d.stack.OfType("AWS::Events::Rule") {
+		pattern, ok := rule.At("EventPattern").(sam.Tree)
+		if !ok || !sam.MatchesEvent(pattern, event) {
+			continue
+		}
+		arn, err := d.stack.ARN(rule)
+		if err != nil {
+			d.fail("%s: %v", rule.ID, err)
+			continue
+		}
+		for _, t := range sam.List(rule.At("Targets")) {
+			target := &sam.Resource{ID: rule.ID, Properties: t.(sam.Tree)}
+			if err := d.send(d.stack.ByARN(target.Text("Arn")), arn, payload); err != nil {
+				d.fail("%s to %s: %v", rule.ID, target.Text("Arn"), err)
+				if err := d.send(d.stack.ByARN(target.Text("DeadLetterConfig", "Arn")), arn, payload); err != nil {
+					d.fail("%s, dead letter: %v", rule.ID, err)
+				}
+			}
+		}
+	}
+}
+
+// send hands an event to a target, if that lets the rule.
+func (d *Deployment) send(target *sam.Resource, rule string, event []byte) error {
+	switch {
+	case target == nil:
+		return errors.New("there is no such target")
+	case target.Type == "AWS::SQS::Queue":
+		if !d.stack.MaySend(target, rule) {
+			return fmt.Errorf("%s does not let the rule send", target.ID)
+		}
+		url, err := d.stack.Ref(target)
+		if err == nil {
+			_, err = d.AWS.SQS.Send(url, string(event), nil)
+		}
+		return err
+	case target.Type == "AWS::Serverless::Function":
+		if !d.stack.MayInvoke(target, rule) {
+			return fmt.Errorf("%s does not let the rule invoke it", target.ID)
+		}
+		f := d.Functions[target.ID]
+		if f == nil {
+			return fmt.Errorf("%s does not run", target.ID)
+		}
+		_, err := f.InvokeAsync(event)
+		return err
+	}
+	return fmt.Errorf("%s is no target that is known", target.Type)
+}
+
+func (d *Deployment) fail(format string, args ...any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.failures = append(d.failures, fmt.Sprintf(format, args...))
+}
+
+// Denied returns the requests that no policy allowed.
+func (d *Deployment) Denied() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Compact(slices.Sorted(slices.Values(d.denied)))
+}
+
+// Used returns the "FUNCTION ACTION" that were asked for and allowed.
+func (d *Deployment) Used() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.allowed))
+}
+
+// Failures returns what could not be delivered.
+func (d *Deployment) Failures() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.failures)
+}
+
+// Wait returns when the functions have nothing more to do and what they gave up
+// is in its on-failure destination.
+func (d *Deployment) Wait(ctx context.Context) error {
+	for _, id := range slices.Sorted(maps.Keys(d.Functions)) {
+		f := d.Functions[id]
+		if err := f.Wait(ctx); err != nil {
+			return err
+		}
+		dead := f.DeadLetters()
+		destination := d.stack.Resources[id].Text("EventInvokeConfig", "DestinationConfig", "OnFailure", "Destination")
+		for _, letter := range dead[d.forwarded[id]:] {
+			queue := d.stack.ByARN(destination)
+			if queue == nil || !d.authorize(localaws.Access{AccessKeyID: id, Action: "sqs:SendMessage", Resource: destination}) {
+				d.fail("%s: an event is lost: it may not be sent to %q", id, destination)
+				continue
+			}
+			body, err := json.Marshal(letter)
+			if err != nil {
+				return err
+			}
+			url, err := d.stack.Ref(queue)
+			if err != nil {
+				return err
+			}
+			if _, err := d.AWS.SQS.Send(url, string(body), nil); err != nil {
+				return err
+			}
+		}
+		d.forwarded[id] = len(dead)
+	}
+	return nil
+}
