@@ -23,6 +23,7 @@ import (
 
 type reportOptions struct {
 	filterFlags
+	policyFlags
 	format    string
 	section   string
 	top       int
@@ -35,8 +36,8 @@ func newReport() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "report PATH...",
 		Short: "When, who, what and how often: everything about the negotiations in logs, in one pass",
-		Long: `  tlswatch report conn_log_*.log.gz
-  tlswatch report --since 2h --failed s3://my-logs/AWSLogs/123456789012/
+		Long: `  tlswatch report --policy ELBSecurityPolicy-TLS13-1-2-2021-06 conn_log_*.log.gz
+  tlswatch report --since 2h --failed --policy live s3://my-logs/AWSLogs/123456789012/
 
 report reads connection logs once and shows the time they cover, the statuses,
 protocols, cipher suites, key exchanges, listeners and load balancers, failures
@@ -48,8 +49,12 @@ that failed or soon end, handshake latencies, and lines that are no log entries.
 Counts are exact up to ` + grouped(report.MaxKeys) + ` clients (or other keys) of a list. Beyond,
 memory stays the same, and a list is marked as approximate with its error.
 
+With --policy, it says why negotiations failed and what to do about it.
+
 Formats: table for people; json, which docs/report.md describes; csv, one list
-chosen by --section.`,
+chosen by --section.
+
+` + policyDataHelp,
 		Args: cobra.MinimumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -61,7 +66,8 @@ chosen by --section.`,
 	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, all otherwise)")
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
-	o.register(cmd)
+	o.filterFlags.register(cmd)
+	o.policyFlags.register(cmd)
 	return cmd
 }
 
@@ -89,6 +95,11 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if err != nil {
 		return err
 	}
+	judge, err := o.load(ctx)
+	if err != nil {
+		return err
+	}
+	options.ByListener = judge != nil
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
 	in.apply(f)
@@ -103,6 +114,9 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	}
 	if err != nil && !errors.As(err, new(*inputsError)) {
 		return in.finish(ctx, err)
+	}
+	if judge != nil {
+		collector.Diagnose(judge.policy, judge.why)
 	}
 	top := o.top
 	if top < 0 && o.format == "table" {

@@ -7,10 +7,13 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
+	"tlswatch/pkg/localaws"
 	"tlswatch/pkg/report"
+	"tlswatch/pkg/secpolicy"
 )
 
 // One object that cannot be read: the others are in the report, it is named,
@@ -37,6 +40,50 @@ func TestReportS3OneFails(t *testing.T) {
 	}
 	if len(r.FailedObjects) != 1 || r.FailedObjects[0].Object != bad || !strings.Contains(stderr, bad) {
 		t.Errorf("failed %v; %s", r.FailedObjects, stderr)
+	}
+}
+
+// --policy live judges each listener by the policy that it has.
+func TestReportLive(t *testing.T) {
+	b := newBucketful(t)
+	b.ELB.SetLoadBalancers(localaws.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []localaws.Listener{
+		{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"},
+		{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
+	}})
+	lines := ""
+	for _, listener := range []string{"443 app/shop/50dc6c495c0c9188", "8443 app/shop/50dc6c495c0c9188", "443 app/unknown/1"} {
+		port, loadBalancer, _ := strings.Cut(listener, " ")
+		lines += "2026-11-23T10:00:00.000000Z 203.0.113.7 36280 " + port + ` TLSv1.2 ECDHE-RSA-AES256-SHA - "-" - - Failed:UnmappedConnectionError TID_1 - ` + loadBalancer + " 192.0.2.1\n"
+	}
+	var stdout, stderr bytes.Buffer
+	if status := run(t.Context(), []string{"report", "--policy", "live", "--format", "json", "-"}, strings.NewReader(lines), &stdout, &stderr); status != exitOK {
+		t.Fatal(stderr.String())
+	}
+	var r report.Result
+	if err := json.Unmarshal(stdout.Bytes(), &r); err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, x := range r.FailedNegotiations {
+		for _, d := range r.Diagnoses {
+			if d.Cause == x.Diagnosis {
+				got = append(got, fmt.Sprint(x.LoadBalancer, ":", x.Port, " ", d.ID))
+			}
+		}
+	}
+	want := []string{
+		"app/shop/50dc6c495c0c9188:443 " + string(secpolicy.ProtocolRefused),
+		"app/shop/50dc6c495c0c9188:8443 " + string(secpolicy.OfferAccepted),
+		"app/unknown/1:443 " + string(secpolicy.PolicyUnknown),
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+
+	b.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	status, _, text := cli(t.Context(), "report", "--policy", "live", "x.log")
+	if status != exitFailed || !strings.Contains(text, "elasticloadbalancing:DescribeLoadBalancers") {
+		t.Errorf("denied: exit status %d, %s", status, text)
 	}
 }
 

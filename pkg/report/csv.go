@@ -21,6 +21,13 @@ func number(n uint64) string { return strconv.FormatUint(n, 10) }
 
 func seconds(f float64) string { return strconv.FormatFloat(f, 'f', -1, 64) }
 
+func portText(p uint16) string {
+	if p == 0 {
+		return ""
+	}
+	return strconv.Itoa(int(p))
+}
+
 func stamp(t *time.Time) string {
 	if t == nil {
 		return "-"
@@ -83,9 +90,14 @@ var sections = []section{
 			yield(x.Client, number(x.Connections), number(x.Failed))
 		}
 	}},
-	{"failed-negotiations", []string{"client", "protocol", "cipher", "status", "count", "diagnosis"}, func(r *Result, yield func(...string)) {
+	{"failed-negotiations", []string{"client", "protocol", "cipher", "status", "count", "loadBalancer", "port", "diagnosis"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.FailedNegotiations {
-			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.Diagnosis)
+			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.LoadBalancer, portText(x.Port), x.Diagnosis)
+		}
+	}},
+	{"diagnoses", []string{"id", "failures", "clients", "cause", "remedy"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.Diagnoses {
+			yield(x.ID, number(x.Failures), strconv.Itoa(x.Clients), x.Cause, x.Remedy)
 		}
 	}},
 	{"certificates", []string{"subject", "notAfter", "connections", "failed", "status", "expiring"}, func(r *Result, yield func(...string)) {

@@ -108,22 +108,22 @@ func (c *clients) evict(v *client, k addr, weigh func(*client) (uint64, bool)) *
 
 // failures counts failed negotiations that are alike.
 type failures struct {
-	t      table[failure, failureRow]
+	t      table[clientFailure, failureRow]
 	missed uint64
 }
 
-type failure struct {
+type clientFailure struct {
 	client addr
-	shape  int32
+	shape  int32 // row of the Collector's shapes
 }
 
 type failureRow struct{ n, missed uint64 }
 
 func newFailures() failures {
-	return failures{t: newTable[failure, failureRow](func(f failure) uint64 { return mix(f.client.hi, f.client.lo, uint64(f.shape)) })}
+	return failures{t: newTable[clientFailure, failureRow](func(f clientFailure) uint64 { return mix(f.client.hi, f.client.lo, uint64(f.shape)) })}
 }
 
-func (f *failures) add(k failure) { count(&f.t, k, MaxKeys, &f.missed) }
+func (f *failures) add(k clientFailure) { count(&f.t, k, MaxKeys, &f.missed) }
 
 // count counts k in a table of at most so many keys.
 func count[K comparable](t *table[K, failureRow], k K, keys int, missed *uint64) {

@@ -25,6 +25,9 @@ type Options struct {
 	// clients are told apart. 0 means all.
 	IPv4Prefix, IPv6Prefix int
 
+	// ByListener tells failed negotiations apart by load balancer and port too.
+	ByListener bool
+
 	// Heat keeps when the failing clients failed, for a heat map.
 	Heat bool
 
@@ -75,7 +78,9 @@ type Collector struct {
 	latency     latencies
 	byProtocol  map[string]*latencies
 	clients     clients
-	shapes      table[shape, int32] // the number of its row
+	shapes      table[Failure, int32] // the number of its row
+	diagnose    func(Failure) Diagnosis
+	policy      string
 	failures    failures
 	certs       certs
 	heat        heat
@@ -84,8 +89,14 @@ type Collector struct {
 // suite is a cipher suite as it was negotiated.
 type suite struct{ protocol, cipher string }
 
-// A shape is what failed negotiations have in common, apart from the client.
-type shape struct{ protocol, cipher, status string }
+// A Failure is what failed negotiations have in common, apart from the client:
+// names as in the log, "" where it has none. LoadBalancer and Port are empty
+// without Options.ByListener.
+type Failure struct {
+	Protocol, Cipher, Status string
+	LoadBalancer             string
+	Port                     uint16
+}
 
 const (
 	maxName      = 128    // bytes of a name from the log; longer ones are cut
@@ -116,8 +127,8 @@ func New(o Options) *Collector {
 	c.cipher = newList(&c.names, func(s suite) uint64 { return mix(c.hashString(s.protocol), c.hashString(s.cipher), 0) },
 		func(s suite) int { return rowSize + len(s.protocol) + len(s.cipher) })
 	c.port = newList(&c.names, func(p uint16) uint64 { return mix(uint64(p), 0, 0) }, func(uint16) int { return rowSize })
-	c.shapes = newTable[shape, int32](func(s shape) uint64 {
-		return mix(c.hashString(s.protocol), c.hashString(s.cipher), c.hashString(s.status))
+	c.shapes = newTable[Failure, int32](func(f Failure) uint64 {
+		return mix(c.hashString(f.Protocol)^c.hashString(f.LoadBalancer), c.hashString(f.Cipher), c.hashString(f.Status)^uint64(f.Port))
 	})
 	return c
 }
@@ -292,7 +303,11 @@ func (w *Worker) newCell(k cell) *cellRow {
 	e := connlog.Entry{Protocol: k.protocol, Status: k.status}
 	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), shape: -1}
 	if r.failed {
-		r.shape = w.c.shape(shape{k.protocol, k.cipher, k.status})
+		f := Failure{Protocol: k.protocol, Cipher: k.cipher, Status: k.status}
+		if w.c.o.ByListener {
+			f.LoadBalancer, f.Port = k.loadBalancer, k.port
+		}
+		r.shape = w.c.shape(f)
 	}
 	name := k.protocol
 	if w.latencies[name] == nil && len(w.latencies) >= maxProtocols {
@@ -306,14 +321,14 @@ func (w *Worker) newCell(k cell) *cellRow {
 	return r
 }
 
-// shape returns the row of s, within the bound.
-func (c *Collector) shape(s shape) int32 {
+// shape returns the row of f, within the bound.
+func (c *Collector) shape(f Failure) int32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.shapes.n >= maxShapes {
-		s = shape{other, other, connlog.FailedPrefix + other}
+		f = Failure{Protocol: other, Cipher: other, Status: connlog.FailedPrefix + other}
 	}
-	n, fresh := c.shapes.get(s)
+	n, fresh := c.shapes.get(f)
 	if fresh {
 		*n = int32(c.shapes.n - 1)
 	}
@@ -350,7 +365,7 @@ func (w *Worker) flush() {
 		u := &w.batch[i]
 		c.clients.add(u)
 		if u.shape >= 0 {
-			c.failures.add(failure{u.client, u.shape})
+			c.failures.add(clientFailure{u.client, u.shape})
 			if c.o.Heat {
 				c.heat.add(u.client, u.minute)
 			}

@@ -482,13 +482,14 @@ func TestGolden(t *testing.T) {
 		Malformed:     []report.MalformedLine{{Object: "logs/conn_log_1.log.gz", Line: 17, Error: `client_ip: not an IP address: "x"`}},
 		FailedObjects: []report.FailedObject{{Object: "logs/cut.log.gz", Error: "gzip data is cut"}}, Partial: true,
 	}
-	r := collect(t, report.Options{}, text, 1).Result(source, 5)
-	r.Diagnose("ELBSecurityPolicy-TLS13-1-2-2021-06", func(n report.Negotiation) string {
-		if n.Cipher == "ECDHE-RSA-AES256-SHA" {
-			return "The policy does not accept ECDHE-RSA-AES256-SHA, which is the best that the client offered; ELBSecurityPolicy-2016-08 does."
+	c := collect(t, report.Options{ByListener: true}, text, 1)
+	c.Diagnose("ELBSecurityPolicy-TLS13-1-2-2021-06", func(f report.Failure) report.Diagnosis {
+		if f.Cipher == "ECDHE-RSA-AES256-SHA" && f.Port == 443 && f.LoadBalancer != "" {
+			return report.Diagnosis{ID: "cipher-not-in-policy", Cause: "The policy does not accept ECDHE-RSA-AES256-SHA, which is the best that the client offered.", Remedy: "Update the client. ELBSecurityPolicy-2016-08 accepts it, but gives up forward secrecy for all."}
 		}
-		return ""
+		return report.Diagnosis{ID: "other", Cause: "Something else: " + f.Status}
 	})
+	r := c.Result(source, 5)
 	forms := map[string]func(io.Writer) error{
 		"report.json":    r.WriteJSON,
 		"report.txt":     func(w io.Writer) error { return r.WriteText(w, report.TextOptions{}) },

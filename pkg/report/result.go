@@ -61,7 +61,8 @@ type Result struct {
 	Partial            bool              `json:"partial"`                 // interrupted
 	Approximate        []Approximation   `json:"approximate"`             // lists beyond MaxKeys
 	MinutesPerRow      int64             `json:"minutesPerRow,omitempty"` // of ByMinute, if there are too many minutes for one each
-	Policy             string            `json:"policy,omitempty"`        // that diagnoses were made against
+	Policy             string            `json:"policy,omitempty"`        // by which diagnoses were made
+	Diagnoses          []Diagnosis       `json:"diagnoses,omitempty"`     // most failures first
 	Anonymized         bool              `json:"anonymized,omitempty"`
 
 	heat *heatMap
@@ -105,12 +106,24 @@ type (
 		Counts
 	}
 	Negotiation struct {
-		Client    string `json:"client"`
-		Protocol  string `json:"protocol"`
-		Cipher    string `json:"cipher"`
-		Status    string `json:"status"`
-		Count     uint64 `json:"count"`
-		Diagnosis string `json:"diagnosis,omitempty"`
+		Client   string `json:"client"`
+		Protocol string `json:"protocol"`
+		Cipher   string `json:"cipher"`
+		Status   string `json:"status"`
+		Count    uint64 `json:"count"`
+
+		// If they were asked for.
+		LoadBalancer string `json:"loadBalancer,omitempty"`
+		Port         uint16 `json:"port,omitempty"`
+		Diagnosis    string `json:"diagnosis,omitempty"` // Cause of one of the Diagnoses
+	}
+	// A Diagnosis says why negotiations failed.
+	Diagnosis struct {
+		ID       string `json:"id"`
+		Cause    string `json:"cause"`
+		Remedy   string `json:"remedy"`
+		Failures uint64 `json:"failures"` // of which it is true
+		Clients  int    `json:"clients"`
 	}
 	ProtocolLatency struct {
 		Protocol string `json:"protocol"`
@@ -300,11 +313,12 @@ func (c *Collector) resultClients(r *Result, top int) {
 	r.approximate("slowestClients", c.clients.missed)
 
 	f := &c.failures.t
-	shape := func(k failure) shape { return c.shapes.at(int(k.shape)).key }
-	order, all = first(f, top, func(*failureRow) bool { return true }, func(a, b *row[failure, failureRow]) int {
+	shape := func(k clientFailure) *Failure { return &c.shapes.at(int(k.shape)).key }
+	order, all = first(f, top, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
 		x, y := shape(a.key), shape(b.key)
 		return cmp.Or(cmp.Compare(b.value.n, a.value.n), a.key.client.compare(b.key.client),
-			cmp.Compare(x.protocol, y.protocol), cmp.Compare(x.cipher, y.cipher), cmp.Compare(x.status, y.status))
+			cmp.Compare(x.Protocol, y.Protocol), cmp.Compare(x.Cipher, y.Cipher), cmp.Compare(x.Status, y.Status),
+			cmp.Compare(x.LoadBalancer, y.LoadBalancer), cmp.Compare(x.Port, y.Port))
 	})
 	r.TotalFailedNegotiations = all
 	r.FailedNegotiations = make([]Negotiation, 0, len(order))
@@ -312,10 +326,14 @@ func (c *Collector) resultClients(r *Result, top int) {
 		row := f.at(int(i))
 		k := shape(row.key)
 		r.FailedNegotiations = append(r.FailedNegotiations, Negotiation{
-			Client: c.client(row.key.client), Protocol: dash(k.protocol), Cipher: dash(k.cipher), Status: k.status, Count: row.value.n,
+			Client: c.client(row.key.client), Protocol: dash(k.Protocol), Cipher: dash(k.Cipher), Status: k.Status, Count: row.value.n,
+			LoadBalancer: k.LoadBalancer, Port: k.Port,
 		})
 	}
 	r.approximate("failedNegotiations", c.failures.missed)
+	if c.diagnose != nil {
+		c.resultDiagnoses(r, order)
+	}
 }
 
 func mean(v *client) float64 { return float64(v.sum) / float64(v.timed) }
@@ -412,13 +430,49 @@ func (r *Result) PostQuantumShare() (share float64, ok bool) {
 	return float64(pq) / float64(all), true
 }
 
-// Diagnose gives each failed negotiation a text that says why it failed, judged
-// by the security policy of the given name.
-func (r *Result) Diagnose(policy string, why func(Negotiation) string) {
-	r.Policy = policy
-	for i := range r.FailedNegotiations {
-		r.FailedNegotiations[i].Diagnosis = why(r.FailedNegotiations[i])
+// Diagnose makes Result say why negotiations failed, in words of why, judged by
+// a security policy.
+func (c *Collector) Diagnose(policy string, why func(Failure) Diagnosis) {
+	c.policy, c.diagnose = policy, why
+}
+
+// resultDiagnoses fills in the diagnoses of the rows, which stand for the
+// failures in that order, and sums up those of all failures.
+func (c *Collector) resultDiagnoses(r *Result, order []uint32) {
+	r.Policy = c.policy
+	number := make(map[[3]string]int) // in r.Diagnoses
+	of := make([]int, 0, c.shapes.n)  // the diagnosis of each shape
+	for s := range c.shapes.all {
+		d := c.diagnose(s.key)
+		k := [3]string{d.ID, d.Cause, d.Remedy}
+		if _, ok := number[k]; !ok {
+			number[k] = len(r.Diagnoses)
+			r.Diagnoses = append(r.Diagnoses, d)
+		}
+		of = append(of, number[k])
 	}
+	f := &c.failures.t
+	for i, n := range order {
+		r.FailedNegotiations[i].Diagnosis = r.Diagnoses[of[f.at(int(n)).key.shape]].Cause
+	}
+	byClient, _ := first(f, 0, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
+		return cmp.Or(cmp.Compare(a.key.client.hi, b.key.client.hi), cmp.Compare(a.key.client.lo, b.key.client.lo), cmp.Compare(of[a.key.shape], of[b.key.shape]))
+	})
+	var last clientFailure // client and diagnosis
+	for i, n := range byClient {
+		row := f.at(int(n))
+		is := clientFailure{row.key.client, int32(of[row.key.shape])}
+		d := &r.Diagnoses[is.shape]
+		d.Failures += row.value.n
+		if i == 0 || is != last {
+			d.Clients++
+		}
+		last = is
+	}
+	r.Diagnoses = slices.DeleteFunc(r.Diagnoses, func(d Diagnosis) bool { return d.Failures == 0 })
+	slices.SortFunc(r.Diagnoses, func(a, b Diagnosis) int {
+		return cmp.Or(cmp.Compare(b.Failures, a.Failures), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Cause, b.Cause))
+	})
 }
 
 // Reason returns the reason code of the status.

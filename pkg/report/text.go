@@ -194,17 +194,40 @@ func (t *text) clients() {
 		t.grid("FAILING CLIENTS"+of(len(r.FailedClients), r.TotalFailedClients), "failedClients", &g)
 	}
 	if len(r.FailedNegotiations) > 0 {
+		number := make(map[string]int)
+		for i, d := range r.Diagnoses {
+			if _, ok := number[d.Cause]; !ok {
+				number[d.Cause] = i + 1
+			}
+		}
 		g := grid{right: "r"}
-		g.add("count", "client", "protocol", "cipher suite", "reason")
+		names := []string{"count", "client", "protocol", "cipher suite", "reason"}
+		if len(number) > 0 {
+			names = append(names, "why")
+		}
+		g.add(names...)
 		for _, x := range r.FailedNegotiations {
-			g.add(grouped(x.Count), x.Client, x.Protocol, x.Cipher, x.Reason())
-			g.note(x.Diagnosis)
+			cells := []string{grouped(x.Count), x.Client, x.Protocol, x.Cipher, x.Reason()}
+			if n := number[x.Diagnosis]; n > 0 {
+				cells = append(cells, fmt.Sprintf("[%d]", n))
+			}
+			g.add(cells...)
 		}
-		title := "FAILED NEGOTIATIONS" + of(len(r.FailedNegotiations), r.TotalFailedNegotiations)
-		if r.Policy != "" {
-			title += ", judged by " + r.Policy
-		}
-		t.grid(title, "failedNegotiations", &g)
+		t.grid("FAILED NEGOTIATIONS"+of(len(r.FailedNegotiations), r.TotalFailedNegotiations), "failedNegotiations", &g)
+	}
+	t.diagnoses()
+}
+
+func (t *text) diagnoses() {
+	if len(t.r.Diagnoses) == 0 {
+		return
+	}
+	t.title("WHY, judged by %s", t.r.Policy)
+	const most = 20
+	for i, d := range t.r.Diagnoses[:min(len(t.r.Diagnoses), most)] {
+		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, plural(int(d.Failures), "failure"), plural(d.Clients, "client"))
+		t.wrapped(printable(d.Cause), "      ")
+		t.wrapped(printable(d.Remedy), "      -> ")
 	}
 }
 
@@ -311,11 +334,14 @@ func (t *text) grid(title, list string, g *grid) {
 
 // wrapped writes a text in lines that fit.
 func (t *text) wrapped(s, indent string) {
+	if s == "" {
+		return
+	}
 	line := ""
 	for word := range strings.FieldsSeq(s) {
 		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word)+len(indent) > t.o.Width {
 			fmt.Fprintf(t, "%s%s\n", indent, line)
-			line = ""
+			line, indent = "", strings.Repeat(" ", len(indent))
 		}
 		if line != "" {
 			line += " "
@@ -329,7 +355,6 @@ func (t *text) wrapped(s, indent string) {
 type grid struct {
 	right string // "r" for each of the first columns that are aligned on the right
 	rows  [][]string
-	notes map[int]string // below rows
 }
 
 func (g *grid) add(cells ...string) {
@@ -337,16 +362,6 @@ func (g *grid) add(cells ...string) {
 		cells[i] = printable(cells[i])
 	}
 	g.rows = append(g.rows, cells)
-}
-
-// note writes a text below the last row.
-func (g *grid) note(s string) {
-	if s != "" {
-		if g.notes == nil {
-			g.notes = make(map[int]string)
-		}
-		g.notes[len(g.rows)-1] = printable(s)
-	}
 }
 
 func (g *grid) write(t *text, o TextOptions) {
@@ -377,7 +392,7 @@ func (g *grid) write(t *text, o TextOptions) {
 	if o.ASCII {
 		more = "~"
 	}
-	for n, row := range g.rows {
+	for _, row := range g.rows {
 		var line strings.Builder
 		for i, cell := range row {
 			if utf8.RuneCountInString(cell) > widths[i] {
@@ -392,9 +407,6 @@ func (g *grid) write(t *text, o TextOptions) {
 			line.WriteString("  " + cell)
 		}
 		fmt.Fprintln(t, strings.TrimRight(line.String(), " "))
-		if note := g.notes[n]; note != "" {
-			t.wrapped(note, strings.Repeat(" ", widths[0]+6))
-		}
 	}
 }
 

@@ -1,0 +1,120 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/elbpolicy"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/report"
+	"tlswatch/pkg/secpolicy"
+)
+
+// livePolicy asks Elastic Load Balancing for the policies of listeners.
+const livePolicy = "live"
+
+// policyFlags say by which security policies failures are judged.
+type policyFlags struct {
+	data   policyData
+	policy string
+}
+
+func (o *policyFlags) register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.policy, "policy", "", "say why negotiations failed, judged by the listeners' security policy: its name, 443=NAME,8443=NAME by port, or live to ask Elastic Load Balancing")
+	o.data.addFlag(cmd)
+	completeFlag(cmd, "policy", func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+		names, directive := completePolicies(&o.data, 0)(cmd, args, text)
+		return append(names, livePolicy), directive
+	})
+}
+
+// A judge knows the policies of listeners.
+type judge struct {
+	set    *secpolicy.Set
+	policy string                               // as people are told
+	named  pipeline.ListenerPolicies            // for all load balancers
+	live   map[string]pipeline.ListenerPolicies // by load balancer, app/NAME/ID
+}
+
+// load returns the judge that the flags ask for, or nil.
+func (o *policyFlags) load(ctx context.Context) (*judge, error) {
+	if o.policy == "" {
+		return nil, nil
+	}
+	set, err := o.data.load()
+	if err != nil {
+		return nil, err
+	}
+	j := &judge{set: set, policy: o.policy}
+	if o.policy == livePolicy {
+		j.policy = "the policies that the listeners have now"
+		j.live, err = livePolicies(ctx)
+		return j, err
+	}
+	names, err := config.ParseListenerPolicies(o.policy)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--policy: %w", err)}
+	}
+	for port, name := range names {
+		p, err := lookupPolicy(set, name)
+		if err != nil {
+			return nil, &usageError{fmt.Errorf("--policy: %w", err)}
+		}
+		if names[port] = p.Name; len(names) == 1 && port == 0 {
+			j.policy = p.Name
+		}
+	}
+	j.named = names
+	return j, nil
+}
+
+func livePolicies(ctx context.Context) (map[string]pipeline.ListenerPolicies, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return nil, err
+	}
+	balancers, err := elbpolicy.LoadBalancers(ctx, elb.NewFromConfig(cfg))
+	if err != nil {
+		return nil, fmt.Errorf("--policy live: %w\nhint: it needs elasticloadbalancing:DescribeLoadBalancers and DescribeListeners, in the region of the load balancers; --policy NAME needs nothing", err)
+	}
+	policies := make(map[string]pipeline.ListenerPolicies)
+	for _, b := range balancers {
+		policies[b.Path] = make(pipeline.ListenerPolicies)
+		for _, l := range b.Listeners {
+			if l.Policy != "" {
+				policies[b.Path][l.Port] = l.Policy
+			}
+		}
+	}
+	return policies, nil
+}
+
+// at returns the policy of a listener, nil if it is not known.
+func (j *judge) at(loadBalancer string, port uint16) *secpolicy.Policy {
+	name := j.named.At(port)
+	if j.live != nil {
+		name = j.live[loadBalancer].At(port)
+	}
+	p, err := j.set.Lookup(name)
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+// why returns the likeliest cause of a failure.
+func (j *judge) why(f report.Failure) report.Diagnosis {
+	e := connlog.Entry{Protocol: f.Protocol, Cipher: f.Cipher, Status: f.Status, ListenerPort: f.Port, LoadBalancer: f.LoadBalancer}
+	list := j.set.Diagnose(&e, j.at(f.LoadBalancer, f.Port))
+	if len(list) == 0 {
+		return report.Diagnosis{ID: "unknown", Cause: "The log does not tell."}
+	}
+	return report.Diagnosis{ID: string(list[0].ID), Cause: strings.TrimSpace(list[0].Cause), Remedy: strings.TrimSpace(list[0].Remedy)}
+}
