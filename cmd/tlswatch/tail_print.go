@@ -203,11 +203,11 @@ type tailedSummary struct {
 // summary prints what was seen, and returns why it could not.
 func (p *tailPrinter) summary(source report.Source, terminal report.TextOptions) error {
 	p.worker.Close()
+	if p.policy != nil {
+		p.collector.Diagnose(p.policy.Name, p.explain)
+	}
 	r := p.collector.Result(source, tableTop)
 	if p.json {
-		if p.policy != nil { // in the other form it was said before
-			r.Diagnose(p.policy.Name, p.explain)
-		}
 		var b bytes.Buffer
 		if err := r.WriteJSON(&b); err != nil {
 			return err
@@ -224,15 +224,9 @@ func (p *tailPrinter) summary(source report.Source, terminal report.TextOptions)
 }
 
 // explain says why negotiations failed that are alike.
-func (p *tailPrinter) explain(n report.Negotiation) string {
-	e := connlog.Entry{Protocol: n.Protocol, Cipher: n.Cipher, Status: n.Status}
-	for _, name := range []*string{&e.Protocol, &e.Cipher} {
-		if *name == "-" {
-			*name = ""
-		}
+func (p *tailPrinter) explain(f report.Failure) report.Diagnosis {
+	for _, d := range p.diagnose(&connlog.Entry{Protocol: f.Protocol, Cipher: f.Cipher, Status: f.Status}) {
+		return report.Diagnosis{ID: string(d.ID), Cause: d.Cause, Remedy: d.Remedy}
 	}
-	for _, d := range p.diagnose(&e) {
-		return d.Cause
-	}
-	return ""
+	return report.Diagnosis{}
 }

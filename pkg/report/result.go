@@ -469,7 +469,7 @@ func (c *Collector) resultDiagnoses(r *Result, order []uint32) {
 		}
 		last = is
 	}
-	r.Diagnoses = slices.DeleteFunc(r.Diagnoses, func(d Diagnosis) bool { return d.Failures == 0 })
+	r.Diagnoses = slices.DeleteFunc(r.Diagnoses, func(d Diagnosis) bool { return d.Failures == 0 || d.Cause == "" })
 	slices.SortFunc(r.Diagnoses, func(a, b Diagnosis) int {
 		return cmp.Or(cmp.Compare(b.Failures, a.Failures), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Cause, b.Cause))
 	})
