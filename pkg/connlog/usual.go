@@ -254,7 +254,7 @@ func usualIPv4(b []byte) (a netip.Addr, n int, ok bool) {
 		empty := (32 - 8*digits) & 31
 		w := binary.LittleEndian.Uint32(b[from:])<<empty - 0x30303030<<empty
 		value := w>>24 + w>>16&0xff*10 + w>>8&0xff*100
-		bad |= (w|w+0x76767676)&0x80808080 | value&^0xff
+		bad |= (w|(w+0x76767676))&0x80808080 | value&^0xff
 		if value < leastOctet[digits] {
 			return a, 0, false // a leading zero
 		}
