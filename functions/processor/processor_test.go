@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -221,9 +223,13 @@ func TestThrottled(t *testing.T) {
 // and publishes nothing of what it could not finish.
 func TestDeadline(t *testing.T) {
 	r := startRig(t, map[string]string{"DEADLINE_MARGIN": "500ms"}, localaws.LambdaOptions{Timeout: 2 * time.Second, RetryDelays: []time.Duration{}})
-	a, b := makeLog(t, 11, 500, "app/a/1"), makeLog(t, 12, 500, "app/b/2")
 	r.stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Second} })
-	r.notify(r.put(a.key, a.packed()), r.put(b.key, b.packed()))
+	var objects []localaws.ObjectCreated
+	for i := range runtime.GOMAXPROCS(0) + 2 { // more than are read at the same time
+		log := makeLog(t, uint64(100+i), 500, fmt.Sprintf("app/a/%d", i))
+		objects = append(objects, r.put(log.key, log.packed()))
+	}
+	r.notify(objects...)
 	got := r.errors()
 	if len(got) != 1 || strings.Contains(got[0], "Timedout") || !strings.Contains(got[0], "deadline of the invocation is near") || !strings.Contains(got[0], pipeline.ErrNotBegun.Error()) {
 		t.Errorf("errors: %q", got)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"runtime"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -73,6 +74,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		Rules:          c.Rules(),
 		ObjectLimit:    c.ObjectLimit,
 		Margin:         c.DeadlineMargin,
+		Readers:        max(2, runtime.GOMAXPROCS(0)), // one more than cores keeps a single core busy
 		Now:            time.Now,
 		Sleep:          pipeline.Sleep,
 	}

@@ -74,6 +74,11 @@ type Pipeline struct {
 	ReportClients  bool         // whether reports do: see Report.Failing
 	Rules          []alert.Rule // evaluated for every object, or window
 
+	// Readers is how many objects of a Run are read at the same time, each by
+	// a goroutine, in memory for as many. 0 means 1. All else goes by the order
+	// of the objects.
+	Readers int
+
 	// Margin is the time between the deadline of the context and the end of
 	// the process. What was begun may take three quarters of it to end.
 	Margin time.Duration
@@ -175,18 +180,29 @@ const maxTaken = 100
 func (p *Pipeline) run(ctx context.Context, jobs []Job, taken map[Object]*task, needed *pace) []Report {
 	reports := make([]Report, len(jobs))
 	var tasks []*task
-	for i, job := range jobs {
-		t := &task{job: job, Report: &reports[i]}
-		t.Object = job.Object
-		if ctx.Err() != nil || needed.tooSlow(ctx, p.Now()) {
-			t.Err = ErrNotBegun
+	var begun []*task // of which those from i on are being read, or not begun
+	for i := range jobs {
+		for len(begun) < min(i+max(p.Readers, 1), len(jobs)) {
+			n := len(begun)
+			t := &task{job: jobs[n], Report: &reports[n]}
+			t.Object = jobs[n].Object
+			if ctx.Err() != nil || needed.tooSlow(ctx, p.Now()) {
+				t.Err = ErrNotBegun
+			} else {
+				p.begin(ctx, t)
+			}
+			begun = append(begun, t)
+		}
+		t := begun[i]
+		if t.Err != nil {
 			continue
 		}
+		s, err := t.reading()
 		start := p.Now()
-		if t.Err = p.take(ctx, t, taken); t.Err == nil {
+		if t.Err = p.take(ctx, t, s, err, taken); t.Err == nil {
 			tasks = append(tasks, t)
 		}
-		needed.slowest = max(needed.slowest, p.Now().Sub(start))
+		needed.slowest = max(needed.slowest, t.Reading+p.Now().Sub(start))
 		needed.claims += t.claiming
 	}
 	for _, b := range batches(tasks) {
@@ -199,7 +215,7 @@ func (p *Pipeline) run(ctx context.Context, jobs []Job, taken map[Object]*task, 
 	}
 	p.alert(ctx, tasks)
 	for _, t := range tasks {
-		t.data = nil
+		t.data, t.reading = nil, nil
 	}
 	needed.claims = 0
 	return reports
@@ -224,6 +240,7 @@ func (p pace) tooSlow(ctx context.Context, now time.Time) bool {
 type task struct {
 	*Report
 	job       Job
+	reading   func() (*rollup.Summary, error) // waits for the object to be read
 	ticket    Ticket
 	claiming  time.Duration
 	twin      *task        // the one that claimed the same object
@@ -233,12 +250,26 @@ type task struct {
 	processor metric.Processor
 }
 
-// take does what comes before publishing: it reads and claims an object, unless
-// it is among those taken.
-func (p *Pipeline) take(ctx context.Context, t *task, taken map[Object]*task) error {
-	start := p.Now()
-	s, err := p.read(ctx, t.Report)
-	t.Reading = p.Now().Sub(start)
+// begin reads the object of t in a goroutine of its own.
+func (p *Pipeline) begin(ctx context.Context, t *task) {
+	var s *rollup.Summary
+	var err error
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		start := p.Now()
+		s, err = p.read(ctx, t.Report)
+		t.Reading = p.Now().Sub(start)
+	}()
+	t.reading = func() (*rollup.Summary, error) {
+		<-done
+		return s, err
+	}
+}
+
+// take does what comes between reading and publishing: it claims an object,
+// unless it is among those taken.
+func (p *Pipeline) take(ctx context.Context, t *task, s *rollup.Summary, err error, taken map[Object]*task) error {
 	switch {
 	case err != nil:
 		return err
@@ -255,7 +286,7 @@ func (p *Pipeline) take(ctx context.Context, t *task, taken map[Object]*task) er
 		t.processor.DuplicateObjects++
 		return nil
 	}
-	start = p.Now()
+	start := p.Now()
 	err = p.claim(ctx, t)
 	t.claiming = p.Now().Sub(start)
 	if err != nil || t.Duplicate != "" {
