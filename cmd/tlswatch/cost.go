@@ -10,16 +10,20 @@ import (
 	"maps"
 	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/estimate"
 	"tlswatch/pkg/config"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/price"
+	"tlswatch/pkg/rollup"
 )
 
 type costOptions struct {
@@ -44,8 +48,8 @@ func newCost() *cobra.Command {
 metrics that the function would publish, by breakdown, the calls, the function's
 time, the requests to S3 and SQS, and its logs, at dated list prices of us-east-1.
 
-` + inputsHelp + `
-Files need the names that Elastic Load Balancing gave them (conn_log_...), which
+PATH is a log file, a directory of them, or s3://BUCKET/PREFIX, in any mix. Logs
+need the names that Elastic Load Balancing gave them (conn_log_...), which
 say the load balancer and the period. A day of all load balancers makes a good
 sample; a pause of more than six hours between two periods counts as not sampled.
 
@@ -57,7 +61,7 @@ formula and what it takes for granted.`,
   METRIC_BREAKDOWNS=protocol,reason tlswatch cost --format json logs`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
-			return o.run(cmd.Context(), paths, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
 	f := cmd.Flags()
@@ -67,7 +71,7 @@ formula and what it takes for granted.`,
 	f.Float64Var(&o.times, "times", 1, "as if there were so many times the load balancers")
 	f.Float64Var(&o.memory, "memory", 512, "memory of the function in MB")
 	f.Float64Var(&o.logDays, "log-days", 0, "days that the log bucket keeps the logs; 0 leaves their storage out")
-	f.Float64Var(&o.alarms, "alarms", 8, "metrics that alarms watch")
+	f.Float64Var(&o.alarms, "alarms", 10, "metrics that alarms watch")
 	f.BoolVar(&o.dashboard, "dashboard", true, "with the dashboard")
 	f.Float64Var(&o.rules, "insight-rules", 2, "Contributor Insights rules")
 	f.BoolVar(&o.freeTier, "free-tier", false, "of an account that runs nothing else")
@@ -92,7 +96,7 @@ func (o costOptions) check() error {
 	return nil
 }
 
-func (o costOptions) run(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+func (o costOptions) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := o.check(); err != nil {
 		return &usageError{err}
 	}
@@ -102,21 +106,69 @@ func (o costOptions) run(ctx context.Context, paths []string, stdout, stderr io.
 	}
 	e := estimate.New(c)
 	result := costResult{Prices: costPrices{price.Date, price.Region}}
-	if result.Skipped, err = estimateFiles(ctx, paths, e, stderr); err != nil {
-		return err
+	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
+	var mu sync.Mutex // guards e and result
+	err = in.each(ctx, func(_ int, i *input, r *connlog.Reader) error {
+		key, err := connlog.ParseObjectKey(filepath.ToSlash(i.name))
+		if err != nil {
+			mu.Lock()
+			defer mu.Unlock()
+			result.Skipped++
+			return nil
+		}
+		object, err := readObject(ctx, r, estimate.Object{Key: key, StoredBytes: i.size, Summary: rollup.New(e.RollupOptions())})
+		if err != nil {
+			return err
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		return e.Add(object)
+	})
+	if err != nil && !errors.As(err, new(*inputsError)) {
+		return in.finish(ctx, err)
 	}
-	o.fill(&result, e)
+	for _, n := range in.seen.skipped {
+		result.Skipped += n
+	}
+	if e.Sample().Objects == 0 {
+		return in.finish(ctx, cmp.Or(err, fmt.Errorf("no connection logs under their own names (conn_log_...) in %s", strings.Join(paths, ", "))))
+	}
+	o.fill(&result, c, e)
 	if o.format == "json" {
-		return writeJSON(stdout, result)
+		return cmp.Or(writeJSON(stdout, result), in.finish(ctx, err))
 	}
-	return result.writeTable(stdout)
+	return cmp.Or(result.writeTable(stdout), in.finish(ctx, err))
+}
+
+// readObject reads a log object to its end.
+func readObject(ctx context.Context, r *connlog.Reader, o estimate.Object) (estimate.Object, error) {
+	var entry connlog.Entry
+	for n := 1; ; n++ {
+		switch err := r.Read(&entry); {
+		case err == nil:
+			o.Summary.Add(&entry)
+		case err == io.EOF:
+			o.Bytes = r.Bytes()
+			return o, nil
+		case errors.As(err, new(*connlog.ParseError)):
+			o.Summary.AddMalformed()
+		default:
+			return o, err
+		}
+		if n%4096 == 0 && ctx.Err() != nil {
+			return o, ctx.Err()
+		}
+	}
 }
 
 // fill makes the result of what was read.
-func (o costOptions) fill(r *costResult, e *estimate.Estimator) {
+func (o costOptions) fill(r *costResult, c config.Config, e *estimate.Estimator) {
 	setup := price.Setup{
 		Queue: o.ingest == "queue", Memory: o.memory, LogDays: o.logDays, FunctionDays: 30,
 		Alarms: o.alarms, InsightRules: o.rules,
+	}
+	if !c.LogClients { // there is nothing to rank
+		setup.InsightRules = 0
 	}
 	if o.dashboard {
 		setup.Dashboards = 1

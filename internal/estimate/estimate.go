@@ -17,6 +17,8 @@ import (
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/posture"
 	"tlswatch/pkg/price"
 	"tlswatch/pkg/rollup"
 )
@@ -82,8 +84,10 @@ func New(c config.Config) *Estimator {
 	}
 }
 
-// IPv6Prefix is the one that summaries must be made with.
-func (e *Estimator) IPv6Prefix() int { return e.config.IPv6Prefix }
+// RollupOptions are those that summaries must be made with.
+func (e *Estimator) RollupOptions() rollup.Options {
+	return rollup.Options{IPv6Prefix: e.config.IPv6Prefix, Watch: posture.IsWeak, CertificateHorizon: posture.Horizon}
+}
 
 // Add counts an object.
 func (e *Estimator) Add(o Object) error {
@@ -116,8 +120,14 @@ func (e *Estimator) Add(o Object) error {
 	if err != nil {
 		return fmt.Errorf("record of a window: %w", err)
 	}
-	e.records += int64(len(text)) + recordOverhead
-	e.failingClients += window.FailingClients
+	tls, err := json.Marshal(posture.Observe(o.Summary, e.config.PublishClients))
+	if err != nil {
+		return fmt.Errorf("record of a posture: %w", err)
+	}
+	e.records += int64(len(text)+len(tls)) + recordOverhead
+	if e.config.LogClients {
+		e.failingClients += min(window.FailingClients, pipeline.MaxFailing)
+	}
 	at := periodOf{o.Key.LoadBalancer, end.Unix()}
 	if e.failed[at] == nil {
 		e.failed[at] = new(periodFailures)

@@ -47,7 +47,7 @@ const (
 	RecordDays    = 30                    // that the state bucket keeps records
 	InvocationLog = 600                   // bytes that Lambda itself logs of an invocation
 	ObjectLog     = 650                   // bytes of the function's line for an object
-	ClientLog     = 350                   // bytes of the line for a failing client of an object
+	ClientLog     = 320                   // bytes of the line for a failing client of an object
 	IdlePolls     = 5 * 3 * 60            // receive requests an hour: Lambda keeps five long polls of 20 seconds
 	ReceiveBatch  = 10                    // messages that one SQS request can carry
 	gigabyte      = 1e9
