@@ -5,20 +5,14 @@ import (
 	"fmt"
 	"strings"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/spf13/cobra"
 
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/elbpolicy"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
 )
-
-// livePolicy asks Elastic Load Balancing for the policies of listeners.
-const livePolicy = "live"
 
 // policyFlags say by which security policies failures are judged.
 type policyFlags struct {
@@ -55,7 +49,9 @@ func (o *policyFlags) load(ctx context.Context) (*judge, error) {
 	j := &judge{set: set, policy: o.policy}
 	if o.policy == livePolicy {
 		j.policy = "the policies that the listeners have now"
-		j.live, err = livePolicies(ctx)
+		if j.live, err = livePolicies(ctx, ""); err != nil {
+			err = fmt.Errorf("--policy live: %w", err)
+		}
 		return j, err
 	}
 	names, err := config.ParseListenerPolicies(o.policy)
@@ -73,27 +69,6 @@ func (o *policyFlags) load(ctx context.Context) (*judge, error) {
 	}
 	j.named = names
 	return j, nil
-}
-
-func livePolicies(ctx context.Context) (map[string]pipeline.ListenerPolicies, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx)
-	if err != nil {
-		return nil, err
-	}
-	balancers, err := elbpolicy.LoadBalancers(ctx, elb.NewFromConfig(cfg))
-	if err != nil {
-		return nil, fmt.Errorf("--policy live: %w\nhint: it needs elasticloadbalancing:DescribeLoadBalancers and DescribeListeners, in the region of the load balancers; --policy NAME needs nothing", err)
-	}
-	policies := make(map[string]pipeline.ListenerPolicies)
-	for _, b := range balancers {
-		policies[b.Path] = make(pipeline.ListenerPolicies)
-		for _, l := range b.Listeners {
-			if l.Policy != "" {
-				policies[b.Path][l.Port] = l.Policy
-			}
-		}
-	}
-	return policies, nil
 }
 
 // at returns the policy of a listener, nil if it is not known.

@@ -3,15 +3,12 @@ package main
 import (
 	"bufio"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
 	"strconv"
 	"strings"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/spf13/cobra"
 
 	"tlswatch/pkg/elbpolicy"
@@ -88,19 +85,6 @@ func (o listenersOptions) run(ctx context.Context, stdout io.Writer) error {
 		return writeJSON(stdout, result)
 	}
 	return result.write(stdout)
-}
-
-// newELB returns a client of Elastic Load Balancing for a region, "" for that
-// of the environment.
-func newELB(ctx context.Context, region string) (*elb.Client, string, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
-	switch {
-	case err != nil:
-		return nil, "", fmt.Errorf("AWS configuration: %w", err)
-	case cfg.Region == "":
-		return nil, "", &usageError{errors.New("which region? --region or AWS_REGION says so")}
-	}
-	return elb.NewFromConfig(cfg), cfg.Region, nil
 }
 
 // listenersResult is what --format json prints.

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tlswatch/pkg/elbpolicy"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -25,26 +27,32 @@ type updateJSON struct {
 }
 
 func (p *policyCommand) newUpdate() *cobra.Command {
-	var from, output string
+	var from, region, output string
 	cmd := &cobra.Command{
-		Use:   "update --from FILE",
+		Use:   "update [--from FILE]",
 		Short: "Write a data file with the policies that AWS has now",
-		Long: `update writes a data file of security policies, from the saved output of
-'aws elbv2 describe-ssl-policies --load-balancer-type application'. It says what
-is new against what tlswatch knew. All commands use the file from then on; the
-function uses it if it is part of its package, or of a layer, and POLICY_FILE
-names it.`,
-		Example: `  aws elbv2 describe-ssl-policies --load-balancer-type application | tlswatch policy update --from -`,
-		Args:    cobra.NoArgs,
+		Long: `update writes a data file of the security policies that Elastic Load Balancing
+has, or had when the output of 'aws elbv2 describe-ssl-policies
+--load-balancer-type application' was saved. It says what is new against what
+tlswatch knew. All commands use the file from then on; the function uses it if
+it is part of its package, or of a layer, and POLICY_FILE names it.
+
+Without --from it needs elasticloadbalancing:DescribeSSLPolicies, and takes
+credentials and region from where the AWS command line takes them.`,
+		Example: `  tlswatch policy update --region eu-west-2
+  aws elbv2 describe-ssl-policies --load-balancer-type application | tlswatch policy update --from -`,
+		Args: cobra.NoArgs,
 	}
 	f := cmd.Flags()
-	f.StringVar(&from, "from", "", "file with the output of 'aws elbv2 describe-ssl-policies', or - for standard input")
+	f.StringVar(&from, "from", "", "file with the output of 'aws elbv2 describe-ssl-policies', or - for standard input (default: asks AWS)")
+	f.StringVar(&region, "region", "", "AWS region to ask in (default: that of the environment)")
 	f.StringVarP(&output, "output", "o", "", "file to write (default: --policies, $TLSWATCH_POLICIES, or policies.json in the configuration directory)")
+	cmd.MarkFlagsMutuallyExclusive("from", "region")
 	cmd.RunE = runs(func(cmd *cobra.Command, _ []string) error {
 		if p.format != "table" && p.format != "json" {
 			return &usageError{fmt.Errorf("--format %s: want table or json", p.format)}
 		}
-		descriptions, retrieved, err := readDescriptions(from, cmd.InOrStdin())
+		descriptions, retrieved, err := readDescriptions(cmd.Context(), from, region, cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
@@ -63,11 +71,16 @@ names it.`,
 	return cmd
 }
 
-// readDescriptions reads policies from a file.
-func readDescriptions(from string, stdin io.Reader) ([]secpolicy.Description, string, error) {
+// readDescriptions reads policies from a file, or asks AWS for them.
+func readDescriptions(ctx context.Context, from, region string, stdin io.Reader) ([]secpolicy.Description, string, error) {
 	switch from {
 	case "":
-		return nil, "", &usageError{errors.New("want --from FILE")}
+		client, _, err := newELB(ctx, region)
+		if err != nil {
+			return nil, "", err
+		}
+		descriptions, err := elbpolicy.Policies(ctx, client)
+		return descriptions, "", err
 	case "-":
 		return secpolicy.Read(stdin)
 	}

@@ -25,6 +25,7 @@ type whatIfOptions struct {
 	filterFlags
 	data         policyData
 	from, to     string
+	region       string // of --from live
 	certificates []string
 	format       string
 	top          int
@@ -41,7 +42,8 @@ working, breaks for certain, or cannot be told. Of the failed ones: would be
 accepted, still refused, or cannot be told. It names the clients that break.
 
 --from is the policy that the listeners had: POLICY, or 443=POLICY,8443=POLICY
-by port. With it a successful connection tells a lot: the load balancer
+by port, or the word live: then Elastic Load Balancing is asked for those that
+the load balancers have now. With it a successful connection tells a lot: the load balancer
 takes the highest protocol and then the first cipher suite of its own order that
 the client has too, so the client has none that the policy prefers to what was
 negotiated. Without it less is certain. "For certain" is meant so; what it rests
@@ -60,7 +62,8 @@ input, in any mix.
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.to, "to", "", "the new security policy")
-	f.StringVar(&o.from, "from", "", "the current one, or one for each port: 443=POLICY,8443=POLICY (default: not known)")
+	f.StringVar(&o.from, "from", "", "the current one, one for each port: 443=POLICY,8443=POLICY, or live (default: not known)")
+	f.StringVar(&o.region, "region", "", "AWS region of the load balancers, for --from live (default: that of the environment)")
 	f.StringArrayVar(&o.certificates, "certificate", nil, "all kinds of certificate that the listeners have: rsa, ecdsa or both (default: those that connections show)")
 	f.StringVar(&o.format, "format", "table", "table or json")
 	f.IntVar(&o.top, "top", 20, "rows of clients that break, in a table; 0 for all")
@@ -81,7 +84,7 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if err != nil {
 		return err
 	}
-	q, caveats, err := o.question()
+	q, caveats, err := o.question(ctx)
 	if err != nil {
 		return err
 	}
@@ -125,7 +128,7 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 
 // question reads the flags that are about policies, and what is to be said of
 // the policies.
-func (o *whatIfOptions) question() (q secpolicy.Question, notes []string, err error) {
+func (o *whatIfOptions) question(ctx context.Context) (q secpolicy.Question, notes []string, err error) {
 	set, err := o.data.load()
 	if err != nil {
 		return q, nil, err
@@ -137,9 +140,35 @@ func (o *whatIfOptions) question() (q secpolicy.Question, notes []string, err er
 		return q, nil, err
 	}
 	known := map[string]*secpolicy.Policy{o.to: q.To}
-	if o.from == "" {
+	switch o.from {
+	case "":
 		notes = append(notes, "The current policy is not known, so that less is certain: --from names it.")
-	} else {
+	case livePolicy:
+		live, err := livePolicies(ctx, o.region)
+		if err != nil {
+			return q, nil, fmt.Errorf("--from live: %w", err)
+		}
+		missing := make(map[string]bool)
+		for _, listeners := range live {
+			for _, name := range listeners {
+				if policy, err := set.Lookup(name); err != nil {
+					missing[name] = true
+				} else if policy != q.To {
+					known[name] = policy
+				}
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(missing)) {
+			notes = append(notes, fmt.Sprintf("Listeners have %s, of which nothing is known: refresh with `tlswatch policy update`.", name))
+		}
+		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
+			policy, err := set.Lookup(live[l.LoadBalancer].At(l.Port))
+			if err != nil {
+				return nil
+			}
+			return policy
+		}
+	default:
 		names, err := config.ParseListenerPolicies(o.from)
 		if err != nil {
 			return q, nil, &usageError{fmt.Errorf("--from: %w", err)}
