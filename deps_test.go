@@ -109,6 +109,11 @@ var rules = []rule{
 		why:      "an event is data: reading it calls no service",
 	},
 	{
+		packages: []string{"pkg/clienthello"},
+		never:    append(ours(adapters...), sdk+"/...", lambda+"/...", module+"/pkg/connlog", module+"/pkg/secpolicy", "log", "log/slog"),
+		why:      "a capture is read where it was taken: it says what was offered, and others judge",
+	},
+	{
 		packages: []string{"pkg/config"},
 		never:    []string{sdk + "/...", "os"},
 		why:      "it takes getenv, so that tests need no environment",

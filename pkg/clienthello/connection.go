@@ -1,0 +1,480 @@
+package clienthello
+
+import (
+	"fmt"
+	"time"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// A connection is what is known of one TCP connection.
+type connection struct {
+	key      flowKey
+	sides    [2]direction
+	client   *direction // nil until known
+	whole    bool       // its SYN was seen
+	started  int64      // time of the first packet, in Unix nanoseconds
+	now      int64      // time of the last packet
+	cost     int        // bytes it holds in buffers
+	finished bool       // its handshake was told of, or there is none
+
+	handshake    *Handshake // nil until the ClientHello begins
+	entry        *waiting
+	server       *serverHello  // the final one
+	serverLost   bool          // a ServerHello came, but is not all in the capture
+	retry        tlsname.Group // of a HelloRetryRequest
+	asked        bool          // the server asked for a client certificate
+	early        *Outcome      // an alert that came in before the ClientHello it answers
+	warning      Alert         // the last alert that did not end the connection
+	warnedBy     Side
+	noCert       bool // the client answered a request for a certificate with none
+	closedBy     *direction
+	ended        *Outcome    // kind, side and alert, as soon as they are known
+	older, newer *connection // in a list of the tracker
+	open         bool        // in that of open connections
+}
+
+// A direction is what one end of a connection sends. It takes the ordered bytes
+// from its stream and the events of its records.
+type direction struct {
+	c       *connection
+	stream  stream
+	records recordReader
+	first   uint32 // initial sequence number plus one
+
+	head     []byte // of a client, until its protocol is known
+	sniffed  bool
+	sslv2    int             // length of the SSL 2.0 ClientHello that head begins, or 0
+	segments int             // TCP segments until the end of the ClientHello
+	version  tlsname.Version // of the last record
+	count    int             // records
+	bytes    int             // bytes in order, missing ones included
+	missing  int             // of them, bytes that the capture lacks
+	changed  bool            // ChangeCipherSpec came
+	sealed   int             // records behind it that are handshake records
+	sent     int             // records of application data
+	answered int             // encrypted records of a client after the server's first
+	longest  int             // length of the longest of these
+}
+
+func newConnection(key flowKey, now int64) *connection {
+	c := &connection{key: key, started: now, now: now}
+	c.sides[0].c, c.sides[1].c = c, c
+	return c
+}
+
+func (c *connection) other(d *direction) *direction {
+	if d == &c.sides[0] {
+		return &c.sides[1]
+	}
+	return &c.sides[0]
+}
+
+func (c *connection) side(d *direction) Side {
+	if d == c.client {
+		return Client
+	}
+	return Server
+}
+
+// packet takes a TCP packet from d. What it holds in buffers is then in cost.
+func (c *connection) packet(d *direction, p *tcpPacket) {
+	other := c.other(d)
+	c.now = p.time
+	data, seq := p.data, p.seq
+	if p.flags&flagSYN != 0 {
+		seq++
+		if !d.stream.begun {
+			d.first = seq
+			d.stream.start(seq)
+		}
+		c.whole = true
+		if p.flags&flagACK == 0 {
+			c.client = d
+		} else {
+			c.client = other
+			if !other.stream.begun {
+				other.first = p.ack
+				other.stream.start(p.ack)
+			}
+		}
+	}
+	if p.flags&flagACK != 0 {
+		other.stream.acked = p.ack
+	}
+	if len(data)+p.missing > 0 {
+		if !d.stream.begun {
+			c.locate(d, p)
+		}
+		if c.client == d && !other.stream.begun && p.flags&flagACK != 0 {
+			other.stream.start(p.ack)
+		}
+		d.stream.add(segment{seq, data, p.missing}, d)
+	}
+	if p.flags&flagFIN != 0 {
+		d.stream.fin, d.stream.end = true, seq+uint32(len(data)+p.missing)
+		if c.closedBy == nil {
+			c.closedBy = d
+		}
+	}
+	for i := range c.sides {
+		s := &c.sides[i].stream
+		if s.begun && len(s.pending) > 0 && int32(s.acked-s.pending[0].seq) >= 0 {
+			s.waited++
+		}
+		for s.overdue() && c.guessed() {
+			s.giveUp(&c.sides[i])
+		}
+	}
+	c.settle()
+	if p.flags&flagRST != 0 && c.ended == nil {
+		c.flush()
+		c.settle()
+		if c.closedBy != nil {
+			c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
+		}
+		c.end(Outcome{Kind: Reset, By: c.side(d)})
+	}
+	c.cost = 0
+	for i := range c.sides {
+		d := &c.sides[i]
+		c.cost += d.stream.held + cap(d.records.message.buffer) + cap(d.head)
+	}
+}
+
+// locate decides where the bytes of d begin if its SYN is not in the capture: at
+// a packet that begins like the first one of a client, or where its peer says.
+func (c *connection) locate(d *direction, p *tcpPacket) {
+	switch {
+	case c.client == nil:
+		if protocol, sure := sniff(p.data); sure && protocol != Unknown {
+			c.client = d
+			d.stream.start(p.seq)
+		}
+	case c.client != d:
+		d.stream.start(p.seq)
+	}
+}
+
+// end says how the handshake ended, unless that is known already.
+func (c *connection) end(o Outcome) {
+	if c.ended == nil {
+		c.ended = &o
+	}
+}
+
+// settle looks whether the packets so far decide how the handshake ended.
+func (c *connection) settle() {
+	if c.ended != nil {
+		return
+	}
+	if c.handshake != nil && c.agreed() {
+		c.end(Outcome{Kind: Negotiated})
+		return
+	}
+	if c.handshake != nil && c.early != nil {
+		c.end(*c.early)
+		return
+	}
+	if c.closedBy != nil && c.sides[0].stream.read() && c.sides[1].stream.read() {
+		c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
+	}
+}
+
+// finishedLen is the shortest record that a Finished message of TLS 1.3 fits:
+// its header, a hash of 32 bytes, the type of the content and a tag of 16. An
+// alert has alertLen.
+const (
+	finishedLen = 4 + 32 + 1 + 16
+	alertLen    = 2 + 1 + 16
+)
+
+// agreed reports whether both sides went on with what the server chose.
+func (c *connection) agreed() bool {
+	client, server := c.client, c.other(c.client)
+	switch {
+	case c.server != nil && c.server.version >= tlsname.TLS13:
+		return client.longest >= finishedLen
+	case c.server != nil:
+		return client.changed && server.changed
+	default: // the ServerHello may have been lost
+		return server.count > 0 && (c.serverLost || server.missing > 0) && (client.longest > alertLen && server.sent > 0 || client.changed && server.changed && client.sealed > 0)
+	}
+}
+
+// flush reads what waits behind gaps that will not be filled any more.
+func (c *connection) flush() {
+	if !c.guessed() {
+		return
+	}
+	for _, d := range []*direction{c.client, c.other(c.client)} {
+		for len(d.stream.pending) > 0 {
+			d.stream.giveUp(d)
+		}
+		d.records.end(d)
+		if d.sslv2 > 0 {
+			d.helloSSLv2()
+		}
+	}
+}
+
+// guessed reports whether the client is known, if need be by a ClientHello among
+// what came first. A connection without is over: it began before the capture.
+func (c *connection) guessed() bool {
+	for i := range c.sides {
+		if d := &c.sides[i]; c.client == nil && d.stream.startsTLS() {
+			c.client = d
+		}
+	}
+	if c.client == nil {
+		c.end(Outcome{})
+	}
+	return c.client != nil
+}
+
+// begin notes that a ClientHello begins.
+func (c *connection) begin(p Protocol, version tlsname.Version) {
+	c.handshake = &Handshake{Time: time.Unix(0, c.now).UTC(), Protocol: p, RecordVersion: version}
+	c.handshake.Client, c.handshake.Server = c.endpoints(c.client)
+}
+
+var errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", ErrIncomplete)
+
+// data takes bytes that are in order.
+func (d *direction) data(b []byte) {
+	d.bytes += len(b)
+	if d.c.ended != nil {
+		return
+	}
+	if d != d.c.client {
+		d.records.segment(b)
+		d.records.read(b, d)
+		if d.records.broken && d.count == 0 {
+			d.c.end(Outcome{Kind: NotTLS, By: Server})
+		}
+		return
+	}
+	d.segments++
+	switch {
+	case d.sniffed && d.sslv2 == 0:
+		d.records.segment(b)
+		d.records.read(b, d)
+	case d.sniffed:
+		d.head = append(d.head, b...)
+		d.readSSLv2()
+	default:
+		d.head = append(d.head, b...)
+		d.sniff()
+	}
+}
+
+// hole takes note of bytes that the capture lacks.
+func (d *direction) hole(n int) {
+	d.bytes += n
+	d.missing += n
+	if d.c.ended != nil {
+		return
+	}
+	if d == d.c.client && d.sslv2 > 0 {
+		d.helloSSLv2()
+		d.sslv2 = 0
+		d.records.lost = true
+		return
+	}
+	if d == d.c.client && !d.sniffed {
+		d.sniffed = true
+		if protocol, _ := sniff(d.head); protocol == TLS && len(d.head) > 0 {
+			d.begin(typeClientHello)
+			d.c.handshake.Fault = errNotCaptured
+		}
+		d.head = nil
+		d.records.lost, d.records.message.lost = true, true
+		return
+	}
+	d.records.hole(n, d)
+}
+
+// sniff decides what the client speaks, when it has sent enough.
+func (d *direction) sniff() {
+	protocol, sure := sniff(d.head)
+	if !sure {
+		return
+	}
+	d.sniffed = true
+	head := d.head
+	switch protocol {
+	case TLS:
+		d.head = nil
+		d.records.read(head, d)
+	case SSLv2Hello:
+		d.c.begin(protocol, tlsname.SSL20)
+		d.sslv2, _ = sslv2Length(head)
+		d.readSSLv2()
+	default:
+		d.head = nil
+		d.c.begin(protocol, 0)
+		d.c.end(Outcome{Kind: NotTLS, By: Client})
+	}
+}
+
+func (d *direction) readSSLv2() {
+	if len(d.head) >= d.sslv2 {
+		rest := d.head[d.sslv2:]
+		d.helloSSLv2()
+		d.sslv2 = 0
+		d.records.read(rest, d)
+	}
+}
+
+func (d *direction) helloSSLv2() {
+	h := d.c.handshake
+	h.Hello, h.Fault = parseSSLv2(d.head[:min(len(d.head), d.sslv2)])
+	h.Segments = d.segments
+	d.head = nil
+}
+
+func (d *direction) record(contentType uint8, version tlsname.Version, length int) {
+	c := d.c
+	d.count++
+	d.version = version
+	if c.handshake == nil && c.whole && c.client != nil && c.client.missing > 0 {
+		// TLS it is, with a ClientHello that was lost.
+		c.begin(TLS, 0)
+		c.handshake.Fault = errNotCaptured
+	}
+	switch contentType {
+	case recordChangeCipherSpec:
+		d.changed = true
+		// In TLS 1.3 it means nothing, and messages go on.
+		if c.server != nil && c.server.version < tlsname.TLS13 {
+			d.records.sealed = true
+		}
+	case recordHandshake:
+		if d.changed {
+			d.sealed++
+		}
+	case recordApplicationData:
+		d.sent++
+		if d == c.client && c.other(d).count > 0 {
+			d.answered++
+			d.longest = max(d.longest, length)
+		}
+	}
+}
+
+func (d *direction) begin(msgType uint8) {
+	if d == d.c.client && msgType == typeClientHello && d.c.handshake == nil {
+		d.c.begin(TLS, d.version)
+	}
+}
+
+func (d *direction) alert(level, description uint8) {
+	c := d.c
+	a := Alert{level, description}
+	switch {
+	case level != alertFatal && description != alertCloseNotify:
+		c.warning, c.warnedBy = a, c.side(d)
+	case c.handshake != nil:
+		c.end(Outcome{Kind: AlertSent, By: c.side(d), Alert: a})
+	case c.early == nil:
+		c.early = &Outcome{Kind: AlertSent, By: c.side(d), Alert: a}
+	}
+}
+
+func (d *direction) message(m handshakeMessage) {
+	c, h := d.c, d.c.handshake
+	if d == c.client {
+		switch {
+		case h == nil:
+		case m.msgType == typeClientHello && h.Hello == nil && h.Fault == nil:
+			h.Hello, h.Fault = ParseClientHello(m.bytes)
+			h.Segments = d.segments
+		case m.msgType == typeClientHello && c.retry != 0:
+			if hello, err := ParseClientHello(m.bytes); err == nil {
+				h.SecondHello = hello
+			}
+		case m.msgType == typeCertificate && m.length == 3:
+			c.noCert = true
+		}
+		return
+	}
+	switch m.msgType {
+	case typeServerHello:
+		hello, err := parseServerHello(m.bytes)
+		switch {
+		case err != nil:
+			c.serverLost = true
+		case hello.retry:
+			c.retry = hello.group
+		default:
+			c.server = hello
+		}
+	case typeServerKeyExchange:
+		if c.server != nil && c.server.group == 0 && c.server.suite.KeyExchange() == "ECDHE" {
+			c.server.group = groupOfServerKeyExchange(m.bytes)
+		}
+	case typeCertificateRequest:
+		c.asked = true
+	}
+}
+
+// outcome is the whole of how the handshake ended.
+func (c *connection) outcome() Outcome {
+	h := c.handshake
+	o := *c.ended
+	o.HelloRetry, o.ClientCertificateRequested = c.retry, c.asked
+	if s := c.server; s != nil {
+		o.Version, o.CipherSuite, o.Group = s.version, s.suite, s.group
+		if s.version >= tlsname.TLS13 {
+			o.Resumed = s.psk
+		} else {
+			o.Resumed = h.Hello != nil && len(s.sessionID) > 0 && string(s.sessionID) == string(h.Hello.SessionID)
+		}
+	}
+	o.Note = c.note(o)
+	return o
+}
+
+// note says what else is to be known about an outcome.
+func (c *connection) note(o Outcome) string {
+	client, server := c.client, c.other(c.client)
+	switch {
+	case !c.handshake.Protocol.TLS():
+		return ""
+	case o.Kind == NotTLS && o.By == Server:
+		return "the server's answer is not TLS"
+	case o.Kind == Negotiated && o.Version >= tlsname.TLS13:
+		return "TLS 1.3 encrypts certificates, alerts and the end of the handshake: a refusal after the ServerHello cannot be seen"
+	case o.Kind == Negotiated && o.Version == 0:
+		return "the ServerHello is not in the capture"
+	case o.Kind == Negotiated:
+		return ""
+	case server.bytes > 0 && server.count == 0 && server.missing > 0 || c.serverLost:
+		return "the server's answer is not all in the capture"
+	case o.Version >= tlsname.TLS13 && client.answered == 1 && client.longest == alertLen:
+		return "the client's last record has the size of an encrypted alert"
+	case o.Version >= tlsname.TLS13 && o.Kind != AlertSent:
+		return "TLS 1.3 encrypts what follows the ServerHello: the reason cannot be seen"
+	case c.noCert:
+		return "the server asked for a client certificate, and the client sent none"
+	case c.warnedBy != "":
+		return fmt.Sprintf("the %s sent the warning %s", c.warnedBy, c.warning)
+	case o.Kind == AlertSent || o.Version != 0:
+		return ""
+	case o.HelloRetry != 0:
+		return "the server asked for another key share (HelloRetryRequest), and nothing came of it"
+	case server.bytes > 0:
+		return "the server's answer holds no ServerHello"
+	case o.Kind == NoAnswer && c.acknowledged():
+		return "the server's TCP acknowledged the ClientHello"
+	case o.Kind == Closed || o.Kind == Reset:
+		return "the server had not answered"
+	}
+	return ""
+}
+
+// acknowledged reports whether the server's TCP has all that the client sent.
+func (c *connection) acknowledged() bool {
+	s := &c.client.stream
+	return s.begun && s.acked != 0 && int32(s.acked-s.next) >= 0
+}

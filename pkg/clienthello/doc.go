@@ -1,0 +1,15 @@
+// Package clienthello reads packet captures and says what TLS clients offered
+// and how each handshake ended.
+//
+// A [Tracker] takes captures (pcap, pcapng, either compressed with gzip) and
+// calls back with a [Handshake] for each connection whose ClientHello it saw.
+// On the way it removes encapsulation (VLAN, VXLAN, GENEVE), puts IP fragments
+// and TCP segments in order, and follows the TLS record and handshake layers of
+// both directions as far as they are readable. [ParseClientHello] is the decoder
+// on its own.
+//
+// Memory is bounded however large the capture: see [Tracker]. Nothing is
+// dropped without being counted: see [Stats].
+//
+// Only TLS over TCP is decoded. QUIC and DTLS are recognised and counted.
+package clienthello

@@ -1,0 +1,256 @@
+package clienthello
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/layers"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// captureFiles are the captures of real clients.
+func captureFiles(t testing.TB) map[string][]byte {
+	t.Helper()
+	names, err := filepath.Glob("testdata/captures/*.pcap")
+	if err != nil || len(names) == 0 {
+		t.Fatalf("no captures: %v", err)
+	}
+	files := make(map[string][]byte)
+	for _, name := range names {
+		data, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[filepath.Base(name)] = data
+	}
+	return files
+}
+
+// FuzzCapture looks for panics, buffers that are not given back, and handshakes
+// that say less than they must.
+func FuzzCapture(f *testing.F) {
+	for _, data := range captureFiles(f) {
+		f.Add(data)
+	}
+	packets := usual().play(hybrid(), 700).packets
+	f.Add(snapped(packets, 96))
+	f.Add(ethernetPcap(fragmented(packets, []int{2, 0, 1}, fragment4)))
+	f.Add(pcapOf(layers.LinkTypeLinuxSLL2, func(ip []byte) []byte { return append([]byte{8, 0, 19: 0}, ip...) }, packets))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		tracker := NewTracker(Options{InTimeOrder: len(data)%2 == 0}, func(h *Handshake) error { return check(t, h) })
+		tracker.Read(t.Context(), bytes.NewReader(data)) // an error is no failure
+		if tracker.held > maxHeld+maxPending || tracker.packets.held > maxFragments {
+			t.Errorf("%d bytes of segments and %d of fragments are held", tracker.held, tracker.packets.held)
+		}
+		if err := tracker.Close(); err != nil {
+			t.Error(err)
+		}
+		checkEmpty(t, tracker)
+	})
+}
+
+func check(t *testing.T, h *Handshake) error {
+	switch {
+	case !h.Client.IsValid() || !h.Server.IsValid() || h.Outcome.Kind == "":
+		t.Errorf("%+v", h)
+	case h.Protocol.TLS() && h.Hello == nil && h.Fault == nil:
+		t.Errorf("neither ClientHello nor fault: %+v", h)
+	case h.Hello != nil && h.Fault == nil && h.Protocol == TLS && len(h.Hello.CipherSuites) == 0:
+		t.Errorf("a ClientHello without cipher suites: %+v", h.Hello)
+	}
+	return nil
+}
+
+// FuzzPacket compares the two ways to read the headers of a packet: what is
+// read by hand, and gopacket's decoding.
+func FuzzPacket(f *testing.F) {
+	for _, p := range usual().play(classical(), 1448).packets[:6] {
+		f.Add(p.ip)
+	}
+	for _, p := range newScript("[2001:db8::77]:40000", "[2001:db8::10]:443").open().packets {
+		f.Add(p.ip)
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		var link = layers.LinkTypeIPv4
+		if len(data) > 0 && data[0]>>4 == 6 {
+			link = layers.LinkTypeIPv6
+		}
+		want := gopacket.NewPacket(data, link, gopacket.DecodeOptions{NoCopy: true})
+		tcp, _ := want.TransportLayer().(*layers.TCP)
+		if want.ErrorLayer() != nil || tcp == nil || want.Metadata().Truncated || len(want.Layers()) > 3 {
+			tcp = nil // gopacket knows more tunnels, and is stricter
+		}
+		tracker := NewTracker(Options{}, func(*Handshake) error { return nil })
+		tracker.packets.packet(layerTypeIP, data, start)
+		if tcp == nil || len(tcp.Payload) == 0 && !tcp.SYN {
+			return
+		}
+		if len(tracker.connections) != 1 {
+			t.Fatalf("gopacket reads a TCP packet of %d bytes, and nothing is followed", len(tcp.Payload))
+		}
+		for key, c := range tracker.connections {
+			ports := []uint16{uint16(tcp.SrcPort), uint16(tcp.DstPort)}
+			if got := []uint16{key[0].port, key[1].port}; !(got[0] == ports[0] && got[1] == ports[1] || got[0] == ports[1] && got[1] == ports[0]) {
+				t.Errorf("ports %v, want %v", got, ports)
+			}
+			if total := c.sides[0].bytes + c.sides[1].bytes + pendingBytes(c); !c.finished && total != len(tcp.Payload) {
+				t.Errorf("%d bytes, want %d", total, len(tcp.Payload))
+			}
+		}
+	})
+}
+
+func pendingBytes(c *connection) int {
+	n := 0
+	for i := range c.sides {
+		for _, s := range c.sides[i].stream.pending {
+			n += len(s.data) + s.missing
+		}
+	}
+	return n
+}
+
+// events collects what a recordReader tells, apart from where its input was cut.
+type events struct {
+	records  int
+	alerts   [][2]uint8
+	messages []handshakeMessage
+	begun    int
+}
+
+func (e *events) record(uint8, tlsname.Version, int) { e.records++ }
+func (e *events) alert(level, description uint8) {
+	e.alerts = append(e.alerts, [2]uint8{level, description})
+}
+func (e *events) message(m handshakeMessage) { e.messages = append(e.messages, m) }
+func (e *events) begin(uint8)                { e.begun++ }
+
+func (e *events) equal(o *events) bool {
+	if e.records != o.records || e.begun != o.begun || len(e.alerts) != len(o.alerts) || len(e.messages) != len(o.messages) {
+		return false
+	}
+	for i := range e.alerts {
+		if e.alerts[i] != o.alerts[i] {
+			return false
+		}
+	}
+	for i, m := range e.messages {
+		n := o.messages[i]
+		if m.msgType != n.msgType || m.length != n.length || m.missing != n.missing || !bytes.Equal(m.bytes, n.bytes) {
+			return false
+		}
+	}
+	return true
+}
+
+// FuzzRecords: records say the same in one piece and in any pieces.
+func FuzzRecords(f *testing.F) {
+	var client, server []byte
+	for _, fl := range classical() {
+		if fl.client {
+			client = append(client, fl.data...)
+		} else {
+			server = append(server, fl.data...)
+		}
+	}
+	f.Add(client, 7)
+	f.Add(server, 100)
+	f.Add(append(record(22, client[5:100]), record(22, client[100:])...), 3)
+	f.Add(record(21, []byte{2, 40}), 1)
+	f.Fuzz(func(t *testing.T, data []byte, size int) {
+		var whole, pieces recordReader
+		var a, b events
+		whole.read(data, &a)
+		for rest := data; len(rest) > 0; {
+			n := min(len(rest), max(size, 1))
+			pieces.read(rest[:n], &b)
+			rest = rest[n:]
+			if len(pieces.message.buffer) > maxHello {
+				t.Fatalf("%d bytes in the buffer", len(pieces.message.buffer))
+			}
+		}
+		whole.end(&a)
+		pieces.end(&b)
+		if !a.equal(&b) {
+			t.Errorf("in one piece: %+v\nin pieces of %d: %+v", a, size, b)
+		}
+	})
+}
+
+// FuzzHandshake: a connection's two directions hold any bytes.
+func FuzzHandshake(f *testing.F) {
+	for _, flights := range [][]flight{classical(), hybrid()} {
+		var client, server []byte
+		for _, fl := range flights {
+			if fl.client {
+				client = append(client, fl.data...)
+			} else {
+				server = append(server, fl.data...)
+			}
+		}
+		f.Add(client, server, 500)
+	}
+	f.Add(sslv2Hello(), record(21, []byte{2, 70}), 5)
+	f.Add([]byte("GET / HTTP/1.1\r\n"), []byte("HTTP/1.1 400\r\n"), 100)
+	f.Fuzz(func(t *testing.T, client, server []byte, size int) {
+		size = min(max(size, 1), 1448)
+		if len(client)+len(server) > 1<<16 {
+			return
+		}
+		s := usual().open()
+		s.send(true, client, max(size, len(client)/200))
+		s.send(false, server, max(size, len(server)/200))
+		s.end(true, fin)
+		s.end(false, fin)
+		all, _ := track(t, Options{}, ethernetPcap(s.packets))
+		for _, h := range all {
+			check(t, h)
+			if h.Truncated() && errors.Is(h.Fault, errNotCaptured) && h.Hello != nil {
+				t.Errorf("a ClientHello that is not in the capture: %+v", h)
+			}
+		}
+	})
+}
+
+// FuzzClientHello: what is decoded lies within the message, and no strict
+// prefix is taken for the whole.
+func FuzzClientHello(f *testing.F) {
+	for name, data := range captureFiles(f) {
+		all, _ := track(f, Options{}, data)
+		if len(all) == 0 {
+			f.Fatalf("%s holds no ClientHello", name)
+		}
+	}
+	f.Add(helloOf(f, hybrid()))
+	f.Add(helloOf(f, classical()))
+	f.Add(build([]tlsname.Suite{0x1301, 0x2a2a}, Extension{extPreSharedKey, []byte{0, 7, 0, 1, 9, 0, 0, 0, 0, 0, 2, 1, 5}}))
+	f.Fuzz(func(t *testing.T, data []byte) {
+		h, err := ParseClientHello(data)
+		if h == nil {
+			t.Fatal("no ClientHello")
+		}
+		size := len(h.SessionID) + 2*len(h.CipherSuites) + len(h.CompressionMethods)
+		for _, e := range h.Extensions {
+			size += 4 + len(e.Data)
+		}
+		if size > len(data) {
+			t.Errorf("%d bytes are decoded of %d", size, len(data))
+		}
+		if err != nil {
+			return
+		}
+		if len(h.JA3()) != 32 || len(h.JA4()) != 36 {
+			t.Errorf("fingerprints %s, %s", h.JA3(), h.JA4())
+		}
+		for n := range data {
+			if _, err := ParseClientHello(data[:n]); !errors.Is(err, ErrIncomplete) {
+				t.Fatalf("%d of %d bytes: %v", n, len(data), err)
+			}
+		}
+	})
+}

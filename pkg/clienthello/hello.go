@@ -1,0 +1,330 @@
+package clienthello
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"golang.org/x/crypto/cryptobyte"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// ErrIncomplete means that a message ends before the length that it announces.
+var ErrIncomplete = errors.New("incomplete")
+
+// Handshake message types, RFC 8446, Section 4 and RFC 5246, Section 7.4.
+const (
+	typeClientHello        = 1
+	typeServerHello        = 2
+	typeCertificate        = 11
+	typeServerKeyExchange  = 12
+	typeCertificateRequest = 13
+)
+
+// A ClientHello is what a client offers, RFC 8446, Section 4.1.2. Lists are in
+// the order of the message and include GREASE values (RFC 8701).
+type ClientHello struct {
+	LegacyVersion      tlsname.Version
+	Random             [32]byte
+	SessionID          []byte
+	CipherSuites       []tlsname.Suite
+	CompressionMethods []uint8
+	Extensions         []Extension
+
+	ServerName           string            // server_name, RFC 6066, Section 3
+	SupportedVersions    []tlsname.Version // supported_versions, RFC 8446, Section 4.2.1
+	Groups               []tlsname.Group   // supported_groups, RFC 8446, Section 4.2.7
+	KeyShares            []tlsname.Group   // groups of key_share, RFC 8446, Section 4.2.8
+	PointFormats         []uint8           // ec_point_formats, RFC 8422, Section 5.1.2
+	SignatureSchemes     []SignatureScheme // signature_algorithms, RFC 8446, Section 4.2.3
+	SignatureSchemesCert []SignatureScheme // signature_algorithms_cert, same
+	ALPN                 []string          // application_layer_protocol_negotiation, RFC 7301
+	PSKModes             []uint8           // psk_key_exchange_modes, RFC 8446, Section 4.2.9
+	PSKIdentities        int               // number of identities of pre_shared_key, RFC 8446, Section 4.2.11
+	EarlyData            bool              // early_data, RFC 8446, Section 4.2.10
+	SessionTicket        bool              // a session_ticket that is not empty, RFC 5077
+	ExtendedMasterSecret bool              // extended_master_secret, RFC 7627
+	StatusRequest        bool              // status_request, RFC 6066, Section 8
+	EncryptedClientHello bool              // encrypted_client_hello, RFC 9849: ServerName is then the outer one
+	SecureRenegotiation  bool              // renegotiation_info or its SCSV, RFC 5746
+	FallbackSCSV         bool              // TLS_FALLBACK_SCSV, RFC 7507
+}
+
+// Signalling values among the cipher suites.
+const (
+	emptyRenegotiationInfoSCSV tlsname.Suite = 0x00ff // RFC 5746, Section 3.3
+	fallbackSCSV               tlsname.Suite = 0x5600 // RFC 7507, Section 2
+)
+
+// Versions returns the protocol versions that the client accepts, GREASE left
+// out: supported_versions if it is there, else all versions from TLS 1.0 up to
+// the legacy version, highest first (RFC 8446, Section 4.2.1).
+func (h *ClientHello) Versions() []tlsname.Version {
+	var versions []tlsname.Version
+	if h.Has(extSupportedVersions) {
+		for _, v := range h.SupportedVersions {
+			if !isGREASE(uint16(v)) {
+				versions = append(versions, v)
+			}
+		}
+		return versions
+	}
+	if h.LegacyVersion < 0x0301 {
+		return []tlsname.Version{h.LegacyVersion}
+	}
+	for v := min(h.LegacyVersion, 0x0303); v >= 0x0301; v-- {
+		versions = append(versions, v)
+	}
+	return versions
+}
+
+// Has reports whether the ClientHello has an extension of the type.
+func (h *ClientHello) Has(t ExtensionType) bool {
+	return slices.ContainsFunc(h.Extensions, func(e Extension) bool { return e.Type == t })
+}
+
+// ParseClientHello decodes a handshake message of type client_hello, with its
+// header of four bytes. It returns an error, which is or wraps [ErrIncomplete]
+// if bytes are missing at the end, for anything that is not the whole of one
+// well-formed ClientHello. What was decoded before the fault is returned with
+// the error: lists in it are whole, but there may have been more.
+func ParseClientHello(message []byte) (*ClientHello, error) {
+	h := new(ClientHello)
+	body, whole, err := handshakeBody(message, typeClientHello)
+	if err != nil {
+		return h, fmt.Errorf("ClientHello: %w", err)
+	}
+	if err := h.parse(body, whole); err != nil {
+		return h, fmt.Errorf("ClientHello: %w", err)
+	}
+	return h, nil
+}
+
+// handshakeBody takes the header off a handshake message. The body is not whole
+// if it is shorter than announced.
+func handshakeBody(message cryptobyte.String, want uint8) (body cryptobyte.String, whole bool, err error) {
+	var msgType uint8
+	var length uint32
+	if !message.ReadUint8(&msgType) {
+		return nil, false, ErrIncomplete
+	}
+	if msgType != want {
+		return nil, false, fmt.Errorf("handshake message type %d, want %d", msgType, want)
+	}
+	if !message.ReadUint24(&length) {
+		return nil, false, ErrIncomplete
+	}
+	if len(message) > int(length) {
+		return nil, false, fmt.Errorf("%d bytes after its end", len(message)-int(length))
+	}
+	return message, len(message) == int(length), nil
+}
+
+func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
+	short := func(field string) error {
+		if whole {
+			return fmt.Errorf("%s: longer than the message", field)
+		}
+		return fmt.Errorf("%s: %w", field, ErrIncomplete)
+	}
+	var version uint16
+	if !s.ReadUint16(&version) {
+		return short("legacy_version")
+	}
+	h.LegacyVersion = tlsname.Version(version)
+	if !s.CopyBytes(h.Random[:]) {
+		return short("random")
+	}
+	var sessionID cryptobyte.String
+	if !s.ReadUint8LengthPrefixed(&sessionID) {
+		return short("legacy_session_id")
+	}
+	h.SessionID = sessionID
+	if len(sessionID) > 32 {
+		return fmt.Errorf("legacy_session_id: %d bytes, at most 32 are allowed", len(sessionID))
+	}
+	var suites cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&suites) {
+		return short("cipher_suites")
+	}
+	var err error
+	if h.CipherSuites, err = values[tlsname.Suite](suites); err != nil {
+		return fmt.Errorf("cipher_suites: %w", err)
+	}
+	h.SecureRenegotiation = slices.Contains(h.CipherSuites, emptyRenegotiationInfoSCSV)
+	h.FallbackSCSV = slices.Contains(h.CipherSuites, fallbackSCSV)
+	var compression cryptobyte.String
+	if !s.ReadUint8LengthPrefixed(&compression) {
+		return short("legacy_compression_methods")
+	}
+	h.CompressionMethods = compression
+	if s.Empty() && whole {
+		return nil // no extensions, RFC 5246, Section 7.4.1.2
+	}
+	var length uint16
+	if !s.ReadUint16(&length) {
+		return short("extensions")
+	}
+	if len(s) > int(length) {
+		return fmt.Errorf("%d bytes after the extensions", len(s)-int(length))
+	}
+	all := len(s) == int(length)
+	for !s.Empty() {
+		var t uint16
+		var data cryptobyte.String
+		if !s.ReadUint16(&t) || !s.ReadUint16LengthPrefixed(&data) {
+			return short("extensions")
+		}
+		e := Extension{ExtensionType(t), data}
+		if h.Has(e.Type) {
+			return fmt.Errorf("extension %s: twice", e.Type)
+		}
+		h.Extensions = append(h.Extensions, e)
+		if err := h.parseExtension(e); err != nil {
+			return fmt.Errorf("extension %s: %w", e.Type, err)
+		}
+	}
+	if !all {
+		return short("extensions")
+	}
+	return nil
+}
+
+var errMalformed = errors.New("malformed")
+
+// parseExtension decodes the extensions that ClientHello has fields for.
+func (h *ClientHello) parseExtension(e Extension) (err error) {
+	s := cryptobyte.String(e.Data)
+	switch e.Type {
+	case extServerName:
+		var list cryptobyte.String
+		if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {
+			return errMalformed
+		}
+		for !list.Empty() {
+			var nameType uint8
+			var name cryptobyte.String
+			if !list.ReadUint8(&nameType) || !list.ReadUint16LengthPrefixed(&name) || name.Empty() {
+				return errMalformed
+			}
+			if nameType == 0 && h.ServerName == "" {
+				h.ServerName = string(name)
+			}
+		}
+	case extStatusRequest:
+		h.StatusRequest = true
+		return nil
+	case extSupportedGroups:
+		h.Groups, err = list16[tlsname.Group](&s)
+	case extPointFormats:
+		var list cryptobyte.String
+		if !s.ReadUint8LengthPrefixed(&list) || list.Empty() {
+			return errMalformed
+		}
+		h.PointFormats = list
+	case extSignatureAlgorithms:
+		h.SignatureSchemes, err = list16[SignatureScheme](&s)
+	case extSignatureAlgorithmsCert:
+		h.SignatureSchemesCert, err = list16[SignatureScheme](&s)
+	case extALPN:
+		var list cryptobyte.String
+		if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {
+			return errMalformed
+		}
+		for !list.Empty() {
+			var protocol cryptobyte.String
+			if !list.ReadUint8LengthPrefixed(&protocol) || protocol.Empty() {
+				return errMalformed
+			}
+			h.ALPN = append(h.ALPN, string(protocol))
+		}
+	case extExtendedMasterSecret:
+		h.ExtendedMasterSecret = true
+	case extSessionTicket:
+		h.SessionTicket = len(e.Data) > 0
+		return nil
+	case extPreSharedKey:
+		var identities, binders cryptobyte.String
+		if !s.ReadUint16LengthPrefixed(&identities) || identities.Empty() || !s.ReadUint16LengthPrefixed(&binders) || binders.Empty() {
+			return errMalformed
+		}
+		for !identities.Empty() {
+			var identity cryptobyte.String
+			if !identities.ReadUint16LengthPrefixed(&identity) || identity.Empty() || !identities.Skip(4) {
+				return errMalformed
+			}
+			h.PSKIdentities++
+		}
+	case extEarlyData:
+		h.EarlyData = true
+	case extSupportedVersions:
+		var list cryptobyte.String
+		if !s.ReadUint8LengthPrefixed(&list) {
+			return errMalformed
+		}
+		h.SupportedVersions, err = values[tlsname.Version](list)
+	case extPSKKeyExchangeModes:
+		var list cryptobyte.String
+		if !s.ReadUint8LengthPrefixed(&list) || list.Empty() {
+			return errMalformed
+		}
+		h.PSKModes = list
+	case extKeyShare:
+		var list cryptobyte.String
+		if !s.ReadUint16LengthPrefixed(&list) {
+			return errMalformed
+		}
+		for !list.Empty() {
+			var group uint16
+			var key cryptobyte.String
+			if !list.ReadUint16(&group) || !list.ReadUint16LengthPrefixed(&key) || key.Empty() {
+				return errMalformed
+			}
+			h.KeyShares = append(h.KeyShares, tlsname.Group(group))
+		}
+	case extEncryptedClientHello:
+		h.EncryptedClientHello = true
+		return nil
+	case extRenegotiationInfo:
+		h.SecureRenegotiation = true
+		return nil
+	default:
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if !s.Empty() {
+		return errMalformed
+	}
+	return nil
+}
+
+// list16 reads a vector of two-byte values with a length of two bytes.
+func list16[T ~uint16](s *cryptobyte.String) ([]T, error) {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) {
+		return nil, errMalformed
+	}
+	return values[T](list)
+}
+
+func values[T ~uint16](list cryptobyte.String) ([]T, error) {
+	if list.Empty() || len(list)%2 != 0 {
+		return nil, fmt.Errorf("a list of %d bytes", len(list))
+	}
+	all := make([]T, 0, len(list)/2)
+	for !list.Empty() {
+		var v uint16
+		list.ReadUint16(&v)
+		all = append(all, T(v))
+	}
+	return all, nil
+}
+
+// isGREASE reports whether a value is reserved to keep peers tolerant of
+// unknown ones, RFC 8701, Section 2.
+func isGREASE(v uint16) bool {
+	return v&0x0f0f == 0x0a0a && v>>8 == v&0xff
+}

@@ -1,0 +1,393 @@
+package clienthello
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/binary"
+	"net/netip"
+	"time"
+
+	"github.com/gopacket/gopacket"
+	"github.com/gopacket/gopacket/ip4defrag"
+	"github.com/gopacket/gopacket/ip6defrag"
+	"github.com/gopacket/gopacket/layers"
+)
+
+// A tcpPacket is a TCP segment with what of its payload was captured.
+type tcpPacket struct {
+	time     int64 // Unix nanoseconds
+	src, dst endpoint
+	seq, ack uint32
+	flags    uint8
+	data     []byte // valid until the next packet
+	missing  int    // bytes after data that the capture lacks
+}
+
+// TCP flags, RFC 9293, Section 3.1.
+const (
+	flagFIN = 1 << iota
+	flagSYN
+	flagRST
+	_
+	flagACK
+)
+
+// An endpoint is an address, IPv4 as IPv4-mapped IPv6, and a port.
+type endpoint struct {
+	high, low uint64
+	port      uint16
+}
+
+const mapped = 0xffff_0000_0000 // above the IPv4 address in low
+
+func endpoint4(address []byte, port uint16) endpoint {
+	return endpoint{0, mapped | uint64(binary.BigEndian.Uint32(address)), port}
+}
+
+func endpoint6(address []byte, port uint16) endpoint {
+	return endpoint{binary.BigEndian.Uint64(address), binary.BigEndian.Uint64(address[8:]), port}
+}
+
+func (e endpoint) ip() netip.Addr {
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], e.high)
+	binary.BigEndian.PutUint64(b[8:], e.low)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+func (e endpoint) addrPort() netip.AddrPort { return netip.AddrPortFrom(e.ip(), e.port) }
+
+// A flowKey is the two ends of a connection, the lesser one first.
+type flowKey [2]endpoint
+
+// flow returns the connection of a packet, and which of its ends sent it.
+func (p *tcpPacket) flow() (key flowKey, sender int) {
+	return flowOf(p.src, p.dst)
+}
+
+func flowOf(src, dst endpoint) (key flowKey, sender int) {
+	if order := cmp.Or(cmp.Compare(src.low, dst.low), cmp.Compare(src.high, dst.high), cmp.Compare(src.port, dst.port)); order > 0 {
+		return flowKey{dst, src}, 1
+	}
+	return flowKey{src, dst}, 0
+}
+
+// endpoints returns the address of one end and of the other.
+func (c *connection) endpoints(d *direction) (netip.AddrPort, netip.AddrPort) {
+	if d == &c.sides[0] {
+		return c.key[0].addrPort(), c.key[1].addrPort()
+	}
+	return c.key[1].addrPort(), c.key[0].addrPort()
+}
+
+const (
+	portVXLAN      = 4789 // RFC 7348
+	portVXLANLinux = 8472 // what Linux used before there was a number
+	portGENEVE     = 6081 // RFC 8926
+
+	maxLayers    = 32       // headers of a packet, tunnels included
+	maxFragments = 16 << 20 // bytes of IP fragments that wait for others
+)
+
+// A dissector takes the headers off packets until there is TCP or UDP. Nearly
+// every packet is TCP behind plain IP: those two headers it reads by itself, the
+// others through gopacket.
+type dissector struct {
+	tracker *Tracker
+	time    int64
+
+	ethernet layers.Ethernet
+	vlan     layers.Dot1Q
+	cooked   layers.LinuxSLL
+	cooked2  layers.LinuxSLL2
+	loopback layers.Loopback
+	skipper  layers.IPv6ExtensionSkipper
+	udp      layers.UDP
+	vxlan    layers.VXLAN
+	geneve   layers.Geneve
+
+	defrag4 *ip4defrag.IPv4Defragmenter
+	defrag6 *ip6defrag.IPv6Defragmenter
+	waiting map[fragmentKey]fragments // what is in them
+	held    int                       // bytes in them
+	dropped int64                     // fragments given up
+}
+
+// firstLayer is the layer that packets of a link type begin with.
+func firstLayer(link layers.LinkType) (gopacket.LayerType, bool) {
+	switch link {
+	case layers.LinkTypeEthernet:
+		return layers.LayerTypeEthernet, true
+	case layers.LinkTypeLinuxSLL:
+		return layers.LayerTypeLinuxSLL, true
+	case layers.LinkTypeLinuxSLL2:
+		return layers.LayerTypeLinuxSLL2, true
+	case layers.LinkTypeNull, layers.LinkTypeLoop:
+		return layers.LayerTypeLoopback, true
+	case layers.LinkTypeRaw, linkTypeRawBSD, linkTypeRawOpenBSD, layers.LinkTypeIPv4, layers.LinkTypeIPv6:
+		return layerTypeIP, true
+	}
+	return 0, false
+}
+
+// Link types that gopacket has no names for: raw IP in files of programs that
+// wrote the number of their system rather than that of the format.
+const (
+	linkTypeRawBSD     layers.LinkType = 12
+	linkTypeRawOpenBSD layers.LinkType = 14
+)
+
+// layerTypeIP stands for IPv4 or IPv6, which the first bits tell.
+const layerTypeIP = gopacket.LayerType(-1)
+
+// packet takes the headers off one packet of the link layer.
+func (d *dissector) packet(first gopacket.LayerType, data []byte, at time.Time) {
+	d.time = at.UnixNano()
+	next := first
+	for range maxLayers {
+		var layer interface {
+			gopacket.DecodingLayer
+			gopacket.Layer
+		}
+		switch next {
+		case layers.LayerTypeEthernet:
+			layer = &d.ethernet
+		case layers.LayerTypeDot1Q:
+			layer = &d.vlan
+		case layers.LayerTypeLinuxSLL:
+			layer = &d.cooked
+		case layers.LayerTypeLinuxSLL2:
+			layer = &d.cooked2
+		case layers.LayerTypeLoopback:
+			layer = &d.loopback
+		case layers.LayerTypeIPv4, layers.LayerTypeIPv6, layerTypeIP:
+			if data, next = d.ip(data); data == nil {
+				return
+			}
+			continue
+		case layers.LayerTypeVXLAN:
+			layer = &d.vxlan
+		case layers.LayerTypeGeneve:
+			layer = &d.geneve
+		default:
+			return // not IP
+		}
+		if layer.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
+			d.tracker.stats.Malformed++
+			return
+		}
+		data, next = layer.LayerPayload(), layer.(gopacket.DecodingLayer).NextLayerType()
+	}
+	d.tracker.stats.Malformed++
+}
+
+// ip reads an IP packet. If it is a tunnel, the packet inside is returned.
+func (d *dissector) ip(data []byte) ([]byte, gopacket.LayerType) {
+	switch {
+	case len(data) >= ipv4HeaderLen && data[0]>>4 == 4:
+		return d.ip4(data)
+	case len(data) >= ipv6HeaderLen && data[0]>>4 == 6:
+		return d.ip6(data)
+	}
+	d.tracker.stats.Malformed++
+	return nil, 0
+}
+
+const (
+	ipv4HeaderLen = 20
+	ipv6HeaderLen = 40
+	tcpHeaderLen  = 20
+)
+
+// ip4 reads an IPv4 packet, RFC 791, Section 3.1.
+func (d *dissector) ip4(data []byte) ([]byte, gopacket.LayerType) {
+	headerLen := int(data[0]&0xf) * 4
+	length := int(binary.BigEndian.Uint16(data[2:]))
+	if length == 0 {
+		length = len(data) // of segments that the network card was to cut
+	}
+	if headerLen < ipv4HeaderLen || length < headerLen || len(data) < headerLen {
+		d.tracker.stats.Malformed++
+		return nil, 0
+	}
+	if fragment := binary.BigEndian.Uint16(data[6:]); fragment&0x3fff != 0 {
+		return d.fragment4(data)
+	}
+	payload := data[headerLen:min(length, len(data))]
+	return d.transport(layers.IPProtocol(data[9]), payload, length-headerLen, data[12:16], data[16:20])
+}
+
+// ip6 reads an IPv6 packet with its extension headers, RFC 8200.
+func (d *dissector) ip6(data []byte) ([]byte, gopacket.LayerType) {
+	length := int(binary.BigEndian.Uint16(data[4:]))
+	if length == 0 {
+		length = len(data) - ipv6HeaderLen
+	}
+	src, dst := data[8:24], data[24:40]
+	protocol := layers.IPProtocol(data[6])
+	payload := data[ipv6HeaderLen:min(ipv6HeaderLen+length, len(data))]
+	for range maxLayers {
+		switch protocol {
+		case layers.IPProtocolIPv6HopByHop, layers.IPProtocolIPv6Routing, layers.IPProtocolIPv6Destination:
+			if d.skipper.DecodeFromBytes(payload, gopacket.NilDecodeFeedback) != nil {
+				d.tracker.stats.Malformed++
+				return nil, 0
+			}
+			length -= len(payload) - len(d.skipper.Payload)
+			protocol, payload = d.skipper.NextHeader, d.skipper.Payload
+		case layers.IPProtocolIPv6Fragment:
+			whole := d.fragment6(data[:ipv6HeaderLen], payload, length)
+			if whole == nil {
+				return nil, 0
+			}
+			protocol, payload, length = whole.NextHeader, whole.Payload, len(whole.Payload)
+		default:
+			return d.transport(protocol, payload, length, src, dst)
+		}
+	}
+	d.tracker.stats.Malformed++
+	return nil, 0
+}
+
+// A fragmentKey is what the fragments of one packet have in common. IPv6 has no
+// protocol in it: 0.
+type fragmentKey struct {
+	src, dst endpoint
+	id       uint32
+	protocol uint8
+}
+
+// fragments of one packet.
+type fragments struct {
+	count int64
+	bytes int
+}
+
+// fragment4 returns the packet that a fragment completes.
+func (d *dissector) fragment4(data []byte) ([]byte, gopacket.LayerType) {
+	data = bytes.Clone(data) // they are kept
+	ip := new(layers.IPv4)
+	if ip.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
+		d.tracker.stats.Malformed++
+		return nil, 0
+	}
+	key := fragmentKey{endpoint4(ip.SrcIP, 0), endpoint4(ip.DstIP, 0), uint32(ip.Id), uint8(ip.Protocol)}
+	d.hold(key, len(data))
+	whole, err := d.defrag4.DefragIPv4WithTimestamp(ip, time.Unix(0, d.time))
+	switch {
+	case err != nil: // it contradicts the others, and all are let go
+		d.dropped += d.waiting[key].count
+		d.release(key)
+		return nil, 0
+	case whole == nil:
+		return nil, 0
+	}
+	d.release(key)
+	return d.transport(whole.Protocol, whole.Payload, len(whole.Payload), whole.SrcIP, whole.DstIP)
+}
+
+// fragment6 returns the packet that a fragment completes, or nil.
+func (d *dissector) fragment6(header, data []byte, length int) *layers.IPv6 {
+	if len(data) < length {
+		d.dropped++ // cut: never to be whole
+		return nil
+	}
+	header, data = bytes.Clone(header), bytes.Clone(data) // they are kept
+	fragment := new(layers.IPv6Fragment)
+	if fragment.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
+		d.tracker.stats.Malformed++
+		return nil
+	}
+	ip := &layers.IPv6{Version: 6, SrcIP: header[8:24], DstIP: header[24:40]}
+	key := fragmentKey{src: endpoint6(ip.SrcIP, 0), dst: endpoint6(ip.DstIP, 0), id: fragment.Identification}
+	d.hold(key, len(data))
+	whole := d.defrag6.DefragIPv6(ip, fragment)
+	if whole != nil {
+		d.release(key)
+	}
+	return whole
+}
+
+// hold counts a fragment, and lets all go when there are too many.
+func (d *dissector) hold(key fragmentKey, n int) {
+	const overhead = 256 // of a fragment, above its bytes
+	n += overhead
+	if d.waiting == nil || d.held+n > maxFragments {
+		d.dropped = d.fragments()
+		d.held, d.waiting = 0, make(map[fragmentKey]fragments)
+		d.defrag4, d.defrag6 = ip4defrag.NewIPv4Defragmenter(), ip6defrag.NewIPv6Defragmenter()
+	}
+	f := d.waiting[key]
+	d.waiting[key] = fragments{f.count + 1, f.bytes + n}
+	d.held += n
+}
+
+func (d *dissector) release(key fragmentKey) {
+	d.held -= d.waiting[key].bytes
+	delete(d.waiting, key)
+}
+
+// fragments is the number of fragments whose packets are not whole.
+func (d *dissector) fragments() int64 {
+	n := d.dropped
+	for _, f := range d.waiting {
+		n += f.count
+	}
+	return n
+}
+
+// transport reads the payload of an IP packet, of which data may be only the
+// beginning.
+func (d *dissector) transport(protocol layers.IPProtocol, data []byte, length int, src, dst []byte) ([]byte, gopacket.LayerType) {
+	switch protocol {
+	case layers.IPProtocolTCP:
+		d.tcp(data, length, src, dst)
+	case layers.IPProtocolUDP:
+		if d.udp.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
+			d.tracker.stats.Malformed++
+			return nil, 0
+		}
+		switch d.udp.DstPort {
+		case portVXLAN, portVXLANLinux:
+			return d.udp.Payload, layers.LayerTypeVXLAN
+		case portGENEVE:
+			return d.udp.Payload, layers.LayerTypeGeneve
+		}
+		d.tracker.datagram(endpointOf(src, uint16(d.udp.SrcPort)), endpointOf(dst, uint16(d.udp.DstPort)), d.udp.Payload)
+	case layers.IPProtocolIPv4, layers.IPProtocolIPv6:
+		return data, layerTypeIP
+	}
+	return nil, 0
+}
+
+func endpointOf(address []byte, port uint16) endpoint {
+	if len(address) == 4 {
+		return endpoint4(address, port)
+	}
+	return endpoint6(address, port)
+}
+
+// tcp reads a TCP segment, RFC 9293, Section 3.1. Its options do not matter.
+func (d *dissector) tcp(data []byte, length int, src, dst []byte) {
+	if len(data) < tcpHeaderLen {
+		d.tracker.stats.Malformed++
+		return
+	}
+	headerLen := int(data[12]>>4) * 4
+	if headerLen < tcpHeaderLen || headerLen > length {
+		d.tracker.stats.Malformed++
+		return
+	}
+	p := tcpPacket{
+		time: d.time,
+		src:  endpointOf(src, binary.BigEndian.Uint16(data)),
+		dst:  endpointOf(dst, binary.BigEndian.Uint16(data[2:])),
+		seq:  binary.BigEndian.Uint32(data[4:]), ack: binary.BigEndian.Uint32(data[8:]),
+		flags: data[13],
+	}
+	if headerLen < len(data) {
+		p.data = data[headerLen:]
+	}
+	p.missing = length - headerLen - len(p.data)
+	d.tracker.tcp(&p)
+}

@@ -1,0 +1,243 @@
+package clienthello
+
+import (
+	"encoding/binary"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// Record content types, RFC 8446, Section 5.1.
+const (
+	recordChangeCipherSpec = 20
+	recordAlert            = 21
+	recordHandshake        = 22
+	recordApplicationData  = 23
+)
+
+const (
+	recordHeaderLen    = 5
+	handshakeHeaderLen = 4
+
+	// maxRecord is the longest payload of TLS 1.2 records, RFC 5246, Section
+	// 6.2.3; those of TLS 1.3 are shorter.
+	maxRecord = 1<<14 + 2048
+
+	// maxHello is more than all fields of a ClientHello at their longest.
+	maxHello = 140_000
+)
+
+// recordEvents is told what the records of one direction hold.
+type recordEvents interface {
+	// record comes at the header of each record.
+	record(contentType uint8, version tlsname.Version, length int)
+	// alert comes with an alert that is not encrypted.
+	alert(level, description uint8)
+	// message comes with a handshake message that is not encrypted: as much of
+	// it as is of use and was captured. The bytes may be kept.
+	message(m handshakeMessage)
+	// begin comes with the first byte of a handshake message.
+	begin(msgType uint8)
+}
+
+type handshakeMessage struct {
+	msgType uint8
+	length  int    // of the body, as announced
+	bytes   []byte // with the header, of types that are of use; may be cut
+	missing bool   // bytes were asked for that the capture does not hold
+}
+
+// A recordReader follows the record layer of one direction, and the handshake
+// layer above it. Bytes come in order, in pieces of any size; where bytes are
+// missing from the capture, hole says so.
+type recordReader struct {
+	header    [recordHeaderLen]byte
+	headerLen int
+	left      int // bytes of the record that are to come
+
+	// sealed means that handshake messages and alerts are encrypted.
+	sealed bool
+	// lost means that the beginning of the next record is not known.
+	lost bool
+	// broken means that the bytes are not TLS records.
+	broken bool
+
+	small [2]byte // of an alert
+	seen  int     // bytes of the record so far
+
+	message handshakeReader
+}
+
+func (r *recordReader) contentType() uint8 { return r.header[0] }
+
+func (r *recordReader) recordLen() int { return int(binary.BigEndian.Uint16(r.header[3:])) }
+
+// isRecordHeader reports whether b begins with what looks like a record header.
+func isRecordHeader(b []byte) bool {
+	return len(b) >= recordHeaderLen && recordChangeCipherSpec <= b[0] && b[0] <= recordApplicationData && b[1] == 3 && b[2] <= 4 &&
+		int(binary.BigEndian.Uint16(b[3:])) <= maxRecord
+}
+
+// segment says that what is read next begins a TCP segment. A reader that has
+// lost the records looks for one there: senders like to begin segments with them.
+func (r *recordReader) segment(b []byte) {
+	if r.lost && isRecordHeader(b) {
+		r.lost, r.headerLen, r.left = false, 0, 0
+	}
+}
+
+func (r *recordReader) read(b []byte, on recordEvents) {
+	for len(b) > 0 && !r.lost && !r.broken {
+		if r.left == 0 {
+			n := copy(r.header[r.headerLen:], b)
+			r.headerLen += n
+			b = b[n:]
+			if r.headerLen < recordHeaderLen {
+				return
+			}
+			r.headerLen = 0
+			if !isRecordHeader(r.header[:]) {
+				r.broken = true
+				return
+			}
+			r.left, r.seen = r.recordLen(), 0
+			on.record(r.contentType(), tlsname.Version(binary.BigEndian.Uint16(r.header[1:])), r.left)
+			continue
+		}
+		payload := b[:min(len(b), r.left)]
+		b = b[len(payload):]
+		r.payload(payload, on)
+		r.left -= len(payload)
+		r.seen += len(payload)
+	}
+}
+
+func (r *recordReader) payload(b []byte, on recordEvents) {
+	if r.sealed {
+		return
+	}
+	switch r.contentType() {
+	case recordAlert:
+		if r.recordLen() != len(r.small) {
+			return // encrypted
+		}
+		copy(r.small[r.seen:], b)
+		if r.seen+len(b) == len(r.small) {
+			on.alert(r.small[0], r.small[1])
+		}
+	case recordHandshake:
+		r.message.read(b, on)
+	}
+}
+
+// hole skips n bytes that the capture does not hold.
+func (r *recordReader) hole(n int, on recordEvents) {
+	if r.lost || r.broken {
+		return
+	}
+	if r.left == 0 || n > r.left {
+		r.message.hole(n, on)
+		r.message.lost = true
+		r.lost = true
+		return
+	}
+	if r.contentType() == recordHandshake && !r.sealed {
+		r.message.hole(n, on)
+	}
+	r.left -= n
+	r.seen += n
+}
+
+// end says that no more bytes come: a message that has begun is told of.
+func (r *recordReader) end(on recordEvents) {
+	if r.message.begun() {
+		r.message.hole(1, on)
+	}
+}
+
+// A handshakeReader cuts the handshake layer into messages, which may be
+// several to a record or one over several records.
+type handshakeReader struct {
+	header    [handshakeHeaderLen]byte
+	headerLen int
+	left      int    // bytes of the message that are to come
+	want      int    // bytes of the message that are of use, header included
+	buffer    []byte // those that have come
+	lost      bool   // the beginning of the next message is not known
+}
+
+// begun reports whether a message has begun that was not told of yet.
+func (h *handshakeReader) begun() bool { return h.headerLen > 0 || len(h.buffer) > 0 }
+
+// useful is how much of a message is read.
+func useful(msgType uint8, length int) int {
+	switch msgType {
+	case typeClientHello, typeServerHello:
+		return handshakeHeaderLen + length
+	case typeServerKeyExchange:
+		return min(handshakeHeaderLen+length, serverKeyExchangeLen)
+	}
+	return handshakeHeaderLen
+}
+
+func (h *handshakeReader) read(b []byte, on recordEvents) {
+	for len(b) > 0 && !h.lost {
+		if h.left == 0 {
+			if h.headerLen == 0 {
+				on.begin(b[0])
+			}
+			n := copy(h.header[h.headerLen:], b)
+			h.headerLen += n
+			b = b[n:]
+			if h.headerLen < handshakeHeaderLen {
+				return
+			}
+			h.left = int(h.header[1])<<16 | int(h.header[2])<<8 | int(h.header[3])
+			h.want = useful(h.header[0], h.left)
+			if h.want > maxHello {
+				h.want = handshakeHeaderLen // no hello is that long
+			}
+			h.headerLen = 0
+			if h.want == handshakeHeaderLen {
+				h.deliver(on, false)
+			} else {
+				h.buffer = append(h.buffer, h.header[:]...)
+			}
+			continue
+		}
+		n := min(len(b), h.left)
+		if missing := h.want - len(h.buffer); len(h.buffer) > 0 && missing > 0 {
+			h.buffer = append(h.buffer, b[:min(n, missing)]...)
+			if len(h.buffer) == h.want {
+				h.deliver(on, false)
+			}
+		}
+		h.left -= n
+		b = b[n:]
+	}
+}
+
+func (h *handshakeReader) deliver(on recordEvents, missing bool) {
+	length := int(h.header[1])<<16 | int(h.header[2])<<8 | int(h.header[3])
+	on.message(handshakeMessage{h.header[0], length, h.buffer, missing})
+	h.buffer = nil
+}
+
+func (h *handshakeReader) hole(n int, on recordEvents) {
+	if h.lost {
+		return
+	}
+	if h.headerLen > 0 {
+		clear(h.header[h.headerLen:])
+		h.buffer = append(h.buffer[:0], h.header[:h.headerLen]...)
+		h.headerLen = 0
+		h.lost = true
+	}
+	if len(h.buffer) > 0 {
+		h.deliver(on, true)
+	}
+	if n > h.left {
+		h.lost = true
+		return
+	}
+	h.left -= n
+}

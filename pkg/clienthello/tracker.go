@@ -1,0 +1,381 @@
+package clienthello
+
+import (
+	"container/heap"
+	"fmt"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Limits of a Tracker. What is over them is ended early, oldest first, and
+// counted in Stats.GivenUp.
+const (
+	maxConnections = 1 << 15  // remembered at a time, finished ones included
+	maxHeld        = 16 << 20 // bytes in buffers of reassembly
+	maxWaiting     = 16 << 20 // bytes of handshakes that wait for older ones
+	idleTime       = 2 * time.Minute
+	answerTime     = 5 * time.Second
+)
+
+// Options of a [Tracker].
+type Options struct {
+	// Ports are the ports of servers to look at; all if empty.
+	Ports []uint16
+	// Clients is the network of the clients to look at; all if it is not valid.
+	Clients netip.Prefix
+	// InTimeOrder has handshakes told of in the order of their ClientHellos
+	// rather than of their ends. One may then wait for an older one.
+	InTimeOrder bool
+}
+
+// Stats count what a [Tracker] met.
+type Stats struct {
+	Captures   int
+	Packets    int64
+	Bytes      int64 // of packets, as captured
+	First      time.Time
+	Last       time.Time
+	Handshakes int64 // told of
+	Plaintext  int64 // connections of HTTP or PROXY on other ports than those of Options, or 443
+	Other      int64 // connections that are neither TLS nor HTTP
+	Empty      int64 // connections on which the client sent nothing
+	Unreadable int64 // connections whose first bytes were cut by the snap length or lost
+	Midstream  int64 // connections whose beginning is not in the capture
+	GivenUp    int64 // connections ended early to bound memory
+	Cut        int64 // TCP packets cut by the snap length
+	QUIC       int64 // flows of QUIC, which is not decoded
+	DTLS       int64 // flows of DTLS, which is not decoded
+	Fragments  int64 // IP fragments without the rest of their packet
+	Malformed  int64 // packets with headers that are not whole
+	OtherLinks int64 // packets of link types that are not understood
+}
+
+// A Tracker follows the connections of one or more captures. It remembers at
+// most 32,768 connections, and 16 MiB each of packets that wait to be put in
+// order, of IP fragments, and of handshakes that wait for older ones.
+//
+// It is not safe for concurrent use.
+type Tracker struct {
+	options Options
+	each    func(*Handshake) error
+	err     error // of each
+
+	connections map[flowKey]*connection
+	open        connectionList // least recently used first
+	closed      connectionList
+	held        int
+	waiting     waitingHeap
+	waitingCost int
+	releasing   bool
+
+	packets dissector
+	now     int64
+	stats   Stats
+	quic    map[flowKey]struct{}
+	dtls    map[flowKey]struct{}
+}
+
+// NewTracker returns a Tracker that calls each with every handshake when it is
+// decided how it ended. An error of each ends the work and is returned.
+func NewTracker(o Options, each func(*Handshake) error) *Tracker {
+	t := &Tracker{
+		options: o, each: each,
+		connections: make(map[flowKey]*connection),
+		quic:        make(map[flowKey]struct{}),
+		dtls:        make(map[flowKey]struct{}),
+	}
+	t.packets.tracker = t
+	return t
+}
+
+// Stats returns what was counted so far. Connections that are open are not in
+// it before Close.
+func (t *Tracker) Stats() Stats {
+	s := t.stats
+	s.QUIC, s.DTLS = int64(len(t.quic)), int64(len(t.dtls))
+	s.Fragments += t.packets.fragments()
+	return s
+}
+
+// Close ends the connections that are still open.
+func (t *Tracker) Close() error {
+	for c := t.open.oldest; c != nil; c = t.open.oldest {
+		t.finish(c, CaptureEnded)
+	}
+	return t.err
+}
+
+// tcp takes a packet.
+func (t *Tracker) tcp(p *tcpPacket) {
+	if p.missing > 0 {
+		t.stats.Cut++
+	}
+	if !t.wanted(p) {
+		return
+	}
+	key, at := p.flow()
+	c := t.connections[key]
+	if c != nil && p.flags&flagSYN != 0 && c.sides[at].first != p.seq+1 && c.sides[at].stream.begun {
+		// The ports are used again.
+		if !c.finished {
+			t.finish(c, Closed)
+		}
+		t.forget(c)
+		c = nil
+	}
+	if c == nil {
+		if len(p.data)+p.missing == 0 && p.flags&flagSYN == 0 {
+			return
+		}
+		c = newConnection(key, p.time)
+		t.connections[key] = c
+		t.open.add(c)
+		c.open = true
+		t.bound()
+	}
+	if c.finished {
+		return
+	}
+	if c != t.open.newest {
+		t.open.remove(c)
+		t.open.add(c)
+	}
+	begun, before := c.handshake != nil, c.cost
+	c.packet(&c.sides[at], p)
+	t.held += c.cost - before
+	if !begun && c.handshake != nil && t.options.InTimeOrder {
+		c.entry = &waiting{handshake: c.handshake, connection: c}
+		heap.Push(&t.waiting, c.entry)
+	}
+	if c.ended != nil {
+		t.finish(c, c.ended.Kind)
+	}
+	for t.held > maxHeld && t.open.oldest != nil {
+		t.stats.GivenUp++
+		t.finish(t.open.oldest, CaptureEnded)
+	}
+}
+
+// wanted reports whether a packet may belong to a connection that the options
+// ask for.
+func (t *Tracker) wanted(p *tcpPacket) bool {
+	if ports := t.options.Ports; len(ports) > 0 && !slices.Contains(ports, p.src.port) && !slices.Contains(ports, p.dst.port) {
+		return false
+	}
+	if clients := t.options.Clients; clients.IsValid() && !clients.Contains(p.src.ip()) && !clients.Contains(p.dst.ip()) {
+		return false
+	}
+	return true
+}
+
+// advance moves the time of the capture on, and ends connections that have been
+// silent.
+func (t *Tracker) advance(now int64) {
+	t.now = max(t.now, now)
+	for c := t.open.oldest; c != nil && t.now-c.now > int64(idleTime); c = t.open.oldest {
+		t.finish(c, CaptureEnded)
+	}
+}
+
+// bound makes room for a new connection.
+func (t *Tracker) bound() {
+	for len(t.connections) > maxConnections {
+		if c := t.closed.oldest; c != nil {
+			t.forget(c)
+			continue
+		}
+		t.stats.GivenUp++
+		c := t.open.oldest
+		t.finish(c, CaptureEnded)
+		t.forget(c)
+	}
+}
+
+func (t *Tracker) forget(c *connection) {
+	t.closed.remove(c)
+	delete(t.connections, c.key)
+}
+
+// finish tells of a connection's handshake, if it had one, and keeps the
+// connection only to know its packets again. The kind is used if the packets
+// do not say how it ended.
+func (t *Tracker) finish(c *connection, kind Kind) {
+	if c.ended == nil {
+		c.flush()
+		c.settle()
+	}
+	if c.ended == nil {
+		switch {
+		case c.closedBy != nil:
+			c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
+		case c.handshake != nil && c.other(c.client).bytes == 0 && t.now-c.handshake.Time.UnixNano() > int64(answerTime):
+			c.end(Outcome{Kind: NoAnswer})
+		default:
+			c.end(Outcome{Kind: kind})
+		}
+	}
+	t.held -= c.cost
+	c.finished, c.cost = true, 0
+	t.open.remove(c)
+	t.closed.add(c)
+	t.report(c)
+	// Of a finished connection only first is looked at.
+	for i := range c.sides {
+		d := &c.sides[i]
+		*d = direction{first: d.first, stream: stream{begun: d.stream.begun}}
+	}
+	c.handshake, c.entry, c.server, c.ended, c.client, c.closedBy = nil, nil, nil, nil, nil, nil
+}
+
+func (t *Tracker) report(c *connection) {
+	h := c.handshake
+	told := false
+	switch {
+	case h == nil && c.client == nil || h == nil && !c.whole:
+		t.stats.Midstream++
+	case h == nil && c.client.bytes == 0 && c.other(c.client).bytes > 0:
+		t.stats.Other++
+	case h == nil && c.client.bytes == 0:
+		t.stats.Empty++
+	case h == nil && c.client.missing > 0:
+		t.stats.Unreadable++
+	case h == nil:
+		t.stats.Other++
+	case h.Protocol == Unknown && !c.whole:
+		t.stats.Midstream++
+	case h.Protocol == Unknown:
+		t.stats.Other++
+	case !t.asked(h):
+	case !h.Protocol.TLS() && !t.secure(h.Server.Port()):
+		t.stats.Plaintext++
+	default:
+		if h.Hello == nil && h.Fault == nil {
+			h.Fault = errNotCaptured
+		}
+		h.Outcome = c.outcome()
+		told = true
+	}
+	if c.entry == nil {
+		if told {
+			t.tell(h)
+		}
+		return
+	}
+	c.entry.done, c.entry.told = true, told
+	c.entry.connection = nil
+	if told {
+		c.entry.cost = 1024 + h.size()
+		t.waitingCost += c.entry.cost
+	}
+	t.release()
+}
+
+// release tells of the handshakes that no older one is open for.
+func (t *Tracker) release() {
+	if t.releasing {
+		return
+	}
+	t.releasing = true
+	defer func() { t.releasing = false }()
+	for len(t.waiting) > 0 {
+		first := t.waiting[0]
+		if !first.done {
+			if t.waitingCost <= maxWaiting {
+				return
+			}
+			t.stats.GivenUp++
+			t.finish(first.connection, CaptureEnded)
+			continue
+		}
+		heap.Pop(&t.waiting)
+		if first.told {
+			t.waitingCost -= first.cost
+			t.tell(first.handshake)
+		}
+	}
+}
+
+// asked reports whether a handshake is one of those the options ask for.
+func (t *Tracker) asked(h *Handshake) bool {
+	return (len(t.options.Ports) == 0 || slices.Contains(t.options.Ports, h.Server.Port())) &&
+		(!t.options.Clients.IsValid() || t.options.Clients.Contains(h.Client.Addr()))
+}
+
+// secure reports whether TLS is expected on a port.
+func (t *Tracker) secure(port uint16) bool {
+	return port == 443 || slices.Contains(t.options.Ports, port)
+}
+
+func (t *Tracker) tell(h *Handshake) {
+	t.stats.Handshakes++
+	if t.err == nil {
+		if err := t.each(h); err != nil {
+			t.err = fmt.Errorf("handshake of %v at %s: %w", h.Client, h.Time.Format(time.RFC3339Nano), err)
+		}
+	}
+}
+
+// size is about what the handshake holds, in bytes.
+func (h *Handshake) size() int {
+	n := 0
+	for _, hello := range []*ClientHello{h.Hello, h.SecondHello} {
+		if hello == nil {
+			continue
+		}
+		n += 512 + len(hello.SessionID) + 2*(len(hello.CipherSuites)+len(hello.Groups)+len(hello.SignatureSchemes))
+		for _, e := range hello.Extensions {
+			n += 32 + len(e.Data)
+		}
+	}
+	return n
+}
+
+// A waiting handshake is one in a heap by time.
+type waiting struct {
+	handshake  *Handshake
+	connection *connection // while it is open
+	done, told bool
+	cost       int
+}
+
+type waitingHeap []*waiting
+
+func (h waitingHeap) Len() int           { return len(h) }
+func (h waitingHeap) Less(i, j int) bool { return h[i].handshake.Time.Before(h[j].handshake.Time) }
+func (h waitingHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *waitingHeap) Push(x any)        { *h = append(*h, x.(*waiting)) }
+func (h *waitingHeap) Pop() any {
+	last := len(*h) - 1
+	w := (*h)[last]
+	(*h)[last] = nil
+	*h = (*h)[:last]
+	return w
+}
+
+// A connectionList has its connections in the order in which they were added.
+type connectionList struct{ oldest, newest *connection }
+
+func (l *connectionList) add(c *connection) {
+	c.older, c.newer = l.newest, nil
+	if l.newest != nil {
+		l.newest.newer = c
+	} else {
+		l.oldest = c
+	}
+	l.newest = c
+}
+
+func (l *connectionList) remove(c *connection) {
+	if c.older != nil {
+		c.older.newer = c.newer
+	} else {
+		l.oldest = c.newer
+	}
+	if c.newer != nil {
+		c.newer.older = c.older
+	} else {
+		l.newest = c.older
+	}
+	c.older, c.newer = nil, nil
+}
