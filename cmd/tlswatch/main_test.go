@@ -73,6 +73,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	captures, err := filepath.Abs("../../pkg/clienthello/testdata/captures")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -80,6 +84,7 @@ func TestScripts(t *testing.T) {
 		UpdateScripts:       *update,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLE", sample)
+			e.Setenv("CAPTURES", captures)
 			e.Setenv("FUNCTION", function(t))
 			return os.WriteFile(filepath.Join(e.WorkDir, "cut.log.gz"), []byte("\x1f\x8b\x08\x00"), 0o666)
 		},

@@ -1,0 +1,203 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+	"time"
+
+	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/tlsname"
+)
+
+// helloText writes handshakes for people.
+type helloText struct {
+	w     *bufio.Writer
+	judge *helloJudge
+	begun bool
+}
+
+func (t *helloText) begin() error { return nil }
+func (t *helloText) end() error   { return nil }
+
+func (t *helloText) handshake(h *clienthello.Handshake) error {
+	if t.begun {
+		fmt.Fprintln(t.w)
+	}
+	t.begun = true
+	name := ""
+	if h.Hello != nil && h.Hello.ServerName != "" {
+		name = "  " + harmless(h.Hello.ServerName)
+	}
+	fmt.Fprintf(t.w, "%s  %s -> %s%s\n", h.Time.Format(time.RFC3339Nano), h.Client, h.Server, name)
+	if h.Hello != nil {
+		t.offer(h)
+	}
+	if h.Fault != nil {
+		what := "faulty"
+		if h.Truncated() {
+			what = "not whole"
+		}
+		t.line(what, h.Fault.Error())
+	}
+	t.line("ended", outcomeText(h))
+	if v := t.judge.verdict(h); v != nil {
+		t.verdict(v)
+	}
+	return nil
+}
+
+// line writes one property, on as many lines as its text needs.
+func (t *helloText) line(name, text string) {
+	wrapText(t.w, fmt.Sprintf("  %-10s ", name), text)
+}
+
+func (t *helloText) offer(h *clienthello.Handshake) {
+	hello := h.Hello
+	versions := strings.Join(texts(hello.SupportedVersions), ", ")
+	if versions == "" {
+		versions = "up to " + hello.LegacyVersion.String()
+	} else {
+		versions += " (legacy version " + hello.LegacyVersion.String() + ")"
+	}
+	if h.Protocol == clienthello.SSLv2Hello {
+		versions += " in an SSLv2-compatible ClientHello"
+	} else {
+		versions += " in a record of " + h.RecordVersion.String()
+	}
+	if hello.FallbackSCSV {
+		versions += "; a fallback: the client retries with less than it can (TLS_FALLBACK_SCSV)"
+	}
+	t.line("offers", versions)
+	suites := make([]string, len(hello.CipherSuites))
+	for i, s := range hello.CipherSuites {
+		suites[i] = suiteText(s)
+	}
+	t.line("suites", fmt.Sprintf("%d: %s", len(suites), strings.Join(suites, ", ")))
+	if len(hello.Groups) > 0 {
+		groups := strings.Join(texts(hello.Groups), ", ")
+		if len(hello.KeyShares) > 0 {
+			groups += "; key shares " + strings.Join(texts(hello.KeyShares), ", ")
+			if postQuantum(hello.KeyShares) {
+				groups += " (post-quantum)"
+			}
+		}
+		t.line("groups", groups)
+	}
+	if len(hello.SignatureSchemes) > 0 {
+		t.line("signatures", strings.Join(texts(hello.SignatureSchemes), ", "))
+	}
+	if len(hello.ALPN) > 0 {
+		t.line("ALPN", harmless(strings.Join(hello.ALPN, ", ")))
+	}
+	var also []string
+	for _, feature := range []struct {
+		has  bool
+		name string
+	}{
+		{hello.PSKIdentities > 0, "pre-shared key of a former session"},
+		{hello.SessionTicket, "session ticket"},
+		{hello.EarlyData, "early data"},
+		{hello.EncryptedClientHello, "encrypted ClientHello (the name above is the outer one)"},
+	} {
+		if feature.has {
+			also = append(also, feature.name)
+		}
+	}
+	if len(also) > 0 {
+		t.line("also", strings.Join(also, ", "))
+	}
+	if h.Fault == nil {
+		segments := "1 TCP segment"
+		if h.Segments != 1 {
+			segments = fmt.Sprintf("%d TCP segments", h.Segments)
+		}
+		t.line("JA3, JA4", fmt.Sprintf("%s, %s (in %s)", hello.JA3(), hello.JA4(), segments))
+	}
+}
+
+// suiteText names a suite as logs and policies do, with its number.
+func suiteText(s tlsname.Suite) string {
+	if s.IsGREASE() || !s.Known() {
+		return s.String()
+	}
+	return fmt.Sprintf("%s (%s)", s, strings.ToLower(s.Hex()))
+}
+
+// outcomeText says in a sentence how a handshake ended.
+func outcomeText(h *clienthello.Handshake) string {
+	o := h.Outcome
+	var text string
+	switch o.Kind {
+	case clienthello.Negotiated:
+		text = "negotiated " + chosenText(o)
+	case clienthello.AlertSent:
+		text = fmt.Sprintf("%s sent alert %s (%s)", o.By, o.Alert, o.Alert.LevelName())
+	case clienthello.Closed:
+		text = fmt.Sprintf("%s closed the connection (FIN)", o.By)
+	case clienthello.Reset:
+		text = fmt.Sprintf("%s reset the connection (RST)", o.By)
+	case clienthello.NotTLS:
+		text = fmt.Sprintf("%s does not speak TLS", o.By)
+		if o.By == clienthello.Client {
+			text += fmt.Sprintf(" but %s", h.Protocol)
+		}
+	case clienthello.NoAnswer:
+		text = "no answer"
+	default:
+		text = "the capture ended first"
+	}
+	if o.Kind != clienthello.Negotiated && o.Version != 0 {
+		text += ", after the server chose " + chosenText(o)
+	}
+	if o.HelloRetry != 0 {
+		text += fmt.Sprintf("; HelloRetryRequest for %s", o.HelloRetry)
+		if h.SecondHello != nil {
+			text += ", answered with key shares " + strings.Join(texts(h.SecondHello.KeyShares), ", ")
+		}
+	}
+	if o.ClientCertificateRequested {
+		text += "; client certificate requested"
+	}
+	if o.Note != "" {
+		text += "; " + o.Note
+	}
+	return text
+}
+
+// chosenText is what a ServerHello said.
+func chosenText(o clienthello.Outcome) string {
+	if o.Version == 0 {
+		return "what is not in the capture"
+	}
+	text := fmt.Sprintf("%s with %s", o.Version, o.CipherSuite)
+	if o.Group != 0 {
+		text += fmt.Sprintf(" and %s", o.Group)
+	}
+	if o.Resumed {
+		text += ", resuming a session"
+	}
+	return text
+}
+
+func (t *helloText) verdict(v *helloVerdict) {
+	switch {
+	case v.Code == notJudged:
+		t.line("policy", v.Policy+": not judged: "+v.Reason)
+	case v.Accepted:
+		t.line("policy", v.Policy+" accepts it: "+v.Reason)
+	default:
+		t.line("policy", v.Policy+" refuses it: "+v.Reason)
+	}
+	for _, hint := range v.Hints {
+		t.line("", "may fail: "+hint)
+	}
+	if v.Caveat != "" {
+		t.line("", "not confirmed: "+v.Caveat)
+	}
+	if len(v.AcceptedBy) > 0 {
+		t.line("", "would accept it, strictest first: "+strings.Join(v.AcceptedBy, ", "))
+	} else if !v.Accepted && v.Code != notJudged {
+		t.line("", "no policy would accept it")
+	}
+}
