@@ -91,5 +91,6 @@ func (j *judge) why(f report.Failure) report.Diagnosis {
 	if len(list) == 0 {
 		return report.Diagnosis{ID: "unknown", Cause: "The log does not tell."}
 	}
-	return report.Diagnosis{ID: string(list[0].ID), Cause: strings.TrimSpace(list[0].Cause), Remedy: strings.TrimSpace(list[0].Remedy)}
+	d := list[0]
+	return report.Diagnosis{ID: string(d.ID), Cause: d.Cause, Remedy: strings.TrimSpace(d.Remedy + " " + d.Advice)}
 }
