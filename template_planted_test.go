@@ -1,6 +1,9 @@
 package tlswatch_test
 
 import (
+	"os"
+	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -47,6 +50,37 @@ var planted = []struct {
 	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may forget"},
 	{"a function in an unknown role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
 	{"a rule that refuses nothing", "Assert: !Equals [!Ref NewLogBucketName, \"\"]", "Assert: !Equals [!Ref Ingest, !Ref Ingest]", "rules", "OneLogBucket"},
+}
+
+// plantedForLint are mistakes against the schemas of resources, which cfn-lint knows.
+var plantedForLint = []struct{ mistake, old, new, says string }{
+	{"a wrong property", "      LoggingConfig:\n        LogFormat: JSON\n        LogGroup: !Ref ProcessorLogGroup", "      LogingConfig:\n        LogFormat: JSON\n        LogGroup: !Ref ProcessorLogGroup", "LogingConfig"},
+	{"a property that is left out", "      RuleState: ENABLED\n", "", "RuleState"},
+}
+
+func TestTemplatePlantedForLint(t *testing.T) {
+	program, err := exec.LookPath("cfn-lint")
+	if err != nil {
+		t.Log("SKIPPED: mistakes for cfn-lint, which is not on PATH")
+		return
+	}
+	source := readFile(t, "template.yaml")
+	for _, m := range plantedForLint {
+		t.Run(m.mistake, func(t *testing.T) {
+			t.Parallel()
+			if !strings.Contains(source, m.old) {
+				t.Fatalf("the template has no %q to be mistaken about", m.old)
+			}
+			file := filepath.Join(t.TempDir(), "template.yaml")
+			if err := os.WriteFile(file, []byte(strings.ReplaceAll(source, m.old, m.new)), 0o666); err != nil {
+				t.Fatal(err)
+			}
+			out, err := exec.Command(program, "-t", file).CombinedOutput()
+			if err == nil || !strings.Contains(string(out), m.says) {
+				t.Errorf("cfn-lint finds nothing about %s: %v\n%s", m.says, err, out)
+			}
+		})
+	}
 }
 
 func TestTemplatePlanted(t *testing.T) {

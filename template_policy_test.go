@@ -247,7 +247,7 @@ func roleRequests(s *sam.Stack, id string) (list []roleRequest) {
 	ask(s.Parameters["Ingest"] == "Queue", "sqs:ReceiveMessage", "arn:aws:sqs:us-east-1:123456789012:tlswatch-LogQueue")
 	ask(false, "sqs:ReceiveMessage", "arn:aws:sqs:us-east-1:123456789012:tlswatch-FailureQueue")
 	ask(true, "logs:PutLogEvents", "arn:aws:logs:us-east-1:123456789012:log-group:tlswatch-ProcessorLogGroup:log-stream:x")
-	key := map[string]string{"": "arn:aws:kms:us-east-1:123456789012:key/any", "create": "arn:aws:kms:us-east-1:123456789012:key/tlswatch-TopicKey"}[s.Parameters["AlertTopicKey"]]
+	key := map[string]string{"": "arn:aws:kms:us-east-1:123456789012:key/any", "create": "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"}[s.Parameters["AlertTopicKey"]]
 	if key == "" {
 		key = s.Parameters["AlertTopicKey"]
 	}

@@ -215,6 +215,10 @@ func (e expander) ref(name string) (any, error) {
 		return "amazonaws.com", nil
 	}
 	if value, ok := e.Parameters[name]; ok {
+		declared, _ := e.template.Section("Parameters")[name].(Tree)
+		if n, err := strconv.Atoi(value); err == nil && declared["Type"] == "Number" {
+			return n, nil
+		}
 		return value, nil
 	}
 	kind, err := e.need(name)
@@ -275,6 +279,9 @@ var nameProperty = map[string]string{
 	"AWS::CloudWatch::Dashboard": "DashboardName",
 }
 
+// keyID is the id of every key: AWS's own example.
+const keyID = "1234abcd-12ab-34cd-56ef-1234567890ab"
+
 // attribute returns an attribute of a resource. Names that CloudFormation makes
 // up are made of the stack's and the resource's.
 func (s *Stack) attribute(kind, id, attribute string) (string, error) {
@@ -300,7 +307,7 @@ func (s *Stack) attribute(kind, id, attribute string) (string, error) {
 	}
 	switch kind + "." + attribute {
 	case "AWS::S3::Bucket.Name", "AWS::Events::EventBus.Name", "AWS::Serverless::Function.Name", "AWS::SQS::Queue.QueueName",
-		"AWS::SNS::Topic.TopicName", "AWS::KMS::Key.KeyId", "AWS::CloudWatch::Alarm.Name", "AWS::CloudWatch::Dashboard.Name":
+		"AWS::SNS::Topic.TopicName", "AWS::CloudWatch::Alarm.Name", "AWS::CloudWatch::Dashboard.Name":
 		return name, nil
 	case "AWS::S3::Bucket.Arn":
 		return "arn:" + Partition + ":s3:::" + name, nil
@@ -310,8 +317,10 @@ func (s *Stack) attribute(kind, id, attribute string) (string, error) {
 		return "https://sqs." + Region + ".amazonaws.com/" + Account + "/" + name, nil
 	case "AWS::SQS::Queue.Arn":
 		return arn("sqs", name), nil
+	case "AWS::KMS::Key.KeyId":
+		return keyID, nil
 	case "AWS::KMS::Key.Arn":
-		return arn("kms", "key/"+name), nil
+		return arn("kms", "key/"+keyID), nil
 	case "AWS::Events::EventBus.Arn":
 		return arn("events", "event-bus/"+name), nil
 	case "AWS::Events::Rule.Arn":

@@ -1,0 +1,23 @@
+// Holds CloudFormation templates to the schemas of their resources, with AWS's own validator:
+//
+//     node validate.js FILE...
+//
+// The templates are what template.yaml comes to without functions (see template_expanded_test.go), so that names and
+// account numbers in them are no mistakes.
+const { RegoEngine, TemplateFile } = require("@aws/cloudformation-validate");
+
+const expected = ["W9002", "W9013"]; // an ARN, and an account, that is written out
+const engine = new RegoEngine();
+let found = 0;
+for (const file of process.argv.slice(2)) {
+  const { diagnostics } = engine.validateStandard(new TemplateFile(file));
+  for (const d of diagnostics) {
+    if (d.severity !== "INFO" && d.severity !== "DEBUG" && !expected.includes(d.ruleId)) {
+      found++;
+      console.error(`${file}: ${d.severity} ${d.ruleId} ${d.entity?.logicalId ?? ""} ${d.propertyPath ?? ""}: ${d.message}`);
+    }
+  }
+  console.log(`${file}: ${diagnostics.length} remarks`);
+}
+engine.free();
+process.exitCode = found > 0 || process.argv.length < 3 ? 1 : 0;
