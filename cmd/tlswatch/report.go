@@ -51,8 +51,8 @@ memory stays the same, and a list is marked as approximate with its error.
 
 With --policy, it says why negotiations failed and what to do about it.
 
-Formats: table for people; json, which docs/report.md describes; csv, one list
-chosen by --section.
+Formats: table for people; html, one page with charts that needs no network;
+json, which docs/report.md describes; csv, one list chosen by --section.
 
 ` + policyDataHelp,
 		Args: cobra.MinimumNArgs(1),
@@ -61,9 +61,9 @@ chosen by --section.
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.format, "format", "table", "table, json or csv")
+	f.StringVar(&o.format, "format", "table", "table, json, csv or html")
 	f.StringVar(&o.section, "section", "", "list to write as csv: "+strings.Join(report.Sections(), ", "))
-	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, all otherwise)")
+	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, 500 in html, all otherwise)")
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
 	o.filterFlags.register(cmd)
@@ -79,8 +79,11 @@ with the usual AWS credentials, profiles and regions, and needs the permissions
 s3:ListBucket and s3:GetObject; with --since or --until, only the folders of those
 days are listed. A time is ` + timeForms + `.`
 
-// tableTop is how many rows of a list a table has.
-const tableTop = 10
+// Rows of a list of clients, negotiations or certificates.
+const (
+	tableTop = 10
+	pageTop  = 500
+)
 
 // memoryLimit makes the garbage collector work harder before memory gets
 // scarce: what a report needs is bounded.
@@ -99,7 +102,7 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if err != nil {
 		return err
 	}
-	options.ByListener = judge != nil
+	options.ByListener, options.Heat = judge != nil, o.format == "html"
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
 	in.apply(f)
@@ -119,8 +122,11 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		collector.Diagnose(judge.policy, judge.why)
 	}
 	top := o.top
-	if top < 0 && o.format == "table" {
+	switch {
+	case top < 0 && o.format == "table":
 		top = tableTop
+	case top < 0 && o.format == "html":
+		top = pageTop
 	}
 	result := collector.Result(in.source(ctx.Err() != nil), max(top, 0))
 	return cmp.Or(o.write(result, stdout), in.finish(ctx, err))
@@ -129,8 +135,8 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 // check returns what the flags ask for.
 func (o *reportOptions) check() (options report.Options, err error) {
 	switch {
-	case !slices.Contains([]string{"table", "json", "csv"}, o.format):
-		return options, fmt.Errorf("--format %s: want table, json or csv", o.format)
+	case !slices.Contains([]string{"table", "json", "csv", "html"}, o.format):
+		return options, fmt.Errorf("--format %s: want table, json, csv or html", o.format)
 	case o.format == "csv" && !slices.Contains(report.Sections(), o.section):
 		return options, fmt.Errorf("--format csv needs --section, one of %s", strings.Join(report.Sections(), ", "))
 	case o.format != "csv" && o.section != "":
@@ -165,6 +171,8 @@ func (o *reportOptions) write(r *report.Result, stdout io.Writer) error {
 		err = r.WriteJSON(w)
 	case "csv":
 		err = r.WriteCSV(w, o.section)
+	case "html":
+		err = r.WriteHTML(w)
 	default:
 		err = r.WriteText(w, terminalOf(stdout))
 	}

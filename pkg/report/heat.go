@@ -28,10 +28,8 @@ func (c *Collector) heatMap(r *Result) *heatMap {
 		return nil
 	}
 	total := make(map[addr]uint64)
-	from, to := t.at(0).key.bin, t.at(0).key.bin
 	for row := range t.all {
 		total[row.key.client] += row.value.n
-		from, to = min(from, row.key.bin), max(to, row.key.bin)
 	}
 	order := make([]addr, 0, len(total))
 	for a := range total {
@@ -40,15 +38,12 @@ func (c *Collector) heatMap(r *Result) *heatMap {
 	slices.SortFunc(order, func(a, b addr) int { return cmp.Or(cmp.Compare(total[b], total[a]), a.compare(b)) })
 	order = order[:min(len(order), heatClients)]
 
-	bins := int64(1) // of five minutes, in a column
-	for i := 0; (to-from)/bins >= heatColumns; i++ {
-		bins = max(1, columnWidths[i]/heatMinutes)
-	}
-	from = floor(from, bins)
+	width := columnWidth(c.heat.from, c.heat.to, c.heat.width, heatColumns)
+	from := floor(c.heat.from, width)
 	h := &heatMap{
-		from:    minuteTime(from * heatMinutes),
-		width:   time.Duration(bins*heatMinutes) * time.Minute,
-		columns: int((to-from)/bins) + 1,
+		from:    minuteTime(from),
+		width:   time.Duration(width) * time.Minute,
+		columns: int((floor(c.heat.to, width)-from)/width) + 1,
 		missed:  c.heat.missed,
 	}
 	line := make(map[addr]int)
@@ -59,12 +54,23 @@ func (c *Collector) heatMap(r *Result) *heatMap {
 	}
 	for row := range t.all {
 		if i, ok := line[row.key.client]; ok {
-			n := &h.counts[i][(row.key.bin-from)/bins]
+			n := &h.counts[i][min((floor(row.key.minute, width)-from)/width, int64(h.columns-1))]
 			*n += row.value.n
 			h.most = max(h.most, *n)
 		}
 	}
 	return h
+}
+
+// columnWidth returns how many minutes a column stands for, so that there are at
+// most so many columns from one minute to another. It is a multiple of unit.
+func columnWidth(from, to, unit int64, most int) int64 {
+	for _, w := range columnWidths {
+		if w%unit == 0 && (floor(to, w)-floor(from, w))/w < int64(most) {
+			return w
+		}
+	}
+	return columnWidths[len(columnWidths)-1]
 }
 
 // columnWidths are the minutes that a column of a chart may stand for.

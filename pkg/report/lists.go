@@ -141,32 +141,47 @@ func count[K comparable](t *table[K, failureRow], k K, keys int, missed *uint64)
 	v.n++
 }
 
-// heat counts failures by client and five minutes.
+// heat counts failures by client and time: by the minute as long as there is
+// room, then by more of them at a time, but never so many that a heat map would
+// lose columns.
 type heat struct {
-	t      table[heatKey, failureRow]
-	missed uint64
+	width    int64 // minutes
+	t        table[heatKey, failureRow]
+	missed   uint64
+	from, to int64 // minutes
 }
 
 type heatKey struct {
 	client addr
-	bin    int64 // of heatMinutes
+	minute int64 // the first
 }
 
-const (
-	heatMinutes = 5
-	maxHeat     = 65_536 // clients and five minutes
-)
+const maxHeat = 65_536 // clients and times
 
-func newHeat() heat {
-	return heat{t: newTable[heatKey, failureRow](func(k heatKey) uint64 { return mix(k.client.hi, k.client.lo, uint64(k.bin)) })}
+func newHeat(width int64) heat {
+	return heat{width: width, t: newTable[heatKey, failureRow](func(k heatKey) uint64 { return mix(k.client.hi, k.client.lo, uint64(k.minute)) })}
 }
 
 func (h *heat) add(a addr, minute int64) {
-	bin := minute / heatMinutes
-	if minute%heatMinutes < 0 {
-		bin--
+	if h.t.n == 0 {
+		h.from, h.to = minute, minute
 	}
-	count(&h.t, heatKey{a, bin}, maxHeat, &h.missed)
+	h.from, h.to = min(h.from, minute), max(h.to, minute)
+	for h.t.n >= maxHeat && h.width < widths[len(widths)-1] {
+		next := widths[slices.Index(widths, h.width)+1]
+		if (h.to-h.from)/next < heatColumns/2 {
+			break
+		}
+		wider := newHeat(next)
+		wider.missed, wider.from, wider.to = h.missed, h.from, h.to
+		for r := range h.t.all {
+			v, _ := wider.t.get(heatKey{r.key.client, floor(r.key.minute, next)})
+			v.n += r.value.n
+			v.missed += r.value.missed
+		}
+		*h = wider
+	}
+	count(&h.t, heatKey{a, floor(minute, h.width)}, maxHeat, &h.missed)
 }
 
 // certs counts by client certificate: subject and end of validity.

@@ -118,7 +118,7 @@ func New(o Options) *Collector {
 		clients:    newClients(),
 		failures:   newFailures(),
 		certs:      newCerts(),
-		heat:       newHeat(),
+		heat:       newHeat(widths[0]),
 	}
 	names := func() list[string] {
 		return newList(&c.names, c.hashString, func(s string) int { return rowSize + len(s) })

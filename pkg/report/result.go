@@ -63,6 +63,7 @@ type Result struct {
 	MinutesPerRow      int64             `json:"minutesPerRow,omitempty"` // of ByMinute, if there are too many minutes for one each
 	Policy             string            `json:"policy,omitempty"`        // by which diagnoses were made
 	Diagnoses          []Diagnosis       `json:"diagnoses,omitempty"`     // most failures first
+	WhatIf             *WhatIf           `json:"whatIf,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
 
 	heat *heatMap
@@ -142,6 +143,21 @@ type (
 		Counts
 		Status   string `json:"status,omitempty"` // of the last failure
 		Expiring bool   `json:"expiring"`         // ends within CertificateDays of the last entry, or has ended
+	}
+	// WhatIf says what another policy would do to the connections.
+	WhatIf struct {
+		From     string    `json:"from"`
+		To       string    `json:"to"`
+		Outcomes []Outcome `json:"outcomes"`
+		Notes    []string  `json:"notes,omitempty"`
+	}
+	// Outcome counts connections to which the same would happen. A client may
+	// have connections of several.
+	Outcome struct {
+		Name        string `json:"name"`
+		Connections uint64 `json:"connections"`
+		Clients     int    `json:"clients"`
+		Bad         bool   `json:"-"`
 	}
 	// MalformedLine is a line that is no log entry.
 	MalformedLine struct {

@@ -147,11 +147,7 @@ func (t *text) chart() {
 	if most == 0 {
 		return
 	}
-	per := "minute"
-	if width > time.Minute {
-		per = span(width)
-	}
-	t.title("FAILURES PER %s", strings.ToUpper(per))
+	t.title("FAILURES PER %s", strings.ToUpper(span(width)))
 	blocks := []rune(" ▁▂▃▄▅▆▇█")
 	axis, corner, line := "│", "└", "─"
 	if t.o.ASCII {
@@ -427,13 +423,7 @@ func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Durat
 		return nil, time.Time{}, 0
 	}
 	first, last := r.ByMinute[0].Minute.Unix()/60, r.ByMinute[len(r.ByMinute)-1].Minute.Unix()/60
-	w := max(1, r.MinutesPerRow)
-	for _, c := range columnWidths {
-		if c%w == 0 && (floor(last, c)-floor(first, c))/c < int64(most) {
-			w = c
-			break
-		}
-	}
+	w := columnWidth(first, last, max(1, r.MinutesPerRow), most)
 	start := floor(first, w)
 	bars = make([]Counts, min((floor(last, w)-start)/w+1, int64(most)))
 	for _, m := range r.ByMinute {
@@ -445,6 +435,8 @@ func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Durat
 // span writes a width of time.
 func span(d time.Duration) string {
 	switch {
+	case d == time.Minute:
+		return "minute"
 	case d == time.Hour:
 		return "hour"
 	case d == 24*time.Hour:
