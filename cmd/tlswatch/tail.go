@@ -119,7 +119,7 @@ func (o *tailOptions) run(ctx context.Context, args []string, stdout, stderr io.
 		interval: o.interval,
 		begin:    time.Now().Add(-tailSince),
 		stderr:   stderr,
-		seen:     make(map[string]*tailed),
+		memory:   newMemory(),
 	}
 	if len(args) > 0 {
 		var err error
@@ -180,52 +180,39 @@ type tailer struct {
 	out            *tailPrinter
 	stderr         io.Writer
 
-	seen   map[string]*tailed // by URI
+	memory *memory
 	reader *connlog.Reader
 	source report.Source // what became of the objects
 }
 
-// A tailed is an object and how far it was read.
-type tailed struct {
-	pipeline.Object
-	key      connlog.ObjectKey
-	done     bool // nothing more will be read of it
-	lines    int  // of which everything was printed
-	attempts int
-	listing  int // the last one that had it
-}
-
 // note remembers an object, and returns it if there is something to be read.
 func (t *tailer) note(o pipeline.Object) *tailed {
-	uri := o.URI()
-	if known := t.seen[uri]; known != nil {
-		if known.done && o.ETag != "" && known.ETag != o.ETag {
-			if known.ETag != "" {
-				t.warn(uri, "was replaced after it was read, and is not read again")
-			}
-			known.ETag = o.ETag
-		}
-		if known.done {
-			return nil
-		}
-		if known.ETag != o.ETag && known.lines == 0 {
-			known.Object = o
+	known, done, replaced := t.memory.find(o)
+	switch {
+	case replaced:
+		t.warn(o.URI(), "was replaced after it was read, and is not read again")
+		return nil
+	case done:
+		return nil
+	case known != nil:
+		if known.lines == 0 {
+			known.Object = o // it may have been replaced
 		}
 		return known
 	}
 	fresh := &tailed{Object: o}
-	t.seen[uri] = fresh
 	var err error
 	if fresh.key, err = connlog.ParseObjectKey(o.Key); err != nil && o.AltKey != "" {
 		fresh.key, err = connlog.ParseObjectKey(o.AltKey)
 	}
 	if err != nil || !t.in.filter.matchObject(fresh.key) {
-		fresh.done = true
+		t.memory.finish(fresh)
 		if ke, ok := errors.AsType[*connlog.KeyError](err); ok && !strings.HasSuffix(o.Key, "/") {
 			t.skip(ke.Reason)
 		}
 		return nil
 	}
+	t.memory.add(fresh)
 	return fresh
 }
 
@@ -297,7 +284,7 @@ func (t *tailer) open(ctx context.Context, o pipeline.Object) (body io.ReadClose
 func (t *tailer) judge(o *tailed, err error) bool {
 	o.attempts++
 	refused, isRefused := errors.AsType[*connlog.FormatError](err)
-	o.done = true
+	done := true
 	switch {
 	case err == nil:
 		t.source.Objects++
@@ -305,7 +292,8 @@ func (t *tailer) judge(o *tailed, err error) bool {
 		t.skip(pipeline.SkippedGone)
 		t.warn(o.URI(), "is gone before it was read")
 	case errors.Is(err, pipeline.ErrReplaced) && o.lines == 0:
-		delete(t.seen, o.URI()) // the next listing or its own event has the new one
+		t.memory.forget(o) // the next listing or its own event has the new one
+		return true
 	case isRefused:
 		t.skip(refused.Reason())
 		t.warn(o.URI(), refused.Error())
@@ -316,10 +304,13 @@ func (t *tailer) judge(o *tailed, err error) bool {
 		}
 		t.warn(o.URI(), text)
 	default:
-		o.done = false
+		done = false
 		t.warn(o.URI(), fmt.Sprintf("is tried again: %v", explainS3(o.Bucket, err)))
 	}
-	return o.done
+	if done {
+		t.memory.finish(o)
+	}
+	return done
 }
 
 // print prints the failures in an object from where an earlier attempt ended.
@@ -382,7 +373,8 @@ func (t *tailer) poll(ctx context.Context) error {
 	wait := t.interval
 	for listing := 1; ; listing++ {
 		started := time.Now()
-		objects, err := t.list(ctx, listing)
+		t.memory.listing = listing
+		objects, err := t.list(ctx, listing == 1)
 		switch {
 		case ctx.Err() != nil:
 			return nil
@@ -406,7 +398,7 @@ func (t *tailer) poll(ctx context.Context) error {
 
 // list returns the objects of which there is something to be read. The first
 // listing tells what was there before.
-func (t *tailer) list(ctx context.Context, listing int) (objects []*tailed, err error) {
+func (t *tailer) list(ctx context.Context, first bool) (objects []*tailed, err error) {
 	err = t.in.s3.inRegion(ctx, t.bucket, func(client *s3.Client) error {
 		objects = nil
 		// A day of slack is the lister's own.
@@ -414,7 +406,6 @@ func (t *tailer) list(ctx context.Context, listing int) (objects []*tailed, err 
 		return lister.list(ctx, t.prefix, func(page []s3Object) error {
 			for _, found := range page {
 				o := t.note(pipeline.Object{Bucket: t.bucket, Key: found.key, ETag: found.etag, Size: found.size})
-				t.seen[s3Scheme+t.bucket+"/"+found.key].listing = listing
 				if o == nil {
 					continue
 				}
@@ -422,8 +413,8 @@ func (t *tailer) list(ctx context.Context, listing int) (objects []*tailed, err 
 				if end.IsZero() {
 					end = found.modified
 				}
-				if listing == 1 && end.Before(t.begin) {
-					o.done = true
+				if first && end.Before(t.begin) {
+					t.memory.finish(o)
 					continue
 				}
 				objects = append(objects, o)
@@ -434,11 +425,6 @@ func (t *tailer) list(ctx context.Context, listing int) (objects []*tailed, err 
 	if err != nil {
 		return nil, fmt.Errorf("list: %w", explainS3(t.bucket, err))
 	}
-	// What is not listed any more will not be listed again.
-	for uri, o := range t.seen {
-		if o.listing != listing {
-			delete(t.seen, uri)
-		}
-	}
+	t.memory.listed()
 	return objects, nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -72,7 +73,7 @@ func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility ti
 				t.warn("message "+aws.ToString(m.MessageId), fmt.Sprintf("is printed, but not deleted: %v", err))
 			}
 		}
-		t.forget()
+		t.memory.limit(maxTailed)
 	}
 	return t.out.err
 }
@@ -92,7 +93,7 @@ func (t *tailer) message(ctx context.Context, event []byte, id string) bool {
 				if t.bucket != "" && (o.Bucket != t.bucket || !strings.HasPrefix(o.Key, t.prefix)) {
 					continue
 				}
-				if fresh := t.note(o.Object); fresh != nil {
+				if fresh := t.note(o.Object); fresh != nil && !slices.Contains(objects, fresh) {
 					objects = append(objects, fresh)
 				}
 			}
@@ -104,21 +105,6 @@ func (t *tailer) message(ctx context.Context, event []byte, id string) bool {
 		return false
 	}
 	return done && t.out.err == nil
-}
-
-// forget bounds what is remembered.
-func (t *tailer) forget() {
-	if len(t.seen) <= maxTailed {
-		return
-	}
-	for uri, o := range t.seen { // some, as good as any: events rarely repeat
-		if o.done {
-			delete(t.seen, uri)
-		}
-		if len(t.seen) <= maxTailed/2 {
-			return
-		}
-	}
 }
 
 // queuePathOf returns the path of a queue's URL, /ACCOUNT/NAME.

@@ -125,8 +125,11 @@ func TestTailPoll(t *testing.T) {
 	b.S3.SetFaults(func(operation string, _ int) localaws.Fault {
 		switch operation {
 		case "s3:ListObjectsV2":
-			if lists.Add(1) == 1 {
+			switch lists.Add(1) {
+			case 1:
 				return localaws.Refuse(503, "SlowDown")
+			case 3:
+				return localaws.Refuse(403, "AccessDenied")
 			}
 		case "s3:GetObject":
 			switch gets.Add(1) {
@@ -152,6 +155,7 @@ func TestTailPoll(t *testing.T) {
 	b.putTail(t, key(2), tailText(end, 8, 1))
 	tail.prints("203.0.4.1 ", "203.0.5.1 ")
 	tail.says("its first 4 lines are: gzip data is cut or corrupt")
+	tail.says("is listed again in 2s: ")
 	tail.says("was replaced after it was read, and is not read again")
 	vended := "logs/AWSLogs/123456789012/elasticloadbalancing/us-east-1/" + end.Format(keyDate) + "/a.json"
 	b.putTail(t, strings.TrimPrefix(vended, "logs/"), `{"time":"`+now.Format(time.RFC3339)+`","client_ip":"203.0.9.1","tls_verify_status":"Failed:ClientCertExpired","leaf_client_cert_subject":"CN=a\u001b[31m"}`+"\n"+`{"time":1}`)
@@ -337,3 +341,47 @@ func TestTailBrokenPipe(t *testing.T) {
 type brokenWriter struct{}
 
 func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+
+// What is remembered of objects is bounded: by a listing, or by a number.
+func TestTailMemory(t *testing.T) {
+	object := func(i int, etag string) pipeline.Object {
+		return pipeline.Object{Bucket: "b", Key: fmt.Sprint(i), ETag: etag}
+	}
+	m := newMemory()
+	m.listing = 1
+	for i := range 10 {
+		o := &tailed{Object: object(i, "a")}
+		if m.add(o); i < 8 {
+			m.finish(o)
+		}
+	}
+	m.listing = 2
+	for _, test := range []struct {
+		n                    int
+		etag                 string
+		open, done, replaced bool
+	}{
+		{2, "a", false, true, false},
+		{3, "b", false, true, true},
+		{4, "", false, true, false},
+		{8, "a", true, false, false},
+		{11, "a", false, false, false},
+	} {
+		known, done, replaced := m.find(object(test.n, test.etag))
+		if (known != nil) != test.open || done != test.done || replaced != test.replaced {
+			t.Errorf("object %d: open %v, done %v, replaced %v", test.n, known != nil, done, replaced)
+		}
+	}
+	if _, _, again := m.find(object(3, "b")); again {
+		t.Error("an object is replaced twice")
+	}
+	if _, _, replaced := m.find(object(4, "b")); !replaced {
+		t.Error("an ETag is forgotten when it is not said again")
+	}
+	if m.listed(); len(m.open) != 1 || len(m.done) != 3 {
+		t.Errorf("after the second listing %d open and %d done", len(m.open), len(m.done))
+	}
+	if m.limit(2); len(m.done) != 1 || len(m.open) != 1 {
+		t.Errorf("limited to %d done, %d open", len(m.done), len(m.open))
+	}
+}

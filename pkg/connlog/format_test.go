@@ -563,3 +563,53 @@ func TestFormatOutlivesItsLine(t *testing.T) {
 		}
 	}
 }
+
+// Lines of other formats cost no memory either, once names are known.
+func TestFormatsAllocations(t *testing.T) {
+	list := strings.Split(strings.TrimSuffix(made(t, connlogtest.Options{Lines: 2000}), "\n"), "\n")
+	logs := []string{strings.Join(connlogtest.TLSLog(list, "net/a/1"), "\n")}
+	for _, form := range connlogtest.Forms {
+		logs = append(logs, form.Format(list, connlogtest.AllFields()))
+	}
+	r := NewReader(nil)
+	for _, log := range logs {
+		n := testing.AllocsPerRun(3, func() {
+			r.Reset(strings.NewReader(log))
+			var e Entry
+			for r.Read(&e) == nil {
+			}
+		})
+		if n > 100 {
+			t.Errorf("%v allocations for 2000 lines of a %s", n, r.Format())
+		}
+	}
+}
+
+// BenchmarkFormats reads the same connections in other formats. Its yardstick is
+// BenchmarkReader/plain.
+func BenchmarkFormats(b *testing.B) {
+	const n = 20_000
+	native := made(b, connlogtest.Options{Lines: n, Clients: 50_000})
+	list := strings.Split(strings.TrimSuffix(native, "\n"), "\n")
+	logs := map[string]string{"native": native, "tls log": strings.Join(connlogtest.TLSLog(list, "net/a/1"), "\n")}
+	for _, form := range connlogtest.Forms {
+		logs[form.Name] = form.Format(list, connlogtest.AllFields())
+	}
+	for _, name := range []string{"native", "tls log", "plain, tab", "w3c, space", "json", "json, numbers and nulls"} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(logs[name])))
+			b.ReportAllocs()
+			r := NewReader(nil)
+			var e Entry
+			for b.Loop() {
+				r.Reset(strings.NewReader(logs[name]))
+				for r.Read(&e) == nil {
+				}
+				if r.Lines() < n*9/10 {
+					b.Fatalf("read %d lines", r.Lines())
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(r.Lines()), "ns/line")
+		})
+	}
+}

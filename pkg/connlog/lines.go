@@ -37,6 +37,7 @@ type lines struct {
 	delimiter []byte
 	between   []byte // the names of the header
 
+	record  record // of the line
 	scratch []byte // of JSON strings
 }
 
@@ -205,12 +206,13 @@ func (l *lines) parse(line []byte, e *Entry) *ParseError {
 	if l.kind == nil {
 		return parseError("", line, ErrNoHeader)
 	}
-	r := record{p: l.parser, e: e}
+	r := &l.record // which setters make escape
+	*r = record{p: l.parser, e: e}
 	var err *ParseError
 	if l.json {
-		err = l.parseObject(line, &r)
+		err = l.parseObject(line, r)
 	} else {
-		err = l.parseFields(line, &r)
+		err = l.parseFields(line, r)
 	}
 	switch {
 	case err != nil:

@@ -140,7 +140,7 @@ func (r *record) finishTLS() {
 	alert := byte(r.alert - 1)
 	switch {
 	case r.alert > 0 && !farewell(alert), r.alert > 0 && r.handshake && !e.HasLatency:
-		e.Status = r.p.names.intern(append([]byte(FailedPrefix+ReasonAlert), alertName(alert)...))
+		e.Status = alertStatus[alert]
 		e.HandshakeLatency, e.HasLatency = 0, false
 	case e.HasLatency:
 		e.Status = StatusSuccess
@@ -152,14 +152,19 @@ func (r *record) finishTLS() {
 // farewell reports whether an alert ends a connection in good order.
 func farewell(alert byte) bool { return alert == 0 || alert == 90 || alert == 100 }
 
-// alertName names an alert as RFC 8446, section 6, and its predecessors do.
-func alertName(alert byte) string {
-	if name, ok := alerts[alert]; ok {
-		return name
+// alertStatus has the status of an entry by the alert of the client.
+var alertStatus = func() (list [256]string) {
+	for i := range list {
+		name, ok := alerts[byte(i)]
+		if !ok {
+			name = strconv.Itoa(i)
+		}
+		list[i] = FailedPrefix + ReasonAlert + name
 	}
-	return strconv.Itoa(int(alert))
-}
+	return list
+}()
 
+// alerts are named as RFC 8446, section 6, and its predecessors do.
 var alerts = map[byte]string{
 	0:   "close_notify",
 	10:  "unexpected_message",
