@@ -379,7 +379,12 @@ func TestMoto(t *testing.T) {
 	if _, err := LoadBalancers(t.Context(), client, "gone"); err == nil || !strings.Contains(err.Error(), "LoadBalancerNotFound") {
 		t.Errorf("error %v", err)
 	}
-	got, err := NewLookup(client, time.Now).Policies(t.Context(), account, region, shop)
+	ask := func(path string) (pipeline.ListenerPolicies, error) {
+		l := NewLookup(client, time.Now)
+		l.timeout = time.Minute // moto may be slow
+		return l.Policies(t.Context(), account, region, path)
+	}
+	got, err := ask(shop)
 	if got != nil || err == nil || !strings.Contains(err.Error(), "LoadBalancerNotFound") {
 		t.Errorf("got %v, %v", got, err)
 	}
@@ -410,7 +415,7 @@ func TestMoto(t *testing.T) {
 		!slices.Equal(secure.CertificateARNs, []string{certificate}) {
 		t.Errorf("listeners %+v", list[0].Listeners)
 	}
-	got, err = NewLookup(client, time.Now).Policies(t.Context(), account, region, list[0].Path)
+	got, err = ask(list[0].Path)
 	if d := cmp.Diff(pipeline.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, got); d != "" || err != nil {
 		t.Errorf("%v: -want +got\n%s", err, d)
 	}
