@@ -18,17 +18,9 @@ var lambdas = map[string]struct {
 	never    []string // calls that its packages have for others
 }{
 	"ProcessorFunction": {"functions/processor", config.Settings(), []string{"elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeSSLPolicies"}}, // the command's
-	"WidgetFunction":    {"functions/widget", settings(config.Widget), []string{"s3:PutObject"}},                                                                        // a reader of the ledger writes nothing
-}
-
-// settings are those of the names.
-func settings(names []string) (list []config.Setting) {
-	for _, s := range config.Settings() {
-		if slices.Contains(names, s.Name) {
-			list = append(list, s)
-		}
-	}
-	return list
+	// A reader of the ledger writes nothing.
+	"WidgetFunction": {"functions/widget", config.SettingsOf(config.Widget), []string{"s3:PutObject"}},
+	"DigestFunction": {"functions/digest", config.SettingsOf(config.Digest), []string{"s3:PutObject"}},
 }
 
 // runtimeVariables are those that the Go runtime reads.

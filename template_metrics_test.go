@@ -174,6 +174,9 @@ func checkAlarms(template *sam.Template) (p problems) {
 			for short, missing := range wantAlarms {
 				want[short] = missing
 			}
+			if s.Parameters["DigestSchedule"] != "" {
+				want["digest-errors"] = "notBreaching"
+			}
 			if s.Parameters["Ingest"] == "Queue" {
 				want["queue-age"] = "notBreaching"
 			}

@@ -39,6 +39,7 @@ var planted = []struct {
 	{"a bucket without notifications", "EventBridgeEnabled: true", "EventBridgeEnabled: false", "wiring", "tells EventBridge nothing"},
 	{"a resource that exists only sometimes", "Resource: !If [CreateTopic, !Ref AlertTopic, !Ref AlertTopicArn]", "Resource: !Ref AlertTopic", "expansion", "does not exist under these parameters"},
 	{"a rule that may not invoke", "    Type: AWS::Lambda::Permission\n    Condition: InvokeDirectly\n", "    Type: AWS::Lambda::Permission\n    Condition: UseQueue\n", "wiring", "may not invoke"},
+	{"a schedule that may not invoke", "      SourceArn: !GetAtt DigestRule.Arn\n", "      SourceArn: !GetAtt LogRule.Arn\n", "wiring", "DigestRule"},
 	{"a key that shuts alarms out", "Action: [kms:Decrypt, kms:GenerateDataKey*]", "Action: [kms:Decrypt]", "policies", "the key denies"},
 	{"a field that Contributor Insights cannot read", `"$.failed"`, `"$.failed_count"`, "insights", "failed_count"},
 	{"a rule body that is no JSON", `"AggregateOn": "Sum"`, `"AggregateOn": "Sum",`, "insights", "invalid character"},

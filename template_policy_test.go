@@ -213,7 +213,9 @@ func roleRequests(s *sam.Stack, id string) (list []roleRequest) {
 		list = append(list, r)
 	}
 	logs, state := "arn:aws:s3:::"+logBucket(s), "arn:aws:s3:::"+s.Outputs["StateBucket"]
-	if id == "WidgetFunction" {
+	if id == "WidgetFunction" || id == "DigestFunction" {
+		ask(id == "DigestFunction", "sns:Publish", s.Outputs["AlertTopic"])
+		ask(false, "sns:Publish", s.Outputs["AlertTopic"]+"-another")
 		ask(true, "s3:GetObject", state+"/v1/periods/app/web/50dc6c495c0c9188/20261123T0955Z/0a1")
 		ask(true, "s3:ListBucket", state)
 		ask(false, "s3:PutObject", state+"/v1/periods/app/web/50dc6c495c0c9188/20261123T0955Z/0a1")

@@ -56,7 +56,7 @@ var variants = map[string]map[string]string{
 		"AlarmLoadBalancers": alarmLoadBalancers[0] + "," + alarmLoadBalancers[1],
 	},
 	"other logs too": {"LogTypes": "All"},
-	"least":          {"Alarms": "false", "Dashboard": "false", "LogClients": "false", "PublishClients": "false", "AlarmSilentMinutes": "0"},
+	"least":          {"Alarms": "false", "Dashboard": "false", "DigestSchedule": "", "LogClients": "false", "PublishClients": "false", "AlarmSilentMinutes": "0"},
 }
 
 var alarmLoadBalancers = []string{

@@ -58,6 +58,14 @@ func checkWiring(template *sam.Template) (p problems) {
 		for _, r := range rules {
 			if r.At("EventPattern") != nil {
 				rule = r
+				continue
+			}
+			arn := "arn:aws:events:us-east-1:123456789012:rule/tlswatch-" + r.ID
+			for _, t := range sam.List(r.At("Targets")) {
+				to := s.ByARN(at[string](t, "Arn"))
+				if r.Text("ScheduleExpression") == "" || to == nil || !s.MayInvoke(to, arn) {
+					p.add("%s: %s invokes %v at %q, if it may", name, r.ID, t, r.Text("ScheduleExpression"))
+				}
 			}
 		}
 		if rule == nil {

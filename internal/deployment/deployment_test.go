@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	for id, name := range map[string]string{"ProcessorFunction": "processor", "WidgetFunction": "widget"} {
+	for id, name := range map[string]string{"ProcessorFunction": "processor", "WidgetFunction": "widget", "DigestFunction": "digest"} {
 		folder := filepath.Join(dir, name)
 		if err := os.Mkdir(folder, 0o777); err != nil {
 			log.Fatal(err)
@@ -293,6 +293,7 @@ func TestVariants(t *testing.T) {
 			r.checkInsights()
 			r.checkDashboard()
 			r.checkWidget()
+			r.checkDigest()
 			if denied, failures := r.Denied(), r.Failures(); len(denied)+len(failures) > 0 {
 				t.Errorf("denied %q, not delivered %q", denied, failures)
 			}
@@ -465,13 +466,33 @@ func (r *run) checkWidget() {
 	}
 }
 
+// checkDigest has the digest sent, as its schedule does.
+func (r *run) checkDigest() {
+	r.t.Helper()
+	before := len(r.AWS.SNS.Messages())
+	result, err := r.Functions["DigestFunction"].Invoke(r.t.Context(), []byte(`{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}`))
+	if err != nil || result.Error != nil {
+		r.t.Fatal(err, result.Error)
+	}
+	messages := r.AWS.SNS.Messages()
+	if len(messages) != before+1 {
+		r.t.Fatalf("%d digests", len(messages)-before)
+	}
+	digest := messages[before]
+	for _, f := range r.logs {
+		if name := strings.Split(f.lb, "/")[1]; digest.TopicARN != r.stack.Outputs["AlertTopic"] || !strings.Contains(digest.Text("email"), name) {
+			r.t.Errorf("the digest to %s does not tell of %s:\n%s", digest.TopicARN, name, digest.Text("email"))
+		}
+	}
+}
+
 // Each permission is needed: without it, a deployment fails, denies a request,
 // loses something, or publishes something else.
 func TestEachPermissionIsNeeded(t *testing.T) {
 	source := readTemplate(t)
 	for sid, parameters := range map[string]map[string]string{
 		"ReadLogs": nil, "Remember": nil, "ListState": nil, "PublishMetrics": nil, "PublishAlerts": nil, "KeepFailures": nil,
-		"ReadPeriods": nil, "ListPeriods": nil, "TellMissingFromForbidden": nil,
+		"ReadPeriods": nil, "ListPeriods": nil, "TellMissingFromForbidden": nil, "DigestReadsPeriods": nil, "DigestListsPeriods": nil, "PublishDigest": nil,
 		"TakeFromQueue": {"Ingest": "Queue"},
 	} {
 		t.Run(sid, func(t *testing.T) {
@@ -493,6 +514,7 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 			r.announceGone("")
 			r.wait()
 			r.drawWidget()
+			r.Functions["DigestFunction"].Invoke(t.Context(), []byte(`{}`))
 			if len(r.Denied())+len(r.Failures()) == 0 {
 				t.Error("nothing is missing without it")
 			}
