@@ -147,6 +147,7 @@ var rules = []rule{
 	{
 		packages: []string{"..."},
 		never:    append(ours("pkg/connlogtest"), "testing", "testing/...", "net/http/httptest"),
+		unless:   []string{"internal/benchcompare"},
 		why:      "no test code in a binary",
 	},
 }

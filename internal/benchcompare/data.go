@@ -1,0 +1,141 @@
+//go:build unix
+
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"tlswatch/pkg/connlogtest"
+)
+
+// data are the files that are read. The same scale gives the same bytes, and
+// gzip(1), of the same version, the same files.
+type data struct {
+	medium, large file   // a log of 50,000 clients
+	crowd         file   // one of 5 million clients, each of which comes once
+	small         string // directory of many logs
+	smallFiles    int
+}
+
+type file struct {
+	path  string
+	lines int
+	size  int64 // uncompressed
+	label string
+}
+
+// lineBytes is what a line of the made-up logs has, about.
+const lineBytes = 148
+
+// The format with 12 fields is that of most logs in archives.
+const fields = 12
+
+func (b *bench) data() (*data, error) {
+	if err := os.MkdirAll(b.dir, 0o755); err != nil {
+		return nil, err
+	}
+	d := new(data)
+	for _, log := range []struct {
+		to    *file
+		name  string
+		bytes float64
+		write func(w io.Writer, lines int) error
+	}{
+		{&d.medium, "medium", 200e6, population},
+		{&d.large, "large", 1e9, population},
+		{&d.crowd, "crowd", 5e6 * lineBytes, crowd},
+	} {
+		lines := max(int(log.bytes*b.scale/lineBytes), 1)
+		path := filepath.Join(b.dir, fmt.Sprintf("%s-%d.log.gz", log.name, lines))
+		size, err := pack(path, func(w io.Writer) error { return log.write(w, lines) })
+		if err != nil {
+			return nil, err
+		}
+		*log.to = file{path, lines, size, fmt.Sprintf("%.0f MB", float64(size)/1e6)}
+	}
+	d.small, d.smallFiles = filepath.Join(b.dir, fmt.Sprintf("small-%g", b.scale)), max(int(2000*b.scale), 4)
+	if err := os.MkdirAll(d.small, 0o755); err != nil {
+		return nil, err
+	}
+	for i := range d.smallFiles {
+		path := filepath.Join(d.small, fmt.Sprintf("%04d.log.gz", i))
+		if _, err := pack(path, func(w io.Writer) error {
+			return connlogtest.Write(w, connlogtest.Options{Seed: uint64(i + 1), Lines: 1400, Clients: 50_000, Fields: fields})
+		}); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func population(w io.Writer, lines int) error {
+	return connlogtest.Write(w, connlogtest.Options{Seed: 1, Lines: lines, Clients: 50_000, Fields: fields})
+}
+
+// crowd writes a log in which every line has a client of its own, and every
+// tenth client fails.
+func crowd(w io.Writer, lines int) error {
+	start := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	bw := bufio.NewWriterSize(w, 1<<16)
+	for i := range lines {
+		at := start.Add(time.Duration(float64(5*time.Minute) * float64(i) / float64(lines)))
+		latency, status := "0.012", "Success"
+		if i%10 == 0 {
+			latency, status = "-", "Failed:UnmappedConnectionError"
+		}
+		n := uint32(i) * 2654435761 // all different
+		fmt.Fprintf(bw, "%s %d.%d.%d.%d %d 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 %s \"-\" - - %s TID_%016x%016x\n",
+			at.Format("2006-01-02T15:04:05.000000Z"), n>>24, n>>16&255, n>>8&255, n&255, 1024+i%60_000, latency, status, uint64(n)*0x9e3779b97f4a7c15, uint64(i)*0xbf58476d1ce4e5b9)
+	}
+	return bw.Flush()
+}
+
+// pack writes a file compressed by gzip(1), unless it is there, and returns the
+// size of what is in it.
+func pack(path string, write func(io.Writer) error) (size int64, err error) {
+	sizePath := path + ".size"
+	if text, err := os.ReadFile(sizePath); err == nil {
+		if _, err := fmt.Sscan(string(text), &size); err == nil {
+			return size, nil
+		}
+	}
+	out, err := os.Create(path)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { err = errors.Join(err, out.Close()) }()
+	gzip := exec.Command("gzip", "-n", "-6")
+	gzip.Stdout, gzip.Stderr = out, os.Stderr
+	in, err := gzip.StdinPipe()
+	if err != nil {
+		return 0, err
+	}
+	if err := gzip.Start(); err != nil {
+		return 0, err
+	}
+	counted := &counter{w: in}
+	err = cmp.Or(write(counted), in.Close())
+	if err = cmp.Or(err, gzip.Wait()); err != nil {
+		return 0, fmt.Errorf("making %s: %w", path, err)
+	}
+	return counted.n, os.WriteFile(sizePath, []byte(fmt.Sprintln(counted.n)), 0o644)
+}
+
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.w.Write(p)
+	c.n += int64(n)
+	return n, err
+}

@@ -1,0 +1,88 @@
+//go:build unix
+
+package main
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if len(os.Args) > 2 && os.Args[1] == "child" { // as it starts itself
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// Everything runs, on little data, and every job counts the same lines.
+func TestRun(t *testing.T) {
+	if _, err := exec.LookPath("gzip"); err != nil {
+		t.Skip("SKIPPED: gzip is not on PATH")
+	}
+	b := bench{rounds: 1, scale: 0.0005, dir: t.TempDir(), build: t.TempDir()}
+	text, _, err := b.run()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{wholeJob, wholePipelined, smallAll, "allocations a line"} {
+		if !strings.Contains(text, "| "+name) {
+			t.Errorf("no row for %s:\n%s", name, text)
+		}
+	}
+	for _, name := range b.names {
+		output := strings.Fields(b.results[name][0].output)
+		want := ""
+		switch {
+		case name == wholeJob+": 0 MB" || name == wholePipelined+": 0 MB":
+			want = "675 "
+		case name == smallOne || name == smallAll:
+			want = "5600"
+		}
+		if want != "" && !strings.HasPrefix(strings.Join(output, " "), want) {
+			t.Errorf("%s: %q, want %s", name, output, want)
+		}
+	}
+}
+
+func TestVerdicts(t *testing.T) {
+	d := &data{medium: file{label: "200 MB"}, large: file{label: "1 GB"}}
+	run := func(whole, yard time.Duration) (string, bool) {
+		b := bench{build: t.TempDir(), results: map[string][]result{
+			wholeJob + ": 200 MB":        {{cpu: whole}, {cpu: 2 * whole}, {cpu: whole}},
+			klauspostGunzip + ": 200 MB": {{cpu: yard}},
+		}}
+		var out strings.Builder
+		missed := b.writeTargets(&out, d)
+		line, _, _ := strings.Cut(out.String()[strings.Index(out.String(), "| whole job / klauspost"):], "\n")
+		return line, missed
+	}
+	for _, test := range []struct {
+		whole   time.Duration
+		verdict string
+		missed  bool
+	}{{64, "met", false}, {70, "within a tenth", false}, {72, "**missed**", true}} {
+		if line, missed := run(test.whole, 100); missed != test.missed || !strings.HasSuffix(line, "| "+test.verdict+" |") {
+			t.Errorf("%d: %s, missed %v", test.whole, line, missed)
+		}
+	}
+}
+
+func TestReplace(t *testing.T) {
+	name := filepath.Join(t.TempDir(), "doc.md")
+	os.WriteFile(name, []byte("a\n<!-- bench -->\nold\n<!-- /bench -->\nz\n"), 0o644)
+	if err := replace(name, "new\n"); err != nil {
+		t.Fatal(err)
+	}
+	if got, _ := os.ReadFile(name); string(got) != "a\n<!-- bench -->\nnew\n<!-- /bench -->\nz\n" {
+		t.Errorf("got %q", got)
+	}
+	os.WriteFile(name, []byte("no marks"), 0o644)
+	if replace(name, "new") == nil {
+		t.Error("no error for a file without marks")
+	}
+}

@@ -1,0 +1,186 @@
+//go:build unix
+
+package main
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+)
+
+// Names of programs, before ": " and the file they read.
+const (
+	klauspostGunzip = "gunzip, klauspost/compress"
+	inflateGunzip   = "gunzip, pkg/inflate"
+	igzip           = "igzip -dc"
+	gawkPipeline    = "zcat, gawk, sort, uniq, sort"
+	wholeJob        = "whole job"
+	wholePipelined  = "whole job, pipelined"
+	reportJob       = "tlswatch report"
+	crowdJob        = "whole job: 5 M clients"
+	smallOne        = "small objects, 1 core"
+	smallAll        = "small objects, all cores"
+	startup         = "spawn to ready"
+)
+
+// pipeline is the article's count by status, with one awk or another.
+func pipeline(awk, path string) []string {
+	return []string{"bash", "-c", fmt.Sprintf(`set -o pipefail; zcat '%s' | %s '{print $11}' | sort | uniq -c | sort -r`, path, awk)}
+}
+
+// programs returns what takes turns, and what cannot.
+func (b *bench) programs(d *data) (list []program, skipped []string, err error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, nil, err
+	}
+	add := func(name string, file file, argv ...string) {
+		if file.label != "" {
+			name += ": " + file.label
+		}
+		list = append(list, program{name: name, argv: argv})
+	}
+	needs := func(name string) bool {
+		if _, err := exec.LookPath(name); err != nil {
+			skipped = append(skipped, name+", which is not on PATH")
+			return false
+		}
+		return true
+	}
+	m := d.medium
+	add(klauspostGunzip, m, self, "child", "klauspost", m.path)
+	add(inflateGunzip, m, self, "child", "inflate", m.path)
+	add(wholeJob, m, self, "child", "whole", m.path)
+	add(wholePipelined, m, self, "child", "pipelined", m.path)
+	add("gunzip, compress/gzip", m, self, "child", "standard", m.path)
+	add("gzip -dc", m, "gzip", "-dc", m.path)
+	if needs("igzip") {
+		add(igzip, m, "igzip", "-dc", m.path)
+	}
+	if needs("pigz") {
+		add("pigz -dc", m, "pigz", "-dc", m.path)
+	}
+	add("Scanner, strings.Fields, maps", m, self, "child", "naive", m.path)
+	gawk := needs("gawk")
+	if gawk {
+		add(gawkPipeline, m, pipeline("gawk", m.path)...)
+	}
+	if needs("mawk") {
+		add("zcat, mawk, sort, uniq, sort", m, pipeline("mawk", m.path)...)
+	}
+	l := d.large
+	add(klauspostGunzip, l, self, "child", "klauspost", l.path)
+	add(wholeJob, l, self, "child", "whole", l.path)
+	add(wholePipelined, l, self, "child", "pipelined", l.path)
+	if tlswatch, err := b.find("tlswatch"); err == nil {
+		add(reportJob, l, tlswatch, "report", "--format", "json", l.path)
+		if gawk {
+			add(gawkPipeline, l, pipeline("gawk", l.path)...)
+		}
+	} else {
+		skipped = append(skipped, "tlswatch report: "+err.Error())
+	}
+	add(crowdJob, file{}, self, "child", "whole", d.crowd.path)
+	list = append(list,
+		program{name: smallOne, argv: []string{self, "child", "small", d.small}, env: []string{"GOMAXPROCS=1"}},
+		program{name: smallAll, argv: []string{self, "child", "small", d.small}})
+	if bootstrap, err := b.find("bootstrap"); err == nil {
+		add(startup, file{}, startup, bootstrap)
+	} else {
+		skipped = append(skipped, "the function's start: "+err.Error())
+	}
+	return list, skipped, nil
+}
+
+// A target is a figure that the project holds itself to.
+type target struct {
+	what  string
+	least bool // the figure is to be at least the limit, not at most
+	limit float64
+	unit  string
+	value func() (float64, bool)
+}
+
+func (b *bench) ratio(a, c string, f func(result) float64) func() (float64, bool) {
+	return func() (float64, bool) {
+		x, ok1 := b.median(a, f)
+		y, ok2 := b.median(c, f)
+		return x / y, ok1 && ok2
+	}
+}
+
+func (b *bench) targets(d *data) []target {
+	m, l := ": "+d.medium.label, ": "+d.large.label
+	peak := func(name string) func() (float64, bool) {
+		return func() (float64, bool) { return b.median(name, rss) }
+	}
+	return []target{
+		{"whole job / klauspost gunzip alone, CPU", false, 0.65, "", b.ratio(wholeJob+m, klauspostGunzip+m, cpu)},
+		{"whole job / igzip alone, CPU", false, 2.2, "", b.ratio(wholeJob+m, igzip+m, cpu)},
+		{"pipeline of gawk / whole job, CPU", true, 4, "", b.ratio(gawkPipeline+m, wholeJob+m, cpu)},
+		{"pipeline of gawk / tlswatch report, CPU", true, 4, "", b.ratio(gawkPipeline+l, reportJob+l, cpu)},
+		{"pipelined / klauspost gunzip alone, on the clock", false, 0.5, "", b.ratio(wholePipelined+l, klauspostGunzip+l, wall)},
+		{"peak memory of the whole job, 50 k clients", false, 16, "MB", peak(wholeJob + l)},
+		{"peak memory of the whole job, 5 M clients", false, 32, "MB", peak(crowdJob)},
+		{"peak memory of tlswatch report", false, 64 << 20 / 1e6, "MB", peak(reportJob + l)},
+		{"allocations a line", false, 0.001, "", func() (float64, bool) { return b.median(wholeJob+l, allocations) }},
+		{"small objects, one core / all, on the clock", true, 1.8, "", b.ratio(smallOne, smallAll, wall)},
+		{"function, spawn to ready", false, 7, "ms", func() (float64, bool) {
+			seconds, ok := b.median(startup, wall)
+			return seconds * 1000, ok
+		}},
+		{"function, zip for arm64", false, 4.5, "MB", func() (float64, bool) {
+			path, err := b.find("processor-arm64.zip")
+			if err != nil {
+				return 0, false
+			}
+			info, err := os.Stat(path)
+			if err != nil {
+				return 0, false
+			}
+			return float64(info.Size()) / 1e6, true
+		}},
+	}
+}
+
+// allocations a line, as whole prints them.
+func allocations(r result) float64 {
+	var n [3]float64
+	for i, s := range strings.Fields(r.output) {
+		n[i], _ = strconv.ParseFloat(s, 64)
+	}
+	return n[2] / n[0]
+}
+
+// writeTargets writes a table and reports whether a target is missed by more
+// than a tenth.
+func (b *bench) writeTargets(out *strings.Builder, d *data) (missed bool) {
+	fmt.Fprintf(out, "\n| target | limit | measured | |\n|---|---|---|---|\n")
+	for _, t := range b.targets(d) {
+		bound := "at most"
+		if t.least {
+			bound = "at least"
+		}
+		v, ok := t.value()
+		if !ok {
+			fmt.Fprintf(out, "| %s | %s %.3g %s | | not measured |\n", t.what, bound, t.limit, t.unit)
+			continue
+		}
+		excess := v / t.limit
+		if t.least {
+			excess = t.limit / v
+		}
+		verdict := "met"
+		switch {
+		case excess > 1.1:
+			verdict = "**missed**"
+			missed = true
+		case excess > 1:
+			verdict = "within a tenth"
+		}
+		fmt.Fprintf(out, "| %s | %s %.3g %s | %.3g | %s |\n", t.what, bound, t.limit, t.unit, v, verdict)
+	}
+	return missed
+}
