@@ -50,10 +50,9 @@ func newBackfill() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backfill s3://BUCKET/PREFIX --function NAME",
 		Short: "Send existing log objects through the function",
-		Long: `  tlswatch backfill s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --since 3d --function tlswatch
-  tlswatch backfill s3://my-logs --since 2026-11-20 --until 2026-11-21T06:00Z --function tlswatch --state backfill.state
-
-backfill lists the connection logs under a prefix and has the deployed function
+		Example: `  tlswatch backfill s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --since 3d --function tlswatch
+  tlswatch backfill s3://my-logs --since 2026-11-20 --until 2026-11-21T06:00Z --function tlswatch --state backfill.state`,
+		Long: `backfill lists the connection logs under a prefix and has the deployed function
 work on those whose five minutes ended between --since and --until, the oldest
 first. A time is ` + timeForms + `.
 

@@ -17,7 +17,7 @@ func newCipher() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "cipher NAME...",
-		Short: "Say how a cipher suite is called elsewhere, and what is weak about it",
+		Short: "Say how a cipher suite is called elsewhere, and what is weak",
 		Long: `cipher answers, for each NAME in the order given, with the number, the IANA,
 OpenSSL, GnuTLS and Go names, the protocols that the suite can be negotiated in,
 and its strength with the reasons. Connection logs and security policies have

@@ -43,7 +43,7 @@ func newCost() *cobra.Command {
 	var o costOptions
 	cmd := &cobra.Command{
 		Use:   "cost PATH...",
-		Short: "What tlswatch would cost a month, from your own logs, before it is deployed",
+		Short: "What tlswatch would cost a month, from your own logs",
 		Long: `cost reads log objects and computes the bill of a month like them: the custom
 metrics that the function would publish, by breakdown, the calls, the function's
 time, the requests to S3 and SQS, and its logs, at dated list prices of us-east-1.

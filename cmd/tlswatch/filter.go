@@ -24,6 +24,15 @@ type filterFlags struct {
 	failed        bool
 }
 
+// statuses are those that AWS describes, without "Failed:".
+//
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
+var statuses = []string{
+	"Success", "Failed", "-", "UnmappedConnectionError", "ClientCertMaxChainDepthExceeded", "ClientCertMaxSizeExceeded", "ClientCertCrlHit",
+	"ClientCertCrlProcessingError", "ClientCertUntrusted", "ClientCertNotYetValid", "ClientCertExpired", "ClientCertTypeUnsupported",
+	"ClientCertInvalid", "ClientCertPurposeInvalid", "ClientCertRejected", "ClientCertIncompatible",
+}
+
 func (o *filterFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.since, "since", "", "only what happened from then on: "+timeForms)
@@ -35,6 +44,8 @@ func (o *filterFlags) register(cmd *cobra.Command) {
 	f.StringSliceVar(&o.ciphers, "cipher", nil, "only these cipher suites, as the log names them; - for none")
 	f.StringSliceVar(&o.statuses, "status", nil, "only these: Success, Failed, a reason such as ClientCertExpired, or - for none")
 	f.BoolVar(&o.failed, "failed", false, "only failed negotiations")
+	completeFlag(cmd, "protocol", cobra.FixedCompletions([]string{"TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "-"}, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "status", cobra.FixedCompletions(statuses, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // A filter lets lines pass. A nil one lets all.

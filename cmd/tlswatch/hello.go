@@ -34,7 +34,7 @@ func newHello() *cobra.Command {
 	var h helloCommand
 	cmd := &cobra.Command{
 		Use:   "hello [flags] CAPTURE...",
-		Short: "Show what TLS clients offered in packet captures, and how each handshake ended",
+		Short: "Show what clients offered in packet captures, and how it ended",
 		Long: `hello finds the ClientHellos in packet captures, decodes them, and follows the
 connections until it is clear how the handshakes ended. With --policy it says
 whether a security policy accepts the client, why not, and which policies would.

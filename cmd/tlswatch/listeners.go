@@ -27,7 +27,7 @@ func newListeners() *cobra.Command {
 	var o listenersOptions
 	cmd := &cobra.Command{
 		Use:   "listeners",
-		Short: "Show the listeners of live load balancers, and what their policies accept",
+		Short: "Show listeners of live load balancers, and what they accept",
 		Long: `listeners asks Elastic Load Balancing for the load balancers of an account and
 region and shows the listeners of each with their security policies, what these
 accept, and what they give up.

@@ -40,7 +40,7 @@ func newLocal() *cobra.Command {
 	var o localOptions
 	cmd := &cobra.Command{
 		Use:   "local PATH...",
-		Short: "Run the real function on log files, against embedded stand-ins for AWS",
+		Short: "Run the real function on log files, without AWS",
 		Long: `local uploads log files to an S3 stand-in, fires the event that S3 would send
 for each, has the real function binary handle them, and shows what it published
 to CloudWatch and SNS. It needs no AWS account and reaches no network.

@@ -85,6 +85,8 @@ func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tlswatch COMMAND [flags] [PATH...]",
 		Short: "Why do clients fail the TLS negotiation with my load balancer?",
+		Example: `  tlswatch report --policy live --since 2h s3://my-logs/AWSLogs/123456789012/
+  tlswatch whatif --to ELBSecurityPolicy-TLS13-1-2-2021-06 conn_log_*.log.gz`,
 		Long: `tlswatch reads the connection logs of AWS Application Load Balancers and says
 which clients fail the TLS negotiation, how often, and why.`,
 		Version:       version(),
@@ -98,7 +100,8 @@ which clients fail the TLS negotiation, how often, and why.`,
 		},
 		RunE: func(*cobra.Command, []string) error { return &usageError{errors.New("no command given")} },
 	}
-	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
 	root.AddCommand(
 		newReport(),
 		newTail(),
@@ -111,6 +114,7 @@ which clients fail the TLS negotiation, how often, and why.`,
 		newBackfill(),
 		newRedrive(),
 		newCost(),
+		newMan(),
 	)
 	return root
 }

@@ -26,6 +26,8 @@ func newPolicy() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Answer questions about ELB security policies",
+		Example: `  tlswatch policy show ELBSecurityPolicy-TLS13-1-2-2021-06
+  tlswatch policy accept --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA`,
 		Long: `policy knows which protocols and cipher suites each security policy of an
 Application or Network Load Balancer has, in which order, and how sure that is:
 what is not confirmed by AWS says so.
@@ -113,7 +115,9 @@ func (p *policyCommand) newList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the policies",
-		Args:  cobra.NoArgs,
+		Example: `  tlswatch policy list
+  tlswatch policy list --format json`,
+		Args: cobra.NoArgs,
 		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(io.Writer), error) {
 			list := []policyJSON{}
 			for i := range set.Policies() {
@@ -168,7 +172,9 @@ func policyRemarks(p *secpolicy.Policy) string {
 
 func (p *policyCommand) newShow() *cobra.Command {
 	return &cobra.Command{
-		Use:               "show NAME",
+		Use: "show NAME",
+		Example: `  tlswatch policy show ELBSecurityPolicy-TLS13-1-2-2021-06
+  tlswatch policy show FS-1-2-Res-2020-10 --format json`,
 		Short:             "Show one policy",
 		Long:              "show shows a policy. NAME may be without \"" + secpolicy.Prefix + "\".",
 		Args:              cobra.ExactArgs(1),
@@ -268,7 +274,9 @@ type differenceJSON struct {
 
 func (p *policyCommand) newDiff() *cobra.Command {
 	return &cobra.Command{
-		Use:               "diff A B",
+		Use: "diff A B",
+		Example: `  tlswatch policy diff ELBSecurityPolicy-2016-08 ELBSecurityPolicy-TLS13-1-2-2021-06
+  tlswatch policy diff TLS13-1-2-2021-06 TLS13-1-2-Res-PQ-2025-09 --format json`,
 		Short:             "Say what changes from one policy to another",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: completePolicies(&p.data, 2),

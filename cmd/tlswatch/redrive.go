@@ -41,10 +41,9 @@ func newRedrive() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redrive --queue URL --function NAME",
 		Short: "Send dead letters through the function again",
-		Long: `  tlswatch redrive --queue "$FAILURE_QUEUE" --function tlswatch-ProcessorFunction-1A2B3C
-  tlswatch redrive --queue https://sqs.eu-west-2.amazonaws.com/123456789012/failed --function tlswatch --dry-run
-
-redrive takes messages from a dead-letter queue or on-failure destination, has
+		Example: `  tlswatch redrive --queue "$FAILURE_QUEUE" --function tlswatch-ProcessorFunction-1A2B3C
+  tlswatch redrive --queue https://sqs.eu-west-2.amazonaws.com/123456789012/failed --function tlswatch --dry-run`,
+		Long: `redrive takes messages from a dead-letter queue or on-failure destination, has
 the deployed function work on each, and deletes those that it accepted. It ends
 when the queue is empty, after --max messages, or with Ctrl-C.
 

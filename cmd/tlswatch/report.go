@@ -35,11 +35,10 @@ func newReport() *cobra.Command {
 	var o reportOptions
 	cmd := &cobra.Command{
 		Use:   "report PATH...",
-		Short: "When, who, what and how often: everything about the negotiations in logs, in one pass",
-		Long: `  tlswatch report --policy ELBSecurityPolicy-TLS13-1-2-2021-06 conn_log_*.log.gz
-  tlswatch report --since 2h --failed --policy live s3://my-logs/AWSLogs/123456789012/
-
-report reads connection logs once and shows the time they cover, the statuses,
+		Short: "When, who, what and how often: all about logs in one pass",
+		Example: `  tlswatch report --policy ELBSecurityPolicy-TLS13-1-2-2021-06 conn_log_*.log.gz
+  tlswatch report --since 2h --failed --policy live s3://my-logs/AWSLogs/123456789012/`,
+		Long: `report reads connection logs once and shows the time they cover, the statuses,
 protocols, cipher suites, key exchanges, listeners and load balancers, failures
 over time, the clients that fail and what they negotiated, client certificates
 that failed or soon end, handshake latencies, and lines that are no log entries.
@@ -66,6 +65,8 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, 500 in html, all otherwise)")
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
+	completeFlag(cmd, "format", cobra.FixedCompletions([]string{"table", "json", "csv", "html"}, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "section", cobra.FixedCompletions(report.Sections(), cobra.ShellCompDirectiveNoFileComp))
 	o.filterFlags.register(cmd)
 	o.policyFlags.register(cmd)
 	return cmd

@@ -44,10 +44,9 @@ func newTail() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "tail [s3://BUCKET/PREFIX]",
 		Short: "Print failed negotiations as their logs are delivered",
-		Long: `  tlswatch tail s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --policy TLS13-1-2-2021-06
-  tlswatch tail --queue https://sqs.eu-west-2.amazonaws.com/123456789012/new-logs --load-balancer shop --format json
-
-tail follows the logs under a prefix: it prints each failed negotiation of the
+		Example: `  tlswatch tail s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --policy TLS13-1-2-2021-06
+  tlswatch tail --queue https://sqs.eu-west-2.amazonaws.com/123456789012/new-logs --load-balancer shop --format json`,
+		Long: `tail follows the logs under a prefix: it prints each failed negotiation of the
 objects that are delivered, with why it failed, and goes on until Ctrl-C or for
 --for; then it sums up what it has seen. It begins with the objects whose period
 ended in the last ten minutes, or since --since (vended logs, whose keys do not

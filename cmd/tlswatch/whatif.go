@@ -35,7 +35,7 @@ func newWhatIf() *cobra.Command {
 	var o whatIfOptions
 	cmd := &cobra.Command{
 		Use:   "whatif --to POLICY [--from POLICY] PATH...",
-		Short: "Say which clients a change of security policy would break, and which it would save",
+		Short: "Say whom a change of security policy would break or save",
 		Long: `whatif reads connection logs and says what would have become of their
 connections under another security policy. Of the successful ones: keeps
 working, breaks for certain, or cannot be told. Of the failed ones: would be
