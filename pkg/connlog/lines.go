@@ -273,7 +273,7 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 		switch {
 		case !ok && c.set != nil:
 			return parseError(c.name, field, ErrQuote)
-		case len(text) == 0 && more && string(delimiter) == " ":
+		case more && field[0] == ' ' && string(delimiter) == " ":
 			return parseError(c.name, field, ErrEmpty)
 		case c.set == nil:
 			continue
