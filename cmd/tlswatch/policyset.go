@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"tlswatch/internal/policyfile"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
@@ -47,18 +48,11 @@ func (d *policyData) load() (*secpolicy.Set, error) {
 	if err != nil {
 		return secpolicy.Builtin(), nil // no home directory, no file in it
 	}
-	f, err := os.Open(path)
+	set, err := policyfile.Load(path)
 	if errors.Is(err, fs.ErrNotExist) && !must {
 		return secpolicy.Builtin(), nil
-	} else if err != nil {
-		return nil, err
 	}
-	defer f.Close()
-	set, err := secpolicy.Load(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return set, nil
+	return set, err
 }
 
 // lookupPolicy finds a policy by its name, in any case and with or without

@@ -37,6 +37,7 @@ type handler struct {
 	ledger   source
 	topic    pipeline.AlertSink
 	policies pipeline.ListenerPolicies // as the operator names them
+	known    *secpolicy.Set            // what they may be
 	region   string
 	now      func() time.Time
 	log      *slog.Logger
@@ -57,7 +58,7 @@ func (h *handler) handle(ctx context.Context) (summary, error) {
 	if err != nil {
 		return summary{}, fmt.Errorf("reading the ledger: %w", err)
 	}
-	d := digest.New(h.region, until, w.inputs(h.policies))
+	d := digest.New(h.region, until, w.inputs(h.policies, h.known))
 	d.Notes = w.notes
 	m, err := d.Message()
 	if err != nil {
@@ -146,7 +147,7 @@ func (w *weeks) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf(format, args...))
 }
 
-func (w *weeks) inputs(policies pipeline.ListenerPolicies) []digest.Input {
+func (w *weeks) inputs(policies pipeline.ListenerPolicies, known *secpolicy.Set) []digest.Input {
 	var list []digest.Input
 	for _, lb := range w.loadBalancers {
 		now, before := part{lb, false}, part{lb, true}
@@ -162,7 +163,7 @@ func (w *weeks) inputs(policies pipeline.ListenerPolicies) []digest.Input {
 		}
 		if len(policies) > 0 {
 			in.Policy = func(port uint16) *secpolicy.Policy {
-				p, err := secpolicy.Lookup(policies.At(port))
+				p, err := known.Lookup(policies.At(port))
 				if err != nil { // none is named, or one that this version does not know
 					return nil
 				}

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 
 	"tlswatch/internal/awsenv"
+	"tlswatch/internal/policyfile"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/snssink"
@@ -48,10 +49,15 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	known, err := policyfile.LoadOr(c.PolicyFile)
+	if err != nil {
+		log.Error("POLICY_FILE is not used, but the policies that are compiled in", "error", err.Error())
+	}
 	return &handler{
 		ledger:   ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),
 		topic:    snssink.Sink{Client: sns.NewFromConfig(aws), TopicARN: c.AlertTopicARN},
 		policies: c.ListenerPolicies,
+		known:    known,
 		region:   aws.Region,
 		now:      time.Now,
 		log:      log,

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -75,6 +77,45 @@ func TestListenerPolicies(t *testing.T) {
 			}
 			if n := len(r.logLines("security policies of listeners not looked up")); n != c.warnings {
 				t.Errorf("%d warnings, want %d", n, c.warnings)
+			}
+		})
+	}
+}
+
+// TestPolicyFile: failures are judged by policies that are newer than the
+// function; a file that cannot be read stops nothing.
+func TestPolicyFile(t *testing.T) {
+	const future = "ELBSecurityPolicy-Of-The-Future-2031-01"
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"good": `{"schema": "tlswatch.policies/v1", "retrieved": "2031-02-03", "policies": [{"name": "` + future + `", "protocols": ["TLSv1.3"], "ciphers": ["TLS_AES_256_GCM_SHA384"]}]}`,
+		"bad":  "{",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, c := range map[string]struct {
+		want   string // in the alert
+		errors int
+	}{
+		"good": {future + " does not accept what the client presented: protocol TLSv1.2 is not in the policy, which has TLSv1.3", 0},
+		"bad":  {`Unknown policy "` + future + `"`, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, map[string]string{"LISTENER_POLICIES": future, "POLICY_FILE": filepath.Join(dir, name)})
+			f := makeLog(t, 1, 2500, "app/shop/50dc6c495c0c9188")
+			r.notify(r.put(strings.ReplaceAll(f.key, "us-east-2", "us-east-1"), f.packed()))
+			messages := r.stack.SNS.Messages()
+			if len(messages) != 1 {
+				t.Fatalf("%d alerts", len(messages))
+			}
+			if text := strings.Join(strings.Fields(messages[0].Text("email")), " "); !strings.Contains(text, c.want) {
+				t.Errorf("no %q in\n%s", c.want, messages[0].Text("email"))
+			}
+			if n := len(r.logLines("POLICY_FILE is not used, but the policies that are compiled in")); n != c.errors {
+				t.Errorf("%d errors in the log, want %d", n, c.errors)
 			}
 		})
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go/logging"
 
+	"tlswatch/internal/policyfile"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/elbpolicy"
@@ -93,6 +94,9 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		policies.Found = elbpolicy.NewLookup(elb.NewFromConfig(aws), time.Now)
 	}
 	p.Policies = policies
+	if p.KnownPolicies, err = policyfile.LoadOr(c.PolicyFile); err != nil {
+		log.Error("POLICY_FILE is not used, but the policies that are compiled in", "error", err.Error())
+	}
 	return &handler{pipeline: p, margin: c.DeadlineMargin, clients: c.PublishClients, log: log}, nil
 }
 

@@ -41,6 +41,7 @@ type source interface {
 type handler struct {
 	ledger   source
 	policies pipeline.ListenerPolicies // as the operator names them
+	known    *secpolicy.Set            // what they may be
 	log      *slog.Logger
 }
 
@@ -110,17 +111,17 @@ func (h *handler) show(ctx context.Context, r request) (string, error) {
 	}
 	policies := h.policies
 	if r.Policy != "" {
-		if _, err := secpolicy.Lookup(r.Policy); err != nil {
+		if _, err := h.known.Lookup(r.Policy); err != nil {
 			return "", &usageError{err}
 		}
 		policies = pipeline.ListenerPolicies{0: r.Policy}
 	}
 	view.Judge = func(_ string, g alert.Group) widget.Judgement {
-		policy, err := secpolicy.Lookup(policies.At(g.ListenerPort))
+		policy, err := h.known.Lookup(policies.At(g.ListenerPort))
 		if err != nil { // none is named, or one that this version does not know
 			policy = nil
 		}
-		return widget.Judge(secpolicy.Builtin(), g, policy)
+		return widget.Judge(h.known, g, policy)
 	}
 	tally := widget.NewTally(widget.Filter{LoadBalancer: r.LoadBalancer, Client: r.Client})
 	if view.Notes, err = h.read(ctx, r, view, tally); err != nil {

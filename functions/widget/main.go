@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 
 	"tlswatch/internal/awsenv"
+	"tlswatch/internal/policyfile"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/ledger"
 )
@@ -41,9 +42,14 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	if err != nil {
 		return nil, err
 	}
+	known, err := policyfile.LoadOr(c.PolicyFile)
+	if err != nil {
+		log.Error("POLICY_FILE is not used, but the policies that are compiled in", "error", err.Error())
+	}
 	return &handler{
 		ledger:   ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),
 		policies: c.ListenerPolicies,
+		known:    known,
 		log:      log,
 	}, nil
 }

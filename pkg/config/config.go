@@ -32,7 +32,9 @@ type Config struct {
 	// ListenerPolicies are names of security policies by listener port; port 0
 	// stands for all ports that are not listed.
 	ListenerPolicies map[uint16]string
-	ListenerLookup   bool // whether to ask Elastic Load Balancing for the others
+
+	PolicyFile     string // data file of security policies; "" for what is compiled in
+	ListenerLookup bool   // whether to ask Elastic Load Balancing for the others
 
 	ObjectLimit    int64         // bytes of a log object after decompression; 0 for no limit
 	DeadlineMargin time.Duration // time kept free before the invocation's deadline
@@ -154,6 +156,13 @@ var variables = []variable{
 	}},
 	{"LISTENER_LOOKUP", "false", "whether to ask Elastic Load Balancing for the policies of listeners that LISTENER_POLICIES does not list, when there is something to alert; needs elasticloadbalancing:DescribeListeners", func(c *Config, v string) error {
 		return boolean(&c.ListenerLookup, v)
+	}},
+	{"POLICY_FILE", "", "path of a data file of security policies, which tlswatch policy update writes; those that are compiled in if empty, or if it cannot be read", func(c *Config, v string) error {
+		if v != "" && !strings.HasPrefix(v, "/") {
+			return errors.New("want an absolute path")
+		}
+		c.PolicyFile = v
+		return nil
 	}},
 	{"OBJECT_LIMIT_MIB", "16384", "MiB of a log object, after decompression, from which it fails instead of being read on; 0 is no limit", func(c *Config, v string) error {
 		var n int

@@ -45,7 +45,7 @@ func TestFromEnv(t *testing.T) {
 			"PUBLISH_CLIENTS": "true", "LOG_CLIENTS": "false", "ALERT_MIN_FAILED": "7", "ALERT_MIN_FAILED_PERCENT": "2.5",
 			"ALERT_REASONS": "ClientCertExpired, ClientCertUntrusted", "DEADLINE_MARGIN": "500ms", "OBJECT_LIMIT_MIB": "3",
 			"CLIENT_BUDGET": "0", "ALERT_WINDOW": "15m", "ALERT_COOLDOWN": "0s", "ALERT_GROWTH": "1.5", "CLIENT_ALERT_MIN_FAILED": "20", "STATE_BUCKET": "my-state",
-			"LISTENER_POLICIES": "443=ELBSecurityPolicy-TLS13-1-2-2021-06, 8443 = ELBSecurityPolicy-2016-08 ,ELBSecurityPolicy-FS-1-2-Res-2020-10", "LISTENER_LOOKUP": "on",
+			"LISTENER_POLICIES": "443=ELBSecurityPolicy-TLS13-1-2-2021-06, 8443 = ELBSecurityPolicy-2016-08 ,ELBSecurityPolicy-FS-1-2-Res-2020-10", "LISTENER_LOOKUP": "on", "POLICY_FILE": "/opt/policies.json",
 		}, func(c *Config) {
 			*c = Config{
 				AlertTopicARN: "arn:aws-us-gov:sns:us-gov-west-1:123456789012:alerts", Namespace: "My/TLS",
@@ -55,6 +55,7 @@ func TestFromEnv(t *testing.T) {
 				ClientRule:     alert.Rule{Name: alert.ClientFailures, PerClient: true, MinFailed: 20, Reasons: []string{"ClientCertExpired", "ClientCertUntrusted"}, Window: 15 * time.Minute, Growth: 1.5},
 				StateBucket:    "my-state",
 				ListenerLookup: true,
+				PolicyFile:     "/opt/policies.json",
 				ListenerPolicies: map[uint16]string{
 					443: "ELBSecurityPolicy-TLS13-1-2-2021-06", 8443: "ELBSecurityPolicy-2016-08", 0: "ELBSecurityPolicy-FS-1-2-Res-2020-10",
 				},
@@ -107,6 +108,7 @@ func TestFaults(t *testing.T) {
 		"STATE_BUCKET":             "s3://state",
 		"LISTENER_POLICIES":        "443=",
 		"LISTENER_LOOKUP":          "yes",
+		"POLICY_FILE":              "policies.json",
 	}
 	_, err := FromEnv(getenv(env))
 	if err == nil {

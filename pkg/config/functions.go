@@ -4,8 +4,8 @@ import "slices"
 
 // The settings that the small functions read, of those that the processor has.
 var (
-	Widget = []string{"LISTENER_POLICIES", "STATE_BUCKET"}
-	Digest = []string{"ALERT_TOPIC_ARN", "LISTENER_POLICIES", "STATE_BUCKET"}
+	Widget = []string{"LISTENER_POLICIES", "POLICY_FILE", "STATE_BUCKET"}
+	Digest = []string{"ALERT_TOPIC_ARN", "LISTENER_POLICIES", "POLICY_FILE", "STATE_BUCKET"}
 )
 
 // Only returns a getenv for [FromEnv] that knows no other variables.

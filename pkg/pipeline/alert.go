@@ -43,7 +43,7 @@ func (p *Pipeline) alertObject(ctx context.Context, t *task) error {
 	for _, rule := range p.Rules {
 		if a := rule.Evaluate(t.window); a != nil {
 			t.Alerts++
-			a.Policies = p.policies(ctx, t)
+			a.Policies, a.Known = p.policies(ctx, t), p.KnownPolicies
 			failed = append(failed, p.send(ctx, a))
 		}
 	}
@@ -138,7 +138,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		policies = p.policies(ctx, t)
 	}
 	for _, m := range met {
-		m.alert.Policies = policies
+		m.alert.Policies, m.alert.Known = policies, p.KnownPolicies
 		ticket, err := p.Ledger.RaiseAlert(ctx, m.claim)
 		switch {
 		case err != nil:

@@ -19,6 +19,7 @@ import (
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
+	"tlswatch/pkg/secpolicy"
 )
 
 // A Source opens log objects. It returns what it opened, with the key and ETag
@@ -65,6 +66,10 @@ type Pipeline struct {
 	// Policies names the security policies of listeners for alerts. It is
 	// asked only when there is something to alert; nil: they are not known.
 	Policies PolicySource
+
+	// KnownPolicies are the security policies that failures are judged by; nil
+	// for those that are compiled in.
+	KnownPolicies *secpolicy.Set
 
 	MetricOptions  metric.Options
 	ClientBudget   int          // values of the dimension Client for a load balancer and hour
