@@ -9,10 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"os"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -24,10 +22,10 @@ import (
 
 // A helloCommand is the flags of hello.
 type helloCommand struct {
-	ports  []string
-	client string
-	format string
-	judge  helloJudge
+	ports   []uint
+	clients []string
+	format  string
+	judge   helloJudge
 }
 
 func newHello() *cobra.Command {
@@ -54,10 +52,10 @@ with 'tcpdump -s 0'.`,
 		RunE: runs(func(cmd *cobra.Command, args []string) error { return h.run(cmd, args) }),
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&h.ports, "port", nil, "only servers at this port; repeat or separate by commas")
-	f.StringVar(&h.client, "client", "", "only clients of this address or network, such as 203.0.113.0/24")
+	f.UintSliceVar(&h.ports, "port", nil, "only servers at these ports")
+	f.StringSliceVar(&h.clients, "client", nil, "only these clients: addresses or CIDR blocks")
 	f.StringVar(&h.format, "format", "table", "table or json")
-	h.judge.addFlags(cmd)
+	h.judge.register(cmd)
 	return cmd
 }
 
@@ -122,30 +120,20 @@ func (h *helloCommand) options(paths []string) (clienthello.Options, error) {
 	if dashes > 1 {
 		return options, errors.New("standard input (-) can be read only once")
 	}
-	for _, list := range h.ports {
-		for text := range strings.SplitSeq(list, ",") {
-			port, err := strconv.ParseUint(strings.TrimSpace(text), 10, 16)
-			if err != nil || port == 0 {
-				return options, fmt.Errorf("--port %q: want a number from 1 to 65535", text)
-			}
-			options.Ports = append(options.Ports, uint16(port))
+	for _, port := range h.ports {
+		if port == 0 || port > 65535 {
+			return options, fmt.Errorf("--port %d: want a number from 1 to 65535", port)
 		}
+		options.Ports = append(options.Ports, uint16(port))
 	}
-	if h.client != "" {
-		var err error
-		if options.Clients, err = parseNetwork(h.client); err != nil {
-			return options, fmt.Errorf("--client %q: want an address or a network such as 203.0.113.0/24", h.client)
+	for _, client := range h.clients {
+		network, err := parsePrefix(client)
+		if err != nil {
+			return options, fmt.Errorf("--client %q: want an address or a CIDR block", client)
 		}
+		options.Clients = append(options.Clients, network)
 	}
 	return options, nil
-}
-
-func parseNetwork(s string) (netip.Prefix, error) {
-	if address, err := netip.ParseAddr(s); err == nil {
-		return netip.PrefixFrom(address.Unmap(), address.Unmap().BitLen()), nil
-	}
-	network, err := netip.ParsePrefix(s)
-	return network.Masked(), err
 }
 
 // readCaptures reads all captures, the others also where one is faulty.

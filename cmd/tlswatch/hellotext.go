@@ -181,23 +181,11 @@ func chosenText(o clienthello.Outcome) string {
 }
 
 func (t *helloText) verdict(v *helloVerdict) {
-	switch {
-	case v.Code == notJudged:
-		t.line("policy", v.Policy+": not judged: "+v.Reason)
-	case v.Accepted:
-		t.line("policy", v.Policy+" accepts it: "+v.Reason)
-	default:
-		t.line("policy", v.Policy+" refuses it: "+v.Reason)
-	}
+	t.line("policy", v.text())
 	for _, hint := range v.Hints {
 		t.line("", "may fail: "+hint)
 	}
 	if v.Caveat != "" {
 		t.line("", "not confirmed: "+v.Caveat)
-	}
-	if len(v.AcceptedBy) > 0 {
-		t.line("", "would accept it, strictest first: "+strings.Join(v.AcceptedBy, ", "))
-	} else if !v.Accepted && v.Code != notJudged {
-		t.line("", "no policy would accept it")
 	}
 }

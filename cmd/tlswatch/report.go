@@ -29,6 +29,7 @@ type reportOptions struct {
 	top       int
 	bySubnet  string
 	anonymize bool
+	captures  []string
 }
 
 func newReport() *cobra.Command {
@@ -48,7 +49,8 @@ that failed or soon end, handshake latencies, and lines that are no log entries.
 Counts are exact up to ` + grouped(report.MaxKeys) + ` clients (or other keys) of a list. Beyond,
 memory stays the same, and a list is marked as approximate with its error.
 
-With --policy, it says why negotiations failed and what to do about it.
+With --policy, it says why negotiations failed and what to do about it. With
+--captures, it looks in packet captures for what those clients offered.
 
 Formats: table for people; html, one page with charts that needs no network;
 json, which docs/report.md describes; csv, one list chosen by --section.
@@ -67,6 +69,7 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
 	completeFlag(cmd, "format", cobra.FixedCompletions([]string{"table", "json", "csv", "html"}, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(cmd, "section", cobra.FixedCompletions(report.Sections(), cobra.ShellCompDirectiveNoFileComp))
+	f.StringArrayVar(&o.captures, "captures", nil, "packet capture with handshakes of the same clients and time: what they offered is shown for lines that failed or have no protocol; repeat for several")
 	o.filterFlags.register(cmd)
 	o.policyFlags.register(cmd)
 	return cmd
@@ -105,6 +108,13 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	}
 	options.ByListener, options.Heat = judge != nil, o.format == "html"
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	var joined *captured
+	var captureErr error // what came before the fault counts
+	if len(o.captures) > 0 {
+		if joined, captureErr = readCaptured(ctx, o.captures); captureErr != nil {
+			captureErr = fmt.Errorf("--captures: %w", captureErr)
+		}
+	}
 	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
 	in.apply(f)
 	collector := report.New(options)
@@ -112,7 +122,12 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	for i := range workers {
 		workers[i] = collector.Worker()
 	}
-	err = in.scan(ctx, func(worker int, e *connlog.Entry) { workers[worker].Add(e) })
+	err = in.scan(ctx, func(worker int, e *connlog.Entry) {
+		workers[worker].Add(e)
+		if joined != nil {
+			joined.line(e)
+		}
+	})
 	for _, w := range workers {
 		w.Close()
 	}
@@ -130,7 +145,10 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		top = pageTop
 	}
 	result := collector.Result(in.source(ctx.Err() != nil), max(top, 0))
-	return cmp.Or(o.write(result, stdout), in.finish(ctx, err))
+	if joined != nil {
+		joined.addTo(result, collector, judge, max(top, 0))
+	}
+	return cmp.Or(o.write(result, stdout), in.finish(ctx, err), captureErr)
 }
 
 // check returns what the flags ask for.
@@ -142,6 +160,10 @@ func (o *reportOptions) check() (options report.Options, err error) {
 		return options, fmt.Errorf("--format csv needs --section, one of %s", strings.Join(report.Sections(), ", "))
 	case o.format != "csv" && o.section != "":
 		return options, errors.New("--section is for --format csv")
+	case o.section == "captured-offers" && len(o.captures) == 0:
+		return options, errors.New("--section captured-offers needs --captures")
+	case slices.Contains(o.captures, stdinPath):
+		return options, errors.New("--captures takes files, not standard input")
 	case o.top < -1:
 		return options, fmt.Errorf("--top %d: want 0 or more", o.top)
 	}

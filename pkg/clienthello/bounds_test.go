@@ -203,10 +203,10 @@ func TestOptions(t *testing.T) {
 		"all":     {Options{}, 4},
 		"443":     {Options{Ports: []uint16{443}}, 2},
 		"two":     {Options{Ports: []uint16{443, 8443}}, 3},
-		"clients": {Options{Clients: netip.MustParsePrefix("198.51.100.77/32")}, 1},
-		"servers": {Options{Clients: netip.MustParsePrefix("198.51.100.10/32")}, 0},
-		"IPv6":    {Options{Clients: netip.MustParsePrefix("2001:db8::/32")}, 1},
-		"both":    {Options{Clients: netip.MustParsePrefix("198.51.100.0/24"), Ports: []uint16{8443}}, 1},
+		"clients": {Options{Clients: []netip.Prefix{netip.MustParsePrefix("198.51.100.77/32")}}, 1},
+		"servers": {Options{Clients: []netip.Prefix{netip.MustParsePrefix("198.51.100.10/32")}}, 0},
+		"IPv6":    {Options{Clients: []netip.Prefix{netip.MustParsePrefix("2001:db8::/32")}}, 1},
+		"both":    {Options{Clients: []netip.Prefix{netip.MustParsePrefix("198.51.100.0/24")}, Ports: []uint16{8443}}, 1},
 	} {
 		if all, _ := track(t, test.o, capture); len(all) != test.want {
 			t.Errorf("%s: %d handshakes, want %d", name, len(all), test.want)

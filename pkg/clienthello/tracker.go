@@ -22,8 +22,8 @@ const (
 type Options struct {
 	// Ports are the ports of servers to look at; all if empty.
 	Ports []uint16
-	// Clients is the network of the clients to look at; all if it is not valid.
-	Clients netip.Prefix
+	// Clients are the networks of the clients to look at; all if empty.
+	Clients []netip.Prefix
 	// InTimeOrder has handshakes told of in the order of their ClientHellos
 	// rather than of their ends. One may then wait for an older one.
 	InTimeOrder bool
@@ -163,10 +163,12 @@ func (t *Tracker) wanted(p *tcpPacket) bool {
 	if ports := t.options.Ports; len(ports) > 0 && !slices.Contains(ports, p.src.port) && !slices.Contains(ports, p.dst.port) {
 		return false
 	}
-	if clients := t.options.Clients; clients.IsValid() && !clients.Contains(p.src.ip()) && !clients.Contains(p.dst.ip()) {
-		return false
-	}
-	return true
+	return len(t.options.Clients) == 0 || t.client(p.src.ip()) || t.client(p.dst.ip())
+}
+
+// client reports whether an address is in one of the networks asked for.
+func (t *Tracker) client(a netip.Addr) bool {
+	return slices.ContainsFunc(t.options.Clients, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
 // advance moves the time of the capture on, and ends connections that have been
@@ -299,7 +301,7 @@ func (t *Tracker) release() {
 // asked reports whether a handshake is one of those the options ask for.
 func (t *Tracker) asked(h *Handshake) bool {
 	return (len(t.options.Ports) == 0 || slices.Contains(t.options.Ports, h.Server.Port())) &&
-		(!t.options.Clients.IsValid() || t.options.Clients.Contains(h.Client.Addr()))
+		(len(t.options.Clients) == 0 || t.client(h.Client.Addr()))
 }
 
 // secure reports whether TLS is expected on a port.

@@ -100,6 +100,12 @@ var sections = []section{
 			yield(x.ID, number(x.Failures), strconv.Itoa(x.Clients), x.Cause, x.Remedy)
 		}
 	}},
+	{"captured-offers", []string{"client", "protocol", "cipher", "status", "count", "serverName", "versions", "cipherSuites", "groups", "keyShares", "ja4", "outcome", "verdict"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.CapturedOffers {
+			list := func(names []string) string { return strings.Join(names, " ") }
+			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.ServerName, list(x.Versions), list(x.CipherSuites), list(x.Groups), list(x.KeyShares), x.JA4, x.Outcome, x.Verdict)
+		}
+	}},
 	{"certificates", []string{"subject", "notAfter", "connections", "failed", "status", "expiring"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.ClientCertificates {
 			yield(x.Subject, stamp(x.NotAfter), number(x.Connections), number(x.Failed), x.Status, strconv.FormatBool(x.Expiring))

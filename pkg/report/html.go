@@ -326,6 +326,15 @@ func (r *Result) pageTables() []pageTable {
 	}
 	add(t, columns...)
 
+	t = pageTable{ID: "captured-offers", Title: "What clients offered, by packet captures"}
+	if c := r.Captured; c != nil {
+		t.More = cut(len(r.CapturedOffers), c.Offers)
+	}
+	for _, x := range r.CapturedOffers {
+		t.Rows = append(t.Rows, []pageCell{count(x.Count), word(x.Client), word(x.Protocol), text(Negotiation{Status: x.Status}.Reason()), text(x.ServerName), text(x.offered()), text(x.Outcome), text(x.Verdict)})
+	}
+	add(t, "count", "client", "protocol", "reason", "for", "offers", "ended", "policy")
+
 	t = pageTable{ID: "certificates", Title: "Client certificates", More: fmt.Sprintf("Those that failed, or end within %d days of the last entry.", CertificateDays)}
 	for _, x := range r.ClientCertificates {
 		until := pageCell{Text: stamp(x.NotAfter), Class: "w"}

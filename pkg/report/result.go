@@ -64,6 +64,8 @@ type Result struct {
 	Policy             string            `json:"policy,omitempty"`        // by which diagnoses were made
 	Diagnoses          []Diagnosis       `json:"diagnoses,omitempty"`     // most failures first
 	WhatIf             *WhatIf           `json:"whatIf,omitempty"`
+	Captured           *Captured         `json:"captured,omitempty"`
+	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
 
 	heat *heatMap

@@ -28,6 +28,7 @@ func (r *Result) WriteText(w io.Writer, o TextOptions) error {
 	t.counts()
 	t.chart()
 	t.clients()
+	t.captured()
 	t.certificates()
 	t.latency()
 	t.faults()

@@ -1,0 +1,76 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"io"
+	"os"
+	"strings"
+	"testing"
+	"time"
+)
+
+const captureDir = "../../pkg/clienthello/testdata/captures/"
+
+// With --policy live the listener's policy judges, and if there are several
+// load balancers it has to be said which.
+func TestHelloLive(t *testing.T) {
+	startELB(t)
+	capture := captureDir + "openssl_cbc_fail.pcap"
+	if _, stderr := command(t, exitUsage, "hello", "--policy", "live", capture); !strings.Contains(stderr, "--load-balancer") || !strings.Contains(stderr, "app/") {
+		t.Errorf("several: %s", stderr)
+	}
+	if _, stderr := command(t, exitFailed, "hello", "--policy", "live", "--load-balancer", "nowhere", capture); !strings.Contains(stderr, "no load balancer nowhere") {
+		t.Errorf("none: %s", stderr)
+	}
+	for lb, want := range map[string][2]string{
+		"shop":                        {"ELBSecurityPolicy-2016-08", "certificate-unknown"},
+		"app/agency/0011223344556677": {"ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04", "cipher-not-in-policy"},
+		"edge":                        {"", "not-judged"},
+	} {
+		stdout, _ := command(t, exitOK, "hello", "--policy", "live", "--load-balancer", lb, "--format", "json", capture)
+		var list []helloJSON
+		if err := json.Unmarshal([]byte(stdout), &list); err != nil {
+			t.Fatal(err)
+		}
+		if len(list) != 1 || list[0].Verdict == nil || list[0].Verdict.Policy != want[0] || list[0].Verdict.Code != want[1] {
+			t.Errorf("%s: got %+v, want %v", lb, list[0].Verdict, want)
+		}
+	}
+}
+
+// From a pipe, a handshake is printed when it has ended.
+func TestHelloStreams(t *testing.T) {
+	capture, err := os.ReadFile(captureDir + "openssl_cbc_fail.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, format := range []string{"table", "json"} {
+		stdin, in := io.Pipe()
+		out, stdout := io.Pipe()
+		status := make(chan int)
+		go func() {
+			status <- run(t.Context(), []string{"hello", "--format", format, "-"}, stdin, stdout, io.Discard)
+			stdout.Close()
+		}()
+		go in.Write(capture)
+		seen := make(chan bool)
+		go func() {
+			s := bufio.NewScanner(out)
+			for s.Scan() {
+				if strings.Contains(s.Text(), "handshake_failure") {
+					seen <- true
+				}
+			}
+		}()
+		select {
+		case <-seen:
+		case <-time.After(30 * time.Second):
+			t.Fatalf("%s: nothing is printed while the input is open", format)
+		}
+		in.Close()
+		if s := <-status; s != exitOK {
+			t.Errorf("%s: exit status %d", format, s)
+		}
+	}
+}
