@@ -18,7 +18,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # Packages, as ./paths, with a test file that matches the given expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build run test crash lint bench bench-compare pgo fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build run test crash load simulate lint bench bench-compare pgo fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,12 @@ crash: ## let functions die at the worst moments: 100,000 simulated schedules, 2
 	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter' ./internal/simulation
 	SCHEDULES=100000 go test -timeout 30m ./pkg/pipeline
 	TLSWATCH_CRASHES=200 go test -timeout 30m -v -run Crash ./functions/processor
+
+load: ## run 20,000 object events through the real function, directly and by queue, and measure
+	TLSWATCH_LOAD=20000 go test -timeout 30m -v -run '^TestLoad$$' ./functions/processor
+
+simulate: ## simulate up to 100,000 load balancers against the quotas and prices of AWS; docs/scale.md has the result
+	go run ./internal/simulate
 
 lint: ## check formatting, vet and staticcheck
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }

@@ -1,0 +1,115 @@
+// Package scale simulates a deployment of tlswatch over hours and up to hundreds
+// of thousands of load balancers: log objects that arrive in bursts, Lambda's
+// concurrency, a queue, and the quotas of CloudWatch and S3. It tells where a
+// set-up stops, what stops it, how late metrics and alerts are, and what a month
+// costs.
+//
+// It is a discrete-event simulation: time jumps from event to event, and
+// everything follows from a seed. docs/scale.md has its assumptions and results.
+package scale
+
+import (
+	"container/heap"
+	"time"
+)
+
+// A clock runs events in the order of their time; of the same time, in the order
+// in which they were planned.
+type clock struct {
+	now    time.Duration
+	events events
+	seq    uint64
+}
+
+type event struct {
+	at  time.Duration
+	seq uint64
+	do  func()
+}
+
+type events []event
+
+func (e events) Len() int { return len(e) }
+func (e events) Less(i, j int) bool {
+	return e[i].at < e[j].at || e[i].at == e[j].at && e[i].seq < e[j].seq
+}
+func (e events) Swap(i, j int) { e[i], e[j] = e[j], e[i] }
+func (e *events) Push(x any)   { *e = append(*e, x.(event)) }
+func (e *events) Pop() any {
+	last := len(*e) - 1
+	x := (*e)[last]
+	(*e)[last] = event{}
+	*e = (*e)[:last]
+	return x
+}
+
+// after plans an event.
+func (c *clock) after(d time.Duration, do func()) {
+	c.seq++
+	heap.Push(&c.events, event{c.now + d, c.seq, do})
+}
+
+// run runs events until there are none, or until the end, and reports whether
+// there are none.
+func (c *clock) run(end time.Duration) bool {
+	for len(c.events) > 0 {
+		if c.events[0].at > end {
+			c.now = end
+			return false
+		}
+		e := heap.Pop(&c.events).(event)
+		c.now = e.at
+		e.do()
+	}
+	return true
+}
+
+// A quota is a rate of requests that a service grants, as a token bucket: a
+// second's worth at once.
+type quota struct {
+	clock            *clock
+	rate             float64 // a second
+	tokens           float64
+	filled           time.Duration
+	granted, refused int
+	busiest          int // granted in a second
+	second           time.Duration
+	inSecond         int
+}
+
+func newQuota(c *clock, rate float64) *quota { return &quota{clock: c, rate: rate, tokens: rate} }
+
+// take reports whether a request is granted.
+func (q *quota) take() bool {
+	now := q.clock.now
+	q.tokens = min(q.rate, q.tokens+q.rate*(now-q.filled).Seconds())
+	q.filled = now
+	if q.tokens < 1 {
+		q.refused++
+		return false
+	}
+	q.tokens--
+	q.granted++
+	if s := now.Truncate(time.Second); s != q.second {
+		q.second, q.inSecond = s, 0
+	}
+	q.inSecond++
+	q.busiest = max(q.busiest, q.inSecond)
+	return true
+}
+
+// An area is the integral of a number over time.
+type area struct {
+	clock *clock
+	n     int
+	most  int
+	since time.Duration
+	sum   float64 // seconds
+}
+
+func (a *area) add(d int) {
+	a.sum += float64(a.n) * (a.clock.now - a.since).Seconds()
+	a.since = a.clock.now
+	a.n += d
+	a.most = max(a.most, a.n)
+}
