@@ -4,6 +4,8 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 LOGS ?= events/sample
+# The policy of the listeners in LOGS, by which alerts say why. That of your own logs is for you to say.
+POLICY ?= $(if $(filter events/sample,$(LOGS)),ELBSecurityPolicy-TLS13-1-2-2021-06)
 FUZZTIME ?= 30s
 ARCHITECTURE ?= arm64
 
@@ -28,7 +30,7 @@ build: ## build the command and the function for this machine into build/
 	CGO_ENABLED=0 go build $(function_flags) -o build/bootstrap ./functions/processor
 
 run: build ## run the function end to end, without AWS, over LOGS (events/sample)
-	build/tlswatch local $(LOGS)
+	build/tlswatch local $(if $(POLICY),--policy $(POLICY)) $(LOGS)
 
 test: ## run all tests; needs Go and nothing else
 	go test ./...

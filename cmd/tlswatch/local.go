@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -18,6 +19,7 @@ import (
 
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/localaws"
+	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/trigger"
 )
 
@@ -29,6 +31,8 @@ const (
 )
 
 type localOptions struct {
+	policyData
+	policy   string
 	function string
 	format   string
 	asIs     bool
@@ -54,7 +58,8 @@ that the newest line is a few minutes old; --as-is leaves them alone. Logs that
 are more than twelve days apart are shifted apart from each other.
 
 The function takes its settings from the environment, as on Lambda: for
-instance ALERT_MIN_FAILED and CLIENT_TOP.
+instance ALERT_MIN_FAILED and CLIENT_TOP. With --policy, alerts say why
+negotiations failed, judged by that security policy.
 
 The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 		Example: `  tlswatch local events/sample
@@ -65,6 +70,9 @@ The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 		}),
 	}
 	f := cmd.Flags()
+	f.StringVar(&o.policy, "policy", "", "security policy of the listeners, or one for each port: 443=POLICY,8443=POLICY; short for LISTENER_POLICIES")
+	o.addFlag(cmd)
+	completeFlag(cmd, "policy", completePolicies(&o.policyData, 0))
 	f.StringVar(&o.format, "format", "table", "table or json")
 	f.BoolVar(&o.asIs, "as-is", false, "keep the times of the logs")
 	f.BoolVar(&o.keep, "keep", false, "leave the stand-ins up until Ctrl-C and print their addresses")
@@ -76,6 +84,10 @@ The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
 	if o.format != "table" && o.format != "json" {
 		return &usageError{fmt.Errorf("--format %s: want table or json", o.format)}
+	}
+	policies, err := o.listenerPolicies()
+	if err != nil {
+		return err
 	}
 	function, err := o.findFunction()
 	if err != nil {
@@ -108,6 +120,7 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 			env[s.Name] = value
 		}
 	}
+	maps.Copy(env, policies)
 	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic(localTopic)
 	env["STATE_BUCKET"] = stateBucket
 	env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
@@ -170,6 +183,43 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		fmt.Fprintf(stderr, "The function's log ends with:\n%s", text)
 	}
 	return fmt.Errorf("%d of the events failed for good; each was tried three times (-v shows the function's log)", n)
+}
+
+// listenerPolicies are the settings of the function about security policies:
+// the data file that other commands use too, and what --policy says.
+func (o *localOptions) listenerPolicies() (map[string]string, error) {
+	settings := make(map[string]string)
+	set, err := o.load()
+	if err != nil {
+		return nil, err
+	}
+	if path, _, err := o.path(); err == nil && set != secpolicy.Builtin() && os.Getenv("POLICY_FILE") == "" {
+		if settings["POLICY_FILE"], err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+	}
+	if o.policy == "" {
+		return settings, nil
+	}
+	names, err := config.ParseListenerPolicies(o.policy)
+	if err != nil {
+		return nil, &usageError{fmt.Errorf("--policy: %w", err)}
+	}
+	var list []string
+	for port, name := range names {
+		p, err := lookupPolicy(set, name)
+		if err != nil {
+			return nil, fmt.Errorf("--policy: %w", err)
+		}
+		if port != 0 {
+			list = append(list, strconv.Itoa(int(port))+"="+p.Name)
+		} else {
+			list = append(list, p.Name)
+		}
+	}
+	slices.Sort(list)
+	settings["LISTENER_POLICIES"] = strings.Join(list, ",")
+	return settings, nil
 }
 
 // A tail keeps the last lines that are written to it.
