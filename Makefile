@@ -20,7 +20,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # Packages, as ./paths, with a test file that matches the given expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build run test crash load simulate lint bench bench-compare pgo fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build run test crash load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -65,6 +65,9 @@ bench-compare: build build/processor-arm64.zip build/benchcompare ## measure tls
 pgo: ## renew the profile that the functions are optimised by
 	go run ./internal/benchcompare child data build/bench 0.2
 	go run ./internal/benchcompare child profile internal/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
+
+large: ## run the memory tests in full: 5 million clients, a million ciphers, 10 GB that gzip made 1000 times smaller
+	TLSWATCH_LARGE=1 go test -v -run Memory ./pkg/rollup ./pkg/connlog
 
 fuzz: ## fuzz every target for FUZZTIME (30s)
 	@targets=$$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n) print $$2, name[--n] }'); \

@@ -55,45 +55,84 @@ func (k addrKey) hash() uint64 {
 	return hi ^ lo
 }
 
-// An addrTable is a [table] for the many clients. Its open addressing with
-// linear probing takes half the time of a map, and less memory. A table for each
-// minute keeps those in use in the processor's cache.
-type addrTable[V any] struct {
-	slots []uint32 // rows + 1; 0 for a free slot. A power of two, at least twice the rows
-	rows  []row[addrKey, V]
+// An arena holds the rows of one or several tables, in the order in which they
+// were added. It grows without moving them: there is no time at which it takes
+// twice its memory, and no garbage.
+type arena[V any] struct {
+	chunks []*[arenaChunk]row[addrKey, V]
+	n      int
 }
 
-func newAddrTable[V any]() *addrTable[V] { return &addrTable[V]{slots: make([]uint32, 64)} }
+const arenaChunk = 256
 
-// value returns the value of k, a new one if the table has less than max rows,
-// or nil. It is valid until the next call.
+func (a *arena[V]) at(i int) *row[addrKey, V] {
+	return &a.chunks[uint(i)/arenaChunk][uint(i)%arenaChunk]
+}
+
+func (a *arena[V]) add(k addrKey) (i int) {
+	i = a.n
+	if i == len(a.chunks)*arenaChunk {
+		a.chunks = append(a.chunks, new([arenaChunk]row[addrKey, V]))
+	}
+	a.n++
+	a.at(i).key = k
+	return i
+}
+
+func (a *arena[V]) all(yield func(*row[addrKey, V]) bool) {
+	for i := range a.n {
+		if !yield(a.at(i)) {
+			return
+		}
+	}
+}
+
+// An addrTable is a [table] for the many clients, whose rows are in an arena.
+// Its open addressing with linear probing takes half the time of a map, and less
+// memory.
+type addrTable[V any] struct {
+	slots []uint32 // rows + 1; 0 for a free slot. A power of two, of which rows take three quarters at the most
+	n     int      // rows of this table
+	rows  *arena[V]
+}
+
+func newAddrTable[V any](rows *arena[V]) *addrTable[V] {
+	return &addrTable[V]{slots: make([]uint32, 64), rows: rows}
+}
+
+// value returns the value of k, a new one if the arena has less than max rows,
+// or nil.
 func (t *addrTable[V]) value(k addrKey, max int) *V {
 	mask := uint64(len(t.slots) - 1)
 	i := k.hash() & mask
-	for ; t.slots[i] != 0; i = (i + 1) & mask {
-		if r := &t.rows[t.slots[i]-1]; r.key == k {
+	for ; t.slots[i&mask] != 0; i++ {
+		if r := t.rows.at(int(t.slots[i&mask] - 1)); r.key == k {
 			return &r.value
 		}
 	}
-	if len(t.rows) >= max {
+	if t.rows.n >= max {
 		return nil
 	}
-	t.rows = append(t.rows, row[addrKey, V]{key: k})
-	t.slots[i] = uint32(len(t.rows))
-	if 2*len(t.rows) > len(t.slots) {
+	n := t.rows.add(k)
+	t.slots[i&mask] = uint32(n + 1)
+	if t.n++; 4*t.n > 3*len(t.slots) {
 		t.grow()
 	}
-	return &t.rows[len(t.rows)-1].value
+	return &t.rows.at(n).value
 }
 
 func (t *addrTable[V]) grow() {
-	t.slots = make([]uint32, 2*len(t.slots))
+	old := t.slots
+	t.slots = make([]uint32, 2*len(old))
 	mask := uint64(len(t.slots) - 1)
-	for n := range t.rows {
-		i := t.rows[n].key.hash() & mask
+	for _, slot := range old {
+		if slot == 0 {
+			continue
+		}
+		i := t.rows.at(int(slot-1)).key.hash() & mask
 		for t.slots[i] != 0 {
 			i = (i + 1) & mask
 		}
-		t.slots[i] = uint32(n + 1)
+		t.slots[i] = slot
 	}
 }

@@ -9,7 +9,7 @@ import (
 func TestAddrTable(t *testing.T) {
 	const max = 5000
 	r := rand.New(rand.NewPCG(8, 9))
-	table := newAddrTable[int]()
+	table := newAddrTable(new(arena[int]))
 	want := make(map[addrKey]int)
 	for range 40_000 {
 		k := addrKey{addr{uint64(r.IntN(4)) << 60, uint64(r.IntN(40))}, int64(r.IntN(60) - 30)}
@@ -20,10 +20,10 @@ func TestAddrTable(t *testing.T) {
 			t.Fatalf("%v was refused with %d rows", k, len(want))
 		}
 	}
-	if len(want) != max || len(table.rows) != max {
-		t.Fatalf("%d keys, %d rows, want %d", len(want), len(table.rows), max)
+	if len(want) != max || table.n != max {
+		t.Fatalf("%d keys, %d rows, want %d", len(want), table.n, max)
 	}
-	for _, r := range table.rows {
+	for r := range table.rows.all {
 		if want[r.key] != r.value {
 			t.Errorf("%v: got %d, want %d", r.key, r.value, want[r.key])
 		}

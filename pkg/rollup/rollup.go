@@ -3,12 +3,14 @@
 // failures. Summaries of parts of a log merge into that of the whole, in any
 // order.
 //
-// A Summary's memory is bounded whatever the log holds. Counts of what exceeds
-// a bound go to a row named [Other], so that sums stay exact.
+// A Summary's memory is bounded whatever the log holds: some 30 MB with every
+// table full, a third of that for real logs. Counts of what exceeds a bound go
+// to a row named [Other], so that sums stay exact.
 package rollup
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -64,20 +66,19 @@ type Summary struct {
 
 	ipv6Prefix int
 	ipv6Mask   addr
-	minute     Minute             // the last one that was admitted
-	current    *addrTable[Counts] // its clients; nil if there is none
-	minutes    map[Minute]*addrTable[Counts]
+	minute     Minute                   // the last one that was admitted
+	current    *addrTable[clientCounts] // its clients; nil if there is none
+	minutes    map[Minute]*addrTable[clientCounts]
 	recent     [recentSlots]int32 // rows of cells + 1, see cell
 	cells      table[Cell, cellValue]
 	latencies  table[LatencyKey, Histogram]
 	shapes     table[shape, struct{}]
-	clients    []*addrTable[Counts] // those of minutes, in the order of their first entries
-	rows       int                  // of all of clients
-	failures   addrTable[uint64]    // by client and row of shapes
+	clients    arena[clientCounts] // by client and minute, of which each has a table: those in use stay in the cache
+	failures   *addrTable[uint64]  // by client and row of shapes
 
 	watch        func(protocol, cipher string) bool
 	horizon      time.Duration
-	watched      addrTable[uint64] // by client and row of shapes
+	watched      *addrTable[uint64] // by client and row of shapes
 	certificates table[certificateKey, Certificate]
 }
 
@@ -93,6 +94,17 @@ func (c Counts) FailureRate() float64 {
 		return 0
 	}
 	return float64(c.Failed) / float64(c.Connections)
+}
+
+// clientCounts are the Counts of a client in a minute, in half the memory. They
+// saturate, at more connections than a client can make in a minute.
+type clientCounts struct{ connections, failed uint32 }
+
+func (c clientCounts) counts() Counts { return Counts{uint64(c.connections), uint64(c.failed)} }
+
+func (c *clientCounts) add(d Counts) {
+	c.connections = uint32(min(uint64(c.connections)+d.Connections, math.MaxUint32))
+	c.failed = uint32(min(uint64(c.failed)+d.Failed, math.MaxUint32))
 }
 
 func (c *Counts) add(d Counts) {
@@ -149,15 +161,15 @@ func New(o Options) *Summary {
 	return &Summary{
 		ipv6Prefix: o.IPv6Prefix,
 		ipv6Mask:   maskOf(o.IPv6Prefix),
-		minutes:    make(map[Minute]*addrTable[Counts]),
+		minutes:    make(map[Minute]*addrTable[clientCounts]),
 		cells:      newTable[Cell, cellValue](MaxCells),
 		latencies:  newTable[LatencyKey, Histogram](MaxLatencies),
 		shapes:     newTable[shape, struct{}](MaxCells),
-		failures:   *newAddrTable[uint64](),
+		failures:   newAddrTable(new(arena[uint64])),
 
 		watch:        o.Watch,
 		horizon:      o.CertificateHorizon,
-		watched:      *newAddrTable[uint64](),
+		watched:      newAddrTable(new(arena[uint64])),
 		certificates: newTable[certificateKey, Certificate](MaxCertificates),
 	}
 }
@@ -223,14 +235,10 @@ func (s *Summary) Merge(t *Summary) {
 		r := &t.latencies.rows[i]
 		s.latencies.rows[s.latency(LatencyKey{s.admit(r.key.Minute), r.key.Protocol})].value.Merge(&r.value)
 	}
-	for _, minute := range t.clients {
-		for i := range minute.rows {
-			r := &minute.rows[i]
-			s.addClient(addrKey{r.key.addr, int64(s.admit(Minute(r.key.n)))}, r.value)
-		}
+	for r := range t.clients.all {
+		s.addClient(addrKey{r.key.addr, int64(s.admit(Minute(r.key.n)))}, r.value.counts())
 	}
-	for i := range t.failures.rows {
-		r := &t.failures.rows[i]
+	for r := range t.failures.rows.all {
 		s.addFailures(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
 	}
 	s.mergeWatched(t)
@@ -275,9 +283,8 @@ func (s *Summary) admit(m Minute) Minute {
 		t = s.minutes[m]
 	}
 	if t == nil {
-		t = newAddrTable[Counts]()
+		t = newAddrTable(&s.clients)
 		s.minutes[m] = t
-		s.clients = append(s.clients, t)
 	}
 	s.minute, s.current = m, t
 	return m
@@ -431,10 +438,8 @@ func (s *Summary) addClient(k addrKey, c Counts) {
 	if c.Failed > 0 {
 		room += MaxClients
 	}
-	before := len(s.current.rows)
-	if sum := s.current.value(k, before+room-s.rows); sum != nil {
+	if sum := s.current.value(k, room); sum != nil {
 		sum.add(c)
-		s.rows += len(s.current.rows) - before
 	} else {
 		s.OtherClients.add(c)
 	}
@@ -477,11 +482,9 @@ type ClientMinute struct {
 // ClientMinutes calls yield for each client and minute, in no particular
 // order. Clients beyond MaxClients are in OtherClients only.
 func (s *Summary) ClientMinutes(yield func(ClientMinute, Counts) bool) {
-	for _, minute := range s.clients {
-		for i := range minute.rows {
-			if r := &minute.rows[i]; !yield(ClientMinute{s.client(r.key.addr), Minute(r.key.n)}, r.value) {
-				return
-			}
+	for r := range s.clients.all {
+		if !yield(ClientMinute{s.client(r.key.addr), Minute(r.key.n)}, r.value.counts()) {
+			return
 		}
 	}
 }
@@ -496,18 +499,14 @@ type ClientCounts struct {
 // by address.
 func (s *Summary) FailingClients() []ClientCounts {
 	failing := make(map[addr]*Counts)
-	for _, minute := range s.clients {
-		for _, r := range minute.rows {
-			if r.value.Failed > 0 {
-				failing[r.key.addr] = new(Counts)
-			}
+	for r := range s.clients.all {
+		if r.value.failed > 0 {
+			failing[r.key.addr] = new(Counts)
 		}
 	}
-	for _, minute := range s.clients {
-		for _, r := range minute.rows {
-			if c := failing[r.key.addr]; c != nil {
-				c.add(r.value)
-			}
+	for r := range s.clients.all {
+		if c := failing[r.key.addr]; c != nil {
+			c.add(r.value.counts())
 		}
 	}
 	list := make([]ClientCounts, 0, len(failing))
@@ -533,8 +532,8 @@ type Failure struct {
 // Failures returns the failed negotiations, most frequent first, ties by the
 // fields in their order. Those beyond MaxFailures are in OtherFailed only.
 func (s *Summary) Failures() []Failure {
-	list := make([]Failure, 0, len(s.failures.rows))
-	for _, r := range s.failures.rows {
+	list := make([]Failure, 0, s.failures.n)
+	for r := range s.failures.rows.all {
 		k := s.shapes.rows[r.key.n].key
 		list = append(list, Failure{s.client(r.key.addr), k.port, k.protocol, k.cipher, k.status, r.value})
 	}

@@ -28,8 +28,8 @@ type Success struct {
 // frequent first, ties by the fields in their order. Those beyond MaxWatched
 // are in OtherWatched only.
 func (s *Summary) Watched() []Success {
-	list := make([]Success, 0, len(s.watched.rows))
-	for _, r := range s.watched.rows {
+	list := make([]Success, 0, s.watched.n)
+	for r := range s.watched.rows.all {
 		k := s.shapes.rows[r.key.n].key
 		list = append(list, Success{s.client(r.key.addr), k.port, k.protocol, k.cipher, r.value})
 	}
@@ -108,8 +108,7 @@ func (s *Summary) addCertificate(e *connlog.Entry) {
 func (s *Summary) mergeWatched(t *Summary) {
 	s.OtherWatched += t.OtherWatched
 	s.OtherCertificates += t.OtherCertificates
-	for i := range t.watched.rows {
-		r := &t.watched.rows[i]
+	for r := range t.watched.rows.all {
 		s.addWatched(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
 	}
 	for i := range t.certificates.rows {
