@@ -29,8 +29,7 @@ const (
 
 type tailOptions struct {
 	filters  filterFlags
-	policies policyData
-	policy   string
+	policies policyFlags
 	queue    string
 	format   string
 	interval time.Duration
@@ -77,12 +76,10 @@ sqs:ReceiveMessage and sqs:DeleteMessage.
 	}
 	f := cmd.Flags()
 	o.filters.register(cmd)
-	o.policies.addFlag(cmd)
+	o.policies.register(cmd)
 	f.Lookup("since").Usage = "begin with objects whose period ended since then (default " + tailSince.String() + " ago), and leave older lines out: " + timeForms
 	f.Lookup("until").Hidden = true // tail has no end in time
 	f.Lookup("failed").Hidden = true
-	f.StringVar(&o.policy, "policy", "", "security policy of the listeners, by which failures are diagnosed")
-	completeFlag(cmd, "policy", completePolicies(&o.policies, 0))
 	f.StringVar(&o.queue, "queue", "", "URL of an SQS queue with the events of new objects")
 	f.DurationVar(&o.interval, "interval", 30*time.Second, "time between two listings")
 	f.DurationVar(&o.duration, "for", 0, "end after so long (0: at Ctrl-C)")
@@ -137,7 +134,7 @@ func (o *tailOptions) run(ctx context.Context, args []string, stdout, stderr io.
 		}
 	}
 	t.in.apply(filter)
-	if t.out, err = o.printer(stdout); err != nil {
+	if t.out, err = o.printer(ctx, stdout); err != nil {
 		return err
 	}
 

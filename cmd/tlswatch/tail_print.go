@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -21,11 +22,11 @@ const maxExplained = 1000
 
 // A tailPrinter prints failures as they come, and a summary in the end.
 type tailPrinter struct {
-	w      *bufio.Writer
-	err    error // why nothing more can be printed
-	json   bool
-	set    *secpolicy.Set
-	policy *secpolicy.Policy // nil if not known
+	w     *bufio.Writer
+	err   error // why nothing more can be printed
+	json  bool
+	set   *secpolicy.Set
+	judge *judge // nil if no policy is known
 
 	collector *report.Collector
 	worker    *report.Worker
@@ -34,11 +35,18 @@ type tailPrinter struct {
 	explained map[string]bool // causes that were printed
 }
 
-// A tailKind is failures of one diagnosis.
-type tailKind struct{ protocol, cipher, status string }
+// A tailKind is failures of one diagnosis. The policy is nil if it is not known.
+type tailKind struct {
+	policy                   *secpolicy.Policy
+	protocol, cipher, status string
+}
 
-func (o *tailOptions) printer(w io.Writer) (*tailPrinter, error) {
-	set, err := o.policies.load()
+func (o *tailOptions) printer(ctx context.Context, w io.Writer) (*tailPrinter, error) {
+	judge, err := o.policies.load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	set, err := o.policies.data.load()
 	if err != nil {
 		return nil, err
 	}
@@ -46,16 +54,12 @@ func (o *tailOptions) printer(w io.Writer) (*tailPrinter, error) {
 		w:         bufio.NewWriterSize(w, 64<<10),
 		json:      o.format == "json",
 		set:       set,
-		collector: report.New(report.Options{}),
+		judge:     judge,
+		collector: report.New(report.Options{ByListener: judge != nil}),
 		diagnoses: make(map[tailKind][]secpolicy.Diagnosis),
 		explained: make(map[string]bool),
 	}
 	p.worker = p.collector.Worker()
-	if o.policy != "" {
-		if p.policy, err = lookupPolicy(set, o.policy); err != nil {
-			return nil, &usageError{fmt.Errorf("--policy: %w", err)}
-		}
-	}
 	return p, nil
 }
 
@@ -82,13 +86,17 @@ func (p *tailPrinter) add(o *tailed, line int, e *connlog.Entry) {
 // diagnose is [secpolicy.Set.Diagnose] with a memory for failures that only
 // their kind explains.
 func (p *tailPrinter) diagnose(e *connlog.Entry) []secpolicy.Diagnosis {
-	if !e.ClientCert.NotBefore.IsZero() || !e.ClientCert.NotAfter.IsZero() {
-		return p.set.Diagnose(e, p.policy)
+	var policy *secpolicy.Policy
+	if p.judge != nil {
+		policy = p.judge.at(e.LoadBalancer, e.ListenerPort)
 	}
-	kind := tailKind{e.Protocol, e.Cipher, e.Status}
+	if !e.ClientCert.NotBefore.IsZero() || !e.ClientCert.NotAfter.IsZero() {
+		return p.set.Diagnose(e, policy)
+	}
+	kind := tailKind{policy, e.Protocol, e.Cipher, e.Status}
 	list, ok := p.diagnoses[kind]
 	if !ok {
-		list = p.set.Diagnose(e, p.policy)
+		list = p.set.Diagnose(e, policy)
 		if len(p.diagnoses) < maxExplained {
 			p.diagnoses[kind] = list
 		}
@@ -112,10 +120,10 @@ func (p *tailPrinter) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosi
 	}
 	p.w.WriteByte('\n')
 	for _, d := range diagnoses {
-		if text := d.Cause + d.Remedy; !p.explained[text] && len(p.explained) < maxExplained {
+		if text := d.Cause + d.Remedy + d.Advice; !p.explained[text] && len(p.explained) < maxExplained {
 			p.explained[text] = true
 			wrapText(p.w, "  why: ", d.Cause)
-			wrapText(p.w, "  do:  ", d.Remedy)
+			wrapText(p.w, "  do:  ", d.Remedy+" "+d.Advice)
 			if d.Advice != "" {
 				wrapText(p.w, "  or:  ", d.Advice)
 			}
@@ -203,8 +211,8 @@ type tailedSummary struct {
 // summary prints what was seen, and returns why it could not.
 func (p *tailPrinter) summary(source report.Source, terminal report.TextOptions) error {
 	p.worker.Close()
-	if p.policy != nil {
-		p.collector.Diagnose(p.policy.Name, p.explain)
+	if p.judge != nil {
+		p.collector.Diagnose(p.judge.policy, p.judge.why)
 	}
 	r := p.collector.Result(source, tableTop)
 	if p.json {
@@ -221,12 +229,4 @@ func (p *tailPrinter) summary(source report.Source, terminal report.TextOptions)
 	}
 	p.flush()
 	return p.err
-}
-
-// explain says why negotiations failed that are alike.
-func (p *tailPrinter) explain(f report.Failure) report.Diagnosis {
-	for _, d := range p.diagnose(&connlog.Entry{Protocol: f.Protocol, Cipher: f.Cipher, Status: f.Status}) {
-		return report.Diagnosis{ID: string(d.ID), Cause: d.Cause, Remedy: d.Remedy}
-	}
-	return report.Diagnosis{}
 }

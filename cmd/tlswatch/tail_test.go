@@ -18,6 +18,7 @@ import (
 	"tlswatch/pkg/localaws"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
+	"tlswatch/pkg/secpolicy"
 )
 
 // A tailing is a tail that runs.
@@ -383,5 +384,38 @@ func TestTailMemory(t *testing.T) {
 	}
 	if m.limit(2); len(m.done) != 1 || len(m.open) != 1 {
 		t.Errorf("limited to %d done, %d open", len(m.done), len(m.open))
+	}
+}
+
+// --policy live judges each listener by the policy that it has, in the lines and
+// in the summary.
+func TestTailLive(t *testing.T) {
+	b := newBucketful(t)
+	b.ELB.SetLoadBalancers(localaws.LoadBalancer{Path: cloudLB, Listeners: []localaws.Listener{
+		{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"},
+		{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
+	}})
+	end := time.Now().UTC().Truncate(connlog.Period)
+	b.putTail(t, logKey(end, 1), tailText(end, 1, 1))
+	b.putTail(t, logKey(end, 2), strings.ReplaceAll(tailText(end, 2, 1), " 443 ", " 8443 "))
+	tail := startTail(t, "--policy", "live", "--format", "json", "s3://"+cloudBucket)
+	tail.prints("203.0.1.1", "203.0.2.1")
+	tail.end()
+	want := map[uint16]secpolicy.DiagnosisID{443: secpolicy.ProtocolRefused, 8443: secpolicy.OfferAccepted}
+	for line := range strings.Lines(tail.stdout.String()) {
+		var f tailedFailure
+		if err := json.Unmarshal([]byte(line), &f); err != nil {
+			t.Fatal(err)
+		}
+		switch {
+		case f.Event == "summary":
+			for _, id := range want {
+				if !strings.Contains(line, string(id)) {
+					t.Errorf("%s is not in the summary: %s", id, line)
+				}
+			}
+		case len(f.Diagnoses) == 0 || f.Diagnoses[0].ID != want[f.ListenerPort]:
+			t.Errorf("port %d: %+v", f.ListenerPort, f.Diagnoses)
+		}
 	}
 }
