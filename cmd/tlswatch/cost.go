@@ -143,11 +143,18 @@ func (o costOptions) run(ctx context.Context, paths []string, stdin io.Reader, s
 // readObject reads a log object to its end.
 func readObject(ctx context.Context, r *connlog.Reader, o estimate.Object) (estimate.Object, error) {
 	var entry connlog.Entry
+	named := o.Key.LoadBalancer != ""
 	for n := 1; ; n++ {
 		switch err := r.Read(&entry); {
 		case err == nil:
 			o.Summary.Add(&entry)
+			if !named {
+				if err := o.Key.Learn(&entry); err != nil {
+					return o, err
+				}
+			}
 		case err == io.EOF:
+			o.Key.LearnPeriod(o.Summary.Last)
 			o.Bytes = r.Bytes()
 			return o, nil
 		case errors.As(err, new(*connlog.ParseError)):

@@ -57,7 +57,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		h.report(ctx, r)
 		if r.Err != nil {
 			err := fmt.Errorf("%s: %w", r.Object.URI(), r.Err)
-			if errors.Is(err, connlog.ErrCorrupt) || errors.Is(err, connlog.ErrTooLarge) || errors.Is(err, pipeline.ErrMixed) {
+			if errors.Is(err, connlog.ErrCorrupt) || errors.Is(err, connlog.ErrTooLarge) || errors.Is(err, connlog.ErrMixed) {
 				err = trigger.Permanent(err)
 			}
 			outcomes[items[i]] = errors.Join(outcomes[items[i]], err)

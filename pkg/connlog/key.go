@@ -2,6 +2,7 @@ package connlog
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -42,6 +43,40 @@ func (k ObjectKey) Ends() (earliest, latest time.Time) {
 		return k.Delivered, k.Delivered.Add(time.Hour)
 	}
 	return k.Delivered, k.Delivered.Add(24 * time.Hour)
+}
+
+// ErrMixed is found in the error for an object of several load balancers.
+var ErrMixed = errors.New("log object has entries of several load balancers")
+
+// Learn takes the load balancer from an entry, if the key does not name it. It
+// is to be called with every entry of the object: another load balancer is an
+// error.
+func (k *ObjectKey) Learn(e *Entry) error {
+	switch {
+	case e.LoadBalancer == k.LoadBalancer || e.LoadBalancer == "":
+	case k.LoadBalancer == "":
+		k.LoadBalancer = e.LoadBalancer
+	default:
+		return fmt.Errorf("%w: %s, %s", ErrMixed, k.LoadBalancer, e.LoadBalancer)
+	}
+	return nil
+}
+
+// LearnPeriod takes the period from the time of the newest entry, zero if there
+// is none, if the key does not name it. It never ends after the time of the
+// delivery.
+func (k *ObjectKey) LearnPeriod(newest time.Time) {
+	if !k.PeriodEnd.IsZero() {
+		return
+	}
+	earliest, latest := k.Ends()
+	if newest.IsZero() {
+		newest = earliest
+	}
+	k.PeriodEnd = newest.Truncate(Period).Add(Period)
+	if k.PeriodEnd.After(latest) {
+		k.PeriodEnd = latest
+	}
 }
 
 // LoadBalancerARN returns the Amazon Resource Name of the load balancer.

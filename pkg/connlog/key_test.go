@@ -99,6 +99,35 @@ func TestObjectKeyEnds(t *testing.T) {
 	}
 }
 
+func TestObjectKeyLearn(t *testing.T) {
+	day := at("2026-09-10T00:00:00Z")
+	for _, test := range []struct{ newest, want string }{
+		{"2026-09-10T07:01:00Z", "2026-09-10T07:05:00Z"},
+		{"2026-09-10T07:05:00Z", "2026-09-10T07:10:00Z"},
+		{"2026-09-09T23:59:00Z", "2026-09-10T00:00:00Z"},
+		{"2099-09-10T07:01:00Z", "2026-09-11T00:00:00Z"}, // a wrong entry
+		{"0001-01-01T00:00:00Z", "2026-09-10T00:05:00Z"}, // none
+	} {
+		k := vended("", "us-east-1", day)
+		if k.LearnPeriod(at(test.newest)); !k.PeriodEnd.Equal(at(test.want)) {
+			t.Errorf("newest entry %s: period ends at %v", test.newest, k.PeriodEnd)
+		}
+		if k.LearnPeriod(at("2020-01-01T00:00:00Z")); !k.PeriodEnd.Equal(at(test.want)) {
+			t.Error("a period is learned twice")
+		}
+	}
+	k := vended("", "us-east-1", day)
+	for _, step := range []struct {
+		entry string
+		want  string
+		err   error
+	}{{"", "", nil}, {"app/a/1", "app/a/1", nil}, {"", "app/a/1", nil}, {"app/a/1", "app/a/1", nil}, {"app/b/2", "app/a/1", ErrMixed}} {
+		if err := k.Learn(&Entry{LoadBalancer: step.entry}); !errors.Is(err, step.err) || k.LoadBalancer != step.want {
+			t.Errorf("entry of %q: %q, %v", step.entry, k.LoadBalancer, err)
+		}
+	}
+}
+
 func TestLoadBalancerARN(t *testing.T) {
 	for region, partition := range map[string]string{
 		"eu-west-2": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "us-iso-east-1": "aws-iso",

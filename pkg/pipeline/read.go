@@ -94,7 +94,7 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 		case nil:
 			s.Add(&e)
 			if !named {
-				if err := learnName(&r.Key, &e); err != nil {
+				if err := r.Key.Learn(&e); err != nil {
 					return nil, err
 				}
 			}
@@ -108,40 +108,11 @@ func (p *Pipeline) readOnce(ctx context.Context, r *Report) (*rollup.Summary, er
 		}
 		switch {
 		case err == io.EOF:
-			learnPeriod(&r.Key, s)
+			r.Key.LearnPeriod(s.Last)
 			return s, nil
 		case errors.Is(err, connlog.ErrCorrupt), errors.Is(err, connlog.ErrTooLarge):
 			return nil, err
 		}
 		return nil, fmt.Errorf("%w: %w", errCut, err)
 	}
-}
-
-// ErrMixed fails an object of several load balancers.
-var ErrMixed = errors.New("log object has entries of several load balancers")
-
-// learnName takes the load balancer from an entry, for a key that does not name
-// it.
-func learnName(k *connlog.ObjectKey, e *connlog.Entry) error {
-	switch {
-	case e.LoadBalancer == k.LoadBalancer || e.LoadBalancer == "":
-	case k.LoadBalancer == "":
-		k.LoadBalancer = e.LoadBalancer
-	default:
-		return fmt.Errorf("%w: %s, %s", ErrMixed, k.LoadBalancer, e.LoadBalancer)
-	}
-	return nil
-}
-
-// learnPeriod takes the period from the newest entry, or else the time of
-// delivery, for a key that does not name it.
-func learnPeriod(k *connlog.ObjectKey, s *rollup.Summary) {
-	if !k.PeriodEnd.IsZero() {
-		return
-	}
-	last := s.Last
-	if last.IsZero() {
-		last = k.Delivered
-	}
-	k.PeriodEnd = last.Truncate(connlog.Period).Add(connlog.Period)
 }
