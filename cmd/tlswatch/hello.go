@@ -39,8 +39,8 @@ whether a security policy accepts the client, why not, and which policies would.
 
 CAPTURE is a pcap or pcapng file, which may be compressed with gzip, or - for
 standard input. Several are read in the order of their first packets, and
-connections may go on from one to the next. From 'tcpdump -w -' on standard input, handshakes appear
-as they end; from files they are in the order of time.
+connections may go on from one to the next. From 'tcpdump -w -' on standard
+input, handshakes appear as they end; from files they are in the order of time.
 
 VXLAN (VPC Traffic Mirroring) and GENEVE are unwrapped. QUIC and DTLS are
 recognised and not decoded. A snap length that cuts packets hides offers: capture
@@ -55,6 +55,7 @@ with 'tcpdump -s 0'.`,
 	f.UintSliceVar(&h.ports, "port", nil, "only servers at these ports")
 	f.StringSliceVar(&h.clients, "client", nil, "only these clients: addresses or CIDR blocks")
 	f.StringVar(&h.format, "format", "table", "table or json")
+	completeFlag(cmd, "format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	h.judge.register(cmd)
 	return cmd
 }

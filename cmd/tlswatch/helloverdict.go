@@ -54,6 +54,7 @@ func (j *helloJudge) register(cmd *cobra.Command) {
 	f.Lookup("policy").Usage = "say whether the listener's security policy accepts each client, and which would: its name, 443=NAME,8443=NAME by port, or live to ask Elastic Load Balancing"
 	f.StringVar(&j.loadBalancer, "load-balancer", "", "with --policy live, the load balancer of the captures: NAME or app/NAME/ID")
 	f.StringArrayVar(&j.certificates, "certificate", nil, "kind of certificate that the listener has, rsa or ecdsa (default: any that is needed)")
+	completeFlag(cmd, "certificate", cobra.FixedCompletions([]string{"rsa", "ecdsa"}, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // prepare reads the flags.

@@ -76,6 +76,27 @@ func (b *bench) data() (*data, error) {
 	return d, nil
 }
 
+// traffic returns a capture of 1 GB, which a test of pkg/clienthello writes: its
+// clients and servers are real ones.
+func (b *bench) traffic() (string, error) {
+	dir, err := filepath.Abs(b.dir)
+	if err != nil {
+		return "", err
+	}
+	megabytes := max(int(1000*b.scale), 1)
+	path := filepath.Join(dir, fmt.Sprintf("traffic-%d.pcap", megabytes))
+	if _, err := os.Stat(path); err == nil {
+		return path, nil
+	}
+	part := path + ".part"
+	write := exec.Command("go", "test", "-run", "^TestWriteTraffic$", "tlswatch/pkg/clienthello")
+	write.Env = append(os.Environ(), "TLSWATCH_TRAFFIC="+part, fmt.Sprintf("TLSWATCH_TRAFFIC_MB=%d", megabytes))
+	if out, err := write.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("making %s: %w\n%s", path, err, out)
+	}
+	return path, os.Rename(part, path)
+}
+
 func population(w io.Writer, lines int) error {
 	return connlogtest.Write(w, connlogtest.Options{Seed: 1, Lines: lines, Clients: 50_000, Fields: fields})
 }

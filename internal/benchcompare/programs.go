@@ -23,11 +23,18 @@ const (
 	smallOne        = "small objects, 1 core"
 	smallAll        = "small objects, all cores"
 	startup         = "spawn to ready"
+	helloJob        = "tlswatch hello"
+	tsharkJob       = "tshark -Y"
 )
 
 // pipeline is the article's count by status, with one awk or another.
 func pipeline(awk, path string) []string {
 	return []string{"bash", "-c", fmt.Sprintf(`set -o pipefail; zcat '%s' | %s '{print $11}' | sort | uniq -c | sort -r`, path, awk)}
+}
+
+// quiet is a command without its output.
+func quiet(argv ...string) []string {
+	return append([]string{"bash", "-c", `exec "$@" >/dev/null`, "bash"}, argv...)
 }
 
 // programs returns what takes turns, and what cannot.
@@ -79,8 +86,18 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 		if gawk {
 			add(gawkPipeline, l, pipeline("gawk", l.path)...)
 		}
+		traffic, err := b.traffic()
+		if err != nil {
+			return nil, nil, err
+		}
+		// Their output is large, and would make this process so.
+		list = append(list, program{name: helloJob, argv: quiet(tlswatch, "hello", "--format", "json", traffic)})
+		if needs("tshark") {
+			list = append(list, program{name: tsharkJob, once: true, argv: quiet("tshark", "-n", "-r", traffic, "-Y", "tls.handshake.type==1", "-T", "fields",
+				"-e", "tls.handshake.version", "-e", "tls.handshake.extensions.supported_version", "-e", "tls.handshake.ciphersuite", "-e", "tls.handshake.extensions_server_name")})
+		}
 	} else {
-		skipped = append(skipped, "tlswatch report: "+err.Error())
+		skipped = append(skipped, "tlswatch report and hello: "+err.Error())
 	}
 	add(crowdJob, file{}, self, "child", "whole", d.crowd.path)
 	list = append(list,
@@ -125,6 +142,8 @@ func (b *bench) targets(d *data) []target {
 		{"peak memory of the whole job, 50 k clients", false, 16, "MB", peak(wholeJob + l)},
 		{"peak memory of the whole job, 5 M clients", false, 32, "MB", peak(crowdJob)},
 		{"peak memory of tlswatch report", false, 64 << 20 / 1e6, "MB", peak(reportJob + l)},
+		{"tshark -Y / tlswatch hello, CPU", true, 5, "", b.ratio(tsharkJob, helloJob, cpu)},
+		{"peak memory of tlswatch hello", false, 128 << 20 / 1e6, "MB", peak(helloJob)},
 		{"allocations a line", false, 0.001, "", func() (float64, bool) { return b.median(wholeJob+l, allocations) }},
 		{"small objects, one core / all, on the clock", true, 1.8, "", b.ratio(smallOne, smallAll, wall)},
 		{"function, spawn to ready", false, 7, "ms", func() (float64, bool) {
