@@ -118,14 +118,11 @@ func (j *helloJudge) verdict(h *clienthello.Handshake) *helloVerdict {
 
 // offerOf is what a ClientHello says about what a client can negotiate.
 func offerOf(h *clienthello.ClientHello) secpolicy.Offer {
-	o := secpolicy.Offer{Versions: h.Versions(), Groups: h.Groups}
+	o := secpolicy.Offer{Versions: h.Versions(), Groups: h.Groups, SignatureSchemes: h.SignatureSchemes}
 	for _, s := range h.CipherSuites {
 		if !s.IsGREASE() && !s.IsSignalling() {
 			o.Suites = append(o.Suites, s)
 		}
-	}
-	for _, s := range h.SignatureSchemes {
-		o.SignatureSchemes = append(o.SignatureSchemes, secpolicy.SignatureScheme(s))
 	}
 	return o
 }

@@ -129,7 +129,7 @@ func (h *ClientHello) extensionTypes() []uint16 {
 	return withoutGREASE(types)
 }
 
-func withoutGREASE[T tlsname.Version | tlsname.Suite | tlsname.Group | ExtensionType | SignatureScheme](values []T) []uint16 {
+func withoutGREASE[T tlsname.Version | tlsname.Suite | tlsname.Group | ExtensionType | tlsname.SignatureScheme](values []T) []uint16 {
 	var kept []uint16
 	for _, v := range values {
 		if !isGREASE(uint16(v)) {

@@ -32,23 +32,23 @@ type ClientHello struct {
 	CompressionMethods []uint8
 	Extensions         []Extension
 
-	ServerName           string            // server_name, RFC 6066, Section 3
-	SupportedVersions    []tlsname.Version // supported_versions, RFC 8446, Section 4.2.1
-	Groups               []tlsname.Group   // supported_groups, RFC 8446, Section 4.2.7
-	KeyShares            []tlsname.Group   // groups of key_share, RFC 8446, Section 4.2.8
-	PointFormats         []uint8           // ec_point_formats, RFC 8422, Section 5.1.2
-	SignatureSchemes     []SignatureScheme // signature_algorithms, RFC 8446, Section 4.2.3
-	SignatureSchemesCert []SignatureScheme // signature_algorithms_cert, same
-	ALPN                 []string          // application_layer_protocol_negotiation, RFC 7301
-	PSKModes             []uint8           // psk_key_exchange_modes, RFC 8446, Section 4.2.9
-	PSKIdentities        int               // number of identities of pre_shared_key, RFC 8446, Section 4.2.11
-	EarlyData            bool              // early_data, RFC 8446, Section 4.2.10
-	SessionTicket        bool              // a session_ticket that is not empty, RFC 5077
-	ExtendedMasterSecret bool              // extended_master_secret, RFC 7627
-	StatusRequest        bool              // status_request, RFC 6066, Section 8
-	EncryptedClientHello bool              // encrypted_client_hello, RFC 9849: ServerName is then the outer one
-	SecureRenegotiation  bool              // renegotiation_info or its SCSV, RFC 5746
-	FallbackSCSV         bool              // TLS_FALLBACK_SCSV, RFC 7507
+	ServerName           string                    // server_name, RFC 6066, Section 3
+	SupportedVersions    []tlsname.Version         // supported_versions, RFC 8446, Section 4.2.1
+	Groups               []tlsname.Group           // supported_groups, RFC 8446, Section 4.2.7
+	KeyShares            []tlsname.Group           // groups of key_share, RFC 8446, Section 4.2.8
+	PointFormats         []uint8                   // ec_point_formats, RFC 8422, Section 5.1.2
+	SignatureSchemes     []tlsname.SignatureScheme // signature_algorithms, RFC 8446, Section 4.2.3
+	SignatureSchemesCert []tlsname.SignatureScheme // signature_algorithms_cert, same
+	ALPN                 []string                  // application_layer_protocol_negotiation, RFC 7301
+	PSKModes             []uint8                   // psk_key_exchange_modes, RFC 8446, Section 4.2.9
+	PSKIdentities        int                       // number of identities of pre_shared_key, RFC 8446, Section 4.2.11
+	EarlyData            bool                      // early_data, RFC 8446, Section 4.2.10
+	SessionTicket        bool                      // a session_ticket that is not empty, RFC 5077
+	ExtendedMasterSecret bool                      // extended_master_secret, RFC 7627
+	StatusRequest        bool                      // status_request, RFC 6066, Section 8
+	EncryptedClientHello bool                      // encrypted_client_hello, RFC 9849: ServerName is then the outer one
+	SecureRenegotiation  bool                      // renegotiation_info or its SCSV, RFC 5746
+	FallbackSCSV         bool                      // TLS_FALLBACK_SCSV, RFC 7507
 }
 
 // Signalling values among the cipher suites.
@@ -224,9 +224,9 @@ func (h *ClientHello) parseExtension(e Extension) (err error) {
 		}
 		h.PointFormats = list
 	case extSignatureAlgorithms:
-		h.SignatureSchemes, err = list16[SignatureScheme](&s)
+		h.SignatureSchemes, err = list16[tlsname.SignatureScheme](&s)
 	case extSignatureAlgorithmsCert:
-		h.SignatureSchemesCert, err = list16[SignatureScheme](&s)
+		h.SignatureSchemesCert, err = list16[tlsname.SignatureScheme](&s)
 	case extALPN:
 		var list cryptobyte.String
 		if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {

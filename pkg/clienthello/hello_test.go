@@ -214,7 +214,7 @@ func TestJA4(t *testing.T) {
 			h.Extensions = append(h.Extensions, Extension{Type: ExtensionType(v)})
 		}
 		for _, v := range parseHexList(t, test.schemes) {
-			h.SignatureSchemes = append(h.SignatureSchemes, SignatureScheme(v))
+			h.SignatureSchemes = append(h.SignatureSchemes, tlsname.SignatureScheme(v))
 		}
 		if got := h.JA4(); got != test.want {
 			t.Errorf("got %s, want %s", got, test.want)
