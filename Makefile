@@ -21,6 +21,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
 .PHONY: help build run test crash load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: reproduce deploy uninstall
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -82,13 +83,29 @@ golden: ## rewrite the golden files that tests compare with
 
 package: $(foreach f,$(functions),build/$(f)-arm64.zip build/$(f)-amd64.zip) ## build the functions' zip files for AWS into build/
 
-# Go decides what is out of date, so these run every time.
+reproduce: package ## build the zip files again from a copy of the checkout elsewhere, and compare them
+	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
+	git ls-files -z | tar --null --files-from=- --create | tar --extract --directory="$$copy"; \
+	$(MAKE) --no-print-directory -C "$$copy" package; \
+	for zip in build/*.zip; do cmp "$$zip" "$$copy/$$zip"; done; \
+	echo "the same bytes: build/*.zip"
+
+deploy: ## build and deploy with the AWS SAM CLI; asks the first time, and after that follows samconfig.toml
+	@command -v sam >/dev/null || { echo "make deploy needs the AWS SAM CLI; docs/deploy.md has ways without it" >&2; exit 1; }
+	sam build
+	sam deploy $(if $(wildcard samconfig.toml),,--guided --capabilities CAPABILITY_IAM)
+
+uninstall: ## say how to take a deployment down, and what of it stays
+	@sed -n '/^## Taking it down/,/^## /{/^## /!p;}' docs/deploy.md
+
+# Go decides what is out of date, so these run every time. What version control knows of the checkout stays out of the
+# binaries: the same sources give the same bytes, wherever they lie.
 define packaged
 build/$(1)-%.zip: build/%/$(1)/bootstrap
 	go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o $$@ $$<
 
 build/arm64/$(1)/bootstrap build/amd64/$(1)/bootstrap: build/%/$(1)/bootstrap: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=$$* go build $(function_flags) $(optimised) -o $$@ ./functions/$(1)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$$* go build -buildvcs=false $(function_flags) $(optimised) -o $$@ ./functions/$(1)
 endef
 $(foreach f,$(functions),$(eval $(call packaged,$(f))))
 

@@ -1,0 +1,81 @@
+package tlswatch_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/internal/sam"
+)
+
+// What docs/ says about the template is what the template says.
+func TestDocsOfTemplate(t *testing.T) {
+	template := loadTemplate(t)
+	expand := func(parameters map[string]string) *sam.Stack {
+		s, err := template.Expand("tlswatch", parameters)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	s := expand(map[string]string{"ExistingLogBucket": "log-bucket"})
+	for _, part := range []struct{ file, name, want string }{
+		{"docs/operate.md", "alarms", alarmTable(expand(nil), expand(variants["everything"]))},
+		{"docs/deploy.md", "pattern", jsonBlock(s.Resources["LogRule"].At("EventPattern"))},
+		{"docs/deploy.md", "policy", jsonBlock(at[any](sam.List(s.Resources["ProcessorRole"].At("Policies"))[0], "PolicyDocument"))},
+	} {
+		text := readFile(t, part.file)
+		begin, end := "<!-- "+part.name+" -->\n", "<!-- /"+part.name+" -->\n"
+		before, rest, ok1 := strings.Cut(text, begin)
+		got, after, ok2 := strings.Cut(rest, end)
+		if !ok1 || !ok2 {
+			t.Fatalf("%s has no place for %s", part.file, part.name)
+		}
+		if *update {
+			if err := os.WriteFile(part.file, []byte(before+begin+part.want+end+after), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		} else if d := cmp.Diff(part.want, got); d != "" {
+			t.Errorf("%s, %s; 'make golden' rewrites it: -template +text\n%s", part.file, part.name, d)
+		}
+	}
+}
+
+// alarmTable lists the alarms, those of the default first.
+func alarmTable(usual, everything *sam.Stack) string {
+	var b strings.Builder
+	b.WriteString("| alarm | says | there |\n|---|---|---|\n")
+	all := everything.OfType("AWS::CloudWatch::Alarm")
+	for _, there := range []bool{true, false} {
+		for _, a := range all {
+			shown := usual.Resources[a.ID]
+			if (shown != nil) != there || strings.HasPrefix(a.ID, "LoadBalancer") && a.ID != "LoadBalancer1Alarm" {
+				continue
+			}
+			when := "always"
+			if shown == nil {
+				shown, when = a, map[string]string{"QueueAgeAlarm": "`Ingest=Queue`", "AnomalyAlarmOfFailures": "`AnomalyAlarm=true`"}[a.ID]
+				if when == "" {
+					when = "`AlarmLoadBalancers`"
+				}
+			}
+			fmt.Fprintf(&b, "| %s | %s | %s |\n", strings.TrimPrefix(a.Text("AlarmName"), "tlswatch-"), shown.Text("AlarmDescription"), when)
+		}
+	}
+	return b.String()
+}
+
+func jsonBlock(value any) string {
+	var b strings.Builder
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	e.SetIndent("", "  ")
+	if err := e.Encode(value); err != nil {
+		panic(err) // what the template has, JSON has
+	}
+	return "\n```json\n" + b.String() + "```\n\n"
+}
