@@ -154,6 +154,9 @@ func (a *Alert) text(j *judgement) string {
 	if command := a.report(); command != "" {
 		fmt.Fprintf(&b, "  All of it, by client, protocol and cipher suite:\n    %s\n\n", command)
 	}
+	if command := a.whatIf(j); command != "" {
+		fmt.Fprintf(&b, "  Whom that change of policy would save, and whom it would break:\n    %s\n\n", command)
+	}
 	b.WriteString("  The listeners' security policies:\n")
 	fmt.Fprintf(&b, "    %s\n", a.describeListeners())
 	if command := a.fetchLog(); command != "" {
@@ -380,9 +383,33 @@ func (a *Alert) fetchLog() string {
 	return ""
 }
 
-// report is the command that shows the window in full. It is empty if the
-// objects are not all below one prefix that fits into a line.
+// report is the command that shows the window in full, "" if there is no
+// selection.
 func (a *Alert) report() string {
+	selection := a.selection()
+	if selection == "" {
+		return ""
+	}
+	if policy := a.onlyPolicy(); policy != "" {
+		selection = "--policy " + shellWord(policy) + " " + selection
+	}
+	return "tlswatch report --failed " + selection
+}
+
+// whatIf is the command that shows what the first of the changes would do to
+// all clients in the window, "" if there is none.
+func (a *Alert) whatIf(j *judgement) string {
+	for _, c := range j.changes {
+		if selection := a.selection(); c.to != nil && selection != "" {
+			return fmt.Sprintf("tlswatch whatif --from %s --to %s --listener-port %d %s", shellWord(c.from.Name), shellWord(c.to.B.Name), c.port, selection)
+		}
+	}
+	return ""
+}
+
+// selection are the arguments of a command about the window. It is empty if the
+// objects are not all below one prefix that fits into a line.
+func (a *Alert) selection() string {
 	w := &a.Window
 	prefix := ""
 	for i, uri := range w.Objects {
@@ -395,11 +422,8 @@ func (a *Alert) report() string {
 	if prefix == "" {
 		return ""
 	}
-	command := fmt.Sprintf("tlswatch report --failed --load-balancer %s --since %s --until %s", shellWord(w.LoadBalancer), w.Start.UTC().Format(time.RFC3339), w.End.UTC().Format(time.RFC3339))
-	if policy := a.onlyPolicy(); policy != "" {
-		command += " --policy " + shellWord(policy)
-	}
-	return command + " " + shellWord(prefix)
+	return fmt.Sprintf("--load-balancer %s --since %s --until %s %s", shellWord(w.LoadBalancer),
+		w.Start.UTC().Format(time.RFC3339), w.End.UTC().Format(time.RFC3339), shellWord(prefix))
 }
 
 // onlyPolicy is the security policy of all listeners with failures, "" if they
