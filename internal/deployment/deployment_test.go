@@ -132,7 +132,13 @@ type logFile struct {
 
 func makeLog(t *testing.T, prefix string, seed uint64, lines int, lb string) logFile {
 	t.Helper()
-	end := time.Now().UTC().Truncate(5 * time.Minute)
+	return makeLogAt(t, time.Now().UTC(), prefix, seed, lines, lb)
+}
+
+// makeLogAt makes up a log of the last period that had ended at a time.
+func makeLogAt(t *testing.T, now time.Time, prefix string, seed uint64, lines int, lb string) logFile {
+	t.Helper()
+	end := now.Truncate(5 * time.Minute)
 	var b strings.Builder
 	if err := connlogtest.Write(&b, connlogtest.Options{Seed: seed, Lines: lines, Start: end.Add(-5 * time.Minute), LoadBalancer: lb}); err != nil {
 		t.Fatal(err)
