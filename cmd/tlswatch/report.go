@@ -89,9 +89,12 @@ const (
 	pageTop  = 500
 )
 
-// memoryLimit makes the garbage collector work harder before memory gets
-// scarce: what a report needs is bounded.
-const memoryLimit = 40 << 20
+// Settings of the garbage collector. It has little to do, for lines cost no
+// allocations, so it may come often; what a report keeps is bounded.
+const (
+	gcPercent   = 20
+	memoryLimit = 44 << 20
+)
 
 func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	options, err := o.check()
@@ -108,6 +111,7 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	}
 	options.ByListener, options.Heat = judge != nil, o.format == "html"
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
 	var joined *captured
 	var captureErr error // what came before the fault counts
 	if len(o.captures) > 0 {

@@ -59,25 +59,27 @@ type client struct {
 	sum                 uint64 // of latencies
 	timed               uint32 // connections with a latency
 	longest             uint32
-	missed              uint64 // connections that were missed, at the most
-	missedFailed        uint64 // failures that were missed, at the most
+	missed              uint32 // connections that were missed, at the most
+	missedFailed        uint32 // failures that were missed, at the most
 }
+
+func saturated(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
 func newClients() clients { return clients{t: newTable[addr, client](addr.hash)} }
 
 func (c *clients) add(u *update) {
 	v, fresh := c.t.get(u.client)
 	if fresh {
-		v.missed, v.missedFailed = c.missed, c.missedFailed
+		v.missed, v.missedFailed = saturated(c.missed), saturated(c.missedFailed)
 		if c.t.n-c.failing > MaxKeys {
-			v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.connections + r.missed, r.failed == 0 })
+			v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.connections + uint64(r.missed), r.failed == 0 })
 		}
 	}
 	v.connections++
 	if u.shape >= 0 {
 		if v.failed++; v.failed == 1 {
 			if c.failing++; c.failing > MaxKeys {
-				v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.failed + r.missedFailed, r.failed > 0 })
+				v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.failed + uint64(r.missedFailed), r.failed > 0 })
 			}
 		}
 	}
@@ -95,9 +97,9 @@ func (c *clients) evict(v *client, k addr, weigh func(*client) (uint64, bool)) *
 	v.connections, v.failed = stays, min(v.failed, 1)*stays
 	c.t.evict(weigh, func(gone *row[addr, client]) {
 		r := &gone.value
-		c.missed = max(c.missed, r.connections+r.missed)
+		c.missed = max(c.missed, r.connections+uint64(r.missed))
 		if r.failed > 0 {
-			c.missedFailed = max(c.missedFailed, r.failed+r.missedFailed)
+			c.missedFailed = max(c.missedFailed, r.failed+uint64(r.missedFailed))
 			c.failing--
 		}
 	})

@@ -206,7 +206,9 @@ type Source struct {
 const maxSlowest = 100
 
 // Result returns what was found, of clients, negotiations and certificates the
-// first top rows; 0 means all. All workers have to be closed.
+// first top rows; 0 means all. All workers have to be closed. It ends the
+// Collector, which forgets what it has as the Result takes shape: both together
+// would need twice the memory.
 func (c *Collector) Result(s Source, top int) *Result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,11 +256,16 @@ func (c *Collector) Result(s Source, top int) *Result {
 	slices.SortFunc(r.LatencyByProtocol, func(a, b ProtocolLatency) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Protocol, b.Protocol))
 	})
-	c.resultClients(r, top)
-	c.resultCertificates(r, top)
 	if c.o.Heat {
 		r.heat = c.heatMap(r)
+		c.heat = heat{}
 	}
+	c.resultCertificates(r, top)
+	c.certs = certs{}
+	c.resultClients(r, top)
+	c.clients = clients{}
+	c.resultNegotiations(r, top)
+	c.failures = failures{}
 	return r
 }
 
@@ -329,10 +336,12 @@ func (c *Collector) resultClients(r *Result, top int) {
 		r.SlowestClients = append(r.SlowestClients, ClientLatency{c.client(k), uint64(v.timed), roundTo(mean(v)/1000, 1e6), float64(v.longest) / 1000})
 	}
 	r.approximate("slowestClients", c.clients.missed)
+}
 
+func (c *Collector) resultNegotiations(r *Result, top int) {
 	f := &c.failures.t
 	shape := func(k clientFailure) *Failure { return &c.shapes.at(int(k.shape)).key }
-	order, all = first(f, top, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
+	order, all := first(f, top, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
 		x, y := shape(a.key), shape(b.key)
 		return cmp.Or(cmp.Compare(b.value.n, a.value.n), a.key.client.compare(b.key.client),
 			cmp.Compare(x.Protocol, y.Protocol), cmp.Compare(x.Cipher, y.Cipher), cmp.Compare(x.Status, y.Status),
