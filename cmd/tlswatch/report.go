@@ -30,6 +30,7 @@ type reportOptions struct {
 	bySubnet  string
 	anonymize bool
 	captures  []string
+	whatIf    string
 }
 
 func newReport() *cobra.Command {
@@ -49,8 +50,10 @@ that failed or soon end, handshake latencies, and lines that are no log entries.
 Counts are exact up to ` + grouped(report.MaxKeys) + ` clients (or other keys) of a list. Beyond,
 memory stays the same, and a list is marked as approximate with its error.
 
-With --policy, it says why negotiations failed and what to do about it. With
---captures, it looks in packet captures for what those clients offered.
+With --policy, it says why negotiations failed and what to do about it; with
+--what-if, how many connections and clients another policy would break or save,
+of which 'tlswatch whatif' tells more; with --captures, it looks in packet
+captures for what those clients offered.
 
 Formats: table for people; html, one page with charts that needs no network;
 json, which docs/report.md describes; csv, one list chosen by --section.
@@ -67,6 +70,8 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, 500 in html, all otherwise)")
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
+	f.StringVar(&o.whatIf, "what-if", "", "sum up what this security policy would do to the connections; --policy says what they have now")
+	completeFlag(cmd, "what-if", completePolicies(&o.data, 0))
 	completeFlag(cmd, "format", cobra.FixedCompletions([]string{"table", "json", "csv", "html"}, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(cmd, "section", cobra.FixedCompletions(report.Sections(), cobra.ShellCompDirectiveNoFileComp))
 	f.StringArrayVar(&o.captures, "captures", nil, "packet capture with handshakes of the same clients and time: what they offered is shown for lines that failed or have no protocol; repeat for several")
@@ -92,7 +97,7 @@ const (
 // Settings of the garbage collector. It has little to do, for lines cost no
 // allocations, so it may come often; what a report keeps is bounded.
 const (
-	gcPercent   = 20
+	gcPercent   = 10
 	memoryLimit = 44 << 20
 )
 
@@ -106,6 +111,10 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		return err
 	}
 	judge, err := o.load(ctx)
+	if err != nil {
+		return err
+	}
+	whatIf, err := o.newWhatIf(ctx)
 	if err != nil {
 		return err
 	}
@@ -126,10 +135,16 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	for i := range workers {
 		workers[i] = collector.Worker()
 	}
+	if whatIf != nil {
+		whatIf.folds = newObservations(in.workers, reportObservations)
+	}
 	err = in.scan(ctx, func(worker int, e *connlog.Entry) {
 		workers[worker].Add(e)
 		if joined != nil {
 			joined.line(e)
+		}
+		if whatIf != nil {
+			whatIf.folds[worker].add(e)
 		}
 	})
 	for _, w := range workers {
@@ -151,6 +166,9 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	result := collector.Result(in.source(ctx.Err() != nil), max(top, 0))
 	if joined != nil {
 		joined.addTo(result, collector, judge, max(top, 0))
+	}
+	if whatIf != nil {
+		result.WhatIf = whatIf.summary()
 	}
 	return cmp.Or(o.write(result, stdout), in.finish(ctx, err), captureErr)
 }

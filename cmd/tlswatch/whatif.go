@@ -90,17 +90,10 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	}
 	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
 	in.apply(filter)
-	folds := make([]observations, in.workers)
-	for i := range folds {
-		folds[i] = observations{room: maxObservations / in.workers, counts: make(map[observation]uint64)}
-	}
+	folds := newObservations(in.workers, maxObservations)
 	readErr := in.scan(ctx, func(worker int, e *connlog.Entry) { folds[worker].add(e) })
 	if readErr != nil && !errors.As(readErr, new(*inputsError)) {
 		return in.finish(ctx, readErr)
-	}
-	all := folds[0]
-	for _, f := range folds[1:] {
-		all.merge(f)
 	}
 	if in.seen.malformed > 0 {
 		fmt.Fprintf(stderr, "tlswatch: %s lines are no log entries and are left out\n", grouped(in.seen.malformed))
@@ -108,14 +101,7 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	for what, n := range in.seen.skipped {
 		fmt.Fprintf(stderr, "tlswatch: %s passed over: %s\n", grouped(n), what)
 	}
-	f := q.WhatIf(all.each)
-	if f.Contradicting > 0 {
-		caveats = append(caveats, fmt.Sprintf("%s connections negotiated what --from does not have: it was not the policy of that listener then. They are judged as if it were not known.", grouped(int(f.Contradicting))))
-	}
-	if all.other > 0 {
-		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s connections are counted as one, \"other\".", grouped(int(all.other))))
-	}
-	result := newWhatIfJSON(cmp.Or(o.from, "unknown"), q.To.Name, f, caveats)
+	result := o.forecast(q, folds, caveats)
 	if o.format == "json" {
 		err = writeJSON(stdout, result)
 	} else {
@@ -124,6 +110,22 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		err = b.Flush()
 	}
 	return cmp.Or(err, in.finish(ctx, readErr))
+}
+
+// forecast answers the question.
+func (o *whatIfOptions) forecast(q secpolicy.Question, folds []observations, caveats []string) whatIfJSON {
+	all := folds[0]
+	for _, f := range folds[1:] {
+		all.merge(f)
+	}
+	f := q.WhatIf(all.each)
+	if f.Contradicting > 0 {
+		caveats = append(caveats, fmt.Sprintf("%s connections negotiated what --from does not have: it was not the policy of that listener then. They are judged as if it were not known.", grouped(int(f.Contradicting))))
+	}
+	if all.other > 0 {
+		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s connections are counted as one, \"other\".", grouped(int(all.other))))
+	}
+	return newWhatIfJSON(cmp.Or(o.from, "unknown"), q.To.Name, f, caveats)
 }
 
 // question reads the flags that are about policies, and what is to be said of
@@ -210,6 +212,15 @@ type observations struct {
 	room   int
 	counts map[observation]uint64
 	other  uint64 // entries of clients beyond the bound
+}
+
+// newObservations returns one for each worker, with room for so many in all.
+func newObservations(workers, room int) []observations {
+	folds := make([]observations, workers)
+	for i := range folds {
+		folds[i] = observations{room: room / workers, counts: make(map[observation]uint64)}
+	}
+	return folds
 }
 
 func (o *observations) add(e *connlog.Entry) {

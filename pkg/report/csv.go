@@ -106,6 +106,14 @@ var sections = []section{
 			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.ServerName, list(x.Versions), list(x.CipherSuites), list(x.Groups), list(x.KeyShares), x.JA4, x.Outcome, x.Verdict)
 		}
 	}},
+	{"what-if", []string{"outcome", "connections", "clients"}, func(r *Result, yield func(...string)) {
+		if r.WhatIf == nil {
+			return
+		}
+		for _, x := range r.WhatIf.Outcomes {
+			yield(x.Name, number(x.Connections), strconv.Itoa(x.Clients))
+		}
+	}},
 	{"certificates", []string{"subject", "notAfter", "connections", "failed", "status", "expiring"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.ClientCertificates {
 			yield(x.Subject, stamp(x.NotAfter), number(x.Connections), number(x.Failed), x.Status, strconv.FormatBool(x.Expiring))

@@ -158,7 +158,7 @@ type heatKey struct {
 	minute int64 // the first
 }
 
-const maxHeat = 65_536 // clients and times
+const maxHeat = 32_768 // clients and times
 
 func newHeat(width int64) heat {
 	return heat{width: width, t: newTable[heatKey, failureRow](func(k heatKey) uint64 { return mix(k.client.hi, k.client.lo, uint64(k.minute)) })}
@@ -196,9 +196,9 @@ type certs struct {
 type cert struct {
 	subject  string
 	notAfter int64
-	status   string // of the last failure
 	Counts
-	missed uint64
+	shape  int32 // of the last failure: row of the Collector's shapes
+	missed uint32
 }
 
 const (
@@ -213,19 +213,19 @@ func newCerts() certs {
 func (c *certs) add(u *certUpdate, subject []byte) {
 	v, fresh := c.t.get(u.hash)
 	if fresh {
-		*v = cert{subject: string(subject), notAfter: u.notAfter, missed: c.missed}
+		*v = cert{subject: string(subject), notAfter: u.notAfter, missed: saturated(c.missed)}
 		if c.bytes += len(subject); c.t.n > MaxKeys || c.bytes > maxSubjects {
 			v.Connections = stays
-			most := c.t.evict(func(r *cert) (uint64, bool) { return r.Connections + r.missed, true }, func(r *row[uint64, cert]) { c.bytes -= len(r.value.subject) })
+			most := c.t.evict(func(r *cert) (uint64, bool) { return r.Connections + uint64(r.missed), true }, func(r *row[uint64, cert]) { c.bytes -= len(r.value.subject) })
 			c.missed = max(c.missed, most)
 			v, _ = c.t.get(u.hash)
 			v.Connections = 0
 		}
 	}
 	v.Connections++
-	if u.failed {
+	if u.shape >= 0 {
 		v.Failed++
-		v.status = u.status
+		v.shape = u.shape
 	}
 }
 

@@ -186,8 +186,7 @@ type certUpdate struct {
 	hash     uint64
 	from, to int32 // the subject in names
 	notAfter int64 // seconds since 1970; 0 if not known
-	status   string
-	failed   bool
+	shape    int32 // of a failure; otherwise -1
 }
 
 type minuteCounts struct {
@@ -337,7 +336,7 @@ func (c *Collector) shape(f Failure) int32 {
 
 func (w *Worker) addCert(e *connlog.Entry, r *cellRow) {
 	subject := e.ClientCert.Subject
-	u := certUpdate{status: r.key.status, failed: r.failed}
+	u := certUpdate{shape: r.shape}
 	if !e.ClientCert.NotAfter.IsZero() {
 		u.notAfter = e.ClientCert.NotAfter.Unix()
 	}

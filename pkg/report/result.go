@@ -212,6 +212,7 @@ const maxSlowest = 100
 func (c *Collector) Result(s Source, top int) *Result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.clients.t.slots, c.failures.t.slots, c.certs.t.slots = nil, nil, nil // nothing is looked up any more
 	r := &Result{
 		Objects: s.Objects, OutsideObjects: s.OutsideObjects, Bytes: s.Bytes, Lines: s.Lines,
 		MalformedLines: s.MalformedLines, Malformed: s.Malformed, FailedObjects: s.FailedObjects, Skipped: s.Skipped, Partial: s.Partial,
@@ -374,9 +375,13 @@ func (c *Collector) resultCertificates(r *Result, top int) {
 		x, y := &a.value, &b.value
 		return cmp.Or(cmp.Compare(y.Failed, x.Failed), cmp.Compare(x.notAfter, y.notAfter), cmp.Compare(x.subject, y.subject))
 	})
+	r.ClientCertificates = make([]Certificate, 0, len(order))
 	for _, i := range order {
 		v := &t.at(int(i)).value
-		row := Certificate{Subject: c.pseudonym("subject", v.subject), Counts: v.Counts, Status: v.status}
+		row := Certificate{Subject: c.pseudonym("subject", v.subject), Counts: v.Counts}
+		if v.Failed > 0 {
+			row.Status = c.shapes.at(int(v.shape)).key.Status
+		}
 		if v.notAfter != 0 {
 			at := time.Unix(v.notAfter, 0).UTC()
 			row.NotAfter, row.Expiring = &at, v.notAfter <= soon

@@ -29,6 +29,7 @@ func (r *Result) WriteText(w io.Writer, o TextOptions) error {
 	t.chart()
 	t.clients()
 	t.captured()
+	t.whatIf()
 	t.certificates()
 	t.latency()
 	t.faults()
@@ -225,6 +226,22 @@ func (t *text) diagnoses() {
 		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, plural(int(d.Failures), "failure"), plural(d.Clients, "client"))
 		t.wrapped(printable(d.Cause), "      ")
 		t.wrapped(printable(d.Remedy), "      -> ")
+	}
+}
+
+func (t *text) whatIf() {
+	w := t.r.WhatIf
+	if w == nil {
+		return
+	}
+	g := grid{right: "rr"}
+	g.add("connections", "clients", "")
+	for _, x := range w.Outcomes {
+		g.add(grouped(x.Connections), grouped(uint64(x.Clients)), x.Name)
+	}
+	t.grid("WHAT IF THE POLICY WERE "+w.To+"?", "", &g)
+	for _, note := range w.Notes {
+		t.wrapped(printable(note), "  ")
 	}
 }
 
