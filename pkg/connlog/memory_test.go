@@ -12,7 +12,7 @@ import (
 // repeated reads b n times.
 type repeated struct {
 	b    []byte
-	n    int
+	n    int64
 	rest []byte
 }
 
@@ -37,9 +37,9 @@ func TestMemoryBomb(t *testing.T) {
 	if ratio := len(text) / len(packed); ratio < 200 {
 		t.Fatalf("only %d:1", ratio)
 	}
-	members := 8
+	members := int64(8)
 	if os.Getenv("TLSWATCH_LARGE") != "" {
-		members = 10e9/len(text) + 1
+		members = 10e9/int64(len(text)) + 1
 	}
 	heap := func() int64 {
 		runtime.GC()
@@ -54,7 +54,7 @@ func TestMemoryBomb(t *testing.T) {
 		var most int64
 		for {
 			err := r.Read(&e)
-			if err == io.EOF && r.Bytes() == int64(members)*int64(len(text)) {
+			if err == io.EOF && r.Bytes() == members*int64(len(text)) {
 				break
 			} else if errors.Is(err, ErrTooLarge) && r.limit > 0 && r.Bytes() < r.limit+1<<20 {
 				break
