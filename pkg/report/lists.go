@@ -44,8 +44,9 @@ func (l *list[K]) add(k K, n Counts) {
 // stays is a weight by which a row is not evicted.
 const stays = math.MaxUint64 / 2
 
-// clients counts by client. Clients that fail have room of their own, however
-// many do not.
+// clients counts by client. Clients that fail have all the room, however many do
+// not: these have what is left of it, and at the least a quarter of it in
+// addition.
 type clients struct {
 	t            table[addr, client]
 	failing      int    // rows with failures
@@ -71,7 +72,7 @@ func (c *clients) add(u *update) {
 	v, fresh := c.t.get(u.client)
 	if fresh {
 		v.missed, v.missedFailed = saturated(c.missed), saturated(c.missedFailed)
-		if c.t.n-c.failing > MaxKeys {
+		if c.t.n-c.failing > max(MaxKeys-c.failing, MaxKeys/4) {
 			v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.connections + uint64(r.missed), r.failed == 0 })
 		}
 	}

@@ -375,7 +375,7 @@ func TestMemory(t *testing.T) {
 	used := heap() - before
 	r := c.Result(report.Source{}, 10)
 	runtime.KeepAlive(c)
-	if used > 64<<20 {
+	if used > 56<<20 {
 		t.Errorf("%d MB in use", used>>20)
 	}
 	if r.Connections != 1_000_000 || r.Failed != 500_000 || len(r.Approximate) < 5 || r.MinutesPerRow <= 1 {
