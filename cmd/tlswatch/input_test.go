@@ -196,7 +196,7 @@ func TestInputsS3Faults(t *testing.T) {
 			if n == 2 {
 				return slow
 			}
-		case n >= 1000 && n < 1008: // a while in which S3 wants less
+		case n >= 1000 && n < 1004: // a while in which S3 wants less
 			return slow
 		case n%1000 == 500:
 			return localaws.Fault{Kind: localaws.FaultReplyCut}
