@@ -9,6 +9,7 @@ package estimate
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -302,7 +303,8 @@ func (e *Estimator) Month(o Options) price.Month {
 	}
 	if o.Queue {
 		var batches, requests float64
-		for _, p := range e.periods {
+		for _, end := range slices.Sorted(maps.Keys(e.periods)) { // so that sums are rounded alike
+			p := e.periods[end]
 			objects := o.Times * float64(p.objects)
 			n := max(min(objects, pollers), objects/o.Batch)
 			batches += n
@@ -310,8 +312,9 @@ func (e *Estimator) Month(o Options) price.Month {
 		}
 		m.Batches, m.Requests = scale/o.Times*batches, scale/o.Times*requests
 	}
-	for _, n := range e.Metrics(o.Times) {
-		m.Metrics += n
+	metrics := e.Metrics(o.Times)
+	for _, breakdown := range slices.Sorted(maps.Keys(metrics)) {
+		m.Metrics += metrics[breakdown]
 	}
 	return m
 }
@@ -319,14 +322,22 @@ func (e *Estimator) Month(o Options) price.Month {
 // Metrics returns how many metrics have data in the average hour, by
 // breakdown.
 func (e *Estimator) Metrics(times float64) map[string]float64 {
+	type kind struct {
+		breakdown string
+		global    bool
+	}
+	sums := make(map[kind]int) // of hours with data
+	for _, s := range e.series {
+		sums[kind{s.breakdown, s.global}] += len(s.hours)
+	}
 	counts := make(map[string]float64)
 	hours := e.hours()
-	for _, s := range e.series {
-		n := float64(len(s.hours)) / hours
-		if !s.global {
-			n *= times
+	for k, n := range sums {
+		factor := times
+		if k.global {
+			factor = 1
 		}
-		counts[s.breakdown] += n
+		counts[k.breakdown] += factor * float64(n) / hours
 	}
 	return counts
 }
