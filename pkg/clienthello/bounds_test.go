@@ -3,12 +3,14 @@ package clienthello
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net/netip"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -233,6 +235,54 @@ func TestPortReuse(t *testing.T) {
 	if !all[2].Truncated() || all[2].Outcome.Kind != Closed && all[2].Outcome.Kind != CaptureEnded {
 		t.Errorf("the third: %v, %+v", all[2].Fault, all[2].Outcome)
 	}
+}
+
+// A connection that began before the capture does not hide the next one with its
+// ports.
+func TestPortReuseAfterMidstream(t *testing.T) {
+	old := usual()
+	old.segment(true, ack, 500, make([]byte, 100))
+	old.segment(true, rst|ack, 600, nil)
+	fresh := usual()
+	fresh.at = old.at
+	fresh.play(classical(), 1448)
+	all, stats := track(t, Options{}, ethernetPcap(slices.Concat(old.packets, fresh.packets)))
+	if len(all) != 1 || all[0].Fault != nil || stats.Midstream != 1 {
+		t.Errorf("%d handshakes, %+v", len(all), stats)
+	}
+}
+
+// Of a capture of one direction it is said that the other is missing.
+func TestOneDirection(t *testing.T) {
+	var client []packet
+	for _, p := range usual().play(classical(), 1448).packets {
+		if p.ip[15] == 77 {
+			client = append(client, p)
+		}
+	}
+	h := one(t, ethernetPcap(client))
+	if h.Fault != nil || h.Hello == nil || h.Outcome.Kind != Closed || !strings.Contains(h.Outcome.Note, "server's packets are not in the capture") {
+		t.Errorf("%+v", h)
+	}
+}
+
+// A packet without a time of its own has that of the one before.
+func TestPacketsWithoutTime(t *testing.T) {
+	var b bytes.Buffer
+	block := func(kind uint32, body []byte) {
+		for len(body)%4 != 0 {
+			body = append(body, 0)
+		}
+		for _, v := range []any{kind, uint32(len(body) + 12), body, uint32(len(body) + 12)} {
+			binary.Write(&b, binary.LittleEndian, v)
+		}
+	}
+	block(0x0a0d0d0a, []byte{0x4d, 0x3c, 0x2b, 0x1a, 1, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
+	block(1, []byte{101, 0, 0, 0, 0, 0, 4, 0})
+	for _, p := range usual().play(hybrid(), 700).packets {
+		block(3, append(binary.LittleEndian.AppendUint32(nil, uint32(len(p.ip))), p.ip...))
+	}
+	same(t, one(t, b.Bytes()), one(t, ethernetPcap(usual().play(hybrid(), 700).packets)))
 }
 
 // A connection that goes silent is told of when the capture's time has moved

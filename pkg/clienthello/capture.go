@@ -64,6 +64,9 @@ func FirstPacket(r io.Reader) (time.Time, error) {
 func (t *Tracker) packet(link layers.LinkType, data []byte, info gopacket.CaptureInfo) {
 	t.stats.Packets++
 	t.stats.Bytes += int64(len(data))
+	if info.Timestamp.IsZero() { // Simple Packet Blocks of pcapng have none
+		info.Timestamp = time.Unix(0, t.now).UTC()
+	}
 	if t.stats.First.IsZero() || info.Timestamp.Before(t.stats.First) {
 		t.stats.First = info.Timestamp
 	}

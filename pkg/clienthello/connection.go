@@ -107,6 +107,7 @@ func (c *connection) packet(d *direction, p *tcpPacket) {
 			c.locate(d, p)
 		}
 		if c.client == d && !other.stream.begun && p.flags&flagACK != 0 {
+			other.first = p.ack
 			other.stream.start(p.ack)
 		}
 		d.stream.add(segment{seq, data, p.missing}, d)
@@ -451,6 +452,8 @@ func (c *connection) note(o Outcome) string {
 		return ""
 	case server.bytes > 0 && server.count == 0 && server.missing > 0 || c.serverLost:
 		return "the server's answer is not all in the capture"
+	case server.bytes == 0 && c.unseen():
+		return "the server's packets are not in the capture"
 	case o.Version >= tlsname.TLS13 && client.answered == 1 && client.longest == alertLen:
 		return "the client's last record has the size of an encrypted alert"
 	case o.Version >= tlsname.TLS13 && o.Kind != AlertSent:
@@ -471,6 +474,13 @@ func (c *connection) note(o Outcome) string {
 		return "the server had not answered"
 	}
 	return ""
+}
+
+// unseen reports whether the client acknowledged more of the server's bytes, a FIN
+// aside, than the capture has.
+func (c *connection) unseen() bool {
+	s := &c.other(c.client).stream
+	return s.begun && s.acked != 0 && int32(s.acked-s.next) > 1
 }
 
 // acknowledged reports whether the server's TCP has all that the client sent.

@@ -116,7 +116,7 @@ func (t *Tracker) tcp(p *tcpPacket) {
 	}
 	key, at := p.flow()
 	c := t.connections[key]
-	if c != nil && p.flags&flagSYN != 0 && c.sides[at].first != p.seq+1 && c.sides[at].stream.begun {
+	if c != nil && p.flags&flagSYN != 0 && c.sides[at].first != p.seq+1 && (c.finished || c.sides[at].stream.begun) {
 		// The ports are used again.
 		if !c.finished {
 			t.finish(c, Closed)
@@ -211,7 +211,7 @@ func (t *Tracker) finish(c *connection, kind Kind) {
 		switch {
 		case c.closedBy != nil:
 			c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
-		case c.handshake != nil && c.other(c.client).bytes == 0 && t.now-c.handshake.Time.UnixNano() > int64(answerTime):
+		case c.handshake != nil && c.other(c.client).bytes == 0 && !c.unseen() && t.now-c.handshake.Time.UnixNano() > int64(answerTime):
 			c.end(Outcome{Kind: NoAnswer})
 		default:
 			c.end(Outcome{Kind: kind})

@@ -124,6 +124,11 @@ func TestSegments(t *testing.T) {
 			s.packets = s.packets[3:]
 			return s
 		}(), 0},
+		{"SYN of the server late", func() *script {
+			s := usual().play(flights, 700)
+			s.packets = slices.Concat(s.packets[:1], s.packets[2:5], s.packets[1:2], s.packets[5:])
+			return s
+		}(), 3},
 		{"server's packets first", func() *script { // of two interfaces, captured at different speeds
 			s := usual().play(flights, 700)
 			slices.SortStableFunc(s.packets[3:], func(a, b packet) int { return bytes.Compare(a.ip[12:16], b.ip[12:16]) })
