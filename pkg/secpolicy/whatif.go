@@ -2,6 +2,7 @@ package secpolicy
 
 import (
 	"cmp"
+	"fmt"
 	"iter"
 	"slices"
 	"strings"
@@ -107,8 +108,9 @@ type Unknown struct {
 // suites of TLS 1.2 verifies SHA-256 signatures. Key-exchange groups and
 // signature schemes are those of s2n-tls, and only ever make an answer less
 // certain. A client that failed with a protocol or cipher suite that the
-// current policy does not have failed because of that; if it uses ECDHE, it is
-// taken to have secp256r1.
+// current policy does not have failed because of that, and for no other reason;
+// if it uses ECDHE, it is taken to have secp256r1. Where the current policy is
+// not known, another reason may be behind any failure.
 func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast {
 	f := &Forecast{}
 	certificates := make(map[Listener]Certificates)
@@ -203,16 +205,17 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 	if !ok1 || !ok2 || !suite.UsableIn(version) {
 		return Assessment{CannotTell, "The log has a protocol or cipher suite that tlswatch does not know, or that do not belong together."}, false
 	}
+	refused := from.refuses(version, suite)
 	k := knowledge{from: from, to: q.To, version: version, suite: suite, certificates: q.Certificates, failed: failed}
 	if failed {
 		k.shown = cmp.Or(q.Certificates, shown)
-		if from != nil && slices.Contains(from.Protocols, version) && slices.Contains(from.Ciphers, suite) {
+		if refused == no {
 			return Assessment{CannotTell, "The current policy has the client's protocol and cipher suite: something else made it fail."}, false
 		}
 	} else {
 		k.group = o.group()
-		if from != nil && !(slices.Contains(from.Protocols, version) && slices.Contains(from.Ciphers, suite)) {
-			k.from, contradicting = nil, true
+		if refused != no {
+			k.from, contradicting = nil, refused == yes
 		}
 	}
 	k.outcome()
@@ -221,12 +224,30 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 		works, fails = WouldBeAccepted, StillRefused
 	}
 	switch {
+	case failed && refused == maybe && k.certainly(yes):
+		return Assessment{CannotTell, fmt.Sprintf("%s has what the client presented. Whether the current policy has it too, and something else made it fail, is not known.", q.To.Name)}, false
 	case k.certainly(yes):
 		return Assessment{works, ""}, contradicting
 	case k.certainly(no):
 		return Assessment{fails, k.reason}, contradicting
 	}
 	return Assessment{CannotTell, k.reason}, contradicting
+}
+
+// refuses reports whether the policy lacks the version or the suite. A nil
+// policy is one that is not known.
+func (p *Policy) refuses(v tlsname.Version, s tlsname.Suite) possibility {
+	switch {
+	case p == nil:
+		return maybe
+	case !slices.Contains(p.Protocols, v):
+		return yes
+	case slices.Contains(p.Ciphers, s):
+		return no
+	case slices.Contains(p.Disputed, s), len(p.Unrecognized) > 0:
+		return maybe
+	}
+	return yes
 }
 
 func (o *Observation) version() (tlsname.Version, bool) {

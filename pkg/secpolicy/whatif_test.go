@@ -185,13 +185,13 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 	realFrom, realTo := actual(r, from), actual(r, to)
 	v, s, g, ok := l.negotiate(realFrom, c)
 	o := Observation{Client: "192.0.2.1", Status: connlog.StatusSuccess}
+	gaveUp := ok && r.IntN(6) == 0 // a client that does not trust the listener's certificate, say
 	if ok {
 		o.Protocol, o.Cipher = v.String(), s.String()
 		if g != 0 && r.IntN(2) == 0 {
 			o.KeyExchange = g.String()
 		}
 	} else {
-		o.Status = "Failed:UnmappedConnectionError"
 		if v == 0 {
 			v = c.versions[len(c.versions)-1]
 		}
@@ -199,6 +199,9 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 		if i := slices.IndexFunc(c.suites, func(s tlsname.Suite) bool { return s.UsableIn(v) }); i >= 0 {
 			o.Cipher = c.suites[i].String()
 		}
+	}
+	if !ok || gaveUp {
+		o.Status = "Failed:UnmappedConnectionError"
 	}
 	q := Question{To: to}
 	if r.IntN(4) > 0 {
@@ -217,8 +220,13 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 		}
 	}
 	_, _, _, connects := l.negotiate(realTo, c)
+	connects = connects && !gaveUp
 	wrong := map[Class]bool{KeepsWorking: !connects, Breaks: connects, StillRefused: connects}[class]
-	if class == WouldBeAccepted && !connects {
+	switch {
+	case class != WouldBeAccepted || connects:
+	case gaveUp:
+		wrong = true
+	default:
 		// What a failed connection says of groups and signatures is nothing.
 		_, _, _, wrong = l.negotiate(realTo, simClient{c.versions, c.suites, append(slices.Clone(c.groups), secp256r1, l.curve), allSchemes})
 		wrong = !wrong
@@ -320,6 +328,10 @@ func TestWhatIf(t *testing.T) {
 		{"article, tightened", current, "TLS13-1-2-Res-2021-06", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), StillRefused},
 		{"no such certificate is known", current, ext2, failed("TLSv1.2", "ECDHE-ECDSA-AES256-SHA"), CannotTell},
 		{"failed for another reason", current, ext2, failed("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"), CannotTell},
+		{"failed under a policy that is not known", "", ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), CannotTell},
+		{"failed under a policy that may have it", "TLS13-1-2-Ext1-PQ-2025-09", ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), CannotTell},
+		{"in no policy for its version, and that not known", "", "TLS13-1-3-2021-06", failed("TLSv1.3", "TLS_AES_128_CCM_SHA256"), CannotTell},
+		{"negotiated what sources differ about", "TLS13-1-2-Ext1-PQ-2025-09", current, success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), CannotTell},
 		{"nothing in the log", current, ext2, failed("", ""), CannotTell},
 		{"client certificate", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Status: "Failed:ClientCertExpired"}, StillRefused},
 		{"client certificate and policy", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Status: "Failed:ClientCertIncompatible"}, CannotTell},
