@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -420,11 +421,14 @@ offers, or at least what it offers for its highest protocol.`,
 					add(v)
 				}
 			}
-			if !result.Accepted {
+			switch {
+			case result.Accepted:
+			case len(policies) == 0:
 				err = &failure{exitFailed, errors.New("no policy accepts that client")}
-				if len(policies) > 0 {
-					err = &failure{exitFailed, errors.New("refused")}
-				}
+			case slices.ContainsFunc(result.Policies, func(v verdictJSON) bool { return v.outcome() != "refused" }):
+				err = &failure{exitFailed, errors.New("not known to be accepted")}
+			default:
+				err = &failure{exitFailed, errors.New("refused")}
 			}
 			return result, func(w io.Writer) { writeVerdicts(w, result.Policies) }, err
 		}),
@@ -444,9 +448,22 @@ func newVerdictJSON(v secpolicy.Verdict) verdictJSON {
 	return verdictJSON{v.Policy.Name, v.Accepted, string(v.Code), v.Reason, append([]string{}, v.Hints...), v.Policy.Caveat()}
 }
 
+// outcome is the verdict in a word or two.
+func (v *verdictJSON) outcome() string {
+	switch {
+	case v.Accepted:
+		return "accepted"
+	case v.Code == unknownPolicy:
+		return "not known"
+	case v.Code == string(secpolicy.CipherDisputed), v.Code == string(secpolicy.CipherListNotReadable):
+		return "not certain"
+	}
+	return "refused"
+}
+
 func writeVerdicts(w io.Writer, list []verdictJSON) {
 	for _, v := range list {
-		fmt.Fprintf(w, "%s\n  %s: %s\n", v.Name, yesNo(v.Accepted, "accepted", "refused"), v.Reason)
+		fmt.Fprintf(w, "%s\n  %s: %s\n", v.Name, v.outcome(), v.Reason)
 		for _, hint := range v.Hints {
 			fmt.Fprintf(w, "  may fail: %s\n", hint)
 		}
@@ -596,7 +613,11 @@ func clientOffers(o offerFlags, clients []string) ([]secpolicy.Offer, error) {
 
 func writeSuggestions(w io.Writer, list []secpolicy.Suggestion, more int, change *secpolicy.Difference) {
 	if change != nil {
-		fmt.Fprintf(w, "Smallest change from %s\n  %s\n", change.A.Name, change.B.Name)
+		if change.A == change.B {
+			fmt.Fprintf(w, "%s accepts these clients: no change is needed\n", change.A.Name)
+		} else {
+			fmt.Fprintf(w, "Smallest change from %s\n  %s\n", change.A.Name, change.B.Name)
+		}
 		for _, weakness := range change.Weakens() {
 			fmt.Fprintf(w, "  weaker: %s\n", weakness.Text())
 		}

@@ -140,7 +140,11 @@ func parseList[T any](flag string, values []string, parse func(string) (T, error
 			list = append(list, v)
 			continue
 		}
-		for _, name := range strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ':' || r == ' ' }) {
+		names := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ':' || r == ' ' })
+		if len(names) == 0 {
+			return nil, &usageError{fmt.Errorf("--%s %q names nothing", flag, value)}
+		}
+		for _, name := range names {
 			v, err := parse(name)
 			if err != nil {
 				return nil, &usageError{fmt.Errorf("--%s: %w", flag, err)}

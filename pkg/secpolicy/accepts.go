@@ -104,23 +104,31 @@ func (p *Policy) Accepts(o Offer) Verdict {
 			break
 		}
 	}
-	if v.Version == 0 {
+	switch {
+	case len(o.Versions) == 0:
+		return v.refuse(ProtocolNotInPolicy, "the client offers no protocol")
+	case v.Version == 0:
 		return v.refuse(ProtocolNotInPolicy, fmt.Sprintf("%s not in the policy, which has %s%s",
 			isAre("protocol", names(o.Versions)), join(names(p.Protocols), "and"), p.alsoCiphers(o)))
 	}
-	var inPolicy, inVersion bool
+	var inPolicy, inVersion, disputed []tlsname.Suite
 	for _, suite := range p.Ciphers {
 		if !slices.Contains(o.Suites, suite) {
 			continue
 		}
-		inPolicy = true
+		inPolicy = append(inPolicy, suite)
 		if !suite.UsableIn(v.Version) {
 			continue
 		}
-		inVersion = true
+		inVersion = append(inVersion, suite)
 		if o.Certificates.fits(suite) {
 			v.Suite = suite
 			break
+		}
+	}
+	for _, suite := range p.Disputed {
+		if slices.Contains(o.Suites, suite) && suite.UsableIn(v.Version) && o.Certificates.fits(suite) {
+			disputed = append(disputed, suite)
 		}
 	}
 	switch {
@@ -129,14 +137,16 @@ func (p *Policy) Accepts(o Offer) Verdict {
 		v.Reason = fmt.Sprintf("negotiates %s with %s", v.Version, cipherName(v.Suite))
 		v.Hints = p.hints(o, v)
 		return v
-	case inVersion:
+	case disputed != nil:
+		return v.refuse(CipherDisputed, fmt.Sprintf("sources differ about whether the policy has %s; refresh with `tlswatch policy update`", join(ciphers(disputed), "or")))
+	case inVersion != nil:
 		return v.refuse(CertificateDoesNotFit, fmt.Sprintf("%s another certificate than %s, the listener's",
-			needs(ciphers(o.Suites)), o.Certificates))
-	case slices.ContainsFunc(o.Suites, func(s tlsname.Suite) bool { return slices.Contains(p.Disputed, s) && s.UsableIn(v.Version) }):
-		return v.refuse(CipherDisputed, fmt.Sprintf("sources differ about whether the policy has %s; refresh with `tlswatch policy update`", join(ciphers(o.Suites), "or")))
-	case inPolicy:
+			needs(ciphers(inVersion)), o.Certificates))
+	case inPolicy != nil:
 		return v.refuse(CipherNotInProtocol, fmt.Sprintf("%s in the policy, but not for %s, the highest protocol that both have",
-			isAre("cipher", ciphers(o.Suites)), v.Version))
+			isAre("cipher", ciphers(inPolicy)), v.Version))
+	case len(o.Suites) == 0:
+		return v.refuse(CipherNotInPolicy, "the client offers no cipher; protocol "+v.Version.String()+" is in the policy")
 	case len(p.Unrecognized) > 0:
 		return v.refuse(CipherListNotReadable, fmt.Sprintf("%s not among the ciphers of the policy that tlswatch can read; it cannot read %s",
 			isAre("cipher", ciphers(o.Suites)), strings.Join(p.Unrecognized, ", ")))
@@ -234,10 +244,7 @@ func join(names []string, last string) string {
 
 // isAre begins a sentence about one or more things that the client offers.
 func isAre(thing string, names []string) string {
-	switch len(names) {
-	case 0:
-		return "no " + thing + " is offered that is"
-	case 1:
+	if len(names) == 1 {
 		return thing + " " + names[0] + " is"
 	}
 	return thing + "s " + join(names, "and") + " are"

@@ -154,7 +154,12 @@ func TestAccepts(t *testing.T) {
 		"TLS 1.3 needs no kind of certificate": {"TLS13-1-3-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{tls13}, Certificates: ECDSA}, Accepted, tlsname.TLS13, tls13, ""},
 		"neither":                              {"TLS13-1-3-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm}}, ProtocolNotInPolicy, 0, 0, "cipher ECDHE-RSA-AES128-GCM-SHA256 (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) is not in it either"},
 		"disputed":                             {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{cbc}}, CipherDisputed, 0, 0, "sources differ"},
-		"nothing":                              {"2016-08", Offer{}, ProtocolNotInPolicy, 0, 0, "no protocol is offered"},
+		"disputed, the certificate too":        {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa, cbc}, Certificates: RSA}, CipherDisputed, 0, 0, "whether the policy has ECDHE-RSA-AES256-SHA (TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA); refresh"},
+		"no suite for it, nor for others":      {"TLS13-1-2-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{cbc, gcm}}, CipherNotInProtocol, 0, 0, "cipher ECDHE-RSA-AES128-GCM-SHA256 (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256) is in the policy"},
+		"disputed, and of no use":              {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa, cbc}, Certificates: ECDSA}, Accepted, tlsname.TLS12, ecdsa, ""},
+		"disputed, but not its certificate":    {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{cbc, gcm}, Certificates: ECDSA}, CertificateDoesNotFit, 0, 0, "another certificate than ECDSA"},
+		"nothing":                              {"2016-08", Offer{}, ProtocolNotInPolicy, 0, 0, "the client offers no protocol"},
+		"no suite":                             {"2016-08", Offer{Versions: both[:1]}, CipherNotInPolicy, 0, 0, "the client offers no cipher; protocol TLSv1.2 is in the policy"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := lookup(t, test.policy).Accepts(test.offer)
