@@ -20,7 +20,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # Packages, as ./paths, with a test file that matches the given expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build run test crash load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build man run test crash load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 .PHONY: reproduce deploy uninstall
 
 help: ## show this list
@@ -29,6 +29,11 @@ help: ## show this list
 build: ## build the command and the function for this machine into build/
 	CGO_ENABLED=0 go build -trimpath -o build/tlswatch ./cmd/tlswatch
 	CGO_ENABLED=0 go build $(function_flags) -o build/bootstrap ./functions/processor
+
+man: build ## write manual pages and shell completion into build/
+	build/tlswatch man build/man
+	mkdir -p build/completion
+	for shell in bash zsh fish; do build/tlswatch completion $$shell > build/completion/tlswatch.$$shell; done
 
 run: build ## run the function end to end, without AWS, over LOGS (events/sample)
 	build/tlswatch local $(if $(POLICY),--policy $(POLICY)) $(LOGS)

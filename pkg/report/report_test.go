@@ -3,6 +3,7 @@ package report_test
 import (
 	"bytes"
 	"cmp"
+	"encoding/csv"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -470,6 +471,42 @@ func TestInjection(t *testing.T) {
 	if err := r.WriteCSV(io.Discard, "nothing"); err == nil || !strings.Contains(err.Error(), "want one of summary, status") {
 		t.Errorf("unknown section: %v", err)
 	}
+}
+
+// What comes back from CSV is what the log said, with an apostrophe where a
+// spreadsheet would see a formula.
+func FuzzCSV(f *testing.F) {
+	for _, s := range []string{"ECDHE-RSA-AES256-SHA", "=1+1", "+1", "-", "-1", "@SUM(A1)", "\t=1", "\r\n=1", `"`, `a","=b`, "\x00", "\u202e", "'=1"} {
+		f.Add(s, s)
+	}
+	f.Fuzz(func(t *testing.T, cipher, subject string) {
+		c := report.New(report.Options{})
+		w := c.Worker()
+		w.Add(&connlog.Entry{Time: start, Protocol: "TLSv1.2", Cipher: cipher, Status: "Failed:X", ClientCert: connlog.ClientCert{Subject: []byte(subject)}})
+		w.Close()
+		r := c.Result(report.Source{}, 0)
+		for section, column := range map[string]int{"ciphers": 1, "certificates": 0} {
+			var b bytes.Buffer
+			if err := r.WriteCSV(&b, section); err != nil {
+				t.Fatal(err)
+			}
+			rows, err := csv.NewReader(&b).ReadAll()
+			if err != nil {
+				t.Fatalf("%s: %v", section, err)
+			}
+			for _, row := range rows[1:] {
+				for _, cell := range row {
+					if cell != "" && cell != "-" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
+						t.Errorf("%s: cell %q", section, cell)
+					}
+				}
+				want := map[string]string{"ciphers": cipher, "certificates": subject}[section]
+				if len(want) <= 128 && !strings.Contains(want, "\r") && want != "" && row[column] != want && row[column] != "'"+want {
+					t.Errorf("%s: %q became %q", section, want, row[column])
+				}
+			}
+		}
+	})
 }
 
 // The forms of one result.
