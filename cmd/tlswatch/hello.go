@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
 	"strings"
 	"time"
 
@@ -38,9 +37,9 @@ connections until it is clear how the handshakes ended. With --policy it says
 whether a security policy accepts the client, why not, and which policies would.
 
 CAPTURE is a pcap or pcapng file, which may be compressed with gzip, or - for
-standard input. Several are read in the order of their first packets, and
-connections may go on from one to the next. From 'tcpdump -w -' on standard
-input, handshakes appear as they end; from files they are in the order of time.
+standard input. Several files are read as one, in the order of their packets,
+and pipes after them. From 'tcpdump -w -' on standard input, handshakes appear
+as they end; from files they are in the order of time.
 
 VXLAN (VPC Traffic Mirroring) and GENEVE are unwrapped. QUIC and DTLS are
 recognised and not decoded. A snap length that cuts packets hides offers: capture
@@ -137,55 +136,40 @@ func (h *helloCommand) options(paths []string) (clienthello.Options, error) {
 	return options, nil
 }
 
-// readCaptures reads all captures, the others also where one is faulty.
+// readCaptures reads all captures, the others also where one is faulty: files in
+// the order of their packets, then standard input and other pipes.
 func readCaptures(ctx context.Context, t *clienthello.Tracker, paths []string, stdin io.Reader) error {
-	var errs []error
-	for _, path := range inTimeOrder(paths) {
-		if err := readCapture(ctx, t, path, stdin); err != nil {
+	var files []clienthello.Capture
+	var pipes []string
+	for _, path := range paths {
+		if info, err := os.Stat(path); path == stdinPath || err == nil && !info.Mode().IsRegular() {
+			pipes = append(pipes, path)
+			continue
+		}
+		files = append(files, clienthello.Capture{Name: path, Open: func() (io.ReadCloser, error) {
+			f, err := os.Open(path)
+			if err != nil {
+				return nil, errors.Unwrap(err) // without the path, which is named anyway
+			}
+			return f, nil
+		}})
+	}
+	errs := []error{t.ReadAll(ctx, files)}
+	for _, path := range pipes {
+		if err := readPipe(ctx, t, path, stdin); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", path, err))
 		}
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
 	}
-	return errors.Join(errs...)
+	return cmp.Or(ctx.Err(), errors.Join(errs...))
 }
 
-// inTimeOrder sorts files by their first packets. Standard input is read last,
-// and what cannot be read first.
-func inTimeOrder(paths []string) []string {
-	if len(paths) < 2 {
-		return paths
-	}
-	first := make(map[string]time.Time)
-	for _, path := range paths {
-		if f, err := os.Open(path); err == nil && path != stdinPath {
-			first[path], _ = clienthello.FirstPacket(f)
-			f.Close()
-		}
-	}
-	return slices.SortedStableFunc(slices.Values(paths), func(a, b string) int {
-		return cmp.Or(compareBool(a == stdinPath, b == stdinPath), first[a].Compare(first[b]))
-	})
-}
-
-func compareBool(a, b bool) int {
-	switch {
-	case a == b:
-		return 0
-	case a:
-		return 1
-	}
-	return -1
-}
-
-func readCapture(ctx context.Context, t *clienthello.Tracker, path string, stdin io.Reader) error {
+func readPipe(ctx context.Context, t *clienthello.Tracker, path string, stdin io.Reader) error {
 	if path == stdinPath {
 		return t.Read(ctx, stdin)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return errors.Unwrap(err) // without the path, which the caller names
+		return errors.Unwrap(err)
 	}
 	defer f.Close()
 	return t.Read(ctx, f)

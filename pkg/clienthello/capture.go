@@ -43,22 +43,11 @@ func (t *Tracker) Read(ctx context.Context, r io.Reader) error {
 			break
 		}
 		if err != nil {
-			return fmt.Errorf("the capture is cut or damaged after packet %d: %w", t.stats.Packets-packets, err)
+			return damaged(t.stats.Packets-packets, err)
 		}
 		t.packet(link, data, info)
 	}
 	return t.err
-}
-
-// FirstPacket returns the time of the first packet of a capture. The error is
-// io.EOF if it has none.
-func FirstPacket(r io.Reader) (time.Time, error) {
-	source, err := openCapture(r)
-	if err != nil {
-		return time.Time{}, err
-	}
-	_, info, _, err := source()
-	return info.Timestamp, err
 }
 
 func (t *Tracker) packet(link layers.LinkType, data []byte, info gopacket.CaptureInfo) {

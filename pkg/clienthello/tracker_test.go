@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
@@ -332,6 +333,16 @@ func fragment6(ip []byte, id, from, to int, more bool) []byte {
 	return f
 }
 
+type closer struct {
+	io.Reader
+	open *int
+}
+
+func (c *closer) Close() error {
+	*c.open--
+	return nil
+}
+
 // The formats of captures say the same.
 func TestFormats(t *testing.T) {
 	packets := usual().play(hybrid(), 1448).packets
@@ -407,6 +418,43 @@ func TestFormats(t *testing.T) {
 		for cut := range packets {
 			same(t, one(t, ethernetPcap(packets[:cut]), ethernetPcap(packets[cut:])), want)
 		}
+	})
+	t.Run("several files that overlap, in any order", func(t *testing.T) {
+		var parts [3][]packet // as captured by three hosts
+		for i, p := range packets {
+			parts[i%3] = append(parts[i%3], p)
+		}
+		other := newScript("198.51.100.78:40000", "198.51.100.10:443")
+		other.at = start.Add(-time.Minute)
+		captures := [][]byte{ethernetPcap(parts[2]), zipped(ethernetPcap(parts[0])), []byte("no capture"), ethernetPcap(nil),
+			ethernetPcap(parts[1]), micro(binary.LittleEndian, false)[:500], ethernetPcap(other.play(hybrid(), 700).packets)}
+		var all []*Handshake
+		tracker := NewTracker(Options{}, func(h *Handshake) error {
+			all = append(all, h)
+			return nil
+		})
+		var files []Capture
+		open := 0
+		for i, c := range captures {
+			files = append(files, Capture{fmt.Sprintf("file %d", i), func() (io.ReadCloser, error) {
+				open++
+				return &closer{bytes.NewReader(c), &open}, nil
+			}})
+		}
+		files = append(files, Capture{"file 7", func() (io.ReadCloser, error) { return nil, errors.New("gone") }})
+		err := tracker.ReadAll(t.Context(), files)
+		for _, want := range []string{"file 2: " + ErrNotCapture.Error(), "file 5: the capture is cut or damaged after packet 3", "file 7: gone"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is not in %v", want, err)
+			}
+		}
+		if err := tracker.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(all) != 2 || open != 0 {
+			t.Fatalf("%d handshakes, %d files left open", len(all), open)
+		}
+		same(t, all[1], want)
 	})
 	t.Run("refused", func(t *testing.T) {
 		for name, test := range map[string]struct {
