@@ -8,7 +8,6 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -32,12 +31,14 @@ const (
 
 type localOptions struct {
 	policyData
-	policy   string
-	function string
-	format   string
-	asIs     bool
-	keep     bool
-	verbose  bool
+	policy     string
+	function   string
+	template   string
+	parameters []string
+	format     string
+	asIs       bool
+	keep       bool
+	verbose    bool
 }
 
 func newLocal() *cobra.Command {
@@ -61,8 +62,13 @@ The function takes its settings from the environment, as on Lambda: for
 instance ALERT_MIN_FAILED and CLIENT_TOP. With --policy, alerts say why
 negotiations failed, judged by that security policy.
 
+With --template, the function gets its settings, events and permissions as
+template.yaml deploys them with the --parameters, through a queue if it says so;
+what its policies do not allow is denied, and told.
+
 The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 		Example: `  tlswatch local events/sample
+  tlswatch local --template template.yaml --parameter Ingest=Queue --parameter AlertMinFailed=10 events/sample
   ALERT_MIN_FAILED=10 tlswatch local --format json conn_log_*.log.gz`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
@@ -73,6 +79,8 @@ The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 	f.StringVar(&o.policy, "policy", "", "security policy of the listeners, or one for each port: 443=POLICY,8443=POLICY; short for LISTENER_POLICIES")
 	o.addFlag(cmd)
 	completeFlag(cmd, "policy", completePolicies(&o.policyData, 0))
+	f.StringVar(&o.template, "template", "", "run what this template deploys")
+	f.StringArrayVar(&o.parameters, "parameter", nil, "NAME=VALUE of a parameter of the template; may be repeated")
 	f.StringVar(&o.format, "format", "table", "table or json")
 	f.BoolVar(&o.asIs, "as-is", false, "keep the times of the logs")
 	f.BoolVar(&o.keep, "keep", false, "leave the stand-ins up until Ctrl-C and print their addresses")
@@ -84,6 +92,12 @@ The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
 	if o.format != "table" && o.format != "json" {
 		return &usageError{fmt.Errorf("--format %s: want table or json", o.format)}
+	}
+	switch {
+	case o.template != "" && o.policy != "":
+		return &usageError{errors.New("--policy: with --template, say --parameter ListenerPolicies=...")}
+	case o.template == "" && len(o.parameters) > 0:
+		return &usageError{errors.New("--parameter needs --template")}
 	}
 	policies, err := o.listenerPolicies()
 	if err != nil {
@@ -104,58 +118,31 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 		return err
 	}
 
-	stack, err := localaws.Start(ctx, localaws.Options{})
-	if err != nil {
-		return err
-	}
-	defer stack.Close()
-	for _, name := range []string{localBucket, stateBucket} {
-		if err := stack.S3.CreateBucket(name); err != nil {
-			return err
-		}
-	}
-	env := stack.Env()
-	for _, s := range config.Settings() {
-		if value := os.Getenv(s.Name); value != "" {
-			env[s.Name] = value
-		}
-	}
-	maps.Copy(env, policies)
-	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic(localTopic)
-	env["STATE_BUCKET"] = stateBucket
-	env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
 	var end tail
 	output := io.Writer(&end)
 	if o.verbose {
 		output = stderr
 	}
-	lambda, err := localaws.StartLambda(ctx, localaws.LambdaOptions{
-		Bootstrap:   function,
-		Name:        "tlswatch-processor",
-		Env:         env,
-		Timeout:     localTimeout,
-		Concurrency: runtime.NumCPU(),
-		Output:      output,
-	})
+	var world *localWorld
+	if o.template != "" {
+		world, err = o.startTemplate(ctx, function, output)
+	} else {
+		world, err = o.startWorld(ctx, function, policies, output, stderr)
+	}
 	if err != nil {
 		return err
 	}
-	defer lambda.Close()
-	stack.S3.SetOnCreated(func(c localaws.ObjectCreated) {
-		if c.Bucket != localBucket {
-			return
-		}
-		if _, err := lambda.InvokeAsync(c.Event()); err != nil && ctx.Err() == nil {
-			fmt.Fprintf(stderr, "tlswatch: event for %s: %v\n", c.Key, err)
-		}
-	})
+	defer world.close()
+	stack, lambda := world.stack, world.lambda
 
-	for _, u := range upload.objects {
-		if _, err := stack.S3.Put(localBucket, u.key, u.body); err != nil {
+	for i := range upload.objects {
+		u := upload.objects[i]
+		u.key = world.key(u.key)
+		if _, err := stack.S3.Put(world.bucket, u.key, u.body); err != nil {
 			return fmt.Errorf("%s: %w", u.file, err)
 		}
 	}
-	if err := lambda.Wait(ctx); err != nil && ctx.Err() == nil {
+	if err := world.wait(ctx); err != nil && ctx.Err() == nil {
 		return err
 	}
 	if ctx.Err() != nil {
@@ -165,16 +152,19 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 	if o.format == "json" {
 		err = writeJSON(stdout, result)
 	} else {
-		upload.describe(stdout)
+		upload.describe(stdout, world.bucket)
 		err = result.writeTable(stdout)
 	}
 	if err != nil {
 		return err
 	}
 	if o.keep {
-		keep(ctx, stack, lambda, stdout, stderr)
+		keep(ctx, stack, lambda, world.bucket, stdout, stderr)
 	}
-	n := len(lambda.DeadLetters())
+	n := world.left()
+	if faults := world.faults(); len(faults) > 0 {
+		return fmt.Errorf("what %s deploys does not let this happen:\n  %s", o.template, strings.Join(faults, "\n  "))
+	}
 	if n == 0 {
 		return nil
 	}
@@ -259,8 +249,8 @@ func (o localOptions) findFunction() (string, error) {
 }
 
 // keep shows what else happens until Ctrl-C.
-func keep(ctx context.Context, stack *localaws.Stack, lambda *localaws.Lambda, stdout, stderr io.Writer) {
-	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", localBucket)
+func keep(ctx context.Context, stack *localaws.Stack, lambda *localaws.Lambda, bucket string, stdout, stderr io.Writer) {
+	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", bucket)
 	env := stack.Env()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		fmt.Fprintf(stderr, "  export %s=%s\n", name, env[name])
@@ -270,7 +260,7 @@ for instance:
   aws s3 cp LOG-OBJECT s3://%s
   aws cloudwatch list-metrics --namespace tlswatch
 
-`, localBucket)
+`, bucket)
 	invocations, alerts := len(lambda.Invocations()), len(stack.SNS.Messages())
 	ticks := time.NewTicker(200 * time.Millisecond)
 	defer ticks.Stop()

@@ -77,6 +77,10 @@ func TestScripts(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	template, err := filepath.Abs("../../template.yaml")
+	if err != nil {
+		t.Fatal(err)
+	}
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
@@ -85,6 +89,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLE", sample)
 			e.Setenv("CAPTURES", captures)
+			e.Setenv("TEMPLATE", template)
 			e.Setenv("FUNCTION", function(t))
 			return os.WriteFile(filepath.Join(e.WorkDir, "cut.log.gz"), []byte("\x1f\x8b\x08\x00"), 0o666)
 		},

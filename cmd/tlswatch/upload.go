@@ -336,8 +336,8 @@ func shiftKey(key string, by time.Duration) string {
 }
 
 // describe says what is uploaded.
-func (u *uploads) describe(w io.Writer) {
-	fmt.Fprintf(w, "LOG OBJECTS in s3://%s\n\n", localBucket)
+func (u *uploads) describe(w io.Writer, bucket string) {
+	fmt.Fprintf(w, "LOG OBJECTS in s3://%s\n\n", bucket)
 	t := table{right: []bool{true, true, false, false}}
 	t.add("entries", "malformed", "times (UTC)", "file")
 	for _, o := range u.objects {

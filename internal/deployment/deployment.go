@@ -253,7 +253,11 @@ func (d *Deployment) authorize(a localaws.Access) bool {
 	defer d.mu.Unlock()
 	ok := d.roles[a.AccessKeyID].Allows(sam.Request{Action: a.Action, Resource: a.Resource, Context: a.Context})
 	if !ok {
-		d.denied = append(d.denied, fmt.Sprintf("%s: %s on %s %v", a.AccessKeyID, a.Action, a.Resource, a.Context))
+		denied := fmt.Sprintf("%s may not %s on %s", a.AccessKeyID, a.Action, a.Resource)
+		if len(a.Context) > 0 {
+			denied += fmt.Sprintf(" with %v", a.Context)
+		}
+		d.denied = append(d.denied, denied)
 		return false
 	}
 	d.allowed[a.AccessKeyID+" "+a.Action] = true
@@ -353,6 +357,49 @@ func (d *Deployment) Failures() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.failures)
+}
+
+// Settle is Wait until no queue has a message for a function any more that it
+// did not try: what fails comes back only after the visibility timeout.
+func (d *Deployment) Settle(ctx context.Context) error {
+	for {
+		if err := d.Wait(ctx); err != nil {
+			return err
+		}
+		untried := false
+		for _, m := range d.stack.OfType("AWS::Lambda::EventSourceMapping") {
+			untried = untried || slices.ContainsFunc(d.messages(d.stack.ByARN(m.Text("EventSourceArn"))), func(m localaws.QueueMessage) bool { return m.Visible })
+		}
+		if !untried {
+			return d.Wait(ctx) // for what was taken since
+		}
+		select {
+		case <-time.After(10 * time.Millisecond):
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// Left counts the messages in the queues: those that failed for good, and those
+// that failed and may be tried again.
+func (d *Deployment) Left() int {
+	n := 0
+	for _, q := range d.stack.OfType("AWS::SQS::Queue") {
+		n += len(d.messages(q))
+	}
+	return n
+}
+
+func (d *Deployment) messages(queue *sam.Resource) []localaws.QueueMessage {
+	if queue == nil {
+		return nil
+	}
+	url, err := d.stack.Ref(queue)
+	if err != nil {
+		return nil
+	}
+	return d.AWS.SQS.Messages(url)
 }
 
 // Wait returns when the functions have nothing more to do and what they gave up
