@@ -48,34 +48,32 @@ func TestBrowser(t *testing.T) {
 		t.Skip("SKIPPED: chromium is not on PATH: the widget was not looked at in a browser")
 	}
 	list := windows(t, 30)
-	for name, dark := range map[string]bool{"light": false, "dark": true} {
+	for name, width := range map[string]string{"light": "560,600", "dark": "1300,900"} {
 		v := view(3)
-		v.Dark = dark
+		v.Dark = name == "dark"
 		file := filepath.Join(t.TempDir(), name+".html")
 		if err := os.WriteFile(file, []byte("<!doctype html><body style='margin:0'>"+render(t, list, Filter{}, v)+look), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		for _, width := range []string{"560,600", "1300,900"} {
-			ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
-			out, err := exec.CommandContext(ctx, path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir="+t.TempDir(), "--window-size="+width, "--dump-dom", "file://"+file).Output()
-			cancel()
-			if err != nil {
-				t.Fatalf("chromium: %v", err)
-			}
-			m := regexp.MustCompile(`(?s)LOOK(\{.*\})END`).FindSubmatch(out)
-			if m == nil {
-				t.Fatalf("no answer in %s", out)
-			}
-			var got struct {
-				Wide, Contrast             float64
-				Rows, Bars, Actions, Links int
-			}
-			if err := json.Unmarshal(m[1], &got); err != nil {
-				t.Fatal(err)
-			}
-			if got.Wide > 0 || got.Contrast < 4.5 || got.Rows < 100 || got.Bars != 30 || got.Actions > 0 || got.Links < 20 {
-				t.Errorf("%s at %s: %+v", name, width, got)
-			}
+		ctx, cancel := context.WithTimeout(t.Context(), 90*time.Second)
+		out, err := exec.CommandContext(ctx, path, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--user-data-dir="+t.TempDir(), "--window-size="+width, "--dump-dom", "file://"+file).Output()
+		cancel()
+		if err != nil {
+			t.Fatalf("chromium: %v", err)
+		}
+		m := regexp.MustCompile(`(?s)LOOK(\{.*\})END`).FindSubmatch(out)
+		if m == nil {
+			t.Fatalf("no answer in %s", out)
+		}
+		var got struct {
+			Wide, Contrast             float64
+			Rows, Bars, Actions, Links int
+		}
+		if err := json.Unmarshal(m[1], &got); err != nil {
+			t.Fatal(err)
+		}
+		if got.Wide > 0 || got.Contrast < 4.5 || got.Rows < 100 || got.Bars != 30 || got.Actions > 0 || got.Links < 20 {
+			t.Errorf("%s at %s: %+v", name, width, got)
 		}
 	}
 }

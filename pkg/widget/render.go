@@ -189,7 +189,7 @@ func (t *Tally) fillLoadBalancers(d *pageData, v View, rows int) error {
 		}
 		d.LoadBalancers = append(d.LoadBalancers, loadBalancerRow{number(r.failed), strings.Join(r.most(3), ", "), l})
 	}
-	d.OtherLoadBalancers = more(others, "load balancer")
+	d.OtherLoadBalancers = more(others, "load balancer", "load balancers")
 	return nil
 }
 
@@ -215,7 +215,7 @@ func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
 		}
 		d.Causes = append(d.Causes, c)
 	}
-	d.OtherCauses = more(others, "kind of failure")
+	d.OtherCauses = more(others, "kind of failure", "kinds of failure")
 	return nil
 }
 
@@ -232,7 +232,7 @@ func (t *Tally) fillClients(d *pageData, v View, rows int) error {
 		}
 		d.Clients = append(d.Clients, clientRow{number(r.failed), number(r.connections), name(k.loadBalancer), strings.Join(r.most(1), ""), l})
 	}
-	d.OtherClients = more(others, "client")
+	d.OtherClients = more(others, "client", "clients")
 	return nil
 }
 
@@ -307,14 +307,14 @@ func name(lb string) string {
 	return lb
 }
 
-func more(n int, noun string) string {
-	if n == 0 {
+func more(n int, one, many string) string {
+	switch n {
+	case 0:
 		return ""
+	case 1:
+		return "and 1 more " + one
 	}
-	if noun == "kind of failure" && n > 1 {
-		return fmt.Sprintf("and %d more kinds of failure", n)
-	}
-	return "and " + plural(n, "more "+noun)
+	return fmt.Sprintf("and %s more %s", number(uint64(n)), many)
 }
 
 func plural(n int, noun string) string {
