@@ -3,10 +3,10 @@
 // is copied on the way to a parser, and a line that is cut at the end of one
 // call is whole after the next.
 //
-// It exists because gunzip is three quarters of the CPU time that a log object
-// costs. On connection logs it takes less than half the time of
-// github.com/klauspost/compress/gzip, the best-known Go decompressor, and a
-// third of compress/gzip's; BenchmarkGunzip measures all three in one run.
+// It exists because gunzip is more than half of the CPU time that a log object
+// costs. On connection logs it takes about half the time of
+// github.com/klauspost/compress/gzip, the best-known Go decompressor, and less
+// than that of compress/gzip's; BenchmarkGunzip measures all three in one run.
 // Where the time goes, and what was tried, is in docs/performance.md.
 //
 // The verdict on any input is that of compress/gzip: the same bytes, and an
