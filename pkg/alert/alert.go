@@ -214,7 +214,7 @@ func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool)
 			w.Reasons[reason(cell.Status)] += n
 		}
 	}
-	failing := s.FailingClients()
+	failing := s.Suspects()
 	w.FailingClients = len(failing)
 	connections := make(map[rollup.Client]uint64, len(failing))
 	for i, c := range failing {

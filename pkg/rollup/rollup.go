@@ -75,6 +75,7 @@ type Summary struct {
 	shapes     table[shape, struct{}]
 	clients    arena[clientCounts] // by client and minute, of which each has a table: those in use stay in the cache
 	failures   *addrTable[uint64]  // by client and row of shapes
+	heavy      heavy               // clients that fail beyond those
 
 	watch        func(protocol, cipher string) bool
 	horizon      time.Duration
@@ -240,6 +241,9 @@ func (s *Summary) Merge(t *Summary) {
 	}
 	for r := range t.failures.rows.all {
 		s.addFailures(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
+	}
+	for _, h := range t.heavy.heap {
+		s.heavy.add(h.client, h.count, h.err)
 	}
 	s.mergeWatched(t)
 }
@@ -442,6 +446,9 @@ func (s *Summary) addClient(k addrKey, c Counts) {
 		sum.add(c)
 	} else {
 		s.OtherClients.add(c)
+		if c.Failed > 0 {
+			s.heavy.add(k.addr, c.Failed, 0)
+		}
 	}
 }
 
@@ -496,7 +503,7 @@ type ClientCounts struct {
 }
 
 // FailingClients returns the clients with failures, most failures first, ties
-// by address.
+// by address. For those beyond MaxClients see Suspects.
 func (s *Summary) FailingClients() []ClientCounts {
 	failing := make(map[addr]*Counts)
 	for r := range s.clients.all {

@@ -1,0 +1,107 @@
+package rollup
+
+import (
+	"cmp"
+	"slices"
+)
+
+// MaxHeavy is the number of clients that are followed, of those that fail when
+// the tables of clients are full. Of n failures beyond them, a client with more
+// than n/MaxHeavy is certain to be among these.
+const MaxHeavy = 4096
+
+// heavy finds the clients with most failures in bounded memory, by the
+// Space-Saving algorithm (Metwally, Agrawal and El Abbadi, 2005): a new client
+// takes the place of the one with least, and with it, as an error, its count.
+type heavy struct {
+	heap  []heavyClient // the least count first
+	index map[addr]int  // of heap
+}
+
+// A heavyClient has from count-err to count failures.
+type heavyClient struct {
+	client     addr
+	count, err uint64
+}
+
+func (h *heavy) add(client addr, n, err uint64) {
+	i, ok := h.index[client]
+	switch {
+	case ok:
+		h.heap[i].count += n
+		h.heap[i].err += err
+	case len(h.heap) < MaxHeavy:
+		if h.index == nil {
+			h.index = make(map[addr]int)
+		}
+		i = len(h.heap)
+		h.heap = append(h.heap, heavyClient{client, n, err})
+		h.index[client] = i
+		for i > 0 && h.heap[i].count < h.heap[(i-1)/2].count {
+			h.swap(i, (i-1)/2)
+			i = (i - 1) / 2
+		}
+		return
+	default:
+		least := h.heap[0]
+		delete(h.index, least.client)
+		h.heap[0] = heavyClient{client, least.count + n, least.count + err}
+		h.index[client] = 0
+	}
+	for {
+		least := i
+		for child := 2*i + 1; child <= 2*i+2 && child < len(h.heap); child++ {
+			if h.heap[child].count < h.heap[least].count {
+				least = child
+			}
+		}
+		if least == i {
+			return
+		}
+		h.swap(i, least)
+		i = least
+	}
+}
+
+func (h *heavy) swap(i, j int) {
+	h.heap[i], h.heap[j] = h.heap[j], h.heap[i]
+	h.index[h.heap[i].client], h.index[h.heap[j].client] = i, j
+}
+
+// A Suspect is a client with at least so many failures as its Counts say, and
+// at most Uncertain more.
+type Suspect struct {
+	ClientCounts
+	Uncertain uint64
+}
+
+// Suspects returns the clients of FailingClients, and those with most failures
+// of the ones beyond MaxClients, in the same order. As long as that bound is
+// not reached, nothing is uncertain. Connections beyond it are known only as
+// far as they failed.
+func (s *Summary) Suspects() []Suspect {
+	exact := s.FailingClients()
+	list := make([]Suspect, 0, len(exact)+len(s.heavy.heap))
+	beyond := make(map[Client]heavyClient, len(s.heavy.heap))
+	for _, h := range s.heavy.heap {
+		beyond[s.client(h.client)] = h
+	}
+	add := func(c ClientCounts, h heavyClient) {
+		c.Connections += h.count - h.err
+		c.Failed += h.count - h.err
+		list = append(list, Suspect{c, h.err})
+	}
+	for _, c := range exact {
+		add(c, beyond[c.Client])
+		delete(beyond, c.Client)
+	}
+	for client, h := range beyond {
+		add(ClientCounts{Client: client}, h)
+	}
+	if len(s.heavy.heap) > 0 {
+		slices.SortFunc(list, func(a, b Suspect) int {
+			return cmp.Or(cmp.Compare(b.Failed, a.Failed), a.Client.compare(b.Client))
+		})
+	}
+	return list
+}
