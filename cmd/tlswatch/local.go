@@ -95,7 +95,7 @@ func (o localOptions) run(ctx context.Context, paths []string, stdout, stderr io
 	}
 	switch {
 	case o.template != "" && o.policy != "":
-		return &usageError{errors.New("--policy: with --template, say --parameter ListenerPolicies=...")}
+		return &usageError{errors.New("--policy: with --template, say --parameter ListenerPolicies=POLICY")}
 	case o.template == "" && len(o.parameters) > 0:
 		return &usageError{errors.New("--parameter needs --template")}
 	}
