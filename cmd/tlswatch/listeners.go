@@ -132,6 +132,7 @@ type listenerChange struct {
 	Weakens          []string `json:"weakens"`     // what the listener would give up in addition
 	Strengthens      []string `json:"strengthens"` // and no longer
 	Known            bool     `json:"known"`       // whether the lists above could be made
+	Caveats          []string `json:"caveats"`     // what is not confirmed about both policies, for people
 
 	difference secpolicy.Difference
 }
@@ -184,6 +185,7 @@ func newListenerEntry(region string, l elbpolicy.Listener, set *secpolicy.Set, t
 	e.Change.ProtocolsRemoved, e.Change.ProtocolsAdded = texts(d.ProtocolsRemoved), texts(d.ProtocolsAdded)
 	e.Change.CiphersRemoved, e.Change.CiphersAdded = texts(d.CiphersRemoved), texts(d.CiphersAdded)
 	e.Change.Weakens, e.Change.Strengthens = []string{}, []string{}
+	e.Change.Caveats = append([]string{}, secpolicy.Caveats(e.policy, to)...)
 	if e.Change.Known {
 		e.Change.Weakens, e.Change.Strengthens = texts(d.Weakens()), texts(d.Strengthens())
 	}
@@ -296,6 +298,9 @@ func (r *listenersResult) writeChanges(w io.Writer) {
 			found = true
 			fmt.Fprintf(w, "\n  %s port %d, from %s\n", lb.LoadBalancer, l.Port, l.Policy)
 			l.Change.write(w)
+			for _, caveat := range l.Change.Caveats {
+				fmt.Fprintf(w, "    not confirmed: %s\n", caveat)
+			}
 			fmt.Fprintf(w, "    run   %s\n    undo  %s\n", l.Change.Command, l.Change.Undo)
 		}
 		for _, warning := range lb.Warnings {
@@ -326,7 +331,7 @@ func (lb *loadBalancerEntry) from() string {
 
 func (c *listenerChange) write(w io.Writer) {
 	if !c.Known {
-		fmt.Fprintln(w, "    what changes is not known: the current policy is not")
+		fmt.Fprintln(w, "    what changes is not known, as the current policy is not: it may weaken the listener")
 		return
 	}
 	line := func(heading string, names []string) {
@@ -344,8 +349,5 @@ func (c *listenerChange) write(w io.Writer) {
 	}
 	if c.difference.Same() {
 		fmt.Fprintln(w, "    accepts the same clients")
-	}
-	if caveat := c.difference.B.Caveat(); caveat != "" {
-		fmt.Fprintf(w, "    not confirmed: %s\n", caveat)
 	}
 }

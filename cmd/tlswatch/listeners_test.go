@@ -60,11 +60,12 @@ func TestListeners(t *testing.T) {
 	stack := startELB(t)
 	stack.ELB.SetPageSize(2)
 	for name, args := range map[string][]string{
-		"all":     nil,
-		"to":      {"--to", "TLS13-1-2-Res-PQ-2025-09"},
-		"weaker":  {"--load-balancer", "shop", "--to", "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06"},
-		"no-to":   {"--load-balancer", "app/shop/50dc6c495c0c9188", "--load-balancer", "bare"},
-		"nothing": {"--load-balancer", "agency", "--to", "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"},
+		"all":         nil,
+		"to":          {"--to", "TLS13-1-2-Res-PQ-2025-09"},
+		"unconfirmed": {"--load-balancer", "agency", "--load-balancer", "edge", "--to", "TLS13-1-2-FIPS-PQ-2025-09"},
+		"weaker":      {"--load-balancer", "shop", "--to", "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06"},
+		"no-to":       {"--load-balancer", "app/shop/50dc6c495c0c9188", "--load-balancer", "bare"},
+		"nothing":     {"--load-balancer", "agency", "--to", "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"},
 	} {
 		got, stderr := listeners(t, exitOK, args...)
 		if stderr != "" {
@@ -151,7 +152,7 @@ func TestListenersFail(t *testing.T) {
 		{exitUsage, []string{"--format", "csv"}, "--format csv: want table or json"},
 		{exitUsage, []string{"shop"}, "unknown command"},
 		{exitFailed, []string{"--to", "ELBSecurityPolicy-Nobody-Knows"}, "--to: "},
-		{exitFailed, []string{"--load-balancer", "gone"}, "LoadBalancerNotFound"},
+		{exitFailed, []string{"--load-balancer", "gone"}, "tlswatch: there is no load balancer gone in this account and region\n"},
 		{exitFailed, []string{"--load-balancer", "app/shop/0000000000000000"}, "there is no load balancer app/shop/0000000000000000"},
 	} {
 		stdout, stderr := listeners(t, c.status, c.args...)

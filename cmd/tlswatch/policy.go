@@ -299,21 +299,11 @@ func (p *policyCommand) newDiff() *cobra.Command {
 				WeaknessesGone: texts(d.Strengthens()), WeaknessesNew: texts(d.Weakens()),
 				GroupsRemoved: texts(d.GroupsRemoved), GroupsAdded: texts(d.GroupsAdded),
 				SchemesRemoved: texts(d.SchemesRemoved), SchemesAdded: texts(d.SchemesAdded),
-				Caveats: caveats(a, b),
+				Caveats: append([]string{}, secpolicy.Caveats(a, b)...),
 			}
 			return result, func(w io.Writer) { writeDifference(w, &d, result.Caveats) }, nil
 		}),
 	}
-}
-
-func caveats(policies ...*secpolicy.Policy) []string {
-	list := []string{}
-	for _, p := range policies {
-		if c := p.Caveat(); c != "" {
-			list = append(list, p.Name+": "+c)
-		}
-	}
-	return list
 }
 
 func writeDifference(w io.Writer, d *secpolicy.Difference, caveats []string) {

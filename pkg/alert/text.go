@@ -612,6 +612,7 @@ type policyChange struct {
 	From     string   `json:"from"`
 	To       string   `json:"to,omitempty"`      // "" if no policy accepts them
 	Weakens  []string `json:"weakens,omitempty"` // "tls-1.0", "no-forward-secrecy"
+	Caveats  []string `json:"caveats,omitempty"` // what is not confirmed about From and To, for people
 	Prevents uint64   `json:"prevents"`          // failures of the window
 	Leaves   uint64   `json:"leaves"`            // those of clients that it does not accept either
 }
@@ -640,7 +641,7 @@ func (a *Alert) document(j *judgement) document {
 	for _, c := range j.changes {
 		m := policyChange{Port: c.port, From: c.from.Name, Prevents: c.failed, Leaves: c.beyond}
 		if c.to != nil {
-			m.To, m.Weakens = c.to.B.Name, []string{}
+			m.To, m.Weakens, m.Caveats = c.to.B.Name, []string{}, secpolicy.Caveats(c.from, c.to.B)
 			for _, w := range c.to.Weakens() {
 				m.Weakens = append(m.Weakens, w.String())
 			}

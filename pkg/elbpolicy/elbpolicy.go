@@ -61,7 +61,9 @@ func LoadBalancers(ctx context.Context, client Client, names ...string) ([]LoadB
 	var list []LoadBalancer
 	for pages := elb.NewDescribeLoadBalancersPaginator(client, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
-		if err != nil {
+		if errors.As(err, new(*types.LoadBalancerNotFoundException)) {
+			return nil, fmt.Errorf("there is no load balancer %s in this account and region", strings.Join(names, " or "))
+		} else if err != nil {
 			return nil, explain("DescribeLoadBalancers", err)
 		}
 		for _, lb := range page.LoadBalancers {

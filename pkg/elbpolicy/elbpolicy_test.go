@@ -376,7 +376,7 @@ func TestMoto(t *testing.T) {
 	if list, err := LoadBalancers(t.Context(), client); err != nil || len(list) != 0 {
 		t.Errorf("got %v, %v", list, err)
 	}
-	if _, err := LoadBalancers(t.Context(), client, "gone"); err == nil || !strings.Contains(err.Error(), "LoadBalancerNotFound") {
+	if _, err := LoadBalancers(t.Context(), client, "gone"); err == nil || !strings.Contains(err.Error(), "there is no load balancer gone") {
 		t.Errorf("error %v", err)
 	}
 	ask := func(path string) (pipeline.ListenerPolicies, error) {

@@ -227,11 +227,16 @@ func names[T fmt.Stringer](list []T) []string {
 // maxNames is how many names a sentence lists.
 const maxNames = 4
 
-// join enumerates names: "a, b and c".
+// join enumerates names, but no more than maxNames and one.
 func join(names []string, last string) string {
 	if len(names) > maxNames+1 {
 		names = append(slices.Clone(names[:maxNames]), fmt.Sprintf("%d more", len(names)-maxNames))
 	}
+	return enumerate(names, last)
+}
+
+// enumerate is "a, b and c".
+func enumerate(names []string, last string) string {
 	switch n := len(names); n {
 	case 0:
 		return "none"

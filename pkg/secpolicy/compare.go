@@ -48,6 +48,21 @@ func (d *Difference) Same() bool {
 		!d.Reordered && d.A.PostQuantum == d.B.PostQuantum && d.A.FIPS == d.B.FIPS
 }
 
+// Caveats say for people what is not confirmed about policies, nil being one
+// that is not known: for each that has a [Policy.Caveat], that with its name.
+func Caveats(policies ...*Policy) []string {
+	var list []string
+	for _, p := range policies {
+		if p == nil {
+			continue
+		}
+		if c := p.Caveat(); c != "" {
+			list = append(list, p.Name+": "+c)
+		}
+	}
+	return list
+}
+
 // Weakens returns what B gives up that A does not, Strengthens the reverse;
 // both the gravest first.
 func (d *Difference) Weakens() []Weakness     { return without(d.B.Weaknesses(), d.A.Weaknesses()) }

@@ -331,7 +331,7 @@ func (d *Difference) Advice() string {
 		weaker = append(weaker, w.Text())
 	}
 	if len(weaker) > 0 {
-		text += ". That weakens the listener for everybody: it " + join(weaker, "and")
+		text += ". That weakens the listener for everybody: it " + enumerate(weaker, "and") // all of it: that is the price
 	} else {
 		text += ". It weakens nothing that tlswatch knows of"
 	}
