@@ -86,14 +86,16 @@ fuzz: ## fuzz every target for FUZZTIME (30s)
 golden: ## rewrite the golden files that tests compare with
 	go test $(call packages_with,flag\.Bool.*"update") -update
 
-package: $(foreach f,$(functions),build/$(f)-arm64.zip build/$(f)-amd64.zip) ## build the functions' zip files for AWS into build/
+zips := $(foreach f,$(functions),build/$(f)-arm64.zip build/$(f)-amd64.zip)
+
+package: $(zips) ## build the functions' zip files for AWS into build/
 
 reproduce: package ## build the zip files again from a copy of the checkout elsewhere, and compare them
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	git ls-files -z | tar --null --files-from=- --create | tar --extract --directory="$$copy"; \
 	$(MAKE) --no-print-directory -C "$$copy" package; \
-	for zip in build/*.zip; do cmp "$$zip" "$$copy/$$zip"; done; \
-	echo "the same bytes: build/*.zip"
+	for zip in $(zips); do cmp "$$zip" "$$copy/$$zip"; done; \
+	echo "the same bytes: $(zips)"
 
 deploy: ## build and deploy with the AWS SAM CLI; asks the first time, and after that follows samconfig.toml
 	@command -v sam >/dev/null || { echo "make deploy needs the AWS SAM CLI; docs/deploy.md has ways without it" >&2; exit 1; }
