@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strings"
 	"time"
 
@@ -59,6 +60,10 @@ with 'tcpdump -s 0'.`,
 	return cmd
 }
 
+// helloMemory makes the garbage collector work harder before memory gets scarce:
+// what a Tracker needs is bounded.
+const helloMemory = 96 << 20
+
 // A helloWriter prints handshakes.
 type helloWriter interface {
 	begin() error
@@ -77,6 +82,7 @@ func (h *helloCommand) run(cmd *cobra.Command, paths []string) error {
 	if err := h.judge.prepare(cmd.Context()); err != nil {
 		return err
 	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(helloMemory))
 	out := bufio.NewWriter(cmd.OutOrStdout())
 	var w helloWriter = &helloText{w: out, judge: &h.judge}
 	if h.format == "json" {

@@ -15,7 +15,8 @@ type connection struct {
 	whole    bool       // its SYN was seen
 	started  int64      // time of the first packet, in Unix nanoseconds
 	now      int64      // time of the last packet
-	cost     int        // bytes it holds in buffers
+	cost     int        // bytes it holds in buffers and ClientHellos
+	hellos   int        // of them, in ClientHellos
 	finished bool       // its handshake was told of, or there is none
 
 	handshake    *Handshake // nil until the ClientHello begins
@@ -136,7 +137,7 @@ func (c *connection) packet(d *direction, p *tcpPacket) {
 		}
 		c.end(Outcome{Kind: Reset, By: c.side(d)})
 	}
-	c.cost = 0
+	c.cost = c.hellos
 	for i := range c.sides {
 		d := &c.sides[i]
 		c.cost += d.stream.held + cap(d.records.message.buffer) + cap(d.head)
@@ -389,10 +390,14 @@ func (d *direction) message(m handshakeMessage) {
 		case h == nil:
 		case m.msgType == typeClientHello && h.Hello == nil && h.Fault == nil:
 			h.Hello, h.Fault = ParseClientHello(m.bytes)
+			h.Hello.compact()
 			h.Segments = d.segments
+			c.hellos = h.size()
 		case m.msgType == typeClientHello && c.retry != 0:
 			if hello, err := ParseClientHello(m.bytes); err == nil {
+				hello.compact()
 				h.SecondHello = hello
+				c.hellos = h.size()
 			}
 		case m.msgType == typeCertificate && m.length == 3:
 			c.noCert = true

@@ -1,6 +1,7 @@
 package clienthello
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -77,6 +78,16 @@ func (h *ClientHello) Versions() []tlsname.Version {
 		versions = append(versions, v)
 	}
 	return versions
+}
+
+// compact lets the message go that the ClientHello was decoded from.
+func (h *ClientHello) compact() {
+	for _, field := range []*[]byte{&h.SessionID, &h.CompressionMethods, &h.PointFormats, &h.PSKModes} {
+		*field = bytes.Clone(*field)
+	}
+	for i := range h.Extensions {
+		h.Extensions[i].Data = nil
+	}
 }
 
 // Has reports whether the ClientHello has an extension of the type.

@@ -12,7 +12,7 @@ import (
 // counted in Stats.GivenUp.
 const (
 	maxConnections = 1 << 15  // remembered at a time, finished ones included
-	maxHeld        = 16 << 20 // bytes in buffers of reassembly
+	maxHeld        = 16 << 20 // bytes in buffers of reassembly, and in ClientHellos without an end
 	maxWaiting     = 16 << 20 // bytes of handshakes that wait for older ones
 	idleTime       = 2 * time.Minute
 	answerTime     = 5 * time.Second
@@ -52,8 +52,8 @@ type Stats struct {
 }
 
 // A Tracker follows the connections of one or more captures. It remembers at
-// most 32,768 connections, and 16 MiB each of packets that wait to be put in
-// order, of IP fragments, and of handshakes that wait for older ones.
+// most 32,768 connections, and 16 MiB each of open ones' segments and
+// ClientHellos, of IP fragments, and of handshakes that wait for older ones.
 //
 // It is not safe for concurrent use.
 type Tracker struct {
