@@ -32,11 +32,6 @@ func pipeline(awk, path string) []string {
 	return []string{"bash", "-c", fmt.Sprintf(`set -o pipefail; zcat '%s' | %s '{print $11}' | sort | uniq -c | sort -r`, path, awk)}
 }
 
-// quiet is a command without its output.
-func quiet(argv ...string) []string {
-	return append([]string{"bash", "-c", `exec "$@" >/dev/null`, "bash"}, argv...)
-}
-
 // programs returns what takes turns, and what cannot.
 func (b *bench) programs(d *data) (list []program, skipped []string, err error) {
 	self, err := os.Executable()
@@ -47,7 +42,7 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 		if file.label != "" {
 			name += ": " + file.label
 		}
-		list = append(list, program{name: name, argv: argv})
+		list = append(list, program{name: name, argv: argv, keep: argv[0] == self})
 	}
 	needs := func(name string) bool {
 		if _, err := exec.LookPath(name); err != nil {
@@ -90,19 +85,18 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 		if err != nil {
 			return nil, nil, err
 		}
-		// Their output is large, and would make this process so.
-		list = append(list, program{name: helloJob, argv: quiet(tlswatch, "hello", "--format", "json", traffic)})
+		list = append(list, program{name: helloJob, argv: []string{tlswatch, "hello", "--format", "json", traffic}})
 		if needs("tshark") {
-			list = append(list, program{name: tsharkJob, once: true, argv: quiet("tshark", "-n", "-r", traffic, "-Y", "tls.handshake.type==1", "-T", "fields",
-				"-e", "tls.handshake.version", "-e", "tls.handshake.extensions.supported_version", "-e", "tls.handshake.ciphersuite", "-e", "tls.handshake.extensions_server_name")})
+			list = append(list, program{name: tsharkJob, once: true, argv: []string{"tshark", "-n", "-r", traffic, "-Y", "tls.handshake.type==1", "-T", "fields",
+				"-e", "tls.handshake.version", "-e", "tls.handshake.extensions.supported_version", "-e", "tls.handshake.ciphersuite", "-e", "tls.handshake.extensions_server_name"}})
 		}
 	} else {
 		skipped = append(skipped, "tlswatch report and hello: "+err.Error())
 	}
 	add(crowdJob, file{}, self, "child", "whole", d.crowd.path)
 	list = append(list,
-		program{name: smallOne, argv: []string{self, "child", "small", d.small}, env: []string{"GOMAXPROCS=1"}},
-		program{name: smallAll, argv: []string{self, "child", "small", d.small}})
+		program{name: smallOne, argv: []string{self, "child", "small", d.small}, keep: true, env: []string{"GOMAXPROCS=1"}},
+		program{name: smallAll, argv: []string{self, "child", "small", d.small}, keep: true})
 	if bootstrap, err := b.find("bootstrap"); err == nil {
 		add(startup, file{}, startup, bootstrap)
 	} else {
