@@ -9,6 +9,7 @@
 package report
 
 import (
+	"cmp"
 	"encoding/binary"
 	"hash/maphash"
 	"net/netip"
@@ -464,5 +465,16 @@ func (a addr) ip() netip.Addr {
 
 func (a addr) hash() uint64 { return mix(a.hi, a.lo, 0) }
 
+// is4 reports whether a is of IPv4.
+func (a addr) is4() bool { return a.hi == 0 && a.lo>>32 == 0xffff }
+
 // compare orders as [netip.Addr] does: IPv4 first.
-func (a addr) compare(b addr) int { return a.ip().Compare(b.ip()) }
+func (a addr) compare(b addr) int {
+	if v4 := a.is4(); v4 != b.is4() {
+		if v4 {
+			return -1
+		}
+		return 1
+	}
+	return cmp.Or(cmp.Compare(a.hi, b.hi), cmp.Compare(a.lo, b.lo))
+}

@@ -296,16 +296,22 @@ func (r *Result) approximate(list string, missed uint64) {
 // in the order of compare, and how many there are in all. Only they become
 // anything larger than a number.
 func first[K comparable, V any](t *table[K, V], top int, pick func(*V) bool, compare func(a, b *row[K, V]) int) (order []uint32, all int) {
-	for i := range t.n {
-		if pick(&t.at(i).value) {
-			order = append(order, uint32(i))
+	sort := func() {
+		slices.SortFunc(order, func(a, b uint32) int { return compare(t.at(int(a)), t.at(int(b))) })
+		if top > 0 {
+			order = order[:min(top, len(order))]
 		}
 	}
-	slices.SortFunc(order, func(a, b uint32) int { return compare(t.at(int(a)), t.at(int(b))) })
-	all = len(order)
-	if top > 0 {
-		order = order[:min(top, all)]
+	for i := range t.n {
+		if !pick(&t.at(i).value) {
+			continue
+		}
+		all++
+		if order = append(order, uint32(i)); top > 0 && len(order) >= 4*top+1024 {
+			sort()
+		}
 	}
+	sort()
 	return order, all
 }
 
