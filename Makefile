@@ -80,7 +80,7 @@ fuzz: ## fuzz every target for FUZZTIME (30s)
 	[[ -n $$targets ]] || { echo "no fuzz target found" >&2; exit 1; }; \
 	while read -r package name; do \
 		echo "fuzz $$package $$name"; \
-		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) "$$package" </dev/null; \
+		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" </dev/null; \
 	done <<<"$$targets"
 
 golden: ## rewrite the golden files that tests compare with
