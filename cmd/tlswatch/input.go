@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -78,10 +79,11 @@ func (i *input) loadBalancer() string {
 
 // An inputError is why a log, or a listing of them, was not read to its end.
 type inputError struct {
-	name  string
-	index int
-	lines int // that were read before, and count
-	err   error
+	name   string
+	index  int
+	opened bool
+	lines  int // that were read before, and count
+	err    error
 }
 
 func (e *inputError) Error() string {
@@ -95,17 +97,17 @@ func (e *inputError) Unwrap() error { return e.err }
 
 // An inputsError names the logs that were not read to their end.
 type inputsError struct {
-	failed  []*inputError
-	objects int // of so many
+	failed []*inputError
+	logs   int // of so many
 }
 
 func (e *inputsError) Error() string {
 	const most = 10
-	if len(e.failed) == 1 && e.objects <= 1 {
+	if e.logs == 1 {
 		return e.failed[0].Error()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others are reported:", grouped(len(e.failed)), grouped(max(e.objects, len(e.failed))))
+	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others are reported:", grouped(len(e.failed)), grouped(e.logs))
 	for i, f := range e.failed {
 		if i == most {
 			fmt.Fprintf(&b, "\n  and %d more", len(e.failed)-most)
@@ -217,7 +219,7 @@ func (in *inputs) readOne(ctx context.Context, worker int, o *opening, r *connlo
 	if err != nil {
 		failed := &inputError{name: o.name, index: o.index, err: err}
 		if body != nil {
-			failed.lines = r.Lines()
+			failed.opened, failed.lines = true, r.Lines()
 		}
 		in.seen.failed = append(in.seen.failed, failed)
 	}
@@ -233,9 +235,19 @@ func (in *inputs) result(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return nil // said by finish
 	case len(in.seen.failed) > 0:
-		return &inputsError{in.seen.failed, in.seen.objects}
+		logs := in.seen.objects
+		for _, f := range in.seen.failed {
+			if !f.opened {
+				logs++
+			}
+		}
+		return &inputsError{in.seen.failed, logs}
 	case in.seen.objects == 0 && in.seen.outside == 0:
-		return fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
+		err := fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
+		for _, what := range slices.Sorted(maps.Keys(in.seen.skipped)) {
+			err = fmt.Errorf("%w\n  %s passed over: %s", err, grouped(in.seen.skipped[what]), what)
+		}
+		return err
 	}
 	return nil
 }
@@ -414,14 +426,23 @@ func (in *inputs) listFiles(ctx context.Context, path string, yield func(*input)
 	}
 	return filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
 		switch {
-		case err != nil || d.IsDir():
+		case err != nil && name == path:
 			return err
-		case !d.Type().IsRegular() || !in.wanted(name):
+		case err != nil: // an unreadable folder in it: the others are read
+			yield(&input{name: name, open: func(context.Context) (io.ReadCloser, error) { return nil, withoutPath(err) }})
+			return nil
+		case d.IsDir():
 			return nil
 		}
-		info, err := d.Info()
-		if err != nil {
-			return err
+		info, err := os.Stat(name) // of what a symbolic link points to
+		switch {
+		case err == nil && !info.Mode().IsRegular():
+			in.skip(notFile)
+			return nil
+		case !in.wanted(name):
+			return nil
+		case err != nil:
+			info = nil // said when it is opened
 		}
 		if !yield(fileInput(name, info)) {
 			return filepath.SkipAll
@@ -430,15 +451,26 @@ func (in *inputs) listFiles(ctx context.Context, path string, yield func(*input)
 	})
 }
 
+// notFile is what is passed over in a directory, beside what has another name.
+const notFile = "no regular file"
+
+// withoutPath returns an error without the name, which is said anyway.
+func withoutPath(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
 func fileInput(path string, info fs.FileInfo) *input {
 	i := &input{name: path, open: func(context.Context) (io.ReadCloser, error) {
 		f, err := os.Open(path)
-		if pe, ok := errors.AsType[*fs.PathError](err); ok {
-			return nil, pe.Err // the name is said anyway
+		if err != nil {
+			return nil, withoutPath(err)
 		}
-		return f, err
+		return f, nil
 	}}
-	if info.Mode().IsRegular() {
+	if info != nil && info.Mode().IsRegular() {
 		i.size = info.Size()
 	}
 	return i
@@ -453,9 +485,7 @@ func (in *inputs) wanted(name string) bool {
 		if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
 			return true // a log under a name of somebody's own
 		}
-		in.mu.Lock()
-		in.seen.skipped[ke.Reason]++
-		in.mu.Unlock()
+		in.skip(ke.Reason)
 		return false
 	}
 	if !in.filter.matchObject(key) {
@@ -465,6 +495,13 @@ func (in *inputs) wanted(name string) bool {
 		return false
 	}
 	return true
+}
+
+// skip counts what is passed over, by what it is.
+func (in *inputs) skip(what string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.seen.skipped[what]++
 }
 
 // interruptible reads r in another goroutine, so that a read that waits for

@@ -123,16 +123,21 @@ func TestInputsMixed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for link, target := range map[string]string{"linked.log": "named-otherwise", "dangling.txt": "nowhere", "sub/dir.log": "deep"} {
+		if err := os.Symlink(filepath.Join(filepath.Dir(filepath.Join(dir, link)), target), filepath.Join(dir, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	in := newInputs([]string{dir, filepath.Join(dir, "named-otherwise"), "-", "s3://" + cloudBucket}, strings.NewReader(fmt.Sprintf(successLine, "192.0.2.4")), nil)
 	got, err := scanTally(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := map[string]int{"192.0.2.1": 2, "192.0.2.2": 1, "192.0.2.3": 1, "192.0.2.4": 1, "203.0.0.0": 2, "203.0.0.1": 2, "203.0.0.2": 2}
+	want := map[string]int{"192.0.2.1": 2, "192.0.2.2": 1, "192.0.2.3": 2, "192.0.2.4": 1, "203.0.0.0": 2, "203.0.0.1": 2, "203.0.0.2": 2}
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	if s := in.seen; s.objects != 7 || s.lines != 13 || s.malformed != 2 || s.skipped[connlog.NotAccessLog] != 1 || s.skipped[connlog.NotELBLog] != 3 {
+	if s := in.seen; s.objects != 8 || s.lines != 14 || s.malformed != 2 || s.skipped[connlog.NotAccessLog] != 1 || s.skipped[connlog.NotELBLog] != 4 || s.skipped[notFile] != 1 {
 		t.Errorf("seen %+v", s)
 	}
 	var sample []string
@@ -155,7 +160,13 @@ func TestInputsWrong(t *testing.T) {
 	if err := os.WriteFile(good, fmt.Appendf(nil, successLine, "192.0.2.2"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	empty := t.TempDir()
+	empty, other, broken := t.TempDir(), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "notes.txt"), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("nowhere", filepath.Join(broken, "lost.log")); err != nil {
+		t.Fatal(err)
+	}
 	for _, test := range []struct {
 		paths []string
 		says  []string
@@ -165,6 +176,8 @@ func TestInputsWrong(t *testing.T) {
 		{[]string{"-", "-"}, []string{"only once"}, 0},
 		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x": want s3://BUCKET/PREFIX`}, 0},
 		{[]string{empty}, []string{"no log files", empty}, 0},
+		{[]string{other}, []string{"no log files", "1 passed over: " + connlog.NotELBLog}, 0},
+		{[]string{broken, good}, []string{"1 of 2 logs", "lost.log: no such file"}, 1},
 		{[]string{cut, good}, []string{"1 of 2 logs", "the others are reported", cut + ": gzip data is cut or corrupt"}, 1},
 		{[]string{cut}, []string{cut + ": gzip data is cut or corrupt"}, 0},
 	} {
@@ -241,7 +254,7 @@ func TestInputsS3OneFails(t *testing.T) {
 	})
 	t.Setenv("AWS_ENDPOINT_URL_S3", proxy)
 	got, err := scanTally(t.Context(), newInputs([]string{"s3://" + cloudBucket + "/AWSLogs/"}, nil, nil))
-	if err == nil || !strings.Contains(err.Error(), "1 of 39 logs") || !strings.Contains(err.Error(), "s3://"+cloudBucket+"/"+bad+": access denied") {
+	if err == nil || !strings.Contains(err.Error(), "1 of 40 logs") || !strings.Contains(err.Error(), "s3://"+cloudBucket+"/"+bad+": access denied") {
 		t.Errorf("error %v", err)
 	}
 	if len(got) != 39 {
