@@ -24,8 +24,10 @@ for (const table of document.querySelectorAll('table.rows')) {
   if (body.rows.length < 8) continue;
   const field = document.createElement('input');
   field.type = 'search';
-  field.placeholder = 'Filter';
   field.setAttribute('aria-label', 'Filter ' + table.dataset.name);
+  const label = document.createElement('label');
+  label.className = 'soft';
+  label.append('Filter ', field);
   const count = document.createElement('span');
   count.className = 'soft';
   count.setAttribute('role', 'status');
@@ -39,5 +41,5 @@ for (const table of document.querySelectorAll('table.rows')) {
     }
     count.textContent = words.length ? ' ' + shown + ' of ' + body.rows.length + ' rows' : '';
   });
-  table.parentElement.before(field, count);
+  table.parentElement.before(label, count);
 }
