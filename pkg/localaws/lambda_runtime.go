@@ -124,6 +124,13 @@ func (e *environment) invoke(d delivery, limit time.Duration, closing <-chan str
 			// Before delivery: the runtime gave up its first request. After
 			// the outcome: it is ready for the next event. In between it has
 			// lost its event, and the deadline will tell.
+			if result == nil && d.payload == nil {
+				select {
+				case o := <-e.outcomes: // it came first, and both were ready
+					result = &o
+				default:
+				}
+			}
 			if result != nil {
 				return result.response, result.err
 			}

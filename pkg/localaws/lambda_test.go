@@ -152,6 +152,29 @@ func TestLambdaSuccess(t *testing.T) {
 	}
 }
 
+// A runtime that asks for its next event before this side has looked at its
+// answer is not waited for in vain.
+func TestOutcomeBeforePoll(t *testing.T) {
+	for range 200 {
+		e := &environment{
+			polls:    make(chan chan<- delivery),
+			outcomes: make(chan outcome, 1),
+			process:  &process{exited: make(chan struct{})},
+		}
+		first := make(chan delivery)
+		e.poll = first
+		go func() { // a runtime
+			<-first
+			e.outcomes <- outcome{response: []byte("done")}
+			e.polls <- make(chan delivery)
+		}()
+		response, err := e.invoke(delivery{id: "a", payload: []byte("{}"), deadline: time.Now().Add(10 * time.Second)}, 10*time.Second, nil)
+		if string(response) != "done" || err != nil || e.poll == nil {
+			t.Fatalf("%s, %v; asks: %t", response, err, e.poll != nil)
+		}
+	}
+}
+
 func TestLambdaEnvironment(t *testing.T) {
 	t.Setenv("SECRET_OF_THE_PARENT", "1")
 	l, _ := startFunction(t, LambdaOptions{MemoryMB: 256, Timeout: 5 * time.Second,
