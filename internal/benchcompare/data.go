@@ -19,7 +19,8 @@ import (
 // data are the files that are read. The same scale gives the same bytes, and
 // gzip(1), of the same version, the same files.
 type data struct {
-	medium, large file   // a log of 50,000 clients
+	medium, large file   // a log of 50,000 clients, and of scanners that come once
+	town          file   // one of 50,000 clients, each of which comes as often as any other
 	crowd         file   // one of 5 million clients, each of which comes once
 	small         string // directory of many logs
 	smallFiles    int
@@ -51,7 +52,8 @@ func (b *bench) data() (*data, error) {
 	}{
 		{&d.medium, "medium", 200e6, population},
 		{&d.large, "large", 1e9, population},
-		{&d.crowd, "crowd", 5e6 * lineBytes, crowd},
+		{&d.town, "town", 1e9, func(w io.Writer, lines int) error { return crowd(w, lines, 50_000) }},
+		{&d.crowd, "crowd", 5e6 * lineBytes, func(w io.Writer, lines int) error { return crowd(w, lines, lines) }},
 	} {
 		lines := max(int(log.bytes*b.scale/lineBytes), 1)
 		path := filepath.Join(b.dir, fmt.Sprintf("%s-%d.log.gz", log.name, lines))
@@ -101,18 +103,18 @@ func population(w io.Writer, lines int) error {
 	return connlogtest.Write(w, connlogtest.Options{Seed: 1, Lines: lines, Clients: 50_000, Fields: fields})
 }
 
-// crowd writes a log in which every line has a client of its own, and every
-// tenth client fails.
-func crowd(w io.Writer, lines int) error {
+// crowd writes a log of so many clients, which come in turn, and of which every
+// tenth fails.
+func crowd(w io.Writer, lines, clients int) error {
 	start := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	bw := bufio.NewWriterSize(w, 1<<16)
 	for i := range lines {
 		at := start.Add(time.Duration(float64(5*time.Minute) * float64(i) / float64(lines)))
 		latency, status := "0.012", "Success"
-		if i%10 == 0 {
+		if i%clients%10 == 0 {
 			latency, status = "-", "Failed:UnmappedConnectionError"
 		}
-		n := uint32(i) * 2654435761 // all different
+		n := uint32(i%clients) * 2654435761 // all different
 		fmt.Fprintf(bw, "%s %d.%d.%d.%d %d 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 %s \"-\" - - %s TID_%016x%016x\n",
 			at.Format("2006-01-02T15:04:05.000000Z"), n>>24, n>>16&255, n>>8&255, n&255, 1024+i%60_000, latency, status, uint64(n)*0x9e3779b97f4a7c15, uint64(i)*0xbf58476d1ce4e5b9)
 	}

@@ -32,7 +32,7 @@ func (r *repeated) Read(p []byte) (int, error) {
 // Text that gzip makes a thousand times smaller is work, and no memory. make
 // large reads 10 GB of it, a quick test less. With a limit, it ends early.
 func TestMemoryBomb(t *testing.T) {
-	text := strings.Repeat(docFailed+"\n", 16<<20/(len(docFailed)+1))
+	text := strings.Repeat(docFailed+"\n", 8<<20/(len(docFailed)+1))
 	packed := gzipped(text)
 	if ratio := len(text) / len(packed); ratio < 200 {
 		t.Fatalf("only %d:1", ratio)
@@ -47,7 +47,7 @@ func TestMemoryBomb(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
-	for _, options := range [][]Option{nil, {Pipelined}, {Limit(64 << 20)}} {
+	for _, options := range [][]Option{nil, {Pipelined}, {Limit(40 << 20)}} {
 		before := heap()
 		r := NewReader(&repeated{b: packed, n: members}, options...)
 		var e Entry
