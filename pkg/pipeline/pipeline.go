@@ -255,16 +255,25 @@ type task struct {
 	processor metric.Processor
 }
 
-// begin reads the object of t in a goroutine of its own.
+// begin reads the object of t, in a goroutine of its own if several are read at
+// the same time.
 func (p *Pipeline) begin(ctx context.Context, t *task) {
+	read := func() (*rollup.Summary, error) {
+		start := p.Now()
+		s, err := p.read(ctx, t.Report)
+		t.Reading = p.Now().Sub(start)
+		return s, err
+	}
+	if p.Readers <= 1 {
+		t.reading = read
+		return
+	}
 	var s *rollup.Summary
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		start := p.Now()
-		s, err = p.read(ctx, t.Report)
-		t.Reading = p.Now().Sub(start)
+		s, err = read()
 	}()
 	t.reading = func() (*rollup.Summary, error) {
 		<-done
