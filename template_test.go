@@ -60,7 +60,7 @@ var variants = map[string]map[string]string{
 }
 
 var alarmLoadBalancers = []string{
-	"app/one/50dc6c495c0c9188", "app/two/50dc6c495c0c9189", "app/three/50dc6c495c0c918a", "app/four/50dc6c495c0c918b", "app/five/50dc6c495c0c918c",
+	"app/one/50dc6c495c0c9188", "app/two/50dc6c495c0c9189", "app/three/50dc6c495c0c918a", "app/four/50dc6c495c0c918b", "net/five/50dc6c495c0c918c",
 }
 
 func loadTemplate(t *testing.T) *sam.Template {
