@@ -123,7 +123,7 @@ func (p *tailPrinter) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosi
 		if text := d.Cause + d.Remedy + d.Advice; !p.explained[text] && len(p.explained) < maxExplained {
 			p.explained[text] = true
 			wrapText(p.w, "  why: ", d.Cause)
-			wrapText(p.w, "  do:  ", d.Remedy+" "+d.Advice)
+			wrapText(p.w, "  do:  ", d.Remedy)
 			if d.Advice != "" {
 				wrapText(p.w, "  or:  ", d.Advice)
 			}
