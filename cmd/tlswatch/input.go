@@ -87,10 +87,11 @@ type inputError struct {
 }
 
 func (e *inputError) Error() string {
-	if e.lines > 0 {
-		return fmt.Sprintf("%s: %v (its first %d lines are counted)", e.name, e.err, e.lines)
+	text := fmt.Sprintf("%s: %v", e.name, e.err)
+	if _, refused := errors.AsType[*connlog.FormatError](e.err); e.lines > 0 && !refused {
+		text += " (the lines before are counted: " + grouped(e.lines) + ")"
 	}
-	return fmt.Sprintf("%s: %v", e.name, e.err)
+	return text
 }
 
 func (e *inputError) Unwrap() error { return e.err }
@@ -424,10 +425,11 @@ func (in *inputs) listFiles(ctx context.Context, path string, yield func(*input)
 		yield(fileInput(path, info))
 		return nil
 	}
-	return filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
+	root := path + string(filepath.Separator) // follows a symbolic link
+	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		switch {
-		case err != nil && name == path:
-			return err
+		case err != nil && name == root:
+			return withoutPath(err)
 		case err != nil: // an unreadable folder in it: the others are read
 			yield(&input{name: name, open: func(context.Context) (io.ReadCloser, error) { return nil, withoutPath(err) }})
 			return nil

@@ -128,7 +128,11 @@ func TestInputsMixed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	in := newInputs([]string{dir, filepath.Join(dir, "named-otherwise"), "-", "s3://" + cloudBucket}, strings.NewReader(fmt.Sprintf(successLine, "192.0.2.4")), nil)
+	link := filepath.Join(t.TempDir(), "link") // to a directory that is named in full
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	in := newInputs([]string{link, filepath.Join(dir, "named-otherwise"), "-", "s3://" + cloudBucket}, strings.NewReader(fmt.Sprintf(successLine, "192.0.2.4")), nil)
 	got, err := scanTally(t.Context(), in)
 	if err != nil {
 		t.Fatal(err)
@@ -142,7 +146,7 @@ func TestInputsMixed(t *testing.T) {
 	}
 	var sample []string
 	for _, m := range in.seen.sample {
-		rel, _ := filepath.Rel(dir, m.input.name)
+		rel, _ := filepath.Rel(link, m.input.name)
 		sample = append(sample, fmt.Sprint(rel, ":", m.err.Line))
 	}
 	if want := []string{"a.log:2", "sub/deep/b.log.gz:2"}; !slices.Equal(sample, want) {
