@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
@@ -26,8 +27,10 @@ func (o *reportOptions) newWhatIf(ctx context.Context) (*reportWhatIf, error) {
 	}
 	w := &reportWhatIf{o: whatIfOptions{data: o.data, from: o.policy, to: o.whatIf}}
 	var err error
-	w.q, w.caveats, err = w.o.question(ctx)
-	return w, err
+	if w.q, w.caveats, err = w.o.question(ctx); err != nil {
+		return nil, fmt.Errorf("--what-if: %w", err)
+	}
+	return w, nil
 }
 
 func (w *reportWhatIf) summary() *report.WhatIf {
