@@ -81,6 +81,11 @@ func (s Source) open(ctx context.Context, o pipeline.Object, offset int64) (pipe
 		cancel(nil)
 		return o, nil, explain(o, err)
 	}
+	if offset > 0 && !strings.HasPrefix(aws.ToString(out.ContentRange), fmt.Sprintf("bytes %d-", offset)) {
+		out.Body.Close()
+		cancel(nil)
+		return o, nil, errors.New("the server does not send ranges")
+	}
 	o.ETag = strings.Trim(aws.ToString(out.ETag), `"`)
 	if out.ContentLength != nil && offset == 0 {
 		o.Size = *out.ContentLength
@@ -115,7 +120,7 @@ func explain(o pipeline.Object, err error) error {
 		if o.VersionID != "" {
 			permission = "s3:GetObjectVersion"
 		}
-		return fmt.Errorf("access denied: the function's role, and the bucket's policy if it is another account's, must allow %s for key %q in bucket %q: %w",
+		return fmt.Errorf("access denied: the caller's policies, and the bucket's if it is another account's, must allow %s for key %q in bucket %q: %w",
 			permission, o.Key, o.Bucket, err)
 	}
 	return err
