@@ -81,10 +81,10 @@ func (t *text) captured() {
 		o := &t.r.CapturedOffers[i]
 		heading := []string{grouped(o.Count), o.Client, o.Protocol, o.Cipher, o.Status}
 		if o.ServerName != "" {
-			heading = append(heading, "for "+printable(o.ServerName))
+			heading = append(heading, "for "+o.ServerName)
 		}
 		t.WriteByte('\n')
-		t.wrapped(strings.Join(heading, "  "), "  ")
+		t.wrapped(printable(strings.Join(heading, "  ")), "  ")
 		t.wrapped(o.offered(), "    offers ")
 		t.wrapped(printable(o.Outcome), "    ended  ")
 		if o.Verdict != "" {

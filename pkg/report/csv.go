@@ -49,6 +49,8 @@ var sections = []section{
 		}
 		yield("first", stamp(r.First))
 		yield("last", stamp(r.Last))
+		yield("failedObjects", strconv.Itoa(len(r.FailedObjects)))
+		yield("partial", strconv.FormatBool(r.Partial))
 	}},
 	{"status", []string{"status", "count"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.ByStatus {

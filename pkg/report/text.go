@@ -62,6 +62,9 @@ func (t *text) summary() {
 	if r.Partial {
 		fmt.Fprintf(t, "%s\n\n", t.red("PARTIAL: interrupted before everything was read"))
 	}
+	if n := len(r.FailedObjects); n > 0 {
+		fmt.Fprintf(t, "%s\n\n", t.red("INCOMPLETE: "+plural(n, "log")+" could not be read to the end"))
+	}
 	when := "no entries"
 	if r.First != nil {
 		when = r.First.UTC().Format("2006-01-02 15:04:05") + " to " + r.Last.UTC().Format("2006-01-02 15:04:05") + " UTC"
@@ -340,8 +343,11 @@ func (t *text) grid(title, list string, g *grid) {
 		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", grouped(uint64(more)))
 	}
 	for _, a := range t.r.Approximate {
-		if a.List == list {
+		switch a.List {
+		case list:
 			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Counts are up to %s too low, and keys with fewer may be missing.", grouped(MaxKeys), grouped(a.Error)), "  ")
+		case list + ".connections":
+			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Connections are up to %s too low, failures exact.", grouped(MaxKeys), grouped(a.Error)), "  ")
 		}
 	}
 }
