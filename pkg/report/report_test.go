@@ -450,6 +450,10 @@ const hostile = `TLSv1.2 <script>alert(1)</script> - "=HYPERLINK(\"http://evil\"
 // terminal.
 func TestInjection(t *testing.T) {
 	r := collect(t, report.Options{}, line(start, "203.0.113.7", hostile), 1).Result(report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "+x\n.log", Line: 1, Error: "\x1b]0;title\a"}}}, 0)
+	r.AddCaptured(report.Captured{}, []report.CapturedOffer{{
+		Client: "203.0.113.7", Protocol: "TLSv1.2\x1b[31m", Cipher: "@SUM(A1)", Status: "Failed:\u202e",
+		Offer: report.Offer{ServerName: "=1\x1b[0m", Outcome: "+\a", Verdict: "\x1b"},
+	}}, 0)
 	for _, name := range report.Sections() {
 		var b bytes.Buffer
 		if err := r.WriteCSV(&b, name); err != nil {

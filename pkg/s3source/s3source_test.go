@@ -395,6 +395,15 @@ func TestResume(t *testing.T) {
 		t.Errorf("refused: %d bytes, %v", len(got), err)
 	}
 
+	// What a server sends from the beginning does not go on where the body broke off.
+	stack.Calls.Reset()
+	stack.S3.SetFaults(cut.Once(operation, 1))
+	whole := s3.New(client.Options(), func(o *s3.Options) { o.HTTPClient = withoutRange{o.HTTPClient} })
+	got, err = read(t, s3source.Source{Client: whole, Resumes: 2}, pipeline.Object{Bucket: bucket, Key: key})
+	if err == nil || !strings.Contains(err.Error(), "does not send ranges") || len(got) >= len(content) {
+		t.Errorf("without ranges: %d bytes, %v", len(got), err)
+	}
+
 	// An object that was replaced in between is not patched together.
 	stack.Calls.Reset()
 	stack.S3.SetFaults(cut.Once(operation, 1))
@@ -407,4 +416,12 @@ func TestResume(t *testing.T) {
 	if _, err := io.ReadAll(body); !errors.Is(err, pipeline.ErrReplaced) {
 		t.Errorf("replaced: %v", err)
 	}
+}
+
+// withoutRange is a way to a server that knows no ranges.
+type withoutRange struct{ aws.HTTPClient }
+
+func (c withoutRange) Do(r *http.Request) (*http.Response, error) {
+	r.Header.Del("Range")
+	return c.HTTPClient.Do(r)
 }
