@@ -30,7 +30,7 @@ func (t *helloText) handshake(h *clienthello.Handshake) error {
 		name = "  " + harmless(h.Hello.ServerName)
 	}
 	fmt.Fprintf(t.w, "%s  %s -> %s%s\n", h.Time.Format(time.RFC3339Nano), h.Client, h.Server, name)
-	if h.Hello != nil {
+	if h.Hello != nil && h.Hello.LegacyVersion != 0 {
 		t.offer(h)
 	}
 	if h.Fault != nil {
@@ -55,9 +55,12 @@ func (t *helloText) line(name, text string) {
 func (t *helloText) offer(h *clienthello.Handshake) {
 	hello := h.Hello
 	versions := strings.Join(texts(hello.SupportedVersions), ", ")
-	if versions == "" {
+	switch {
+	case versions == "" && h.Fault != nil: // supported_versions may have been behind
+		versions = "legacy version " + hello.LegacyVersion.String()
+	case versions == "":
 		versions = "up to " + hello.LegacyVersion.String()
-	} else {
+	default:
 		versions += " (legacy version " + hello.LegacyVersion.String() + ")"
 	}
 	if h.Protocol == clienthello.SSLv2Hello {
@@ -69,11 +72,13 @@ func (t *helloText) offer(h *clienthello.Handshake) {
 		versions += "; a fallback: the client retries with less than it can (TLS_FALLBACK_SCSV)"
 	}
 	t.line("offers", versions)
-	suites := make([]string, len(hello.CipherSuites))
-	for i, s := range hello.CipherSuites {
-		suites[i] = suiteText(s)
+	if len(hello.CipherSuites) > 0 {
+		suites := make([]string, len(hello.CipherSuites))
+		for i, s := range hello.CipherSuites {
+			suites[i] = suiteText(s)
+		}
+		t.line("suites", fmt.Sprintf("%d: %s", len(suites), strings.Join(suites, ", ")))
 	}
-	t.line("suites", fmt.Sprintf("%d: %s", len(suites), strings.Join(suites, ", ")))
 	if len(hello.Groups) > 0 {
 		groups := strings.Join(texts(hello.Groups), ", ")
 		if len(hello.KeyShares) > 0 {

@@ -87,7 +87,10 @@ func newCapturedOffer(h *clienthello.Handshake) *capturedOffer {
 	if hello == nil {
 		return o
 	}
-	o.ServerName, o.Versions = hello.ServerName, texts(hello.Versions())
+	o.ServerName = hello.ServerName
+	if h.Fault == nil || len(hello.SupportedVersions) > 0 { // else supported_versions may have been behind
+		o.Versions = texts(hello.Versions())
+	}
 	o.CipherSuites, o.Groups, o.KeyShares = texts(hello.CipherSuites), texts(hello.Groups), texts(hello.KeyShares)
 	if h.Fault == nil {
 		o.JA4 = hello.JA4()

@@ -66,7 +66,7 @@ func (o *Offer) offered() string {
 	if len(o.CipherSuites) == 0 {
 		return "what the capture does not hold"
 	}
-	return strings.Join(o.Versions, " ") + ": " + strings.Join(o.CipherSuites, " ")
+	return cmp.Or(strings.Join(o.Versions, " "), "versions that the capture does not hold") + ": " + strings.Join(o.CipherSuites, " ")
 }
 
 func (t *text) captured() {
