@@ -28,7 +28,8 @@ type connection struct {
 	early        *Outcome      // an alert that came in before the ClientHello it answers
 	warning      Alert         // the last alert that did not end the connection
 	warnedBy     Side
-	noCert       bool // the client answered a request for a certificate with none
+	reaction     *Alert // of the client, after the server had closed the connection
+	noCert       bool   // the client answered a request for a certificate with none
 	closedBy     *direction
 	ended        *Outcome    // kind, side and alert, as soon as they are known
 	older, newer *connection // in a list of the tracker
@@ -376,6 +377,9 @@ func (d *direction) alert(level, description uint8) {
 	switch {
 	case level != alertFatal && description != alertCloseNotify:
 		c.warning, c.warnedBy = a, c.side(d)
+	case c.handshake != nil && d == c.client && c.closedBy == c.other(d) && c.closedBy.stream.read():
+		c.reaction = &a
+		c.end(Outcome{Kind: Closed, By: Server})
 	case c.handshake != nil:
 		c.end(Outcome{Kind: AlertSent, By: c.side(d), Alert: a})
 	case c.early == nil:
@@ -390,6 +394,9 @@ func (d *direction) message(m handshakeMessage) {
 		case h == nil:
 		case m.msgType == typeClientHello && h.Hello == nil && h.Fault == nil:
 			h.Hello, h.Fault = ParseClientHello(m.bytes)
+			if handshakeHeaderLen+m.length > maxHello {
+				h.Fault = fmt.Errorf("ClientHello: %d bytes, which no ClientHello has", m.length)
+			}
 			h.Hello.compact()
 			h.Segments = d.segments
 			c.hellos = h.size()
@@ -459,6 +466,10 @@ func (c *connection) note(o Outcome) string {
 		return "the server's answer is not all in the capture"
 	case server.bytes == 0 && c.unseen():
 		return "the server's packets are not in the capture"
+	case c.reaction != nil && server.bytes == 0:
+		return fmt.Sprintf("the server had not answered; the client then sent alert %s", c.reaction)
+	case c.reaction != nil:
+		return fmt.Sprintf("the client then sent alert %s", c.reaction)
 	case o.Version >= tlsname.TLS13 && client.answered == 1 && client.longest == alertLen:
 		return "the client's last record has the size of an encrypted alert"
 	case o.Version >= tlsname.TLS13 && o.Kind != AlertSent:

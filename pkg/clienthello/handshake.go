@@ -79,10 +79,11 @@ const (
 	Reset Kind = "reset"
 	// NotTLS: Outcome.By does not speak TLS.
 	NotTLS Kind = "not_tls"
-	// NoAnswer: the server sent nothing within the time of the capture, or of
-	// two minutes.
+	// NoAnswer: the server sent nothing for five seconds or more, until the
+	// capture ended or two minutes had passed.
 	NoAnswer Kind = "no_answer"
-	// CaptureEnded: the capture ended first, or the connection fell silent.
+	// CaptureEnded: the capture ended first, or the connection fell silent for
+	// two minutes.
 	CaptureEnded Kind = "capture_ended"
 )
 

@@ -80,6 +80,12 @@ func (h *ClientHello) Versions() []tlsname.Version {
 	return versions
 }
 
+// readSignals looks for signalling values among the cipher suites.
+func (h *ClientHello) readSignals() {
+	h.SecureRenegotiation = slices.Contains(h.CipherSuites, emptyRenegotiationInfoSCSV)
+	h.FallbackSCSV = slices.Contains(h.CipherSuites, fallbackSCSV)
+}
+
 // compact lets the message go that the ClientHello was decoded from.
 func (h *ClientHello) compact() {
 	for _, field := range []*[]byte{&h.SessionID, &h.CompressionMethods, &h.PointFormats, &h.PSKModes} {
@@ -163,8 +169,7 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 	if h.CipherSuites, err = values[tlsname.Suite](suites); err != nil {
 		return fmt.Errorf("cipher_suites: %w", err)
 	}
-	h.SecureRenegotiation = slices.Contains(h.CipherSuites, emptyRenegotiationInfoSCSV)
-	h.FallbackSCSV = slices.Contains(h.CipherSuites, fallbackSCSV)
+	h.readSignals()
 	var compression cryptobyte.String
 	if !s.ReadUint8LengthPrefixed(&compression) {
 		return short("legacy_compression_methods")

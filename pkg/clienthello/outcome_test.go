@@ -102,6 +102,20 @@ func TestOutcomes(t *testing.T) {
 			s.end(false, fin)
 			return s
 		}(), Outcome{Kind: AlertSent, By: Server, Alert: Alert{2, 80}}, ""},
+		{"FIN of the server, then the client's alert", func() *script {
+			s := begin()
+			s.end(false, fin)
+			s.send(true, record(21, []byte{2, 50}), 100)
+			s.end(true, fin)
+			return s
+		}(), Outcome{Kind: Closed, By: Server}, "had not answered; the client then sent alert decode_error"},
+		{"ServerHello and FIN of the server, then the client's alert", func() *script {
+			s := begin()
+			s.send(false, serverHello, 1448)
+			s.end(false, fin)
+			s.send(true, record(21, []byte{2, 50}), 100)
+			return s
+		}(), Outcome{Kind: Closed, By: Server, Version: 0x0304, CipherSuite: 0x1301, Group: 0x11ec}, "the client then sent alert decode_error"},
 		{"RST of the server", func() *script {
 			s := begin()
 			s.end(false, rst)
@@ -306,6 +320,19 @@ func sslv2Hello() []byte {
 	b = append(append(b, specs...), make([]byte, 16)...)
 	b[1] = byte(len(b) - 2)
 	return b
+}
+
+// A client that announces a ClientHello of an impossible length is at fault
+// itself: the capture lacks nothing.
+func TestImpossibleLength(t *testing.T) {
+	for _, header := range [][]byte{{1, 0, 0, 0}, {1, 0xff, 0xff, 0xff}} {
+		s := usual().open()
+		s.send(true, record(22, header), 100)
+		s.end(false, rst)
+		if h := one(t, ethernetPcap(s.packets)); h.Fault == nil || h.Truncated() {
+			t.Errorf("% x: fault %v, truncated %v", header, h.Fault, h.Truncated())
+		}
+	}
 }
 
 func TestSSLv2Hello(t *testing.T) {

@@ -87,6 +87,7 @@ func parseSSLv2(message []byte) (*ClientHello, error) {
 			h.CipherSuites = append(h.CipherSuites, tlsname.Suite(spec))
 		}
 	}
+	h.readSignals()
 	if !s.ReadBytes(&h.SessionID, int(sessionLen)) || !s.Skip(int(challengeLen)) {
 		return h, fmt.Errorf("SSLv2 ClientHello: %w", ErrIncomplete)
 	}

@@ -197,10 +197,9 @@ func (h *handshakeReader) read(b []byte, on recordEvents) {
 				h.want = handshakeHeaderLen // no hello is that long
 			}
 			h.headerLen = 0
+			h.buffer = append(h.buffer, h.header[:]...)
 			if h.want == handshakeHeaderLen {
 				h.deliver(on, false)
-			} else {
-				h.buffer = append(h.buffer, h.header[:]...)
 			}
 			continue
 		}

@@ -266,10 +266,8 @@ func (t *Tracker) report(c *connection) {
 	}
 	c.entry.done, c.entry.told = true, told
 	c.entry.connection = nil
-	if told {
-		c.entry.cost = 1024 + h.size()
-		t.waitingCost += c.entry.cost
-	}
+	c.entry.cost = 1024 + h.size()
+	t.waitingCost += c.entry.cost
 	t.release()
 }
 
@@ -291,8 +289,8 @@ func (t *Tracker) release() {
 			continue
 		}
 		heap.Pop(&t.waiting)
+		t.waitingCost -= first.cost
 		if first.told {
-			t.waitingCost -= first.cost
 			t.tell(first.handshake)
 		}
 	}
