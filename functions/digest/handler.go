@@ -21,8 +21,9 @@ import (
 // Bounds of one digest. Where there are more records, those of each load
 // balancer and week that are read are spread evenly, and the digest says so.
 const (
-	maxRecords = 40_000
-	leastEach  = 20 // records of a load balancer and week, however many there are
+	maxListed  = 2_000_000 // records, of 200 bytes each
+	maxRecords = 40_000    // read
+	leastEach  = 20        // records of a load balancer and week, however many there are
 	parallel   = 64
 	margin     = 20 * time.Second // left for sending before the deadline
 )
@@ -92,13 +93,13 @@ func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
 		ctx, cancel = context.WithDeadline(ctx, deadline.Add(-margin))
 		defer cancel()
 	}
-	list, err := survey.List(ctx, h.ledger, survey.Query{From: until.Add(-2 * digest.Week), Until: until, Parallel: parallel})
+	list, err := survey.List(ctx, h.ledger, survey.Query{From: until.Add(-2 * digest.Week), Until: until, Parallel: parallel, Most: maxListed})
 	if err != nil {
 		return nil, err
 	}
 	w := &weeks{loadBalancers: list.LoadBalancers, objects: make(map[part]int), sums: make(map[part]*posture.Sum)}
 	if list.Unlisted > 0 {
-		w.note("There was no time for %d of the days and load balancers, the oldest: raise the time-out of the function.", list.Unlisted)
+		w.note("There was no room or time for %d of the days and load balancers, the oldest: raise the time-out of the function if it was used up.", list.Unlisted)
 	}
 	at := func(r survey.Record) part {
 		return part{r.LoadBalancer, !r.PeriodEnd.After(until.Add(-digest.Week))}

@@ -28,7 +28,8 @@ const (
 	maxTime    = 8 * time.Second
 	margin     = time.Second // left for rendering before the deadline
 	maxRange   = 31 * 24 * time.Hour
-	maxRecords = 2000 // read; what is left out is said
+	maxListed  = 1_000_000 // records, of 200 bytes each
+	maxRecords = 2000      // read; what is left out is said
 	parallel   = 16
 )
 
@@ -169,9 +170,9 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 	from := v.From
 	if v.Until.Sub(from) > maxRange {
 		from = v.Until.Add(-maxRange)
-		notes = append(notes, "Only the last 31 days are shown: the ledger has no more.")
+		notes = append(notes, "Only the last 31 days of the time range are shown.")
 	}
-	q := survey.Query{From: from, Until: v.Until.Add(connlog.Period - 1), Parallel: parallel}
+	q := survey.Query{From: from, Until: v.Until.Add(connlog.Period - 1), Parallel: parallel, Most: maxListed}
 	if r.LoadBalancer != "" {
 		q.LoadBalancers = []string{r.LoadBalancer}
 	}
@@ -180,7 +181,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 		return nil, err
 	}
 	if list.Unlisted > 0 {
-		notes = append(notes, fmt.Sprintf("There was no time for %d of the days and load balancers, the oldest: choose a shorter time range or one load balancer.", list.Unlisted))
+		notes = append(notes, fmt.Sprintf("There was no room or time for %d of the days and load balancers, the oldest: choose a shorter time range or one load balancer.", list.Unlisted))
 	}
 	records, others, otherFailures := survey.MostFailed(list.Records, maxRecords)
 	var mu sync.Mutex

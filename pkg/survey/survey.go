@@ -38,6 +38,7 @@ type Query struct {
 	LoadBalancers []string // all that there are, if nil
 	From, Until   time.Time
 	Parallel      int // requests at a time
+	Most          int // records from which no more are asked for; no limit if 0
 }
 
 // chunk is the time that is listed at once: the newest come first, so that a
@@ -48,11 +49,11 @@ const chunk = 24 * time.Hour
 type Listing struct {
 	LoadBalancers []string // those looked at, sorted
 	Records       []Record // of periods that end after From and at Until at the latest, in no order
-	Unlisted      int      // days of load balancers for which no time was left
+	Unlisted      int      // days of load balancers for which there was no time or no room
 }
 
 // List lists the records of a span of time. When the context's deadline
-// passes, it returns what it has.
+// passes, or it has q.Most records, it returns what it has.
 func List(ctx context.Context, s Source, q Query) (Listing, error) {
 	l := Listing{LoadBalancers: slices.Clone(q.LoadBalancers)}
 	if q.LoadBalancers == nil {
@@ -78,6 +79,12 @@ func List(ctx context.Context, s Source, q Query) (Listing, error) {
 	}
 	var mu sync.Mutex
 	done, err := each(ctx, q.Parallel, jobs, func(ctx context.Context, j job) error {
+		mu.Lock()
+		full := q.Most > 0 && len(l.Records) >= q.Most
+		mu.Unlock()
+		if full {
+			return errFull
+		}
 		records, err := s.Records(ctx, j.lb, j.from, j.until)
 		if err != nil {
 			return err
@@ -90,8 +97,14 @@ func List(ctx context.Context, s Source, q Query) (Listing, error) {
 		return nil
 	})
 	l.Unlisted = len(jobs) - done
+	if err == errFull {
+		err = nil
+	}
 	return l, err
 }
+
+// errFull ends a listing that has records enough.
+var errFull = errors.New("records enough")
 
 // MostFailed returns the records with failures, at most so many, those with
 // most of them first; how many others there are; and how many failures those

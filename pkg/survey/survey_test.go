@@ -108,6 +108,24 @@ func TestListOutOfTime(t *testing.T) {
 	}
 }
 
+// When there is no room for more, the newest days are there.
+func TestListOutOfRoom(t *testing.T) {
+	f := &fake{lbs: []string{"app/a/1", "app/b/1"}}
+	l, err := List(t.Context(), f, Query{From: start, Until: start.Add(10 * 24 * time.Hour), Parallel: 1, Most: 5*24 - 1})
+	if err != nil || l.Unlisted != 15 || len(l.Records) != 5*24 {
+		t.Fatalf("%d unlisted, %d records, %v; want 15 of 20, and 120", l.Unlisted, len(l.Records), err)
+	}
+	for _, r := range l.Records {
+		if !r.PeriodEnd.After(start.Add(7 * 24 * time.Hour)) {
+			t.Errorf("%v is older than days that are left out", r.PeriodEnd)
+		}
+	}
+	f.err = errors.New("denied")
+	if _, err := List(t.Context(), f, Query{From: start, Until: start.Add(time.Hour), Parallel: 1, Most: 1}); !errors.Is(err, f.err) {
+		t.Errorf("error %v", err)
+	}
+}
+
 func records(n int) []Record {
 	var list []Record
 	for i := range n {
