@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -233,6 +234,9 @@ func (t *Tally) fillClients(d *pageData, v View, rows int) error {
 		d.Clients = append(d.Clients, clientRow{number(r.failed), number(r.connections), name(k.loadBalancer), strings.Join(r.most(1), ""), l})
 	}
 	d.OtherClients = more(others, "client", "clients")
+	if t.otherClients > 0 {
+		d.Notes = append(slices.Clip(d.Notes), number(t.otherClients)+" failures are of clients beyond the "+number(maxClients)+" that are told apart here.")
+	}
 	return nil
 }
 

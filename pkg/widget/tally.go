@@ -17,7 +17,6 @@ import (
 type Tally struct {
 	only          Filter
 	failed        uint64
-	windows       int
 	loadBalancers map[string]*row
 	causes        map[cause]*row
 	clients       map[client]*row
@@ -87,7 +86,6 @@ func (t *Tally) Add(w alert.Window) {
 	if t.only.LoadBalancer != "" && w.LoadBalancer != t.only.LoadBalancer {
 		return
 	}
-	t.windows++
 	failed := w.Failed
 	if t.only.Client != "" {
 		failed = 0

@@ -322,7 +322,7 @@ func TestBounds(t *testing.T) {
 	if err != nil || len(text) > 1<<20 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
-	if !strings.Contains(text, "and 500 more load balancers") {
+	if !strings.Contains(text, "and 500 more load balancers") || !strings.Contains(text, "150,000 failures are of clients beyond the 50,000 that are told apart here") {
 		t.Error("what is left out is not said")
 	}
 }
