@@ -62,6 +62,10 @@ func checkDashboard(template *sam.Template) (p problems) {
 				continue
 			}
 			cells := map[[2]int]bool{}
+			hidden := map[string]bool{}
+			for _, a := range s.OfType("AWS::CloudWatch::Alarm") {
+				hidden[a.ID] = true
+			}
 			for _, w := range board.Widgets {
 				title := w.Properties.Title + w.Properties.Markdown
 				if w.X < 0 || w.Width < 1 || w.X+w.Width > 24 || w.Height < 1 {
@@ -93,9 +97,12 @@ func checkDashboard(template *sam.Template) (p problems) {
 					}
 				case w.Type == "alarm":
 					for _, arn := range q.Alarms {
-						if a := s.ByARN(arn); a == nil || a.Type != "AWS::CloudWatch::Alarm" {
+						a := s.ByARN(arn)
+						if a == nil || a.Type != "AWS::CloudWatch::Alarm" {
 							p.add("%s: %q shows %s, which is no alarm", name, title, arn)
+							continue
 						}
+						delete(hidden, a.ID)
 					}
 				case w.Type == "log":
 					if !strings.HasPrefix(q.Query, "SOURCE '"+s.Outputs["FunctionLogGroup"]+"' | ") {
@@ -108,6 +115,9 @@ func checkDashboard(template *sam.Template) (p problems) {
 				default:
 					p.add("%s: %q is a widget %s of which nothing is known", name, title, w.Type)
 				}
+			}
+			for id := range hidden {
+				p.add("%s: the dashboard does not show %s", name, id)
 			}
 			if len(board.Widgets) > 500 || len(board.Widgets) < 20 {
 				p.add("%s: %d widgets", name, len(board.Widgets))

@@ -47,6 +47,7 @@ var planted = []struct {
 	{"a dashboard that groups by what is no dimension", `LoadBalancer,Reason} MetricName`, `LoadBalancer,Cause} MetricName`, "dashboard", "Cause"},
 	{"a widget on another", `"x": 8, "y": 62`, `"x": 7, "y": 62`, "dashboard", "lies on another"},
 	{"a dashboard body that is no JSON", `"title": "Processing lag",`, `"title": "Processing lag"`, "dashboard", "invalid character"},
+	{"an alarm that the dashboard does not show", `"${LagAlarm.Arn}",`, "", "dashboard", "does not show LagAlarm"},
 	{"a parameter that accepts everything", "    Description: Days that the new bucket keeps a connection log.\n    Type: Number\n    Default: 90\n    MinValue: 1\n    MaxValue: 3650", "    Description: Days that the new bucket keeps a connection log.\n    Type: Number\n    Default: 90", "parameters", "accepts everything"},
 	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may forget"},
 	{"a function in an unknown role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
