@@ -46,8 +46,8 @@ func TestPolicyUpdateLive(t *testing.T) {
 	if got.Policies != len(list) || strings.Join(got.New, " ") != future || strings.Join(got.Changed, " ") != list[0].Name || strings.Join(got.Missing, " ") != missing {
 		t.Errorf("got %+v", got)
 	}
-	if n := stack.Calls.Counts()["elasticloadbalancing:DescribeSSLPolicies"]; n != (len(list)+9)/10 {
-		t.Errorf("%d calls", n)
+	if n, pages := stack.Calls.Counts()["elasticloadbalancing:DescribeSSLPolicies"], (len(list)+9)/10; n < pages { // more if a connection broke
+		t.Errorf("%d calls for %d pages", n, pages)
 	}
 	stdout, _ = command(t, exitOK, "policy", "show", future, "--format", "json")
 	if !strings.Contains(stdout, `"confirmed": true`) {
