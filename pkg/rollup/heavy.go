@@ -24,18 +24,17 @@ type heavyClient struct {
 	count, err uint64
 }
 
-func (h *heavy) add(client addr, n, err uint64) {
+func (h *heavy) add(client addr, n uint64) {
 	i, ok := h.index[client]
 	switch {
 	case ok:
 		h.heap[i].count += n
-		h.heap[i].err += err
 	case len(h.heap) < MaxHeavy:
 		if h.index == nil {
 			h.index = make(map[addr]int)
 		}
 		i = len(h.heap)
-		h.heap = append(h.heap, heavyClient{client, n, err})
+		h.heap = append(h.heap, heavyClient{client, n, 0})
 		h.index[client] = i
 		for i > 0 && h.heap[i].count < h.heap[(i-1)/2].count {
 			h.swap(i, (i-1)/2)
@@ -45,7 +44,7 @@ func (h *heavy) add(client addr, n, err uint64) {
 	default:
 		least := h.heap[0]
 		delete(h.index, least.client)
-		h.heap[0] = heavyClient{client, least.count + n, least.count + err}
+		h.heap[0] = heavyClient{client, least.count + n, least.count}
 		h.index[client] = 0
 	}
 	for {
@@ -60,6 +59,44 @@ func (h *heavy) add(client addr, n, err uint64) {
 		}
 		h.swap(i, least)
 		i = least
+	}
+}
+
+// floor is how many failures a client that has no place may have.
+func (h *heavy) floor() uint64 {
+	if len(h.heap) < MaxHeavy {
+		return 0
+	}
+	return h.heap[0].count
+}
+
+// merge adds what o counts. A client that has no place in one of both may have
+// failures there, up to its floor, which are an error as well (Agarwal et al.,
+// Mergeable Summaries, 2012).
+func (h *heavy) merge(o *heavy) {
+	if len(o.heap) == 0 {
+		return
+	}
+	all := make([]heavyClient, 0, len(h.heap)+len(o.heap))
+	for _, c := range h.heap {
+		also := heavyClient{count: o.floor(), err: o.floor()}
+		if i, ok := o.index[c.client]; ok {
+			also = o.heap[i]
+		}
+		all = append(all, heavyClient{c.client, c.count + also.count, c.err + also.err})
+	}
+	for _, c := range o.heap {
+		if _, ok := h.index[c.client]; !ok {
+			all = append(all, heavyClient{c.client, c.count + h.floor(), c.err + h.floor()})
+		}
+	}
+	slices.SortFunc(all, func(a, b heavyClient) int {
+		return cmp.Or(cmp.Compare(a.count, b.count), cmp.Compare(a.client.hi, b.client.hi), cmp.Compare(a.client.lo, b.client.lo))
+	})
+	h.heap = all[max(0, len(all)-MaxHeavy):] // what is sorted is a heap
+	h.index = make(map[addr]int, len(h.heap))
+	for i, c := range h.heap {
+		h.index[c.client] = i
 	}
 }
 
@@ -92,7 +129,11 @@ func (s *Summary) Suspects() []Suspect {
 		list = append(list, Suspect{c, h.err})
 	}
 	for _, c := range exact {
-		add(c, beyond[c.Client])
+		h, ok := beyond[c.Client]
+		if !ok { // its place may have been taken
+			h = heavyClient{count: s.heavy.floor(), err: s.heavy.floor()}
+		}
+		add(c, h)
 		delete(beyond, c.Client)
 	}
 	for client, h := range beyond {

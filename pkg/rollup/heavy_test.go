@@ -26,17 +26,15 @@ func TestHeavy(t *testing.T) {
 		n := 1 + r.Uint64N(3)
 		truth[a] += n
 		sum += n
-		whole.add(a, n, 0)
-		parts[r.IntN(len(parts))].add(a, n, 0)
+		whole.add(a, n)
+		parts[r.IntN(len(parts))].add(a, n)
 	}
 	if len(truth) < 10*MaxHeavy {
 		t.Fatalf("only %d clients", len(truth))
 	}
 	var merged heavy
-	for _, p := range parts {
-		for _, h := range p.heap {
-			merged.add(h.client, h.count, h.err)
-		}
+	for i := range parts {
+		merged.merge(&parts[i])
 	}
 	top := slices.SortedFunc(maps.Keys(truth), func(a, b addr) int {
 		return cmp.Or(cmp.Compare(truth[b], truth[a]), cmp.Compare(a.lo, b.lo))
@@ -49,7 +47,7 @@ func TestHeavy(t *testing.T) {
 			if h.index[c.client] != i || i > 0 && c.count < h.heap[(i-1)/2].count {
 				t.Fatalf("%s: row %d is not where it should be", name, i)
 			}
-			if n := truth[c.client]; n > c.count && name == "whole" || n < c.count-c.err {
+			if n := truth[c.client]; n > c.count || n < c.count-c.err {
 				t.Errorf("%s: %d failures are said to be %d to %d", name, n, c.count-c.err, c.count)
 			}
 		}
@@ -58,8 +56,13 @@ func TestHeavy(t *testing.T) {
 				t.Errorf("%s: a client with %d of %d failures is missing", name, truth[a], sum)
 			}
 		}
-		if name == "whole" && whole.heap[0].count > sum/MaxHeavy {
-			t.Errorf("error of up to %d in %d failures", whole.heap[0].count, sum)
+		for a, n := range truth {
+			if _, ok := h.index[a]; !ok && n > h.floor() {
+				t.Errorf("%s: a client with %d failures has no place, of at most %d", name, n, h.floor())
+			}
+		}
+		if name == "whole" && whole.floor() > sum/MaxHeavy {
+			t.Errorf("error of up to %d in %d failures", whole.floor(), sum)
 		}
 	}
 }

@@ -242,9 +242,7 @@ func (s *Summary) Merge(t *Summary) {
 	for r := range t.failures.rows.all {
 		s.addFailures(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
 	}
-	for _, h := range t.heavy.heap {
-		s.heavy.add(h.client, h.count, h.err)
-	}
+	s.heavy.merge(&t.heavy)
 	s.mergeWatched(t)
 }
 
@@ -447,7 +445,7 @@ func (s *Summary) addClient(k addrKey, c Counts) {
 	} else {
 		s.OtherClients.add(c)
 		if c.Failed > 0 {
-			s.heavy.add(k.addr, c.Failed, 0)
+			s.heavy.add(k.addr, c.Failed)
 		}
 	}
 }
