@@ -15,6 +15,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"tlswatch/pkg/connlog"
 )
@@ -29,7 +30,6 @@ type inputs struct {
 	filter   *filter
 	workers  int // readers at the same time
 	s3       s3Clients
-	last     atomic.Bool // no log comes after the one that is handed out
 
 	mu   sync.Mutex // guards what follows
 	seen inputTotals
@@ -178,7 +178,7 @@ func (in *inputs) each(ctx context.Context, work func(worker int, i *input, r *c
 			var alone, among *connlog.Reader // made when needed
 			for o := range queue {
 				// The last large logs use the cores that are idle by then.
-				if spare := int(busy.Add(1)) <= in.workers/2 && in.last.Load(); spare && o.large() {
+				if spare := int(busy.Add(1)) <= in.workers/2; spare && o.last && o.large() {
 					if alone == nil {
 						alone = connlog.NewReader(nil, connlog.Pipelined)
 					}
@@ -323,11 +323,16 @@ const (
 	openAhead = 16     // objects that are opened and not read to their end
 
 	largeLog = 4 << 20 // bytes as stored, from which on a log may have two goroutines
+
+	// listPatience is how long a large log waits for the next to be listed: a
+	// directory or a page of S3 has it by then.
+	listPatience = 20 * time.Millisecond
 )
 
 // An opening is a log on its way to a worker.
 type opening struct {
 	*input
+	last    bool          // no other was listed by then; told of large logs only
 	opened  chan struct{} // closed when body and err are there; nil if the worker is to open the log
 	body    io.ReadCloser
 	err     error
@@ -364,11 +369,6 @@ func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
 	}()
 	slots := make(chan struct{}, openAhead)
 	for i, ok := <-listed; ok; {
-		var next *input
-		if i.large() { // so it matters whether it is the last
-			next, ok = <-listed
-			in.last.Store(!ok)
-		}
 		o := &opening{input: i, release: func() {}}
 		if i.remote {
 			slots <- struct{}{}
@@ -378,6 +378,14 @@ func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
 				defer close(o.opened)
 				o.body, o.err = o.open(ctx)
 			}()
+		}
+		var next *input
+		if i.large() { // so it matters whether it is the last
+			select {
+			case next, ok = <-listed:
+			case <-time.After(listPatience):
+			}
+			o.last = next == nil
 		}
 		queue <- o
 		if i = next; i == nil && ok {

@@ -343,6 +343,33 @@ func TestInputsS3Narrowed(t *testing.T) {
 	}
 }
 
+// A log is read while others are still being listed.
+func TestInputsSlowListing(t *testing.T) {
+	b := newBucketful(t)
+	b.fill(t, 1)
+	read := make(chan struct{})
+	t.Setenv("AWS_ENDPOINT_URL_S3", newProxy(t, b, func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Query().Has("list-type") {
+			select {
+			case <-read:
+			case <-time.After(time.Minute):
+				t.Error("standard input is not read before the listing comes")
+			}
+		}
+		return false
+	}))
+	in := newInputs([]string{"-", "s3://" + cloudBucket}, strings.NewReader(fmt.Sprintf(successLine, "192.0.2.1")), nil)
+	var lines atomic.Int32
+	err := in.scan(t.Context(), func(_ int, e *connlog.Entry) {
+		if lines.Add(1); e.Client.String() == "192.0.2.1" {
+			close(read)
+		}
+	})
+	if err != nil || lines.Load() != 3 {
+		t.Errorf("%d lines, %v", lines.Load(), err)
+	}
+}
+
 // Ctrl-C ends the reading, also of a standard input that brings nothing.
 func TestInputsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
