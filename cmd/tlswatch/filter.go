@@ -24,6 +24,9 @@ type filterFlags struct {
 	failed        bool
 }
 
+// protocols are those that load balancers have, newest first.
+var protocols = []string{"TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "-"}
+
 // statuses are those that AWS describes, without "Failed:".
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
@@ -40,11 +43,14 @@ func (o *filterFlags) register(cmd *cobra.Command) {
 	f.StringSliceVar(&o.loadBalancers, "load-balancer", nil, "only these load balancers: NAME or app/NAME/ID")
 	f.UintSliceVar(&o.ports, "listener-port", nil, "only these listener ports")
 	f.StringSliceVar(&o.clients, "client", nil, "only these clients: addresses or CIDR blocks")
-	f.StringSliceVar(&o.protocols, "protocol", nil, "only these protocols, such as TLSv1.2; - for none")
-	f.StringSliceVar(&o.ciphers, "cipher", nil, "only these cipher suites, as the log names them; - for none")
+	f.StringSliceVar(&o.protocols, "protocol", nil, "only these protocols, such as TLSv1.2 or tls1.2; - for none")
+	f.StringSliceVar(&o.ciphers, "cipher", nil, "only these cipher suites, by any of their names; - for none")
 	f.StringSliceVar(&o.statuses, "status", nil, "only these: Success, Failed, a reason such as ClientCertExpired, or - for none")
 	f.BoolVar(&o.failed, "failed", false, "only failed negotiations")
-	completeFlag(cmd, "protocol", cobra.FixedCompletions([]string{"TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "-"}, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "protocol", cobra.FixedCompletions(protocols, cobra.ShellCompDirectiveNoFileComp))
+	completeFlag(cmd, "cipher", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+		return suiteNames(), cobra.ShellCompDirectiveNoFileComp
+	})
 	completeFlag(cmd, "status", cobra.FixedCompletions(statuses, cobra.ShellCompDirectiveNoFileComp))
 }
 
@@ -54,9 +60,10 @@ type filter struct {
 	loadBalancers []string // NAME or app/NAME/ID
 	ports         []uint16
 	clients       []netip.Prefix
-	protocols     []string // lower case; "" for none
-	ciphers       []string
-	statuses      []string
+	protocols     []*wanted
+	ciphers       []*wanted
+	statuses      []*wanted
+	unknown       []*wanted // of them
 	failed        bool
 }
 
@@ -95,8 +102,24 @@ func (o *filterFlags) parse(now time.Time) (*filter, error) {
 		}
 		f.clients = append(f.clients, p)
 	}
-	f.protocols, f.ciphers, f.statuses = absentNames(o.protocols), absentNames(o.ciphers), absentNames(o.statuses)
+	f.protocols = f.want(o.protocols, wantedProtocol)
+	f.ciphers = f.want(o.ciphers, wantedCipher)
+	f.statuses = f.want(o.statuses, wantedStatus)
 	return f, nil
+}
+
+// want returns what the values of a flag mean.
+func (f *filter) want(values []string, of func(string) *wanted) (list []*wanted) {
+	for _, v := range values {
+		if v == "-" || strings.EqualFold(v, "none") {
+			v = "" // as entries have it
+		}
+		w := of(v)
+		if list = append(list, w); !w.known {
+			f.unknown = append(f.unknown, w)
+		}
+	}
+	return list
 }
 
 // parsePrefix reads a CIDR block, or an address as a block of one.
@@ -110,17 +133,6 @@ func parsePrefix(s string) (netip.Prefix, error) {
 		return netip.Prefix{}, err
 	}
 	return a.Unmap().WithZone("").Prefix(a.Unmap().BitLen())
-}
-
-// absentNames turns "-" and "none" into what entries hold for an absent name.
-func absentNames(names []string) []string {
-	list := slices.Clone(names)
-	for i, n := range list {
-		if n == "-" || n == "none" {
-			list[i] = ""
-		}
-	}
-	return list
 }
 
 // times returns the time that passes.
@@ -137,9 +149,12 @@ func (f *filter) match(e *connlog.Entry) bool {
 }
 
 func (f *filter) matchSet(e *connlog.Entry) bool {
-	same := func(name string) func(string) bool {
-		return func(s string) bool { return strings.EqualFold(s, name) }
+	for _, w := range f.unknown {
+		if !w.seen.Load() && w.has(e) {
+			w.seen.Store(true)
+		}
 	}
+	has := func(w *wanted) bool { return w.has(e) }
 	switch {
 	case e.Time.Before(f.since), !f.until.IsZero() && !e.Time.Before(f.until), f.failed && !e.Failed():
 		return false
@@ -149,13 +164,9 @@ func (f *filter) matchSet(e *connlog.Entry) bool {
 		return false
 	case len(f.clients) > 0 && !slices.ContainsFunc(f.clients, func(p netip.Prefix) bool { return p.Contains(e.Client) }):
 		return false
-	case len(f.protocols) > 0 && !slices.ContainsFunc(f.protocols, same(e.Protocol)):
-		return false
-	case len(f.ciphers) > 0 && !slices.ContainsFunc(f.ciphers, same(e.Cipher)):
-		return false
-	case len(f.statuses) > 0 && !slices.ContainsFunc(f.statuses, func(s string) bool {
-		return strings.EqualFold(s, e.Status) || e.Failed() && (strings.EqualFold(s, "Failed") || strings.EqualFold(s, e.Reason()))
-	}):
+	case len(f.protocols) > 0 && !slices.ContainsFunc(f.protocols, has),
+		len(f.ciphers) > 0 && !slices.ContainsFunc(f.ciphers, has),
+		len(f.statuses) > 0 && !slices.ContainsFunc(f.statuses, has):
 		return false
 	}
 	return true

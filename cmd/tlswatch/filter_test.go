@@ -39,30 +39,39 @@ func TestFilter(t *testing.T) {
 		"--until today":                false,
 		"--load-balancer shop":         true,
 		"--load-balancer sho":          false,
-		"--load-balancer app/shop/50dc6c495c0c9188":  true,
-		"--load-balancer other,shop":                 true,
-		"--load-balancer 50dc6c495c0c9188":           false,
-		"--listener-port 443":                        true,
-		"--listener-port 80 --listener-port 443":     true,
-		"--listener-port 80":                         false,
-		"--client 203.0.113.7":                       true,
-		"--client 203.0.113.0/24":                    true,
-		"--client 203.0.113.9/24":                    true, // a block by any of its addresses
-		"--client ::ffff:203.0.113.7":                true,
-		"--client 198.51.100.0/24,2001:db8::/32":     false,
-		"--protocol tlsv1.2":                         true,
-		"--protocol TLSv1.3":                         false,
-		"--protocol -":                               false,
-		"--cipher ECDHE-RSA-AES256-SHA":              true,
-		"--cipher none":                              false,
-		"--status ClientCertExpired":                 true,
-		"--status failed:clientcertexpired":          true,
-		"--status Failed":                            true,
-		"--status Success,-":                         false,
-		"--failed":                                   true,
-		"--failed --status Success":                  false,
-		"--failed --client 203.0.113.7 --protocol -": false,
-		"--failed --client 203.0.113.7 --since 3h":   true,
+		"--load-balancer app/shop/50dc6c495c0c9188":   true,
+		"--load-balancer other,shop":                  true,
+		"--load-balancer 50dc6c495c0c9188":            false,
+		"--listener-port 443":                         true,
+		"--listener-port 80 --listener-port 443":      true,
+		"--listener-port 80":                          false,
+		"--client 203.0.113.7":                        true,
+		"--client 203.0.113.0/24":                     true,
+		"--client 203.0.113.9/24":                     true, // a block by any of its addresses
+		"--client ::ffff:203.0.113.7":                 true,
+		"--client 198.51.100.0/24,2001:db8::/32":      false,
+		"--protocol tlsv1.2":                          true,
+		"--protocol TLSv1.3":                          false,
+		"--protocol -":                                false,
+		"--protocol tls1.2":                           true,
+		"--protocol tls1_1,0303":                      true,
+		"--protocol 1.3":                              false,
+		"--cipher ECDHE-RSA-AES256-SHA":               true,
+		"--cipher tls_ecdhe_rsa_with_aes_256_cbc_sha": true,
+		"--cipher TLS_ECDHE_RSA_AES_256_CBC_SHA1":     true,
+		"--cipher 0xc014":                             true,
+		"--cipher C0,14":                              false, // a list
+		"--cipher ECDHE-RSA-AES128-SHA,X":             false,
+		"--cipher none":                               false,
+		"--status ClientCertExpired":                  true,
+		"--status failed:clientcertexpired":           true,
+		"--status nothing":                            false,
+		"--status Failed":                             true,
+		"--status Success,-":                          false,
+		"--failed":                                    true,
+		"--failed --status Success":                   false,
+		"--failed --client 203.0.113.7 --protocol -":  false,
+		"--failed --client 203.0.113.7 --since 3h":    true,
 	} {
 		f, err := filterOf(t, args)
 		if err != nil || f.match(&e) != want {
@@ -86,6 +95,50 @@ func TestFilter(t *testing.T) {
 	} {
 		if _, err := filterOf(t, args); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v does not say %q", args, err, says)
+		}
+	}
+}
+
+// Names that nobody knows pass by their text, and are told if no line has them.
+func TestFilterUnknown(t *testing.T) {
+	lines := []connlog.Entry{
+		{Protocol: "TLSv1.2", Cipher: "SOME-NEW-SUITE", Status: "Success"},
+		{Protocol: "QTLSv9", Cipher: "AES128-SHA", Status: "Failed:SomethingNew"},
+		{Protocol: "TLSv1.3", Status: "Failed:ClientAlert:unknown_ca"},
+	}
+	for args, want := range map[string]struct {
+		passes int
+		says   string
+	}{
+		"--protocol TLSv1.3 --cipher AES128-SHA":                    {0, ""}, // known, and not there
+		"--protocol qtlsv9":                                         {1, ""},
+		"--protocol TLSv1.4":                                        {0, "tlswatch: --protocol \"TLSv1.4\" is in no line, and no known protocol; did you mean TLSv1.3?\n"},
+		"--protocol 0x0305,tlsv1.3":                                 {1, "tlswatch: --protocol \"0x0305\" is in no line, and no known protocol\n"},
+		"--cipher some-new-suite":                                   {1, ""},
+		"--cipher some-new-suite --status Failed":                   {0, ""},
+		"--cipher ECDHE-RSA-AES128-GCM-SHA265":                      {0, "tlswatch: --cipher \"ECDHE-RSA-AES128-GCM-SHA265\" is in no line, and no known cipher suite; did you mean ECDHE-RSA-AES128-GCM-SHA256?\n"},
+		"--cipher TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25":             {0, "tlswatch: --cipher \"TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25\" is in no line, and no known cipher suite; did you mean TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256?\n"},
+		"--cipher 0x9999":                                           {0, "tlswatch: --cipher \"0x9999\" is in no line, and no known cipher suite\n"},
+		"--status somethingnew,failed:SomethingNew":                 {1, ""},
+		"--status ClientAlert:unknown_ca":                           {1, ""},
+		"--status Failed:ClientAlert:bad_certificate":               {0, ""},
+		"--status HandshakeNotCompleted,ClientCertRejected,success": {1, ""},
+		"--status ClientCertExpire":                                 {0, "tlswatch: --status \"ClientCertExpire\" is in no line, and no known status; did you mean ClientCertExpired?\n"},
+		"--status \x1b[2J":                                          {0, "tlswatch: --status \"\\x1b[2J\" is in no line, and no known status\n"},
+	} {
+		f, err := filterOf(t, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		passes := 0
+		for i := range lines {
+			if f.match(&lines[i]) {
+				passes++
+			}
+		}
+		var says strings.Builder
+		if f.warnUnseen(&says); passes != want.passes || says.String() != want.says {
+			t.Errorf("%s: %d lines pass, and it says %q", args, passes, says.String())
 		}
 	}
 }

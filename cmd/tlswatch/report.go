@@ -170,7 +170,11 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if whatIf != nil {
 		result.WhatIf = whatIf.summary()
 	}
-	return cmp.Or(o.write(result, stdout), in.finish(ctx, err), captureErr)
+	writeErr := o.write(result, stdout)
+	if ctx.Err() == nil {
+		f.warnUnseen(stderr)
+	}
+	return cmp.Or(writeErr, in.finish(ctx, err), captureErr)
 }
 
 // check returns what the flags ask for.

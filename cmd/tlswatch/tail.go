@@ -133,6 +133,7 @@ func (o *tailOptions) run(ctx context.Context, args []string, stdout, stderr io.
 			t.begin = filter.since
 		}
 	}
+	filter.warnUnknown(stderr)
 	t.in.apply(filter)
 	if t.out, err = o.printer(ctx, stdout); err != nil {
 		return err

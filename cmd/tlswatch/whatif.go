@@ -109,6 +109,9 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		result.write(b, o.top)
 		err = b.Flush()
 	}
+	if ctx.Err() == nil {
+		filter.warnUnseen(stderr)
+	}
 	return cmp.Or(err, in.finish(ctx, readErr))
 }
 
