@@ -104,9 +104,7 @@ func (h *helloCommand) run(cmd *cobra.Command, paths []string) error {
 	if err := errors.Join(w.end(), out.Flush()); err != nil {
 		return err
 	}
-	for _, remark := range captureRemarks(tracker.Stats()) {
-		fmt.Fprintf(cmd.ErrOrStderr(), "tlswatch: %s\n", remark)
-	}
+	writeRemarks(cmd.ErrOrStderr(), captureRemarks(tracker.Stats()))
 	if cmd.Context().Err() != nil {
 		return &failure{exitInterrupted, errors.New("interrupted: the captures were not read to their end")}
 	}
@@ -208,6 +206,12 @@ func captureRemarks(s clienthello.Stats) []string {
 		remarks = append(remarks, fmt.Sprintf("no ClientHello among %s packets", grouped(int(s.Packets))))
 	}
 	return remarks
+}
+
+func writeRemarks(stderr io.Writer, remarks []string) {
+	for _, remark := range remarks {
+		fmt.Fprintf(stderr, "tlswatch: %s\n", remark)
+	}
 }
 
 // helloJSON is a handshake as --format json has it.

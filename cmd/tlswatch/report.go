@@ -171,6 +171,9 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		result.WhatIf = whatIf.summary()
 	}
 	writeErr := o.write(result, stdout)
+	if joined != nil {
+		writeRemarks(stderr, joined.remarks())
+	}
 	if ctx.Err() == nil {
 		f.warnUnseen(stderr)
 	}

@@ -3,10 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -104,5 +108,35 @@ func TestReportInterrupted(t *testing.T) {
 	}
 	if !strings.Contains(stderr.String(), "the result is partial") {
 		t.Errorf("standard error: %s", &stderr)
+	}
+}
+
+// What captures do not show is said, as hello says it.
+func TestReportCaptureRemarks(t *testing.T) {
+	whole, err := os.ReadFile("../../pkg/clienthello/testdata/captures/openssl_cbc_fail.pcap")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The same with a snap length of 100, by which the ClientHello is cut.
+	const fileHeader, packetHeader, snap = 24, 16, 100
+	short := slices.Clone(whole[:fileHeader])
+	for rest := whole[fileHeader:]; len(rest) > 0; {
+		n := binary.LittleEndian.Uint32(rest[8:])
+		kept := min(n, snap)
+		short = append(short, rest[:8]...)
+		short = binary.LittleEndian.AppendUint32(short, kept)
+		short = append(short, rest[12:packetHeader+kept]...)
+		rest = rest[packetHeader+n:]
+	}
+	dir := t.TempDir()
+	capture, log := filepath.Join(dir, "short.pcap"), filepath.Join(dir, "conn.log")
+	if err := errors.Join(os.WriteFile(capture, short, 0o666), os.WriteFile(log, fmt.Appendf(nil, successLine, "192.0.2.1"), 0o666)); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{{"report", "--captures", capture, log}, {"hello", capture}} {
+		status, _, stderr := cli(t.Context(), args...)
+		if status != exitOK || !strings.Contains(stderr, "tlswatch: 1 TCP packet is cut by the snap length: capture with 'tcpdump -s 0'\n") {
+			t.Errorf("%s: exit status %d, %s", args[0], status, stderr)
+		}
 	}
 }

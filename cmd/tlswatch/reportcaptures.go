@@ -17,6 +17,7 @@ import (
 // captured joins what packet captures hold with the lines of logs that say
 // little: by client address, port and time.
 type captured struct {
+	stats      clienthello.Stats
 	handshakes int
 	byClient   map[netip.AddrPort][]capturedHandshake
 	offers     map[string]*capturedOffer // by their text: clients repeat themselves
@@ -61,7 +62,16 @@ func readCaptured(ctx context.Context, paths []string) (*captured, error) {
 		return nil
 	})
 	err := readCaptures(ctx, tracker, paths, nil)
-	return c, cmp.Or(err, tracker.Close())
+	err = cmp.Or(err, tracker.Close())
+	c.stats = tracker.Stats()
+	return c, err
+}
+
+// remarks are what a user should know of what was not joined.
+func (c *captured) remarks() []string {
+	s := c.stats
+	s.Plaintext = 0 // HTTP has no place in a report
+	return captureRemarks(s)
 }
 
 func (c *captured) add(h *clienthello.Handshake) {
