@@ -103,7 +103,7 @@ func TestReportInterrupted(t *testing.T) {
 	}()
 	var stdout, stderr bytes.Buffer
 	status := run(ctx, []string{"report", "-"}, stdin, &stdout, &stderr)
-	if status != exitInterrupted || !strings.HasPrefix(stdout.String(), "PARTIAL: interrupted") || !strings.Contains(stdout.String(), "1 connections") {
+	if status != exitInterrupted || !strings.HasPrefix(stdout.String(), "PARTIAL: interrupted") || !strings.Contains(stdout.String(), "1 connection,") {
 		t.Errorf("exit status %d\n%s", status, &stdout)
 	}
 	if !strings.Contains(stderr.String(), "the result is partial") {

@@ -75,7 +75,7 @@ func (t *text) captured() {
 		return
 	}
 	t.title("WHAT CLIENTS OFFERED, by packet captures%s", of(len(t.r.CapturedOffers), c.Offers))
-	t.wrapped("Of "+plural(int(c.Joined+c.Missing), "line")+" with a failure or without a protocol, "+grouped(c.Joined)+
+	t.wrapped("Of "+plural(c.Joined+c.Missing, "line")+" with a failure or without a protocol, "+grouped(c.Joined)+
 		" belong to a handshake in the captures, which hold "+grouped(uint64(c.Handshakes))+".", "  ")
 	for i := range t.r.CapturedOffers {
 		o := &t.r.CapturedOffers[i]

@@ -19,7 +19,7 @@ var pageFiles embed.FS
 var (
 	pageCSS      = pageFile("page.css")
 	pageJS       = pageFile("page.js")
-	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"grouped": groupedAny, "clean": printable}).Parse(pageFile("page.html")))
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"grouped": groupedAny, "plural": pluralAny, "clean": printable}).Parse(pageFile("page.html")))
 
 	// pageCSP lets the page's own style and script run, and nothing be loaded.
 	pageCSP = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", sourceHash(pageCSS), sourceHash(pageJS))
@@ -49,6 +49,14 @@ func groupedAny(n any) string {
 	return fmt.Sprint(n)
 }
 
+func pluralAny(n any, noun string) string {
+	count := groupedAny(n)
+	if count != "1" {
+		noun += "s"
+	}
+	return count + " " + noun
+}
+
 // A page is what the template shows.
 type page struct {
 	R            *Result
@@ -56,6 +64,8 @@ type page struct {
 	CSS          template.CSS
 	JS           template.JS
 	When, Volume string
+	Why          []Diagnosis
+	MoreWhy      int
 	Nav          []pageLink
 	Cards        []pageCard
 	Chart        *pageChart
@@ -125,19 +135,21 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	if r.First != nil {
 		p.When = r.First.UTC().Format("2006-01-02 15:04") + " to " + r.Last.UTC().Format("2006-01-02 15:04") + " UTC"
 	}
-	p.Volume = fmt.Sprintf("%s, %s lines, %s of text", plural(r.Objects, "log"), grouped(uint64(r.Lines)), byteSize(r.Bytes))
+	p.Volume = strings.Join(r.volume(), " ")
+	why, number := r.causes()
+	p.Why, p.MoreWhy = why, len(r.Diagnoses)-len(why)
 	p.Cards = r.pageCards()
 	p.Chart = r.pageChart()
 	p.Shares = r.pageShares()
 	p.Heat = r.pageHeat()
-	p.Tables = r.pageTables()
+	p.Tables = r.pageTables(number)
 	link := func(id, title string, there bool) {
 		if there {
 			p.Nav = append(p.Nav, pageLink{id, title})
 		}
 	}
 	link("time", "Over time", p.Chart != nil)
-	link("why", "Why", len(r.Diagnoses) > 0)
+	link("why", "Why", len(why) > 0)
 	link("whatif", "What if", r.WhatIf != nil)
 	for _, s := range p.Shares {
 		link(s.ID, s.Title, true)
@@ -177,6 +189,7 @@ func (r *Result) pageCards() []pageCard {
 const (
 	pageBars   = 120 // of the chart, at the most
 	pageShareN = 12  // rows of a list of shares, at the most
+	pageFailed = 500 // logs that could not be read, at the most
 	pageTime   = "2006-01-02 15:04"
 )
 
@@ -276,7 +289,8 @@ func (r *Result) pageHeat() *pageHeat {
 	return p
 }
 
-func (r *Result) pageTables() []pageTable {
+// pageTables returns the lists. Negotiations refer to causes by their numbers.
+func (r *Result) pageTables(why map[string]int) []pageTable {
 	var all []pageTable
 	count := func(n uint64) pageCell { return pageCell{grouped(n), number(n), "n"} }
 	text := func(s string) pageCell { return pageCell{Text: printable(s), Class: "t"} }
@@ -306,12 +320,6 @@ func (r *Result) pageTables() []pageTable {
 	}
 	add(t, "client", "failed", "connections", "rate")
 
-	why := make(map[string]int)
-	for i, d := range r.Diagnoses {
-		if _, ok := why[d.Cause]; !ok {
-			why[d.Cause] = i + 1
-		}
-	}
 	t = pageTable{ID: "failed-negotiations", Title: "Failed negotiations", More: cut(len(r.FailedNegotiations), r.TotalFailedNegotiations)}
 	columns := []string{"count", "client", "protocol", "cipher suite", "reason"}
 	if r.Policy != "" {
@@ -362,6 +370,16 @@ func (r *Result) pageTables() []pageTable {
 		t.Rows = append(t.Rows, []pageCell{word(x.Client), count(x.Connections), latency(x.Mean), latency(x.Max)})
 	}
 	add(t, "client", "handshakes", "mean", "max")
+
+	t = pageTable{ID: "failed-logs", Title: "Logs that could not be read to the end"}
+	shown := r.FailedObjects[:min(len(r.FailedObjects), pageFailed)]
+	if n := len(r.FailedObjects) - len(shown); n > 0 {
+		t.More = fmt.Sprintf("and %s more; json and csv have them all", grouped(uint64(n)))
+	}
+	for _, x := range shown {
+		t.Rows = append(t.Rows, []pageCell{text(x.Object), text(x.Error)})
+	}
+	add(t, "log", "error")
 
 	t = pageTable{ID: "malformed", Title: "Malformed lines"}
 	if n := r.MalformedLines - len(r.Malformed); n > 0 {

@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -564,13 +565,71 @@ func TestGolden(t *testing.T) {
 		if d := gocmp.Diff(string(want), b.String()); d != "" {
 			t.Errorf("%s: -want +got\n%s", name, d)
 		}
-		if name == "report.txt" {
-			for l := range strings.Lines(b.String()) {
-				if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > 80 {
-					t.Errorf("%d columns: %s", n, l)
-				}
+		columns := map[string]int{"report.txt": 80, "ascii.txt": 60}[name]
+		for l := range strings.Lines(b.String()) {
+			if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > columns && columns > 0 {
+				t.Errorf("%d columns: %s", n, l)
 			}
 		}
+	}
+}
+
+// Each number of a cause that people see has its cause, however many there are;
+// programs get them all.
+func TestManyCauses(t *testing.T) {
+	const causes = 30
+	c := report.New(report.Options{})
+	w := c.Worker()
+	for i := range causes {
+		for client := range 10 {
+			w.Add(&connlog.Entry{Time: start, Client: netip.AddrFrom4([4]byte{10, 0, byte(i), byte(client)}), Protocol: "TLSv1.2", Cipher: fmt.Sprint("C", i), Status: "Failed:X"})
+		}
+	}
+	for range 5 { // the rarest of all, and the most frequent of one client
+		w.Add(&connlog.Entry{Time: start, Client: netip.MustParseAddr("192.0.2.1"), Protocol: "TLSv1.2", Cipher: "RARE", Status: "Failed:X"})
+	}
+	w.Close()
+	c.Diagnose("P", func(f report.Failure) report.Diagnosis {
+		return report.Diagnosis{ID: "x", Cause: "Caused by " + f.Cipher + "."}
+	})
+	r := c.Result(report.Source{}, 3)
+	if r.FailedNegotiations[0].Cipher != "RARE" || r.Diagnoses[causes].Cause != "Caused by RARE." {
+		t.Fatalf("%+v, %+v", r.FailedNegotiations, r.Diagnoses)
+	}
+	var text, page, data bytes.Buffer
+	if err := errors.Join(r.WriteText(&text, report.TextOptions{}), r.WriteHTML(&page), r.WriteJSON(&data)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures of 1 client\n      Caused by RARE.\n  and 10 more; json and csv have them all\n"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &text)
+		}
+	}
+	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more; json and csv have them all") {
+		t.Errorf("%d causes on the page", n)
+	}
+	if n := strings.Count(data.String(), `"cause":`); n != causes+1 {
+		t.Errorf("%d causes in JSON", n)
+	}
+}
+
+// Of logs that could not be read, the page has as many as a reader can take,
+// and programs get them all.
+func TestManyFailedLogs(t *testing.T) {
+	var source report.Source
+	for i := range 2000 {
+		source.FailedObjects = append(source.FailedObjects, report.FailedObject{Object: fmt.Sprintf("logs/%d.log.gz", i), Error: "gzip data is cut"})
+	}
+	r := report.New(report.Options{}).Result(source, 0)
+	var page, data, list bytes.Buffer
+	if err := errors.Join(r.WriteHTML(&page), r.WriteJSON(&data), r.WriteCSV(&list, "failed-objects")); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(page.String(), ".log.gz"); n != 500 || !strings.Contains(page.String(), "2,000 logs could not be read to the end") || !strings.Contains(page.String(), "and 1,500 more; json and csv have them all") {
+		t.Errorf("%d logs on the page", n)
+	}
+	if n, m := strings.Count(data.String(), ".log.gz"), strings.Count(list.String(), ".log.gz"); n != 2000 || m != 2000 {
+		t.Errorf("%d logs in JSON, %d in CSV", n, m)
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"iter"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -43,49 +45,70 @@ type text struct {
 }
 
 func (t *text) title(format string, args ...any) {
-	title := fmt.Sprintf(format, args...)
-	if t.o.Color {
-		title = "\x1b[1m" + title + "\x1b[0m"
-	}
-	fmt.Fprintf(t, "\n%s\n\n", title)
+	t.WriteByte('\n')
+	t.wrapped(t.colored(bold, fmt.Sprintf(format, args...)), "")
+	t.WriteByte('\n')
 }
 
-func (t *text) red(s string) string {
+// Control sequences of terminals (ECMA-48, select graphic rendition).
+const (
+	bold  = "\x1b[1m"
+	red   = "\x1b[31m"
+	reset = "\x1b[0m"
+)
+
+func (t *text) colored(color, s string) string {
 	if t.o.Color {
-		return "\x1b[31m" + s + "\x1b[0m"
+		return color + s + reset
 	}
 	return s
 }
 
+func (t *text) red(s string) string { return t.colored(red, s) }
+
+var uncolored = strings.NewReplacer(bold, "", red, "", reset, "")
+
+// columns is how wide a text is.
+func columns(s string) int { return utf8.RuneCountInString(uncolored.Replace(s)) }
+
 func (t *text) summary() {
 	r := t.r
 	if r.Partial {
-		fmt.Fprintf(t, "%s\n\n", t.red("PARTIAL: interrupted before everything was read"))
+		t.wrapped(t.red("PARTIAL: interrupted before everything was read"), "")
+		t.WriteByte('\n')
 	}
 	if n := len(r.FailedObjects); n > 0 {
-		fmt.Fprintf(t, "%s\n\n", t.red("INCOMPLETE: "+plural(n, "log")+" could not be read to the end"))
+		t.wrapped(t.red("INCOMPLETE: "+plural(n, "log")+" could not be read to the end"), "")
+		t.WriteByte('\n')
 	}
 	when := "no entries"
 	if r.First != nil {
 		when = r.First.UTC().Format("2006-01-02 15:04:05") + " to " + r.Last.UTC().Format("2006-01-02 15:04:05") + " UTC"
 	}
 	fmt.Fprintf(t, "%s\n", when)
-	fmt.Fprintf(t, "%s, %s lines, %s of text", plural(r.Objects, "log"), grouped(uint64(r.Lines)), byteSize(r.Bytes))
+	volume := r.volume()
 	if r.OutsideObjects > 0 {
-		fmt.Fprintf(t, "; %s not of what was asked for", plural(r.OutsideObjects, "log"))
+		volume[len(volume)-1] += ";"
+		volume = append(volume, plural(r.OutsideObjects, "log")+" not of what was asked for")
 	}
-	fmt.Fprintf(t, "\n%s connections", grouped(r.Connections))
+	t.fill(slices.Values(volume), "")
+	connections := []string{plural(r.Connections, "connection") + ","}
 	if r.PlaintextConnections > 0 {
-		fmt.Fprintf(t, ", %s of them without TLS", grouped(r.PlaintextConnections))
+		connections = append(connections, grouped(r.PlaintextConnections)+" of them without TLS,")
 	}
-	failed := fmt.Sprintf("%s failed", grouped(r.Failed))
+	failed := grouped(r.Failed) + " failed"
 	if r.TLSConnections > 0 {
 		failed += fmt.Sprintf(" (%s of TLS)", percent(r.Failed, r.TLSConnections))
 	}
 	if r.Failed > 0 {
 		failed = t.red(failed)
 	}
-	fmt.Fprintf(t, ", %s\n", failed)
+	t.fill(slices.Values(append(connections, failed)), "")
+}
+
+// volume says how much was read.
+func (r *Result) volume() []string {
+	return []string{plural(r.Objects, "log") + ",", plural(r.Lines, "line") + ",", byteSize(r.Bytes) + " of text"}
 }
 
 func (t *text) counts() {
@@ -186,6 +209,7 @@ func (t *text) chart() {
 
 func (t *text) clients() {
 	r := t.r
+	shown, number := r.causes()
 	if len(r.FailedClients) > 0 {
 		g := grid{right: "rrr"}
 		g.add("failed", "connections", "", "client")
@@ -195,12 +219,6 @@ func (t *text) clients() {
 		t.grid("FAILING CLIENTS"+of(len(r.FailedClients), r.TotalFailedClients), "failedClients", &g)
 	}
 	if len(r.FailedNegotiations) > 0 {
-		number := make(map[string]int)
-		for i, d := range r.Diagnoses {
-			if _, ok := number[d.Cause]; !ok {
-				number[d.Cause] = i + 1
-			}
-		}
 		g := grid{right: "r"}
 		names := []string{"count", "client", "protocol", "cipher suite", "reason"}
 		if len(number) > 0 {
@@ -216,20 +234,47 @@ func (t *text) clients() {
 		}
 		t.grid("FAILED NEGOTIATIONS"+of(len(r.FailedNegotiations), r.TotalFailedNegotiations), "failedNegotiations", &g)
 	}
-	t.diagnoses()
+	t.diagnoses(shown)
 }
 
-func (t *text) diagnoses() {
-	if len(t.r.Diagnoses) == 0 {
+// diagnoses shows some causes, which rows refer to by their numbers.
+func (t *text) diagnoses(shown []Diagnosis) {
+	if len(shown) == 0 {
 		return
 	}
 	t.title("WHY, judged by %s", t.r.Policy)
-	const most = 20
-	for i, d := range t.r.Diagnoses[:min(len(t.r.Diagnoses), most)] {
-		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, plural(int(d.Failures), "failure"), plural(d.Clients, "client"))
+	for i, d := range shown {
+		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, plural(d.Failures, "failure"), plural(d.Clients, "client"))
 		t.wrapped(printable(d.Cause), "      ")
 		t.wrapped(printable(d.Remedy), "      -> ")
 	}
+	if more := len(t.r.Diagnoses) - len(shown); more > 0 {
+		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", grouped(uint64(more)))
+	}
+}
+
+// maxCauses is how many causes are shown to people, and beside them those of
+// the negotiations that are shown.
+const maxCauses = 20
+
+// causes returns the diagnoses that are shown to people, most failures first,
+// and their numbers, from 1 on, by the cause.
+func (r *Result) causes() (shown []Diagnosis, number map[string]int) {
+	named := make(map[string]bool)
+	for i := range r.FailedNegotiations {
+		named[r.FailedNegotiations[i].Diagnosis] = true
+	}
+	number = make(map[string]int)
+	for i, d := range r.Diagnoses {
+		if i >= maxCauses && (!named[d.Cause] || number[d.Cause] > 0) {
+			continue
+		}
+		shown = append(shown, d)
+		if number[d.Cause] == 0 {
+			number[d.Cause] = len(shown)
+		}
+	}
+	return shown, number
 }
 
 func (t *text) whatIf() {
@@ -320,7 +365,7 @@ func (t *text) faults() {
 	if len(r.Skipped) > 0 {
 		t.title("PASSED OVER")
 		for _, x := range r.Skipped {
-			fmt.Fprintf(t, "  %s of kind: %s\n", grouped(uint64(x.Count)), x.Reason)
+			t.wrapped(fmt.Sprintf("%s of kind: %s", grouped(uint64(x.Count)), x.Reason), "  ")
 		}
 	}
 }
@@ -354,12 +399,16 @@ func (t *text) grid(title, list string, g *grid) {
 
 // wrapped writes a text in lines that fit.
 func (t *text) wrapped(s, indent string) {
-	if s == "" {
-		return
+	if s != "" {
+		t.fill(strings.FieldsSeq(s), indent)
 	}
+}
+
+// fill writes words, or what else is not to be broken, in lines that fit.
+func (t *text) fill(words iter.Seq[string], indent string) {
 	line := ""
-	for word := range strings.FieldsSeq(s) {
-		if line != "" && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word)+len(indent) > t.o.Width {
+	for word := range words {
+		if line != "" && columns(line)+1+columns(word)+len(indent) > t.o.Width {
 			fmt.Fprintf(t, "%s%s\n", indent, line)
 			line, indent = "", strings.Repeat(" ", len(indent))
 		}
@@ -502,7 +551,7 @@ func millis(s float64) string {
 	return fmt.Sprintf("%.0f ms", 1000*s)
 }
 
-func plural(n int, noun string) string {
+func plural[N int | uint64](n N, noun string) string {
 	if n != 1 {
 		noun += "s"
 	}
