@@ -210,7 +210,7 @@ func captureRemarks(s clienthello.Stats) []string {
 
 func writeRemarks(stderr io.Writer, remarks []string) {
 	for _, remark := range remarks {
-		fmt.Fprintf(stderr, "tlswatch: %s\n", remark)
+		complain(stderr, "%s", remark)
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/report"
 )
 
 // inputs are the logs that a command reads: files, directories, standard input
@@ -87,7 +88,7 @@ type inputError struct {
 }
 
 func (e *inputError) Error() string {
-	text := fmt.Sprintf("%s: %v", e.name, e.err)
+	text := report.Printable(e.name) + ": " + e.err.Error()
 	if _, refused := errors.AsType[*connlog.FormatError](e.err); e.lines > 0 && !refused {
 		text += " (the lines before are counted: " + grouped(e.lines) + ")"
 	}

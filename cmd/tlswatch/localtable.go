@@ -10,9 +10,11 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tlswatch/pkg/localaws"
 	"tlswatch/pkg/metric"
+	"tlswatch/pkg/report"
 )
 
 // writeTable shows the result to a person.
@@ -127,9 +129,9 @@ func dimensions(s localaws.Series) string {
 func (r localResult) writeAlerts(b io.Writer, list []localAlert) {
 	fmt.Fprintf(b, "\nALERTS: %d\n", len(list))
 	for _, a := range list {
-		fmt.Fprintf(b, "\n  To       %s\n  Subject  %s\n\n", a.Topic, a.Subject)
+		fmt.Fprintf(b, "\n  To       %s\n  Subject  %s\n\n", a.Topic, report.Printable(a.Subject))
 		for line := range strings.Lines(cmp.Or(a.Messages["email"], a.Messages["default"])) {
-			fmt.Fprintf(b, "  | %s", line)
+			fmt.Fprintf(b, "  | %s\n", report.Printable(strings.TrimSuffix(line, "\n")))
 		}
 	}
 }
@@ -140,25 +142,30 @@ func amount(f float64) string {
 	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
 }
 
-// A table aligns columns. Short rows are allowed.
+// A table aligns columns and is harmless for a terminal. Short rows are allowed.
 type table struct {
 	right []bool // columns that are aligned on the right
 	rows  [][]string
 }
 
-func (t *table) add(cells ...string) { t.rows = append(t.rows, cells) }
+func (t *table) add(cells ...string) {
+	for i, cell := range cells {
+		cells[i] = report.Printable(cell)
+	}
+	t.rows = append(t.rows, cells)
+}
 
 func (t *table) write(w io.Writer) {
 	widths := make([]int, len(t.right))
 	for _, row := range t.rows {
 		for i, cell := range row {
-			widths[i] = max(widths[i], len(cell))
+			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
 		}
 	}
 	for _, row := range t.rows {
 		var line strings.Builder
 		for i, cell := range row {
-			pad := strings.Repeat(" ", widths[i]-len(cell))
+			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
 			if t.right[i] {
 				cell = pad + cell
 			} else {

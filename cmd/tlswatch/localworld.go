@@ -68,7 +68,7 @@ func (o localOptions) startWorld(ctx context.Context, function string, policies 
 			return
 		}
 		if _, err := lambda.InvokeAsync(c.Event()); err != nil && ctx.Err() == nil {
-			fmt.Fprintf(stderr, "tlswatch: event for %s: %v\n", c.Key, err)
+			complain(stderr, "event for %s: %v", c.Key, err)
 		}
 	})
 	return &localWorld{

@@ -18,9 +18,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/report"
 )
 
 // Exit statuses.
@@ -49,13 +52,26 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil {
 		return exitOK
 	}
-	fmt.Fprintf(stderr, "tlswatch: %v\n", err)
+	complain(stderr, "%v", err)
 	// What fails before a command runs is wrong usage; cobra has no type for it.
 	if failed, ok := errors.AsType[*failure](err); ok {
 		return failed.status
 	}
 	fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
 	return exitUsage
+}
+
+// complain writes a message. What it names may be called by somebody else: it
+// cannot steer the terminal, and only the message's own beginning is not
+// indented.
+func complain(stderr io.Writer, format string, args ...any) {
+	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
+	for i, line := range lines {
+		if lines[i] = report.Printable(line); i > 0 && !strings.HasPrefix(line, "  ") {
+			lines[i] = "  " + lines[i]
+		}
+	}
+	fmt.Fprintf(stderr, "tlswatch: %s\n", strings.Join(lines, "\n"))
 }
 
 // A failure is an error of a command that was used rightly.

@@ -223,7 +223,9 @@ func (t *tailer) skip(reason string) {
 	t.source.Skipped[i].Count++
 }
 
-func (t *tailer) warn(name, text string) { fmt.Fprintf(t.stderr, "tlswatch: %s: %s\n", name, text) }
+func (t *tailer) warn(name, text string) {
+	complain(t.stderr, "%s: %s", report.Printable(name), text)
+}
 
 // read prints what is new in some objects, in the order of their periods, and
 // reports whether nothing is left to be read of them.

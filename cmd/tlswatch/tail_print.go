@@ -10,7 +10,6 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode"
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
@@ -112,10 +111,10 @@ func (p *tailPrinter) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosi
 		client = e.Client.String()
 	}
 	fmt.Fprintf(p.w, "%s  %-15s  %5d  %-7s  %-27s  %s  %s", e.Time.Format(time.RFC3339), client, e.ListenerPort,
-		harmless(cmp.Or(e.Protocol, "-")), harmless(cmp.Or(e.Cipher, "-")), harmless(e.Reason()), harmless(cmp.Or(e.LoadBalancer, "-")))
+		report.Printable(cmp.Or(e.Protocol, "-")), report.Printable(cmp.Or(e.Cipher, "-")), report.Printable(e.Reason()), report.Printable(cmp.Or(e.LoadBalancer, "-")))
 	for _, extra := range [][]byte{e.ServerName, e.ClientCert.Subject} {
 		if len(extra) > 0 {
-			p.w.WriteString("  " + harmless(string(extra)))
+			p.w.WriteString("  " + report.Printable(string(extra)))
 		}
 	}
 	p.w.WriteByte('\n')
@@ -131,21 +130,13 @@ func (p *tailPrinter) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosi
 	}
 }
 
-// harmless makes text from a log harmless for a terminal.
-func harmless(s string) string {
-	return strings.Map(func(r rune) rune {
-		if !unicode.IsPrint(r) || r == unicode.ReplacementChar {
-			return '?'
-		}
-		return r
-	}, s)
-}
-
-// wrapText writes a paragraph of 79 columns with a label before it.
+// wrapText writes a paragraph of 79 columns with a label before it, harmless
+// for a terminal.
 func wrapText(w io.Writer, label, text string) {
 	const columns = 79
 	line := label
 	for i, word := range strings.Fields(text) {
+		word = report.Printable(word)
 		if i > 0 && len(line)+1+len(word) > columns {
 			fmt.Fprintln(w, line)
 			line = strings.Repeat(" ", len(label)) + word

@@ -160,7 +160,7 @@ func TestTailPoll(t *testing.T) {
 	tail.says("was replaced after it was read, and is not read again")
 	vended := "logs/AWSLogs/123456789012/elasticloadbalancing/us-east-1/" + end.Format(keyDate) + "/a.json"
 	b.putTail(t, strings.TrimPrefix(vended, "logs/"), `{"time":"`+now.Format(time.RFC3339)+`","client_ip":"203.0.9.1","tls_verify_status":"Failed:ClientCertExpired","leaf_client_cert_subject":"CN=a\u001b[31m"}`+"\n"+`{"time":1}`)
-	tail.prints("ClientCertExpired", "203.0.9.1 ", "CN=a?[31m")
+	tail.prints("ClientCertExpired", "203.0.9.1 ", `CN=a\x1b[31m`)
 
 	if status := tail.end(); status != exitInterrupted {
 		t.Errorf("exit status %d", status)

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -91,7 +90,7 @@ func (f *filter) warnUnknown(stderr io.Writer) {
 		return
 	}
 	for _, w := range f.unknown {
-		fmt.Fprintf(stderr, "tlswatch: --%s %q is %s\n", w.flag, w.text, w.doubt())
+		complain(stderr, "--%s %q is %s", w.flag, w.text, w.doubt())
 	}
 }
 
@@ -103,7 +102,7 @@ func (f *filter) warnUnseen(stderr io.Writer) {
 	}
 	for _, w := range f.unknown {
 		if !w.seen.Load() {
-			fmt.Fprintf(stderr, "tlswatch: --%s %q is in no line, and %s\n", w.flag, w.text, w.doubt())
+			complain(stderr, "--%s %q is in no line, and %s", w.flag, w.text, w.doubt())
 		}
 	}
 }

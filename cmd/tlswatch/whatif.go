@@ -10,7 +10,6 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -96,10 +95,10 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		return in.finish(ctx, readErr)
 	}
 	if in.seen.malformed > 0 {
-		fmt.Fprintf(stderr, "tlswatch: %s lines are no log entries and are left out\n", grouped(in.seen.malformed))
+		complain(stderr, "%s lines are no log entries and are left out", grouped(in.seen.malformed))
 	}
 	for what, n := range in.seen.skipped {
-		fmt.Fprintf(stderr, "tlswatch: %s passed over: %s\n", grouped(n), what)
+		complain(stderr, "%s passed over: %s", grouped(n), what)
 	}
 	result := o.forecast(q, folds, caveats)
 	if o.format == "json" {
@@ -352,7 +351,7 @@ func (r *whatIfJSON) write(w io.Writer, top int) {
 			t.add("connections", "client", "protocol", "cipher")
 			for ; len(reasons) > 0 && reasons[0].Reason == reason; reasons = reasons[1:] {
 				b := reasons[0]
-				t.add(grouped(int(b.Connections)), b.Client, printable(b.Protocol), printable(b.Cipher))
+				t.add(grouped(int(b.Connections)), b.Client, cmp.Or(b.Protocol, "-"), cmp.Or(b.Cipher, "-"))
 			}
 			t.write(w)
 		}
@@ -372,14 +371,4 @@ func (r *whatIfJSON) write(w io.Writer, top int) {
 	for i, note := range r.Notes {
 		fmt.Fprintf(w, "%s  %s\n", yesNo(i == 0, "\n", ""), note)
 	}
-}
-
-// printable makes a name from the log fit for a terminal.
-func printable(name string) string {
-	return cmp.Or(strings.Map(func(r rune) rune {
-		if r < ' ' || r >= 0x7f {
-			return '?'
-		}
-		return r
-	}, name), "-")
 }

@@ -84,11 +84,11 @@ func (t *text) captured() {
 			heading = append(heading, "for "+o.ServerName)
 		}
 		t.WriteByte('\n')
-		t.wrapped(printable(strings.Join(heading, "  ")), "  ")
+		t.wrapped(Printable(strings.Join(heading, "  ")), "  ")
 		t.wrapped(o.offered(), "    offers ")
-		t.wrapped(printable(o.Outcome), "    ended  ")
+		t.wrapped(Printable(o.Outcome), "    ended  ")
 		if o.Verdict != "" {
-			t.wrapped(printable(o.Verdict), "    policy ")
+			t.wrapped(Printable(o.Verdict), "    policy ")
 		}
 	}
 }

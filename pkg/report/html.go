@@ -19,7 +19,7 @@ var pageFiles embed.FS
 var (
 	pageCSS      = pageFile("page.css")
 	pageJS       = pageFile("page.js")
-	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"grouped": groupedAny, "plural": pluralAny, "clean": printable}).Parse(pageFile("page.html")))
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"grouped": groupedAny, "plural": pluralAny, "clean": Printable}).Parse(pageFile("page.html")))
 
 	// pageCSP lets the page's own style and script run, and nothing be loaded.
 	pageCSP = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", sourceHash(pageCSS), sourceHash(pageJS))
@@ -227,7 +227,7 @@ func (r *Result) pageShares() []pageShares {
 		s := pageShares{ID: id, Title: title, Column: column, More: max(0, n-pageShareN)}
 		for i := range min(n, pageShareN) {
 			name, note, c := row(i)
-			s.Rows = append(s.Rows, pageShare{printable(name), note, c,
+			s.Rows = append(s.Rows, pageShare{Printable(name), note, c,
 				decimal(100 * float64(c.Connections) / float64(max(1, r.Connections))), decimal(100 * float64(c.Failed) / float64(max(1, r.Connections))),
 				fmt.Sprintf("%s of all connections, %s of them failed", percent(c.Connections, r.Connections), percent(c.Failed, c.Connections))})
 		}
@@ -293,8 +293,8 @@ func (r *Result) pageHeat() *pageHeat {
 func (r *Result) pageTables(why map[string]int) []pageTable {
 	var all []pageTable
 	count := func(n uint64) pageCell { return pageCell{grouped(n), number(n), "n"} }
-	text := func(s string) pageCell { return pageCell{Text: printable(s), Class: "t"} }
-	word := func(s string) pageCell { return pageCell{Text: printable(s), Class: "w"} }
+	text := func(s string) pageCell { return pageCell{Text: Printable(s), Class: "t"} }
+	word := func(s string) pageCell { return pageCell{Text: Printable(s), Class: "w"} }
 	ratio := func(c Counts) pageCell {
 		return pageCell{percent(c.Failed, c.Connections), decimal(100 * c.FailureRate()), "n"}
 	}

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 	"unicode/utf8"
 )
 
@@ -245,8 +244,8 @@ func (t *text) diagnoses(shown []Diagnosis) {
 	t.title("WHY, judged by %s", t.r.Policy)
 	for i, d := range shown {
 		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, plural(d.Failures, "failure"), plural(d.Clients, "client"))
-		t.wrapped(printable(d.Cause), "      ")
-		t.wrapped(printable(d.Remedy), "      -> ")
+		t.wrapped(Printable(d.Cause), "      ")
+		t.wrapped(Printable(d.Remedy), "      -> ")
 	}
 	if more := len(t.r.Diagnoses) - len(shown); more > 0 {
 		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", grouped(uint64(more)))
@@ -289,7 +288,7 @@ func (t *text) whatIf() {
 	}
 	t.grid("WHAT IF THE POLICY WERE "+w.To+"?", "", &g)
 	for _, note := range w.Notes {
-		t.wrapped(printable(note), "  ")
+		t.wrapped(Printable(note), "  ")
 	}
 }
 
@@ -356,7 +355,7 @@ func (t *text) faults() {
 		const most = 10
 		t.title("MALFORMED LINES: %s", grouped(uint64(r.MalformedLines)))
 		for _, x := range r.Malformed[:min(len(r.Malformed), most)] {
-			t.wrapped(printable(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error)), "  ")
+			t.wrapped(Printable(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error)), "  ")
 		}
 		if n := r.MalformedLines - min(len(r.Malformed), most); n > 0 {
 			fmt.Fprintf(t, "  and %s more\n", grouped(uint64(n)))
@@ -428,7 +427,7 @@ type grid struct {
 
 func (g *grid) add(cells ...string) {
 	for i := range cells {
-		cells[i] = printable(cells[i])
+		cells[i] = Printable(cells[i])
 	}
 	g.rows = append(g.rows, cells)
 }
@@ -477,16 +476,6 @@ func (g *grid) write(t *text, o TextOptions) {
 		}
 		fmt.Fprintln(t, strings.TrimRight(line.String(), " "))
 	}
-}
-
-// printable keeps text of clients from controlling a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return unicode.ReplacementChar
-	}, s)
 }
 
 // Bars sums up the failures over time in at most so many equal parts. It
