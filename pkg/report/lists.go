@@ -44,9 +44,8 @@ func (l *list[K]) add(k K, n Counts) {
 // stays is a weight by which a row is not evicted.
 const stays = math.MaxUint64 / 2
 
-// clients counts by client. Clients that fail have all the room, however many do
-// not: these have what is left of it, and at the least a quarter of it in
-// addition.
+// clients counts by client. There is room for MaxKeys of those that fail, and
+// for as many that do not.
 type clients struct {
 	t            table[addr, client]
 	failing      int    // rows with failures
@@ -72,7 +71,7 @@ func (c *clients) add(u *update) {
 	v, fresh := c.t.get(u.client)
 	if fresh {
 		v.missed, v.missedFailed = saturated(c.missed), saturated(c.missedFailed)
-		if c.t.n-c.failing > max(MaxKeys-c.failing, MaxKeys/4) {
+		if c.t.n-c.failing > MaxKeys {
 			v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.connections + uint64(r.missed), r.failed == 0 })
 		}
 	}
