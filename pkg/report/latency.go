@@ -22,10 +22,16 @@ type latencies struct {
 	slots [latSlots]uint64
 }
 
-func (l *latencies) add(d time.Duration) {
+// add counts a latency, of so many milliseconds.
+func (l *latencies) add(d time.Duration, millis int32) {
 	l.count++
 	l.max = max(l.max, d)
-	l.slots[latSlot(d)]++
+	l.slots[latSlot(millis)]++
+}
+
+// millisOf rounds a latency to milliseconds.
+func millisOf(d time.Duration) int32 {
+	return int32(min((max(d, 0)+time.Millisecond/2)/time.Millisecond, math.MaxInt32))
 }
 
 func (l *latencies) merge(m *latencies) {
@@ -36,8 +42,7 @@ func (l *latencies) merge(m *latencies) {
 	}
 }
 
-func latSlot(d time.Duration) int {
-	ms := int64((max(d, 0) + time.Millisecond/2) / time.Millisecond)
+func latSlot(ms int32) int {
 	if ms <= exactTo {
 		return int(ms)
 	}

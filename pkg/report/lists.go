@@ -67,19 +67,39 @@ func saturated(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
 func newClients() clients { return clients{t: newTable[addr, client](addr.hash)} }
 
-func (c *clients) add(u *update) {
-	v, fresh := c.t.get(u.client)
-	if fresh {
-		v.missed, v.missedFailed = saturated(c.missed), saturated(c.missedFailed)
-		if c.t.n-c.failing > MaxKeys {
-			v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.connections + uint64(r.missed), r.failed == 0 })
-		}
+// add counts the connections of a batch. Rows are far apart in memory, so those
+// of the whole batch are fetched before they are used.
+func (c *clients) add(batch []update) {
+	var rows [batchSize]uint32
+	for i := range batch {
+		rows[i] = c.t.slots[batch[i].hash&uint64(len(c.t.slots)-1)]
 	}
+	for i := range batch {
+		u := &batch[i]
+		if n := int(rows[i]); 0 < n && n <= c.t.n {
+			if r := c.t.at(n - 1); r.key == u.client {
+				c.count(&r.value, u)
+				continue
+			}
+		}
+		v, fresh := c.t.getHashed(u.client, u.hash)
+		if fresh {
+			v.missed, v.missedFailed = saturated(c.missed), saturated(c.missedFailed)
+			if c.t.n-c.failing > MaxKeys {
+				v = c.evict(v, u, func(r *client) (uint64, bool) { return r.connections + uint64(r.missed), r.failed == 0 })
+			}
+		}
+		c.count(v, u)
+	}
+}
+
+// count adds a connection to the row of its client.
+func (c *clients) count(v *client, u *update) {
 	v.connections++
 	if u.shape >= 0 {
 		if v.failed++; v.failed == 1 {
 			if c.failing++; c.failing > MaxKeys {
-				v = c.evict(v, u.client, func(r *client) (uint64, bool) { return r.failed + uint64(r.missedFailed), r.failed > 0 })
+				v = c.evict(v, u, func(r *client) (uint64, bool) { return r.failed + uint64(r.missedFailed), r.failed > 0 })
 			}
 		}
 	}
@@ -90,9 +110,9 @@ func (c *clients) add(u *update) {
 	}
 }
 
-// evict removes half of those for which weigh returns true, but for k, and
-// returns the value of that.
-func (c *clients) evict(v *client, k addr, weigh func(*client) (uint64, bool)) *client {
+// evict removes half of those for which weigh returns true, but for the client of
+// u, whose value is v, and returns where that is now.
+func (c *clients) evict(v *client, u *update, weigh func(*client) (uint64, bool)) *client {
 	is := *v
 	v.connections, v.failed = stays, min(v.failed, 1)*stays
 	c.t.evict(weigh, func(gone *row[addr, client]) {
@@ -103,7 +123,7 @@ func (c *clients) evict(v *client, k addr, weigh func(*client) (uint64, bool)) *
 			c.failing--
 		}
 	})
-	v, _ = c.t.get(k)
+	v, _ = c.t.getHashed(u.client, u.hash)
 	*v = is
 	return v
 }

@@ -12,6 +12,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"hash/maphash"
+	"math"
 	"net/netip"
 	"strings"
 	"sync"
@@ -147,10 +148,11 @@ func orAll(n, all int) int {
 type Worker struct {
 	c      *Collector
 	cells  map[cell]*cellRow
-	recent [recentSlots]*cellRow
+	recent [1 << recentBits]*cellRow
 
 	first, last time.Time
-	minute      int64 // since 1970
+	firstSecond int64 // since 1970, as minute
+	minute      int64
 	inMinute    Counts
 	minutes     []minuteCounts
 	batch       []update
@@ -177,6 +179,7 @@ type cellRow struct {
 // An update is one connection of a client.
 type update struct {
 	client addr
+	hash   uint64 // of client
 	minute int64
 	shape  int32 // of a failure; otherwise -1
 	millis int32 // the latency; -1 if there is none
@@ -196,9 +199,9 @@ type minuteCounts struct {
 }
 
 const (
-	recentSlots = 256
+	recentBits  = 10
 	maxCells    = 2048 // of a Worker; then they are handed on
-	batchSize   = 1024
+	batchSize   = 512
 	namesSize   = 64 << 10
 	minutesSize = 512
 	noMinute    = -1 << 62
@@ -207,53 +210,53 @@ const (
 // Worker returns a new Worker, which must be closed.
 func (c *Collector) Worker() *Worker {
 	return &Worker{
-		c:         c,
-		cells:     make(map[cell]*cellRow),
-		minute:    noMinute,
-		batch:     make([]update, 0, batchSize),
-		latencies: make(map[string]*latencies),
+		c:      c,
+		cells:  make(map[cell]*cellRow),
+		minute: noMinute,
+
+		firstSecond: math.MaxInt64,
+		batch:       make([]update, 0, batchSize),
+		latencies:   make(map[string]*latencies),
 	}
 }
 
 // Add counts an entry. It keeps nothing that belongs to the reader.
 func (w *Worker) Add(e *connlog.Entry) {
-	r := w.cell(cell{e.ListenerPort, e.Protocol, e.Cipher, e.KeyExchange, e.Status, e.LoadBalancer})
+	r := w.cell(e)
 	r.n++
-	if w.first.IsZero() || e.Time.Before(w.first) {
-		w.first = e.Time
+	second := e.Time.Unix()
+	if second <= w.firstSecond && (w.first.IsZero() || e.Time.Before(w.first)) {
+		w.first, w.firstSecond = e.Time, second
 	}
 	if w.last.Before(e.Time) {
 		w.last = e.Time
 	}
-	if m := minuteOf(e.Time); m != w.minute {
+	if s := second - 60*w.minute; s < 0 || s >= 60 {
 		w.endMinute()
-		w.minute = m
+		w.minute = floor(second, 60) / 60
 	}
 	w.inMinute.Connections++
-	u := update{client: addrOf(e.Client, w.c.v4mask, w.c.v6mask), minute: w.minute, shape: -1, millis: -1}
+	n := len(w.batch)
+	w.batch = w.batch[:n+1]
+	u := &w.batch[n]
+	u.client = addrOf(e.Client, w.c.v4mask, w.c.v6mask)
+	u.hash = u.client.hash()
+	u.minute = w.minute
+	u.shape = r.shape
+	u.millis = -1
 	if r.failed {
 		w.inMinute.Failed++
-		u.shape = r.shape
 	}
 	if e.HasLatency {
-		r.latency.add(e.HandshakeLatency)
-		u.millis = int32(min((e.HandshakeLatency+time.Millisecond/2)/time.Millisecond, 1<<31-1))
+		u.millis = millisOf(e.HandshakeLatency)
+		r.latency.add(e.HandshakeLatency, u.millis)
 	}
 	if len(e.ClientCert.Subject) > 0 {
 		w.addCert(e, r)
 	}
-	if w.batch = append(w.batch, u); len(w.batch) == batchSize {
+	if len(w.batch) == cap(w.batch) {
 		w.flush()
 	}
-}
-
-func minuteOf(t time.Time) int64 {
-	s := t.Unix()
-	m := s / 60
-	if s%60 < 0 {
-		m--
-	}
-	return m
 }
 
 func (w *Worker) endMinute() {
@@ -265,14 +268,14 @@ func (w *Worker) endMinute() {
 	}
 }
 
-// cell returns the row that counts under k.
-func (w *Worker) cell(k cell) *cellRow {
-	h := uint(k.port) + nameHash(k.protocol)*5 + nameHash(k.cipher)*7 + nameHash(k.keyExchange)*11 + nameHash(k.status)*13 + nameHash(k.loadBalancer)*17
-	recent := &w.recent[h%recentSlots]
-	if r := *recent; r != nil && r.key == k {
+// cell returns the row that counts e.
+func (w *Worker) cell(e *connlog.Entry) *cellRow {
+	h := uint64(e.ListenerPort) + hint(e.Protocol)<<8 + hint(e.Cipher)<<16 + hint(e.KeyExchange)<<24 + hint(e.Status)<<32 + uint64(len(e.LoadBalancer))<<40
+	recent := &w.recent[h*0x9e3779b97f4a7c15>>(64-recentBits)]
+	if r := *recent; r != nil && r.key.is(e) {
 		return r
 	}
-	k = cell{k.port, clip(k.protocol), clip(k.cipher), clip(k.keyExchange), clip(k.status), clip(k.loadBalancer)}
+	k := cell{e.ListenerPort, clip(e.Protocol), clip(e.Cipher), clip(e.KeyExchange), clip(e.Status), clip(e.LoadBalancer)}
 	r, ok := w.cells[k]
 	if !ok {
 		r = w.newCell(k)
@@ -281,12 +284,17 @@ func (w *Worker) cell(k cell) *cellRow {
 	return r
 }
 
-// nameHash is a cheap hint to tell names apart.
-func nameHash(s string) uint {
+// is reports whether e counts under k, whose names are not cut.
+func (k *cell) is(e *connlog.Entry) bool {
+	return k.port == e.ListenerPort && k.protocol == e.Protocol && k.cipher == e.Cipher && k.keyExchange == e.KeyExchange && k.status == e.Status && k.loadBalancer == e.LoadBalancer
+}
+
+// hint is a cheap way to tell most names apart.
+func hint(s string) uint64 {
 	if s == "" {
 		return 0
 	}
-	return uint(len(s)) + uint(s[len(s)-1]) + uint(s[len(s)/2])
+	return uint64(len(s)) + uint64(s[len(s)-1]) + uint64(s[len(s)/2])
 }
 
 func clip(s string) string {
@@ -361,9 +369,9 @@ func (w *Worker) flush() {
 	c := w.c
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.clients.add(w.batch)
 	for i := range w.batch {
 		u := &w.batch[i]
-		c.clients.add(u)
 		if u.shape >= 0 {
 			c.failures.add(clientFailure{u.client, u.shape})
 			if c.o.Heat {
@@ -447,11 +455,15 @@ func maskOf(n int) addr {
 }
 
 func addrOf(a netip.Addr, v4mask, v6mask addr) addr {
+	if a.Is4() {
+		b := a.As4()
+		return addr{0, (0xffff<<32 | uint64(binary.BigEndian.Uint32(b[:]))) & v4mask.lo}
+	}
 	b := a.As16()
 	k := addr{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
-	mask := v4mask
-	if a.Is6() && !a.Is4In6() {
-		mask = v6mask
+	mask := v6mask
+	if a.Is4In6() || !a.IsValid() {
+		mask = v4mask
 	}
 	return addr{k.hi & mask.hi, k.lo & mask.lo}
 }

@@ -50,9 +50,12 @@ func (t *table[K, V]) all(yield func(*row[K, V]) bool) {
 
 // get returns the value of k and whether it is new. It is valid until the next
 // eviction.
-func (t *table[K, V]) get(k K) (v *V, fresh bool) {
+func (t *table[K, V]) get(k K) (v *V, fresh bool) { return t.getHashed(k, t.hash(k)) }
+
+// getHashed is get for a key whose hash is known.
+func (t *table[K, V]) getHashed(k K, hash uint64) (v *V, fresh bool) {
 	mask := uint64(len(t.slots) - 1)
-	i := t.hash(k) & mask
+	i := hash & mask
 	for ; t.slots[i] != 0; i = (i + 1) & mask {
 		if r := t.at(int(t.slots[i] - 1)); r.key == k {
 			return &r.value, false
