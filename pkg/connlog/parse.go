@@ -32,9 +32,10 @@ var fieldNames = [MaxFields]string{
 type Parser struct {
 	names   names
 	minute  minuteCache
+	status  string // the last one that was read of a failure
 	shapes  memo[shape]
 	origins memo[origin]
-	guesses [1024]guess
+	guesses [guessSets][2]guess
 }
 
 // Parse parses one line, without its line end, into e, which it overwrites.
@@ -50,44 +51,47 @@ func (p *Parser) Parse(line []byte, e *Entry) error {
 // parse reads the fields as AWS lists them. The concrete error type keeps the
 // successful path free of interface conversions.
 func (p *Parser) parse(line []byte, e *Entry) *ParseError {
-	c := cursor{line: line, rest: line}
-	if !p.usualStart(&c, e) {
-		if err := p.parseStart(&c, e); err != nil {
-			return err
+	n := 0
+	if h := usual(line); h != nil {
+		if n = p.usualStart(line, h, e); n > 0 && p.usualEnd(line, h, n, e) {
+			return nil
 		}
+	}
+	return p.parseFields(line, n, e)
+}
+
+// parseFields reads a line, of which the first seven fields are read if n bytes
+// are, one field after the other.
+func (p *Parser) parseFields(line []byte, n int, e *Entry) *ParseError {
+	c := cursor{line: line, rest: line}
+	if n > 0 {
+		c.rest, c.n = line[n:], 7
+	} else if err := p.parseStart(&c, e); err != nil {
+		return err
 	}
 
 	e.ClientCert = ClientCert{}
-	if c.starts(noCertificateWord) {
-		c.rest = c.rest[8:]
-		c.n += 3
-	} else {
-		if text := c.next(); len(text) > 0 {
-			e.ClientCert.Subject = text
-		}
-		if text := c.next(); len(text) > 0 {
-			e.ClientCert.Validity = text
-			e.ClientCert.NotBefore, e.ClientCert.NotAfter = parseValidity(text)
-		}
-		if text := c.next(); len(text) > 0 {
-			e.ClientCert.Serial = text
-		}
+	if text := c.next(); len(text) > 0 {
+		e.ClientCert.Subject = text
 	}
-	if c.starts(successfulWord) {
-		c.rest = c.rest[8:]
-		c.n++
-		e.Status = StatusSuccess
-	} else {
-		e.Status = p.names.intern(c.next())
+	if text := c.next(); len(text) > 0 {
+		e.ClientCert.Validity = text
+		e.ClientCert.NotBefore, e.ClientCert.NotAfter = parseValidity(text)
 	}
+	if text := c.next(); len(text) > 0 {
+		e.ClientCert.Serial = text
+	}
+	e.Status = p.names.intern(c.next())
 	if c.n < MinFields {
 		return c.fail(nil, ErrFieldCount)
 	}
+	if e.Failed() {
+		p.status = e.Status
+	}
 
-	if e.TraceID = usualTrace(&c); e.TraceID == nil {
-		if text := c.next(); len(text) > 0 {
-			e.TraceID = text
-		}
+	e.TraceID, e.ServerName = nil, nil
+	if text := c.next(); len(text) > 0 {
+		e.TraceID = text
 	}
 	if c.ended && c.err == nil {
 		e.KeyExchange, e.LoadBalancer, e.Node = "", "", ""

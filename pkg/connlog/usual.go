@@ -36,30 +36,39 @@ func textAsWord(text string) (w uint64) {
 
 var noCertificateWord, successfulWord = textAsWord(noCertificate), textAsWord(successful)
 
+const tracePrefixWord = 'T' | 'I'<<8 | 'D'<<16 | '_'<<24
+
+// hasSpace is 0 if there is no space in w.
+func hasSpace(w uint64) uint64 {
+	w ^= spaces
+	return (w - ones) & ^w & highs
+}
+
 // space returns the number of bytes before the first space in w, and 8 if there
 // is none.
 func space(w uint64) int {
-	w ^= spaces
-	return bits.TrailingZeros64((w-ones)&^w&highs) / 8
+	return bits.TrailingZeros64(hasSpace(w)) / 8
 }
 
-// where returns a bit for each byte of w that is c, that of the first one
+// nonDigits returns a bit for each byte of w that is none of "0" to "9", and
+// of some other bytes too (those without the bit 0x10), that of the first one
 // lowest.
-func where(w uint64, c byte) uint {
-	const low7 = ^uint64(highs)
-	w ^= uint64(c) * ones
-	w = ^(w&low7 + low7 | w | low7)
-	return uint(w >> 7 * 0x0102040810204080 >> 56)
+func nonDigits(w uint64) uint {
+	return uint(^w >> 4 & ones * 0x0102040810204080 >> 56)
 }
 
-// number returns the value of the first n bytes of w, 1 to 7, as decimal
-// digits.
-func number(w uint64, n int) (value uint64, ok bool) {
-	w = w<<(64-8*n) | zeros>>(8*n)
+// number returns the value of eight bytes as decimal digits.
+func number(w uint64) (value uint64, ok bool) {
 	ok = (w+0x46*ones|(w-zeros))&highs == 0
 	w = w & (0x0f * ones) * (1 + 10<<8) >> 8
 	w = w & 0x00ff00ff00ff00ff * (1 + 100<<16) >> 16
 	return w & 0x0000ffff0000ffff * (1 + 10000<<32) >> 32, ok
+}
+
+// firstDigits returns the first n bytes of w, 1 to 7, behind zeros.
+func firstDigits(w uint64, n int) uint64 {
+	n = 8 * n & 63
+	return w<<((64-n)&63) | zeros>>n
 }
 
 // A shape is what the fields listener_port, tls_protocol and tls_cipher say.
@@ -75,146 +84,211 @@ type origin struct {
 	keyExchange, loadBalancer, node string
 }
 
-// usualStart reads the first seven fields, if they are as usual.
-func (p *Parser) usualStart(c *cursor, e *Entry) bool {
-	const timeLen = len("2006-01-02T15:04:05.000000Z ")
-	b := c.line
-	if len(b) < timeLen+16 {
-		return false
-	}
-	if !p.minute.set || load(b) != load(p.minute.text[:]) || load(b[8:]) != load(p.minute.text[8:]) {
-		return false
-	}
-	w := load(b[19:])
-	sec, ok1 := number(uint64(b[17])|uint64(b[18])<<8, 2)
-	micros, ok2 := number(w>>8, 6)
-	if !ok1 || !ok2 || sec > 59 || b[16] != ':' || w&0xff != '.' || w>>56 != 'Z' || b[27] != ' ' {
-		return false
-	}
-	at := time.Unix(p.minute.unix+int64(sec), int64(micros)*1000).UTC()
-	b = b[timeLen:]
+// A head is a line and what lies behind it in memory: steps that take eight
+// bytes at a time need not look where the line ends, so that this has to be seen
+// to afterwards.
+type head [256 + 7]byte
 
-	client, n, ok := usualIPv4(b)
+// at returns the eight bytes from i on, which is 255 at the most.
+func (h *head) at(i int) uint64 { return binary.LittleEndian.Uint64(h[i&255:]) }
+
+const (
+	minUsual = len("2006-01-02T15:04:05.000000Z 1.2.3.4 1 1 - - - ")
+	maxUsual = 128 // of the first six fields
+
+	clientStart = len("2006-01-02T15:04:05.000000Z ")
+)
+
+// usual returns the head of a line that may be as usual, or nil.
+func usual(line []byte) *head {
+	if len(line) < minUsual || cap(line) < len(head{}) {
+		return nil
+	}
+	return (*head)(line[:len(head{})])
+}
+
+// usualStart reads the first seven fields, and returns how many bytes they have,
+// or 0 if they are not as usual.
+func (p *Parser) usualStart(line []byte, h *head, e *Entry) int {
+	// The time, in the minute of the line before.
+	if !p.minute.set || h.at(0) != load(p.minute.text[:]) || h.at(8) != load(p.minute.text[8:]) {
+		return 0
+	}
+	sec, micros := h.at(16), h.at(20) // ":05.0000", "000000Z "
+	if sec&0xff0000ff != ':'|'.'<<24 || micros>>48 != 'Z'|' '<<8 {
+		return 0
+	}
+	at, ok := number(sec>>8&0xffff | micros<<16)
+	if !ok || at >= 60_000_000 {
+		return 0
+	}
+
+	i := clientStart
+	client, n, ok := h.ipv4()
 	if !ok {
-		if n = fieldLen(b, 40); n < 2 { // an absent one is not usual
-			return false
+		if n = fieldLen(line[i:], 40); n < 2 { // an absent one is not usual
+			return 0
 		}
-		if client, ok = parseAddr(b[:n]); !ok {
-			return false
+		if client, ok = parseAddr(line[i : i+n]); !ok {
+			return 0
 		}
 	}
-	b = b[n+1:]
+	i += n + 1
 
-	if len(b) < 8 {
-		return false
+	w := h.at(i)
+	n = bits.TrailingZeros64(^w&(0x10*ones)) / 8
+	port, ok := number(firstDigits(w, n))
+	if n == 0 || n > 5 || w>>(8*n&63)&0xff != ' ' || !ok || port > 65535 {
+		return 0
 	}
-	w = load(b)
-	if n = space(w); n == 0 || n > 5 {
-		return false
-	}
-	port, ok := number(w, n)
-	if !ok || port > 65535 {
-		return false
-	}
-	b = b[n+1:]
+	i += n + 1
 
-	s, n := p.usualShape(b)
+	s, n := p.usualShape(line, h, i)
 	if s == nil {
-		return false
+		return 0
 	}
-	b = b[n+1:]
+	if i += n; i > min(maxUsual, len(line)) {
+		return 0
+	}
 
-	if len(b) < 8 {
-		return false
-	}
 	var latency time.Duration
-	w = load(b)
-	n = space(w)
-	none := n == 1 && b[0] == '-'
+	w = h.at(i)
+	has := w&0xffff != '-'|' '<<8
 	switch {
-	case none:
-	case n == 5 && b[1] == '.': // 0.012
-		ms, ok := number(w&0xff|w>>16<<8, 4)
+	case !has:
+		i += 2
+	case w&0x0000ff000000ff00 == '.'<<8|' '<<40: // 0.012
+		ms, ok := number(firstDigits(w&0xff|w>>8&0xffffff00, 4))
 		if !ok {
-			return false
+			return 0
 		}
 		latency = time.Duration(ms) * time.Millisecond
-	case n == 0 || n == 8:
-		return false
+		i += 6
 	default:
-		if latency, ok = parseSeconds(b[:n]); !ok {
-			return false
+		n := fieldLen(line[i:], 16)
+		if latency, ok = parseSeconds(line[i : i+n]); !ok {
+			return 0
 		}
+		i += n + 1
 	}
-	c.rest, c.n = b[n+1:], 7
 
-	e.Time = at
+	if i > len(line) {
+		return 0
+	}
+	e.Time = time.Unix(p.minute.unix+int64(at/1_000_000), int64(at%1_000_000)*1000).UTC()
 	e.Client = client
 	e.ClientPort = uint16(port)
 	e.ListenerPort = s.port
 	e.Protocol = s.protocol
 	e.Cipher = s.cipher
 	e.HandshakeLatency = latency
-	e.HasLatency = !none
-	return true
+	e.HasLatency = has
+	return i
 }
 
-// starts reports whether the next fields are those of the word.
-func (c *cursor) starts(word uint64) bool {
-	return !c.ended && len(c.rest) >= 8 && load(c.rest) == word
-}
+// Shapes are looked for by a hash of the 24 bytes at which they begin, and
+// compared by so many words.
+const (
+	guessSets  = 256 // a power of two
+	guessWords = 6
+)
 
-// A guess is the shape of a line whose next 24 bytes had some hash.
+// A guess is a shape of lines whose bytes had some hash.
 type guess struct {
-	text string // with the space that follows
+	words, masks [guessWords]uint64
+	n            int // bytes, with the space that follows
 	*shape
 }
 
-// usualShape reads three fields, of n bytes, that a space follows.
-func (p *Parser) usualShape(b []byte) (s *shape, n int) {
-	if len(b) < 24 {
-		return nil, 0
+// is reports whether the bytes from i on are those of the shape.
+func (g *guess) is(h *head, i int) bool {
+	return (h.at(i)^g.words[0])&g.masks[0]|(h.at(i+8)^g.words[1])&g.masks[1]|
+		(h.at(i+16)^g.words[2])&g.masks[2]|(h.at(i+24)^g.words[3])&g.masks[3]|
+		(h.at(i+32)^g.words[4])&g.masks[4]|(h.at(i+40)^g.words[5])&g.masks[5] == 0
+}
+
+// usualShape reads three fields, and returns how many bytes they have with the
+// space behind them.
+func (p *Parser) usualShape(line []byte, h *head, i int) (*shape, int) {
+	// Short shapes, which have no letter in the first word, end with it.
+	w := h.at(i)
+	long := -(w >> 62 & 1)
+	w = (w ^ (h.at(i+8)+h.at(i+16)*3)&long) * 0x9e3779b97f4a7c15
+	set := &p.guesses[w>>56]
+	if g := &set[0]; g.is(h, i) && g.shape != nil {
+		return g.shape, g.n
 	}
-	g := &p.guesses[(load(b)^load(b[12:])^load(b[16:])*ones)*0x9e3779b97f4a7c15>>54]
-	if n := len(g.text); 0 < n && n <= len(b) && string(b[:n]) == g.text {
-		return g.shape, n - 1
+	if g := &set[1]; g.is(h, i) && g.shape != nil {
+		return g.shape, g.n
 	}
+	n := i
 	for range 3 {
-		m := fieldLen(b[n:], maxNameLen)
+		m := fieldLen(line[min(n, len(line)):], maxNameLen)
 		if m == 0 {
 			return nil, 0
 		}
 		n += m + 1
 	}
-	n--
-	if s = p.shapes.get(b[:n], p, (*Parser).readShape); s != nil {
-		*g = guess{s.text, s}
+	s := p.shapes.get(line[i:n-1], p, (*Parser).readShape)
+	if s == nil {
+		return nil, 0
+	}
+	if n -= i; n <= 8*guessWords {
+		set[1] = set[0]
+		set[0] = guess{n: n, shape: s}
+		for k := range n {
+			set[0].words[k/8] |= uint64(s.text[k]) << (k % 8 * 8)
+			set[0].masks[k/8] |= 0xff << (k % 8 * 8)
+		}
 	}
 	return s, n
 }
 
-// usualTrace reads conn_trace_id, if it is as usual.
-func usualTrace(c *cursor) []byte {
-	b := c.rest
-	if c.ended || len(b) < traceLen || string(b[:len(tracePrefix)]) != tracePrefix {
-		return nil
+// usualEnd reads the fields behind the first i bytes, if they are as usual.
+func (p *Parser) usualEnd(line []byte, h *head, i int, e *Entry) bool {
+	if h.at(i) != noCertificateWord {
+		return false
 	}
-	for i := len(tracePrefix); i < traceLen; i += 8 {
-		if space(load(b[i:])) < 8 {
-			return nil
+	i += 8
+	status := StatusSuccess
+	if h.at(i) == successfulWord {
+		i += 8
+	} else {
+		n := len(p.status)
+		if n == 0 || len(line)-i <= n || string(line[i:i+n]) != p.status || line[i+n] != ' ' {
+			return false
+		}
+		status = p.status
+		i += n + 1
+	}
+
+	n := i + traceLen
+	if n > len(line) || uint32(h.at(i)) != tracePrefixWord {
+		return false
+	}
+	if hasSpace(h.at(i+4))|hasSpace(h.at(i+12))|hasSpace(h.at(i+20))|hasSpace(h.at(i+28)) != 0 {
+		return false
+	}
+	var o *origin
+	switch {
+	case n == len(line):
+		o = &noOrigin
+	case line[n] != ' ':
+		return false
+	default:
+		if o = p.origins.get(line[n+1:], p, (*Parser).readOrigin); o == nil {
+			return false
 		}
 	}
-	switch {
-	case len(b) == traceLen:
-		c.rest, c.ended = nil, true
-	case b[traceLen] == ' ':
-		c.rest = b[traceLen+1:]
-	default:
-		return nil
-	}
-	c.n++
-	return b[:traceLen]
+	e.ClientCert = ClientCert{}
+	e.Status = status
+	e.TraceID = line[i:n]
+	e.KeyExchange, e.LoadBalancer, e.Node = o.keyExchange, o.loadBalancer, o.node
+	e.ServerName = nil
+	return true
 }
+
+var noOrigin origin
 
 // fieldLen returns the number of bytes before the first space, and 0 if there
 // is none among the first most bytes, about.
@@ -227,44 +301,47 @@ func fieldLen(b []byte, most int) int {
 	return 0
 }
 
-// leastOctet is the least number with so many digits.
-var leastOctet = [4]uint32{1: 0, 2: 10, 3: 100}
+// ipv4 reads client_ip, if it is an IPv4 address, and returns the n bytes that
+// it has. The four numbers are computed side by side, without a branch for their
+// digits.
+func (h *head) ipv4() (a netip.Addr, n int, ok bool) {
+	const from = clientStart
+	ends := nonDigits(h.at(from)) | nonDigits(h.at(from+8))<<8 | 1<<16
+	end1 := bits.TrailingZeros(ends)
+	ends &= ends - 1
+	end2 := bits.TrailingZeros(ends)
+	ends &= ends - 1
+	end3 := bits.TrailingZeros(ends)
+	ends &= ends - 1
+	n = bits.TrailingZeros(ends | 1<<17)
+	first := h.octet(from, end1) | h.octet(from+end1+1, end2-end1-1)<<32
+	last := h.octet(from+end2+1, end3-end2-1) | h.octet(from+end3+1, n-end3-1)<<32
+	const (
+		lanes = 1<<32 | 1
+		low8  = 0xff * lanes
+	)
+	if h[from+end1&31] != '.' || h[from+end2&31] != '.' || h[from+end3&31] != '.' || h[from+n&31] != ' ' ||
+		(first|(first+0x76*ones)|last|(last+0x76*ones))&highs != 0 {
+		return a, 0, false
+	}
+	first = first>>24&low8 + first>>16&low8*10 + first>>8&low8*100
+	last = last>>24&low8 + last>>16&low8*10 + last>>8&low8*100
+	// No number may exceed 255 or have a leading zero: then there would be
+	// more digits than the numbers need.
+	more := (first+246*lanes)>>8&lanes + (first+156*lanes)>>8&lanes + (last+246*lanes)>>8&lanes + (last+156*lanes)>>8&lanes
+	if (first|last)&^low8 != 0 || int(more+more>>32)&0xff != n-len("1.2.3.4") {
+		return a, 0, false
+	}
+	var b [4]byte
+	binary.BigEndian.PutUint32(b[:], uint32(first<<24|first>>32<<16|last<<8&0xff00|last>>32))
+	return netip.AddrFrom4(b), n, true
+}
 
-// usualIPv4 reads an IPv4 address that a space follows, and the n bytes that it
-// has. There are 16 bytes or more.
-func usualIPv4(b []byte) (a netip.Addr, n int, ok bool) {
-	low, high := load(b), load(b[8:])
-	n = bits.TrailingZeros(where(low, ' ') | where(high, ' ')<<8 | 1<<16)
-	dots := (where(low, '.') | where(high, '.')<<8) & (1<<n - 1)
-	if n == 16 || bits.OnesCount(dots) != 3 {
-		return a, 0, false
-	}
-	dots |= 1 << n
-	var octets [4]byte
-	var bad uint32
-	from := 0
-	for i := range octets {
-		to := bits.TrailingZeros(dots)
-		dots &= dots - 1
-		digits := to - from
-		if digits < 1 || digits > 3 {
-			return a, 0, false
-		}
-		// The digits, as numbers, at the high end.
-		empty := (32 - 8*digits) & 31
-		w := binary.LittleEndian.Uint32(b[from:])<<empty - 0x30303030<<empty
-		value := w>>24 + w>>16&0xff*10 + w>>8&0xff*100
-		bad |= (w|(w+0x76767676))&0x80808080 | value&^0xff
-		if value < leastOctet[digits] {
-			return a, 0, false // a leading zero
-		}
-		octets[i] = byte(value)
-		from = to + 1
-	}
-	if bad != 0 {
-		return a, 0, false
-	}
-	return netip.AddrFrom4(octets), n, true
+// octet returns n digits from i on, 1 to 3, as numbers at the high end of 32
+// bits.
+func (h *head) octet(i, n int) uint64 {
+	empty := (32 - 8*n) & 31
+	return uint64(uint32(h.at(i))<<empty - 0x30303030<<empty)
 }
 
 // readShape reads a text of three fields.

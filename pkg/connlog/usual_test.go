@@ -4,12 +4,15 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"net/netip"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
+
+	"tlswatch/pkg/connlogtest"
 )
 
-// usualIPv4 takes what netip takes, and what it leaves to parseAddr is no IPv4
+// ipv4 takes what netip takes, and what it leaves to parseAddr is no IPv4
 // address.
 func TestUsualIPv4(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
@@ -32,7 +35,9 @@ func TestUsualIPv4(t *testing.T) {
 		}
 		want, err := netip.ParseAddr(string(text))
 		valid := err == nil && want.Is4()
-		got, n, ok := usualIPv4(append(text, rest...))
+		var h head
+		copy(h[clientStart:], append(text, rest...))
+		got, n, ok := h.ipv4()
 		if ok != valid || ok && (got != want || n != len(text)) {
 			t.Fatalf("%q: got %v of %d bytes, %v; want %v, %v", text, got, n, ok, want, err)
 		}
@@ -48,42 +53,59 @@ func TestUsualIPv4(t *testing.T) {
 func TestNumber(t *testing.T) {
 	r := rand.New(rand.NewPCG(5, 6))
 	for range 300_000 {
-		b := []byte(strconv.Itoa(1_000_000+r.IntN(9_000_000)) + "z")
+		b := []byte(strconv.Itoa(10_000_000 + r.IntN(90_000_000)))
 		if r.IntN(2) == 0 {
 			b[r.IntN(8)] = byte(r.IntN(256))
 		}
 		n := 1 + r.IntN(7)
 		want, err := strconv.ParseUint(string(b[:n]), 10, 64)
-		got, ok := number(load(b), n)
+		got, ok := number(firstDigits(load(b), n))
 		if ok != (err == nil) || ok && got != want {
 			t.Fatalf("%q: got %d, %v; want %d, %v", b[:n], got, ok, want, err)
 		}
 	}
 }
 
-func TestWhere(t *testing.T) {
+func TestSpace(t *testing.T) {
 	r := rand.New(rand.NewPCG(7, 8))
 	for range 300_000 {
 		var b [8]byte
 		for i := range b {
 			b[i] = " !./\x00\xa0\xff7"[r.IntN(8)]
 		}
-		c := " ./"[r.IntN(3)]
-		var want uint
-		for i := range b {
-			if b[i] == c {
-				want |= 1 << i
-			}
-		}
-		if got := where(load(b[:]), c); got != want {
-			t.Fatalf("%q in %q: got %08b, want %08b", c, b, got, want)
-		}
 		i := bytes.IndexByte(b[:], ' ')
+		if got := hasSpace(load(b[:])) != 0; got != (i >= 0) {
+			t.Fatalf("a space in %q: got %v", b, got)
+		}
 		if i < 0 {
 			i = 8
 		}
 		if got := space(load(b[:])); got != i {
 			t.Fatalf("space in %q: got %d, want %d", b, got, i)
+		}
+	}
+}
+
+// What lies behind a line in memory is not taken for a part of it, however the
+// line is cut; and a line is the same whatever lies behind it.
+func TestBehindTheLine(t *testing.T) {
+	var log bytes.Buffer
+	if err := connlogtest.Write(&log, connlogtest.Options{Seed: 9, Lines: 200, Fields: 12}); err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(log.Bytes()), []byte("\n"))
+	var p, q Parser
+	for i, line := range lines {
+		behind := append(bytes.Join([][]byte{line, lines[(i+1)%len(lines)]}, []byte("\n")), make([]byte, len(head{}))...)
+		for n := range len(line) + 1 {
+			var with, without Entry
+			errWith, errWithout := p.parse(behind[:n], &with), q.parse(behind[:n:n], &without)
+			if (errWith == nil) != (errWithout == nil) || errWith != nil && errWith.Error() != errWithout.Error() {
+				t.Fatalf("%q: %v; with something behind it: %v", line[:n], errWithout, errWith)
+			}
+			if errWith == nil && !reflect.DeepEqual(with, without) {
+				t.Fatalf("%q: %+v; with something behind it: %+v", line[:n], without, with)
+			}
 		}
 	}
 }
