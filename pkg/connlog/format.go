@@ -93,7 +93,7 @@ func (z *Reader) readOther(text []byte, e *Entry) (pass bool, err error) {
 	case len(text) > MaxLineBytes:
 		pe = parseError("", text, ErrLineTooLong)
 	case z.other == nil:
-		pe = z.parser.parse(text, e)
+		pe = z.parser.parse(text, 0, e)
 	case z.other.directive(text):
 		if z.other.refused != nil {
 			return false, z.refuse(z.other.refused)

@@ -33,7 +33,6 @@ type Parser struct {
 	names   names
 	minute  minuteCache
 	status  string // the last one that was read of a failure
-	shapes  memo[shape]
 	origins memo[origin]
 	guesses [guessSets][2]guess
 }
@@ -42,30 +41,19 @@ type Parser struct {
 // The []byte fields of e point into line. An error is a *[ParseError] without
 // line number; e is then not meaningful.
 func (p *Parser) Parse(line []byte, e *Entry) error {
-	if err := p.parse(line, e); err != nil {
+	if err := p.parse(line, 0, e); err != nil {
 		return err
 	}
 	return nil
 }
 
-// parse reads the fields as AWS lists them. The concrete error type keeps the
+// parse reads the fields as AWS lists them. The first seven are in e already if
+// start is not 0, but how many bytes they have. The concrete error type keeps the
 // successful path free of interface conversions.
-func (p *Parser) parse(line []byte, e *Entry) *ParseError {
-	n := 0
-	if h := usual(line); h != nil {
-		if n = p.usualStart(line, h, e); n > 0 && p.usualEnd(line, h, n, e) {
-			return nil
-		}
-	}
-	return p.parseFields(line, n, e)
-}
-
-// parseFields reads a line, of which the first seven fields are read if n bytes
-// are, one field after the other.
-func (p *Parser) parseFields(line []byte, n int, e *Entry) *ParseError {
+func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	c := cursor{line: line, rest: line}
-	if n > 0 {
-		c.rest, c.n = line[n:], 7
+	if 0 < start && start <= len(line) {
+		c.rest, c.n = line[start:], 7
 	} else if err := p.parseStart(&c, e); err != nil {
 		return err
 	}
@@ -129,12 +117,16 @@ func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 	if e.ClientPort, ok = parsePort(text); !ok {
 		return c.fail(text, ErrPort)
 	}
+	from := len(c.rest)
 	text = c.next()
 	if e.ListenerPort, ok = parsePort(text); !ok {
 		return c.fail(text, ErrPort)
 	}
 	e.Protocol = p.names.intern(c.next())
 	e.Cipher = p.names.intern(c.next())
+	if n := len(c.line); !c.ended {
+		p.learn(shape{e.ListenerPort, e.Protocol, e.Cipher}, c.line, n-from, n-len(c.rest))
+	}
 
 	e.HandshakeLatency, e.HasLatency = 0, false
 	if text = c.next(); len(text) > 0 {

@@ -100,7 +100,16 @@ func (z *Reader) Bytes() int64 { return z.bytes }
 // included, or text beyond the Limit. An object whose stream is broken has to be read again from its
 // start.
 func (z *Reader) Read(e *Entry) error {
-	for {
+	start := 0
+	if z.native && !z.skip {
+		var end int
+		if start, end = z.parser.usual(z.text, e); end > 0 {
+			z.text = z.text[end:]
+			z.line++
+			return nil
+		}
+	}
+	for ; ; start = 0 {
 		text, err := z.next()
 		if err != nil {
 			return err
@@ -122,7 +131,7 @@ func (z *Reader) Read(e *Entry) error {
 			err.Line = z.line
 			return err
 		}
-		if err := z.parser.parse(text, e); err != nil {
+		if err := z.parser.parse(text, start, e); err != nil {
 			err.Line = z.line
 			return err
 		}

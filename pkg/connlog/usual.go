@@ -1,6 +1,7 @@
 package connlog
 
 import (
+	"bytes"
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
@@ -10,7 +11,8 @@ import (
 // Most lines look much alike: times of 27 characters within the minute of the
 // line before, few combinations of names, no client certificate. What is here
 // reads them eight bytes at a time, and leaves everything that looks different,
-// and every error, to the parser of fields.
+// and every error, to the parser of fields. The fields themselves tell where
+// such a line ends: none of them can hold a line feed.
 
 const (
 	ones   = 0x0101010101010101
@@ -19,7 +21,6 @@ const (
 	zeros  = '0' * ones
 
 	noCertificate = `"-" - - `
-	successful    = StatusSuccess + " "
 	tracePrefix   = "TID_"
 	traceLen      = len(tracePrefix + "f5320c2c9b3b0f2eb5f2f4e5a5b5c5d5")
 )
@@ -34,21 +35,23 @@ func textAsWord(text string) (w uint64) {
 	return w
 }
 
-var noCertificateWord, successfulWord = textAsWord(noCertificate), textAsWord(successful)
+var noCertificateWord, successWord = textAsWord(noCertificate), textAsWord(StatusSuccess + " ")
 
 const tracePrefixWord = 'T' | 'I'<<8 | 'D'<<16 | '_'<<24
 
-// hasSpace is 0 if there is no space in w.
+// hasSpace has the high bit of the first byte that is a space, perhaps bits
+// behind it, and is 0 if there is none.
 func hasSpace(w uint64) uint64 {
 	w ^= spaces
 	return (w - ones) & ^w & highs
 }
 
+// hasBlank is not 0 if there is a space or a control character in w.
+func hasBlank(w uint64) uint64 { return (w - (' '+1)*ones) & ^w & highs }
+
 // space returns the number of bytes before the first space in w, and 8 if there
 // is none.
-func space(w uint64) int {
-	return bits.TrailingZeros64(hasSpace(w)) / 8
-}
+func space(w uint64) int { return bits.TrailingZeros64(hasSpace(w)) / 8 }
 
 // nonDigits returns a bit for each byte of w that is none of "0" to "9", and
 // of some other bytes too (those without the bit 0x10), that of the first one
@@ -75,8 +78,6 @@ func firstDigits(w uint64, n int) uint64 {
 type shape struct {
 	port             uint16
 	protocol, cipher string
-
-	text string // of the fields and the space that follows
 }
 
 // An origin is what the fields tls_keyexchange, elb and ip_address say.
@@ -84,9 +85,9 @@ type origin struct {
 	keyExchange, loadBalancer, node string
 }
 
-// A head is a line and what lies behind it in memory: steps that take eight
-// bytes at a time need not look where the line ends, so that this has to be seen
-// to afterwards.
+// A head is the first bytes of text, and what lies behind it in memory: steps
+// that take eight bytes at a time need not look where the text ends, so that this
+// has to be seen to afterwards.
 type head [256 + 7]byte
 
 // at returns the eight bytes from i on, which is 255 at the most.
@@ -99,17 +100,23 @@ const (
 	clientStart = len("2006-01-02T15:04:05.000000Z ")
 )
 
-// usual returns the head of a line that may be as usual, or nil.
-func usual(line []byte) *head {
-	if len(line) < minUsual || cap(line) < len(head{}) {
-		return nil
+// usual reads the first line of text, if it is as usual, and returns how many
+// bytes it has with its line feed, or 0. start is how many of them are those of
+// the first seven fields, which may be as usual when the others are not.
+func (p *Parser) usual(text []byte, e *Entry) (start, end int) {
+	if len(text) < minUsual || cap(text) < len(head{}) {
+		return 0, 0
 	}
-	return (*head)(line[:len(head{})])
+	h := (*head)(text[:len(head{})])
+	if start = p.usualStart(text, h, e); start > 0 {
+		end = p.usualEnd(text, h, start, e)
+	}
+	return start, end
 }
 
 // usualStart reads the first seven fields, and returns how many bytes they have,
 // or 0 if they are not as usual.
-func (p *Parser) usualStart(line []byte, h *head, e *Entry) int {
+func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 	// The time, in the minute of the line before.
 	if !p.minute.set || h.at(0) != load(p.minute.text[:]) || h.at(8) != load(p.minute.text[8:]) {
 		return 0
@@ -126,10 +133,10 @@ func (p *Parser) usualStart(line []byte, h *head, e *Entry) int {
 	i := clientStart
 	client, n, ok := h.ipv4()
 	if !ok {
-		if n = fieldLen(line[i:], 40); n < 2 { // an absent one is not usual
+		if n = fieldLen(text[i:], 40); n < 2 { // an absent one is not usual
 			return 0
 		}
-		if client, ok = parseAddr(line[i : i+n]); !ok {
+		if client, ok = parseAddr(text[i : i+n]); !ok {
 			return 0
 		}
 	}
@@ -143,11 +150,11 @@ func (p *Parser) usualStart(line []byte, h *head, e *Entry) int {
 	}
 	i += n + 1
 
-	s, n := p.usualShape(line, h, i)
-	if s == nil {
+	g := p.guess(h, i)
+	if g == nil {
 		return 0
 	}
-	if i += n; i > min(maxUsual, len(line)) {
+	if i += g.n; i > min(maxUsual, len(text)) {
 		return 0
 	}
 
@@ -165,28 +172,28 @@ func (p *Parser) usualStart(line []byte, h *head, e *Entry) int {
 		latency = time.Duration(ms) * time.Millisecond
 		i += 6
 	default:
-		n := fieldLen(line[i:], 16)
-		if latency, ok = parseSeconds(line[i : i+n]); !ok {
+		n := fieldLen(text[i:], 16)
+		if latency, ok = parseSeconds(text[i : i+n]); !ok {
 			return 0
 		}
 		i += n + 1
 	}
 
-	if i > len(line) {
+	if i > len(text) {
 		return 0
 	}
 	e.Time = time.Unix(p.minute.unix+int64(at/1_000_000), int64(at%1_000_000)*1000).UTC()
 	e.Client = client
 	e.ClientPort = uint16(port)
-	e.ListenerPort = s.port
-	e.Protocol = s.protocol
-	e.Cipher = s.cipher
+	e.ListenerPort = g.port
+	e.Protocol = g.protocol
+	e.Cipher = g.cipher
 	e.HandshakeLatency = latency
 	e.HasLatency = has
 	return i
 }
 
-// Shapes are looked for by a hash of the 24 bytes at which they begin, and
+// Shapes are looked for by a hash of the bytes with which they begin, and
 // compared by so many words.
 const (
 	guessSets  = 256 // a power of two
@@ -195,97 +202,113 @@ const (
 
 // A guess is a shape of lines whose bytes had some hash.
 type guess struct {
+	shape
+	n            int // bytes of its text, with the space that follows; 0 for none
 	words, masks [guessWords]uint64
-	n            int // bytes, with the space that follows
-	*shape
 }
 
 // is reports whether the bytes from i on are those of the shape.
 func (g *guess) is(h *head, i int) bool {
 	return (h.at(i)^g.words[0])&g.masks[0]|(h.at(i+8)^g.words[1])&g.masks[1]|
 		(h.at(i+16)^g.words[2])&g.masks[2]|(h.at(i+24)^g.words[3])&g.masks[3]|
-		(h.at(i+32)^g.words[4])&g.masks[4]|(h.at(i+40)^g.words[5])&g.masks[5] == 0
+		(h.at(i+32)^g.words[4])&g.masks[4]|(h.at(i+40)^g.words[5])&g.masks[5] == 0 && g.n > 0
 }
 
-// usualShape reads three fields, and returns how many bytes they have with the
-// space behind them.
-func (p *Parser) usualShape(line []byte, h *head, i int) (*shape, int) {
-	// Short shapes, which have no letter in the first word, end with it.
-	w := h.at(i)
-	long := -(w >> 62 & 1)
-	w = (w ^ (h.at(i+8)+h.at(i+16)*3)&long) * 0x9e3779b97f4a7c15
-	set := &p.guesses[w>>56]
-	if g := &set[0]; g.is(h, i) && g.shape != nil {
-		return g.shape, g.n
+// guess returns the shape that begins at i, or nil if it is not known.
+func (p *Parser) guess(h *head, i int) *guess {
+	set := &p.guesses[guessSet(h, i)]
+	if g := &set[0]; g.is(h, i) {
+		return g
 	}
-	if g := &set[1]; g.is(h, i) && g.shape != nil {
-		return g.shape, g.n
+	if g := &set[1]; g.is(h, i) {
+		return g
 	}
-	n := i
-	for range 3 {
-		m := fieldLen(line[min(n, len(line)):], maxNameLen)
-		if m == 0 {
-			return nil, 0
-		}
-		n += m + 1
-	}
-	s := p.shapes.get(line[i:n-1], p, (*Parser).readShape)
-	if s == nil {
-		return nil, 0
-	}
-	if n -= i; n <= 8*guessWords {
-		set[1] = set[0]
-		set[0] = guess{n: n, shape: s}
-		for k := range n {
-			set[0].words[k/8] |= uint64(s.text[k]) << (k % 8 * 8)
-			set[0].masks[k/8] |= 0xff << (k % 8 * 8)
-		}
-	}
-	return s, n
+	return nil
 }
 
-// usualEnd reads the fields behind the first i bytes, if they are as usual.
-func (p *Parser) usualEnd(line []byte, h *head, i int, e *Entry) bool {
+// guessSet hashes 32 bytes, as far as they belong to a shape: the text of one
+// ends at the first space in the last 16 bytes, or with the first word if that
+// does not end in a letter.
+func guessSet(h *head, i int) uint64 {
+	const m = 0x9e3779b97f4a7c15
+	w, w1, w2, w3 := h.at(i), h.at(i+8), h.at(i+16), h.at(i+24)
+	s2, s3 := hasSpace(w2), hasSpace(w3)
+	w2 &= (s2&-s2)>>7 - 1
+	w3 &= (s3&-s3)>>7 - 1
+	if s2 != 0 {
+		w3 = 0
+	}
+	letter := -(w >> 62 & 1)
+	return (w ^ (w1*3+w2*5+w3*7)&letter) * m >> 56
+}
+
+// learn makes a shape known: the fields in text, behind which a space follows.
+func (p *Parser) learn(s shape, line []byte, from, to int) {
+	if to-from > 8*guessWords {
+		return
+	}
+	var h head
+	copy(h[:], line[from:])
+	set := &p.guesses[guessSet(&h, 0)]
+	if set[0].is(&h, 0) || set[1].is(&h, 0) {
+		return
+	}
+	g := guess{shape: s, n: to - from}
+	for i := range g.n {
+		g.words[i/8] |= uint64(h[i]) << (i % 8 * 8)
+		g.masks[i/8] |= 0xff << (i % 8 * 8)
+	}
+	set[0], set[1] = g, set[0]
+}
+
+// usualEnd reads the fields behind the first i bytes, if they are as usual, and
+// returns how many bytes the line has.
+func (p *Parser) usualEnd(text []byte, h *head, i int, e *Entry) int {
 	if h.at(i) != noCertificateWord {
-		return false
+		return 0
 	}
-	i += 8
-	status := StatusSuccess
-	if h.at(i) == successfulWord {
-		i += 8
-	} else {
-		n := len(p.status)
-		if n == 0 || len(line)-i <= n || string(line[i:i+n]) != p.status || line[i+n] != ' ' {
-			return false
+	i += len(noCertificate)
+	status, n := StatusSuccess, len(StatusSuccess)
+	if (h.at(i)^successWord)<<8 != 0 {
+		if status, n = p.status, len(p.status); n == 0 || len(text)-i < n || string(text[i:i+n]) != status {
+			return 0
 		}
-		status = p.status
+	}
+	i += n
+	separator := h[i&255]
+	i++
+
+	var trace []byte
+	if separator == ' ' {
+		n := i + traceLen
+		if n >= len(text) || uint32(h.at(i)) != tracePrefixWord || hasBlank(h.at(i+4))|hasBlank(h.at(i+12))|hasBlank(h.at(i+20))|hasBlank(h.at(i+28)) != 0 {
+			return 0
+		}
+		trace = text[i:n:n]
+		separator = h[n&255]
+		i = n + 1
+	}
+	o := &noOrigin
+	if separator == ' ' {
+		n := bytes.IndexByte(text[i:], '\n')
+		if n < 0 {
+			return 0
+		}
+		if o = p.origins.get(text[i:i+n], p, (*Parser).readOrigin); o == nil {
+			return 0
+		}
+		separator = '\n'
 		i += n + 1
 	}
-
-	n := i + traceLen
-	if n > len(line) || uint32(h.at(i)) != tracePrefixWord {
-		return false
-	}
-	if hasSpace(h.at(i+4))|hasSpace(h.at(i+12))|hasSpace(h.at(i+20))|hasSpace(h.at(i+28)) != 0 {
-		return false
-	}
-	var o *origin
-	switch {
-	case n == len(line):
-		o = &noOrigin
-	case line[n] != ' ':
-		return false
-	default:
-		if o = p.origins.get(line[n+1:], p, (*Parser).readOrigin); o == nil {
-			return false
-		}
+	if separator != '\n' || i > len(text) {
+		return 0
 	}
 	e.ClientCert = ClientCert{}
 	e.Status = status
-	e.TraceID = line[i:n]
+	e.TraceID = trace
 	e.KeyExchange, e.LoadBalancer, e.Node = o.keyExchange, o.loadBalancer, o.node
 	e.ServerName = nil
-	return true
+	return i
 }
 
 var noOrigin origin
@@ -342,18 +365,6 @@ func (h *head) ipv4() (a netip.Addr, n int, ok bool) {
 func (h *head) octet(i, n int) uint64 {
 	empty := (32 - 8*n) & 31
 	return uint64(uint32(h.at(i))<<empty - 0x30303030<<empty)
-}
-
-// readShape reads a text of three fields.
-func (p *Parser) readShape(text []byte) (s shape, ok bool) {
-	c := cursor{line: text, rest: text}
-	if s.port, ok = parsePort(c.next()); !ok {
-		return s, false
-	}
-	s.protocol = p.names.intern(c.next())
-	s.cipher = p.names.intern(c.next())
-	s.text = string(text) + " "
-	return s, c.n == 3 && c.ended && c.err == nil
 }
 
 // readOrigin reads the fields behind conn_trace_id.
