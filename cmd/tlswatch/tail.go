@@ -156,13 +156,13 @@ func (o *tailOptions) run(ctx context.Context, args []string, stdout, stderr io.
 	if problem := t.out.summary(t.source, terminalOf(stdout)); problem != nil {
 		return problem
 	}
-	switch failed := len(t.source.FailedObjects); {
+	switch failed := t.source.TotalFailedObjects; {
 	case err != nil:
 		return err
 	case ctx.Err() != nil:
 		return &failure{exitInterrupted, errors.New("interrupted")}
 	case failed > 0:
-		return fmt.Errorf("%d of %d logs could not be read to the end", failed, failed+t.source.Objects)
+		return fmt.Errorf("%s of %s logs could not be read to the end", grouped(failed), grouped(failed+t.source.Objects))
 	}
 	return nil
 }
@@ -298,7 +298,7 @@ func (t *tailer) judge(o *tailed, err error) bool {
 		t.warn(o.URI(), refused.Error())
 	case errors.Is(err, connlog.ErrCorrupt), o.attempts >= tailAttempts && !t.patient, errors.Is(err, pipeline.ErrReplaced):
 		text := fmt.Sprintf("is not read to its end, its first %d lines are: %v", o.lines, explainS3(o.Bucket, err))
-		if len(t.source.FailedObjects) < maxListed {
+		if t.source.TotalFailedObjects++; len(t.source.FailedObjects) < maxListed {
 			t.source.FailedObjects = append(t.source.FailedObjects, report.FailedObject{Object: o.URI(), Error: text})
 		}
 		t.warn(o.URI(), text)

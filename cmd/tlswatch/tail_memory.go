@@ -91,13 +91,19 @@ func (m *memory) listed() {
 }
 
 // limit forgets some of the objects that are done, as good as any, when there
-// are more than that.
+// are more than that, and likewise of the others: what is read of those again is
+// printed again.
 func (m *memory) limit(most int) {
-	if len(m.done) <= most {
+	halve(m.done, most)
+	halve(m.open, most)
+}
+
+func halve[K comparable, V any](m map[K]V, most int) {
+	if len(m) <= most {
 		return
 	}
-	for id := range m.done {
-		if delete(m.done, id); len(m.done) <= most/2 {
+	for k := range m {
+		if delete(m, k); len(m) <= most/2 {
 			return
 		}
 	}

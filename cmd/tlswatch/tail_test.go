@@ -385,8 +385,35 @@ func TestTailMemory(t *testing.T) {
 	if m.listed(); len(m.open) != 1 || len(m.done) != 3 {
 		t.Errorf("after the second listing %d open and %d done", len(m.open), len(m.done))
 	}
+	for i := 20; i < 24; i++ {
+		m.add(&tailed{Object: object(i, "a")})
+	}
 	if m.limit(2); len(m.done) != 1 || len(m.open) != 1 {
 		t.Errorf("limited to %d done, %d open", len(m.done), len(m.open))
+	}
+}
+
+// Logs that could not be read are counted all, though not all are listed.
+func TestTailManyFail(t *testing.T) {
+	var stderr bytes.Buffer
+	tail := &tailer{stderr: &stderr, memory: newMemory()}
+	const failed = maxListed + 50
+	for i := range failed {
+		o := &tailed{Object: pipeline.Object{Bucket: "b", Key: fmt.Sprint(i)}}
+		if tail.memory.add(o); !tail.judge(o, connlog.ErrCorrupt) {
+			t.Error("a log that is cut is tried again")
+		}
+	}
+	if n := strings.Count(stderr.String(), "is not read to its end"); n != failed {
+		t.Errorf("%d of them are named", n)
+	}
+	var b bytes.Buffer
+	r := report.New(report.Options{}).Result(tail.source, 0)
+	if err := r.WriteText(&b, report.TextOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("INCOMPLETE: %d logs", failed); !strings.HasPrefix(b.String(), want) || len(r.FailedObjects) != maxListed {
+		t.Errorf("%d are listed in\n%s", len(r.FailedObjects), &b)
 	}
 }
 

@@ -49,7 +49,7 @@ var sections = []section{
 		}
 		yield("first", stamp(r.First))
 		yield("last", stamp(r.Last))
-		yield("failedObjects", strconv.Itoa(len(r.FailedObjects)))
+		yield("failedObjects", strconv.Itoa(r.TotalFailedObjects))
 		yield("partial", strconv.FormatBool(r.Partial))
 	}},
 	{"status", []string{"status", "count"}, func(r *Result, yield func(...string)) {

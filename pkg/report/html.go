@@ -373,7 +373,7 @@ func (r *Result) pageTables(why map[string]int) []pageTable {
 
 	t = pageTable{ID: "failed-logs", Title: "Logs that could not be read to the end"}
 	shown := r.FailedObjects[:min(len(r.FailedObjects), pageFailed)]
-	if n := len(r.FailedObjects) - len(shown); n > 0 {
+	if n := r.TotalFailedObjects - len(shown); n > 0 {
 		t.More = fmt.Sprintf("and %s more; json and csv have them all", grouped(uint64(n)))
 	}
 	for _, x := range shown {

@@ -56,6 +56,7 @@ type Result struct {
 	ClientCertificates []Certificate     `json:"clientCertificates"` // that failed, or end within CertificateDays
 	Malformed          []MalformedLine   `json:"malformed"`          // the first of them
 	FailedObjects      []FailedObject    `json:"failedObjects"`      // not read to their end
+	TotalFailedObjects int               `json:"totalFailedObjects"` // those that are not listed too
 	Skipped            []SkippedCount    `json:"skipped"`
 	OutsideObjects     int               `json:"outsideObjects"`          // of another time or load balancer than asked for
 	Partial            bool              `json:"partial"`                 // interrupted
@@ -199,6 +200,8 @@ type Source struct {
 	Malformed      []MalformedLine
 	FailedObjects  []FailedObject
 	Partial        bool
+
+	TotalFailedObjects int // if it is more than are listed
 }
 
 // maxSlowest bounds the slowest clients where all rows are asked for: all
@@ -217,8 +220,9 @@ func (c *Collector) Result(s Source, top int) *Result {
 		Objects: s.Objects, OutsideObjects: s.OutsideObjects, Bytes: s.Bytes, Lines: s.Lines,
 		MalformedLines: s.MalformedLines, Malformed: s.Malformed, FailedObjects: s.FailedObjects, Skipped: s.Skipped, Partial: s.Partial,
 		Connections: c.total.Connections, Failed: c.total.Failed, PlaintextConnections: c.plaintext, TLSConnections: c.total.Connections - c.plaintext,
-		HandshakeLatency: c.latency.summary(),
-		Anonymized:       len(c.o.AnonymizeKey) > 0,
+		TotalFailedObjects: max(s.TotalFailedObjects, len(s.FailedObjects)),
+		HandshakeLatency:   c.latency.summary(),
+		Anonymized:         len(c.o.AnonymizeKey) > 0,
 	}
 	for _, k := range s.Skipped {
 		r.SkippedObjects += k.Count

@@ -76,7 +76,7 @@ func (t *text) summary() {
 		t.wrapped(t.red("PARTIAL: interrupted before everything was read"), "")
 		t.WriteByte('\n')
 	}
-	if n := len(r.FailedObjects); n > 0 {
+	if n := r.TotalFailedObjects; n > 0 {
 		t.wrapped(t.red("INCOMPLETE: "+plural(n, "log")+" could not be read to the end"), "")
 		t.WriteByte('\n')
 	}
