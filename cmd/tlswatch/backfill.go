@@ -139,7 +139,7 @@ func (o backfillOptions) run(ctx context.Context, uri string, stdout, stderr io.
 			return err
 		}
 	}
-	b := &backfiller{o: o, function: function, state: state, progress: newProgress(stderr, "objects")}
+	b := &backfiller{o: o, function: function, state: state, progress: newProgress(stderr, "object")}
 	result := b.newResult()
 	b.progress.start(0, 0)
 	listed, err := listObjects(ctx, s3.NewFromConfig(cfg), o, b.progress)
@@ -406,7 +406,7 @@ func (r backfillResult) write(w io.Writer, format string) error {
 			t.add(grouped(n), fmt.Sprintf(format, args...))
 		}
 	}
-	t.add(grouped(r.Listed), fmt.Sprintf("objects listed in s3://%s/%s", r.Bucket, r.Prefix))
+	t.add(grouped(r.Listed), fmt.Sprintf("listed in s3://%s/%s", r.Bucket, r.Prefix))
 	for _, o := range r.NotLogs {
 		line(o.Count, "passed over: %s", o.Reason)
 	}
@@ -424,7 +424,7 @@ func (r backfillResult) write(w io.Writer, format string) error {
 		line(r.Failed, "failed")
 		line(r.Remaining, "not sent")
 	}
-	line(int(r.Throttled), "invocations repeated because Lambda had no room")
+	line(int(r.Throttled), "repeated because Lambda had no room")
 	t.write(b)
 	if len(r.Failures) > 0 {
 		fmt.Fprintf(b, "\nFAILED\n\n")

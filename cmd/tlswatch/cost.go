@@ -106,7 +106,7 @@ func (o costOptions) run(ctx context.Context, paths []string, stdin io.Reader, s
 	}
 	e := estimate.New(c)
 	result := costResult{Prices: costPrices{price.Date, price.Region}}
-	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
+	in := newInputs(paths, stdin, newProgress(stderr, "log"))
 	var mu sync.Mutex // guards e and result
 	err = in.each(ctx, func(_ int, i *input, r *connlog.Reader) error {
 		key, err := connlog.ParseObjectKey(filepath.ToSlash(i.name))
@@ -272,13 +272,13 @@ const shortSample = 24 * time.Hour
 func (r costResult) writeTable(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	s := r.Sample
-	fmt.Fprintf(b, "SAMPLE: %d log objects of %d load balancers, %s hours from %s to %s UTC\n", s.Objects, s.LoadBalancers,
+	fmt.Fprintf(b, "SAMPLE: %s of %s, %s hours from %s to %s UTC\n", counted(s.Objects, "log object", "log objects"), counted(s.LoadBalancers, "load balancer", "load balancers"),
 		strconv.FormatFloat(s.Hours, 'f', 1, 64), s.First.Format("2006-01-02 15:04"), s.Last.Format("2006-01-02 15:04"))
 	if s.Hours < shortSample.Hours() {
 		fmt.Fprintf(b, "  It is short: a day or more of logs has the rare clients and cipher suites too, and the quiet hours.\n")
 	}
 	if r.Skipped > 0 {
-		fmt.Fprintf(b, "  %d other objects were passed over: not connection logs, by their names.\n", r.Skipped)
+		fmt.Fprintf(b, "  %s passed over: not connection logs, by their names.\n", counted(r.Skipped, "other object was", "other objects were"))
 	}
 	fmt.Fprintf(b, "\nA MONTH of it")
 	if r.Times != 1 {

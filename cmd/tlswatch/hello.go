@@ -183,11 +183,8 @@ func readPipe(ctx context.Context, t *clienthello.Tracker, path string, stdin io
 func captureRemarks(s clienthello.Stats) []string {
 	var remarks []string
 	add := func(n int64, one, many string) {
-		switch {
-		case n == 1:
-			remarks = append(remarks, "1 "+one)
-		case n > 1:
-			remarks = append(remarks, grouped(int(n))+" "+many)
+		if n > 0 {
+			remarks = append(remarks, counted(n, one, many))
 		}
 	}
 	add(s.Cut, "TCP packet is cut by the snap length: capture with 'tcpdump -s 0'", "TCP packets are cut by the snap length: capture with 'tcpdump -s 0'")
@@ -203,7 +200,7 @@ func captureRemarks(s clienthello.Stats) []string {
 	add(s.OtherLinks, "packet is of a link type that is not read", "packets are of link types that are not read")
 	add(s.GivenUp, "connection was given up to bound memory", "connections were given up to bound memory")
 	if s.Handshakes == 0 {
-		remarks = append(remarks, fmt.Sprintf("no ClientHello among %s packets", grouped(int(s.Packets))))
+		remarks = append(remarks, "no ClientHello among "+counted(s.Packets, "packet", "packets"))
 	}
 	return remarks
 }

@@ -114,10 +114,7 @@ func (t *helloText) offer(h *clienthello.Handshake) {
 		t.line("also", strings.Join(also, ", "))
 	}
 	if h.Fault == nil {
-		segments := "1 TCP segment"
-		if h.Segments != 1 {
-			segments = fmt.Sprintf("%d TCP segments", h.Segments)
-		}
+		segments := counted(h.Segments, "TCP segment", "TCP segments")
 		t.line("JA3, JA4", fmt.Sprintf("%s, %s (in %s)", hello.JA3(), hello.JA4(), segments))
 	}
 }

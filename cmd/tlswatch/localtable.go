@@ -60,7 +60,7 @@ func (r localResult) writeMetrics(b *bufio.Writer) {
 		fmt.Fprintf(b, "\nMETRICS\n\n  none\n")
 		return
 	}
-	fmt.Fprintf(b, "\nMETRICS in namespace %s, %d data points from %s to %s UTC\n", namespace, len(r.Metrics), first.Format("2006-01-02 15:04"), last.Format("15:04"))
+	fmt.Fprintf(b, "\nMETRICS in namespace %s, %s from %s to %s UTC\n", namespace, counted(len(r.Metrics), "data point", "data points"), first.Format("2006-01-02 15:04"), last.Format("15:04"))
 	order := make(map[string]int)
 	for i, d := range metric.Definitions {
 		if _, ok := order[d.Name]; !ok {

@@ -159,7 +159,7 @@ func replaceFile(name string, data []byte) error {
 }
 
 func (u *updateJSON) write(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%d policies as of %s are in %s\n", u.Policies, u.Retrieved, u.File)
+	_, err := fmt.Fprintf(w, "%s as of %s %s in %s\n", counted(u.Policies, "policy", "policies"), u.Retrieved, yesNo(u.Policies == 1, "is", "are"), u.File)
 	for _, part := range []struct {
 		heading string
 		names   []string

@@ -14,7 +14,7 @@ import (
 type progress struct {
 	w    io.Writer
 	now  func() time.Time
-	noun string // what is counted: "objects"
+	noun string // what is counted: "object"
 
 	mu         sync.Mutex
 	started    time.Time
@@ -113,7 +113,7 @@ func (p *progress) end() {
 // line is the state as text, short enough for 80 columns.
 func (p *progress) line(now time.Time) string {
 	if p.total == 0 || p.growing {
-		line := fmt.Sprintf("  %s %s", grouped(p.done), p.noun)
+		line := "  " + counted(p.done, p.noun, p.noun+"s")
 		if p.bytes > 0 {
 			line += ", " + byteSize(p.bytes)
 		}
@@ -128,7 +128,7 @@ func (p *progress) line(now time.Time) string {
 	}
 	const width = 20
 	bar := strings.Repeat("#", int(part*width))
-	line := fmt.Sprintf("  [%-*s] %s of %s %s", width, bar, grouped(p.done), grouped(p.total), p.noun)
+	line := fmt.Sprintf("  [%-*s] %s of %s", width, bar, grouped(p.done), counted(p.total, p.noun, p.noun+"s"))
 	if p.totalBytes > 0 {
 		line += fmt.Sprintf(", %s of %s", byteSize(p.bytes), byteSize(p.totalBytes))
 	}
@@ -146,6 +146,14 @@ func grouped(n int) string {
 		s = s[:i] + "," + s[i:]
 	}
 	return s
+}
+
+// counted writes a number and what it counts, in the one form or the other.
+func counted[N int | int64 | uint64](n N, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return grouped(int(n)) + " " + many
 }
 
 // byteSize writes a size with two or three digits.

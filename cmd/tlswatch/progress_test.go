@@ -11,7 +11,7 @@ import (
 func TestProgress(t *testing.T) {
 	var out bytes.Buffer
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
-	p := &progress{w: &out, now: func() time.Time { return now }, noun: "objects"}
+	p := &progress{w: &out, now: func() time.Time { return now }, noun: "object"}
 	step := func(d time.Duration, n int, bytes int64, want string) {
 		t.Helper()
 		now = now.Add(d)
@@ -35,8 +35,8 @@ func TestProgress(t *testing.T) {
 	step(time.Second, 8000, 3_390_010_000, "  [####################] 12,000 of 12,000 objects, 4.4 GB of 4.4 GB")
 	p.start(0, 0)
 	p.expect(1000, 50_000_000)
-	step(100*time.Millisecond, 1, 0, "  1 objects, 1,000 found so far")
-	step(100*time.Millisecond, 0, 25_000_000, "  1 objects, 25 MB, 1,000 found so far")
+	step(100*time.Millisecond, 1, 0, "  1 object, 1,000 found so far")
+	step(100*time.Millisecond, 0, 25_000_000, "  1 object, 25 MB, 1,000 found so far")
 	p.complete()
 	step(time.Second, 0, 0, "  [##########          ] 1 of 1,000 objects, 25 MB of 50 MB, 1s left")
 	out.Reset()
@@ -50,7 +50,7 @@ func TestProgress(t *testing.T) {
 	none.start(1, 1)
 	none.add(1, 1)
 	none.end()
-	if newProgress(&out, "objects") != nil {
+	if newProgress(&out, "object") != nil {
 		t.Error("a buffer is a terminal")
 	}
 	file, err := os.Create(t.TempDir() + "/file")
@@ -58,7 +58,7 @@ func TestProgress(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if newProgress(file, "objects") != nil {
+	if newProgress(file, "object") != nil {
 		t.Error("a file is a terminal")
 	}
 }
@@ -72,6 +72,11 @@ func TestUnits(t *testing.T) {
 	for n, want := range map[int]string{0: "0", 999: "999", 1000: "1,000", 1234567: "1,234,567"} {
 		if got := grouped(n); got != want {
 			t.Errorf("%d is written %s", n, got)
+		}
+	}
+	for n, want := range map[int]string{0: "0 logs", 1: "1 log", 2: "2 logs", 1000: "1,000 logs"} {
+		if got := counted(n, "log", "logs"); got != want {
+			t.Errorf("%d logs are %q", n, got)
 		}
 	}
 	for d, want := range map[time.Duration]string{0: "0s", 59400 * time.Millisecond: "59s", time.Minute: "1m00s", 3*time.Hour + 5*time.Minute: "3h05m", 49 * time.Hour: "2d"} {

@@ -126,7 +126,7 @@ func (o redriveOptions) run(ctx context.Context, stdout, stderr io.Writer) error
 		region:     cfg.Region,
 		o:          o,
 		visibility: redriveVisibility,
-		progress:   newProgress(stderr, "messages"),
+		progress:   newProgress(stderr, "message"),
 		taken:      make(map[string]*deadLetter),
 	}
 	if err := r.function.check(ctx); err != nil {
@@ -143,7 +143,7 @@ func (o redriveOptions) run(ctx context.Context, stdout, stderr io.Writer) error
 	case err != nil:
 		return err
 	case result.Left > 0 && !o.dryRun:
-		return fmt.Errorf("%d of %d messages are left in the queue", result.Left, result.Received)
+		return fmt.Errorf("left in the queue: %s of %s", grouped(result.Left), counted(result.Received, "message", "messages"))
 	}
 	return nil
 }
@@ -490,7 +490,7 @@ func (r redriveResult) write(w io.Writer, format string) error {
 		fmt.Fprintf(b, "DRY RUN: nothing was sent to %s\n\n", r.Function)
 	}
 	t := table{right: []bool{true, false}}
-	t.add(grouped(r.Received), "messages received; "+endings[r.Ended])
+	t.add(grouped(r.Received), "received; "+endings[r.Ended])
 	t.add(grouped(r.Done), "done: accepted by the function and deleted")
 	left := "left in the queue"
 	if r.Unreadable > 0 {
@@ -498,7 +498,7 @@ func (r redriveResult) write(w io.Writer, format string) error {
 	}
 	t.add(grouped(r.Left), left)
 	if r.Throttled > 0 {
-		t.add(grouped(int(r.Throttled)), "invocations repeated because Lambda had no room")
+		t.add(grouped(int(r.Throttled)), "repeated because Lambda had no room")
 	}
 	t.write(b)
 	if len(r.Messages) > 0 {

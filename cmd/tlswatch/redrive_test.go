@@ -238,7 +238,7 @@ func TestRedrive(t *testing.T) {
 	if m := r.Messages[1]; m.MessageID != eventID || m.Kind != "eventbridge" || !strings.Contains(m.Reason, "request ") {
 		t.Errorf("the event is left as %+v", m)
 	}
-	if !strings.Contains(stderr, "tlswatch: 2 of 2 messages are left") {
+	if !strings.Contains(stderr, "tlswatch: left in the queue: 2 of 2 messages\n") {
 		t.Errorf("standard error: %s", stderr)
 	}
 	for _, m := range c.SQS.Messages(c.queue) {

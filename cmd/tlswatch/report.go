@@ -128,7 +128,7 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 			captureErr = fmt.Errorf("--captures: %w", captureErr)
 		}
 	}
-	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
+	in := newInputs(paths, stdin, newProgress(stderr, "log"))
 	in.apply(f)
 	collector := report.New(options)
 	workers := make([]*report.Worker, in.workers)

@@ -297,7 +297,7 @@ func (t *tailer) judge(o *tailed, err error) bool {
 		t.skip(refused.Reason())
 		t.warn(o.URI(), refused.Error())
 	case errors.Is(err, connlog.ErrCorrupt), o.attempts >= tailAttempts && !t.patient, errors.Is(err, pipeline.ErrReplaced):
-		text := fmt.Sprintf("is not read to its end, its first %d lines are: %v", o.lines, explainS3(o.Bucket, err))
+		text := fmt.Sprintf("is not read to its end, %s: %v", counted(o.lines, "line of it is", "lines of it are"), explainS3(o.Bucket, err))
 		if t.source.TotalFailedObjects++; len(t.source.FailedObjects) < maxListed {
 			t.source.FailedObjects = append(t.source.FailedObjects, report.FailedObject{Object: o.URI(), Error: text})
 		}

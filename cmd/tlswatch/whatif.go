@@ -87,7 +87,7 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if err != nil {
 		return err
 	}
-	in := newInputs(paths, stdin, newProgress(stderr, "logs"))
+	in := newInputs(paths, stdin, newProgress(stderr, "log"))
 	in.apply(filter)
 	folds := newObservations(in.workers, maxObservations)
 	readErr := in.scan(ctx, func(worker int, e *connlog.Entry) { folds[worker].add(e) })
@@ -95,7 +95,7 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		return in.finish(ctx, readErr)
 	}
 	if in.seen.malformed > 0 {
-		complain(stderr, "%s lines are no log entries and are left out", grouped(in.seen.malformed))
+		complain(stderr, "%s left out", counted(in.seen.malformed, "line is no log entry and is", "lines are no log entries and are"))
 	}
 	for what, n := range in.seen.skipped {
 		complain(stderr, "%s passed over: %s", grouped(n), what)
@@ -122,10 +122,10 @@ func (o *whatIfOptions) forecast(q secpolicy.Question, folds []observations, cav
 	}
 	f := q.WhatIf(all.each)
 	if f.Contradicting > 0 {
-		caveats = append(caveats, fmt.Sprintf("%s connections negotiated what --from does not have: it was not the policy of that listener then. They are judged as if it were not known.", grouped(int(f.Contradicting))))
+		caveats = append(caveats, counted(f.Contradicting, "connection", "connections")+" negotiated what --from does not have: it was not the policy of that listener then. There it counts as not known.")
 	}
 	if all.other > 0 {
-		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s connections are counted as one, \"other\".", grouped(int(all.other))))
+		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s count as one, \"other\".", counted(all.other, "connection", "connections")))
 	}
 	return newWhatIfJSON(cmp.Or(o.from, "unknown"), q.To.Name, f, caveats)
 }
