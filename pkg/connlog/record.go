@@ -13,8 +13,9 @@ type record struct {
 
 	// Of TLS logs only; see finishTLS.
 	ended     time.Time // end of the connection
-	handshake bool      // there is a field that tells whether the handshake succeeded
-	alert     int       // that the client sent, plus 1; 0 if none
+	hasEnded  bool
+	handshake bool // there is a field that tells whether the handshake succeeded
+	alert     int  // that the client sent, plus 1; 0 if none
 }
 
 // set hands a field to its setter, unless it is absent.

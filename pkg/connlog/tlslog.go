@@ -62,6 +62,7 @@ var tlsLog = &kind{
 // better one.
 func (r *record) setEnded(text []byte) (err error) {
 	r.ended, err = parseLocalTime(text)
+	r.hasEnded = err == nil
 	return err
 }
 
@@ -134,7 +135,7 @@ func (r *record) setProtocolVersion(text []byte) error {
 // may reject the server's certificate when the load balancer is done.
 func (r *record) finishTLS() {
 	e := r.e
-	if !r.hasTime && !r.ended.IsZero() {
+	if !r.hasTime && r.hasEnded {
 		e.Time, r.hasTime = r.ended, true
 	}
 	alert := byte(r.alert - 1)

@@ -45,10 +45,7 @@ func Reference(line string) []string {
 		return nil
 	}
 	client := fields[1]
-	if strings.HasPrefix(client, "[") && strings.HasSuffix(client, "]") {
-		client = client[1 : len(client)-1]
-	}
-	if a, err := netip.ParseAddr(client); client != "" && (err != nil || a.Zone() != "") {
+	if client != "" && !isAddr(client) {
 		return nil
 	}
 	for _, p := range fields[2:4] {
@@ -60,4 +57,18 @@ func Reference(line string) []string {
 		return nil
 	}
 	return fields
+}
+
+// isAddr reports whether s is an IP address without a zone; an IPv6 address may
+// be in brackets.
+func isAddr(s string) bool {
+	inner, ok := strings.CutPrefix(s, "[")
+	if ok {
+		inner, ok = strings.CutSuffix(inner, "]")
+	}
+	if !ok {
+		inner = s
+	}
+	a, err := netip.ParseAddr(inner)
+	return err == nil && a.Zone() == "" && (!ok || a.Is6())
 }

@@ -3,7 +3,6 @@ package connlogtest
 import (
 	"cmp"
 	"fmt"
-	"net/netip"
 	"regexp"
 	"strconv"
 	"strings"
@@ -86,7 +85,7 @@ func ReferenceTLS(line string) []string {
 	}
 	client, clientPort, ok := endpoint(f[5])
 	node, listenerPort, ok2 := endpoint(f[6])
-	if _, err := netip.ParseAddr(strings.Trim(client, "[]")); !ok || !ok2 || client != "" && err != nil {
+	if !ok || !ok2 || client != "" && !isAddr(client) {
 		return nil
 	}
 	latency, status := "", "Failed:HandshakeNotCompleted"
