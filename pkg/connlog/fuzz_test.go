@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -79,6 +80,40 @@ func FuzzParse(f *testing.F) {
 			string(e.ClientCert.Subject) != want[7], string(e.ClientCert.Validity) != want[8], string(e.ClientCert.Serial) != want[9],
 			e.Status != want[10], string(e.TraceID) != get(11), e.KeyExchange != get(12), e.LoadBalancer != get(13), e.Node != get(14):
 			t.Fatalf("%q\nparser: %+v\nreference: %q", line, e, want)
+		}
+	})
+}
+
+// FuzzUsual holds what reads usual lines against the parser of fields, which
+// FuzzParse holds against the reference.
+func FuzzUsual(f *testing.F) {
+	lines := seedLines(f)
+	for i, line := range lines {
+		f.Add(line + "\n" + lines[(i+1)%len(lines)] + "\n")
+	}
+	f.Fuzz(func(t *testing.T, text string) {
+		var p, q Parser
+		for _, line := range lines {
+			p.Parse([]byte(line), new(Entry)) // from which it knows what is usual
+		}
+		p.Parse([]byte(text[:min(len(text), minuteLen)]+docSuccess[minuteLen:]), new(Entry))
+		buf := append([]byte(text), make([]byte, len(head{}))...)
+		var got, want Entry
+		start, end := p.usual(buf[:len(text)], &got)
+		line, _, ended := strings.Cut(text, "\n")
+		line = strings.TrimSuffix(line, "\r")
+		errWant := q.parse([]byte(line), 0, &want)
+		var err *ParseError
+		if end == 0 {
+			err = p.parse([]byte(line), start, &got)
+		} else if !ended || end != len(line)+1 {
+			t.Fatalf("%q: taken for a line of %d bytes", text, end)
+		}
+		if (err == nil) != (errWant == nil) || err != nil && err.Error() != errWant.Error() {
+			t.Fatalf("%q: error %v, want %v", line, err, errWant)
+		}
+		if err == nil && !reflect.DeepEqual(got, want) {
+			t.Fatalf("%q: %+v, want %+v", line, got, want)
 		}
 	})
 }
