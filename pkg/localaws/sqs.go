@@ -20,9 +20,9 @@ type SQSOptions struct {
 	Faults FaultFunc        // default none
 }
 
-// SQS is a stand-in for Amazon SQS standard queues: SendMessage,
-// ReceiveMessage, DeleteMessage, ChangeMessageVisibility and
-// GetQueueAttributes in the awsJson1.0 protocol. Messages come in the order in
+// SQS is a stand-in for Amazon SQS standard queues: CreateQueue, GetQueueUrl,
+// GetQueueAttributes, SendMessage, ReceiveMessage, DeleteMessage and
+// ChangeMessageVisibility in the awsJson1.0 protocol. Messages come in the order in
 // which they were sent, which real standard queues do not promise, and a
 // message is never delivered twice within its visibility timeout, which they
 // do not promise either. The limit on messages in flight is not enforced.
@@ -116,16 +116,30 @@ func NewSQS(o SQSOptions) *SQS {
 // is that of AWS: an SDK told where SQS is sends its requests there.
 func (s *SQS) CreateQueue(name string, o QueueOptions) (url string) {
 	if o.VisibilityTimeout == 0 {
-		o.VisibilityTimeout = 30 * time.Second
+		o.VisibilityTimeout = defaultVisibility
 	}
 	if o.Retention == 0 {
-		o.Retention = 4 * 24 * time.Hour
+		o.Retention = defaultRetention
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	return s.create(name, o)
+}
+
+const (
+	defaultVisibility = 30 * time.Second
+	defaultRetention  = 4 * 24 * time.Hour
+)
+
+// create is CreateQueue for options that are complete. The caller holds s.mu.
+func (s *SQS) create(name string, o QueueOptions) (url string) {
 	if s.queues[name] == nil {
 		s.queues[name] = &queue{name: name, arn: "arn:aws:sqs:" + s.region + ":" + accountID + ":" + name, created: s.now(), o: o}
 	}
+	return s.urlOf(name)
+}
+
+func (s *SQS) urlOf(name string) string {
 	return "https://sqs." + s.region + ".amazonaws.com/" + accountID + "/" + name
 }
 

@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -331,4 +332,76 @@ func TestSQSFaults(t *testing.T) {
 	wantCode(t, err, "AccessDeniedException")
 	_, err = h.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &h.url, MessageBody: aws.String("m")})
 	wantCode(t, err, "RequestThrottled")
+}
+
+// A queue is made and found over HTTP as with AWS.
+func TestSQSCreateQueue(t *testing.T) {
+	h := startSQS(t, QueueOptions{})
+	create := func(name string, attributes map[string]string) (url string, err error) {
+		out, err := h.client.CreateQueue(t.Context(), &sqs.CreateQueueInput{QueueName: &name, Attributes: attributes})
+		if err != nil {
+			return "", err
+		}
+		return *out.QueueUrl, nil
+	}
+	dead, err := create("dead", nil)
+	if err != nil || dead != "https://sqs.us-east-1.amazonaws.com/123456789012/dead" {
+		t.Fatal(dead, err)
+	}
+	const toDead = `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:123456789012:dead","maxReceiveCount":"2"}`
+	set := map[string]string{"VisibilityTimeout": "1", "MessageRetentionPeriod": "3600", "RedrivePolicy": toDead, "Policy": "{}", "DelaySeconds": "0"}
+	events, err := create("new-logs", set)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, attributes := range []map[string]string{nil, set, {"VisibilityTimeout": "1"}} {
+		if again, err := create("new-logs", attributes); again != events || err != nil {
+			t.Errorf("made again with %v: %q, %v", attributes, again, err)
+		}
+	}
+	name := "new-logs"
+	if out, err := h.client.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name}); err != nil || *out.QueueUrl != events {
+		t.Errorf("found: %+v, %v", out, err)
+	}
+
+	// It is as the attributes say: the third receipt does not come.
+	h.url = events
+	h.send(t, "m")
+	for receipt := range 3 {
+		if n := len(h.receive(t, 1, 0)); (n == 1) != (receipt < 2) {
+			t.Errorf("%d messages at receipt %d", n, receipt+1)
+		}
+		h.clock.add(time.Second)
+	}
+	if n := len(h.SQS.Messages(dead)); n != 1 {
+		t.Errorf("%d dead letters", n)
+	}
+
+	for _, test := range []struct {
+		name       string
+		attributes map[string]string
+		code       string
+	}{
+		{"a.fifo", nil, "InvalidParameterValue"},
+		{strings.Repeat("a", 81), nil, "InvalidParameterValue"},
+		{"new-logs", map[string]string{"VisibilityTimeout": "2"}, "QueueAlreadyExists"},
+		{"q", map[string]string{"VisibilityTimeout": "43201"}, "InvalidAttributeValue"},
+		{"q", map[string]string{"MessageRetentionPeriod": "59"}, "InvalidAttributeValue"},
+		{"q", map[string]string{"DelaySeconds": "5"}, "InvalidAttributeValue"},
+		{"q", map[string]string{"RedrivePolicy": "x"}, "InvalidAttributeValue"},
+		{"q", map[string]string{"RedrivePolicy": strings.Replace(toDead, ":dead", ":none", 1)}, "InvalidParameterValue"},
+		{"q", map[string]string{"RedrivePolicy": strings.Replace(toDead, `"2"`, "0", 1)}, "InvalidParameterValue"},
+		{"q", map[string]string{"Colour": "blue"}, "InvalidAttributeName"},
+	} {
+		var api smithy.APIError
+		if _, err := create(test.name, test.attributes); !errors.As(err, &api) || api.ErrorCode() != test.code {
+			t.Errorf("%.10s %v: %v, want %s", test.name, test.attributes, err, test.code)
+		}
+	}
+	for name, owner := range map[string]string{"q": "", "dead": "210987654321"} {
+		_, err := h.client.GetQueueUrl(t.Context(), &sqs.GetQueueUrlInput{QueueName: &name, QueueOwnerAWSAccountId: &owner})
+		if !errors.As(err, new(*types.QueueDoesNotExist)) {
+			t.Errorf("%s of %q: %v", name, owner, err)
+		}
+	}
 }

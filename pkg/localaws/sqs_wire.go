@@ -23,7 +23,7 @@ const sqsTarget = "AmazonSQS."
 func sqsOperation(r *http.Request) string {
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), sqsTarget)
 	switch name {
-	case "SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility", "GetQueueAttributes":
+	case "CreateQueue", "GetQueueUrl", "GetQueueAttributes", "SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility":
 		if ok {
 			return name
 		}
@@ -34,6 +34,9 @@ func sqsOperation(r *http.Request) string {
 // sqsInput has the members of all inputs.
 type sqsInput struct {
 	QueueURL                    string `json:"QueueUrl"`
+	QueueName                   string
+	QueueOwner                  string `json:"QueueOwnerAWSAccountId"`
+	Attributes                  map[string]string
 	MessageBody                 *string
 	MessageAttributes           map[string]sqsAttribute
 	DelaySeconds                int
@@ -71,6 +74,10 @@ func (s *SQS) apply(w http.ResponseWriter, r *http.Request) {
 	var out any
 	var refusal *apiError
 	switch operation {
+	case "CreateQueue":
+		out, refusal = s.createQueue(in)
+	case "GetQueueUrl":
+		out, refusal = s.queueURL(in)
 	case "SendMessage":
 		out, refusal = s.sendMessage(in)
 	case "ReceiveMessage":
@@ -373,6 +380,7 @@ func writeSQS(w http.ResponseWriter, status int, doc any) {
 func writeSQSError(w http.ResponseWriter, _ *http.Request, e *apiError) {
 	code := map[string]string{
 		"QueueDoesNotExist":  "AWS.SimpleQueueService.NonExistentQueue",
+		"QueueNameExists":    "QueueAlreadyExists",
 		"MessageNotInflight": "AWS.SimpleQueueService.MessageNotInflight",
 	}[e.code]
 	w.Header().Set("X-Amzn-Query-Error", cmp.Or(code, e.code)+";"+e.blame())
