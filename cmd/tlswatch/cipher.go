@@ -95,7 +95,7 @@ func answerCiphers(names []string) (answers []cipherAnswer, unknown error) {
 	for _, name := range names {
 		s, err := tlsname.ParseSuite(name)
 		if err != nil || !s.Known() && !s.IsGREASE() {
-			missing = append(missing, strconv.Quote(name))
+			missing = append(missing, strconv.Quote(name)+suggestion(name, suiteNames()))
 			continue
 		}
 		a := cipherAnswer{

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -47,6 +48,7 @@ func (o *filterFlags) register(cmd *cobra.Command) {
 	f.StringSliceVar(&o.ciphers, "cipher", nil, "only these cipher suites, by any of their names; - for none")
 	f.StringSliceVar(&o.statuses, "status", nil, "only these: Success, Failed, a reason such as ClientCertExpired, or - for none")
 	f.BoolVar(&o.failed, "failed", false, "only failed negotiations")
+	f.Lookup("listener-port").DefValue = "" // which help does not show
 	completeFlag(cmd, "protocol", cobra.FixedCompletions(protocols, cobra.ShellCompDirectiveNoFileComp))
 	completeFlag(cmd, "cipher", func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 		return suiteNames(), cobra.ShellCompDirectiveNoFileComp
@@ -65,6 +67,7 @@ type filter struct {
 	statuses      []*wanted
 	unknown       []*wanted // of them
 	failed        bool
+	passed        atomic.Bool // a line did
 }
 
 // parse returns the filter, or nil if no flag is set. Its errors are wrong
@@ -145,7 +148,14 @@ func (f *filter) times() span {
 
 // match reports whether an entry passes.
 func (f *filter) match(e *connlog.Entry) bool {
-	return f == nil || f.matchSet(e)
+	if f == nil {
+		return true
+	}
+	passes := f.matchSet(e)
+	if passes && !f.passed.Load() {
+		f.passed.Store(true)
+	}
+	return passes
 }
 
 func (f *filter) matchSet(e *connlog.Entry) bool {

@@ -53,6 +53,7 @@ with 'tcpdump -s 0'.`,
 	}
 	f := cmd.Flags()
 	f.UintSliceVar(&h.ports, "port", nil, "only servers at these ports")
+	f.Lookup("port").DefValue = "" // which help does not show
 	f.StringSliceVar(&h.clients, "client", nil, "only these clients: addresses or CIDR blocks")
 	f.StringVar(&h.format, "format", "table", "table or json")
 	completeFlag(cmd, "format", cobra.FixedCompletions([]string{"table", "json"}, cobra.ShellCompDirectiveNoFileComp))

@@ -68,6 +68,7 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	f.StringVar(&o.format, "format", "table", "table, json, csv or html")
 	f.StringVar(&o.section, "section", "", "list to write as csv: "+strings.Join(report.Sections(), ", "))
 	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, 500 in html, all otherwise)")
+	f.Lookup("top").DefValue = "0" // which help does not show
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
 	f.StringVar(&o.whatIf, "what-if", "", "sum up what this security policy would do to the connections; --policy says what they have now")
@@ -175,7 +176,7 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		writeRemarks(stderr, joined.remarks())
 	}
 	if ctx.Err() == nil {
-		f.warnUnseen(stderr)
+		f.warnNothing(stderr)
 	}
 	return cmp.Or(writeErr, in.finish(ctx, err), captureErr)
 }

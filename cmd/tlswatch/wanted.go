@@ -76,13 +76,7 @@ func cutPrefixFold(s, prefix string) string {
 }
 
 // doubt is the remark about a name that nobody knows.
-func (w *wanted) doubt() string {
-	text := "no known " + w.kind
-	if name := nearest(w.text, w.similar); name != "" {
-		text += "; did you mean " + name + "?"
-	}
-	return text
-}
+func (w *wanted) doubt() string { return "no known " + w.kind + suggestion(w.text, w.similar) }
 
 // warnUnknown says which names are not known, before logs are read.
 func (f *filter) warnUnknown(stderr io.Writer) {
@@ -94,29 +88,50 @@ func (f *filter) warnUnknown(stderr io.Writer) {
 	}
 }
 
-// warnUnseen says which names are neither known nor in the logs, after they
-// were read.
-func (f *filter) warnUnseen(stderr io.Writer) {
+// warnNothing says, after logs were read, which names are neither known nor in
+// them, or else that no line has passed.
+func (f *filter) warnNothing(stderr io.Writer) {
 	if f == nil {
 		return
 	}
+	said := false
 	for _, w := range f.unknown {
 		if !w.seen.Load() {
+			said = true
 			complain(stderr, "--%s %q is in no line, and %s", w.flag, w.text, w.doubt())
 		}
 	}
+	if !said && !f.passed.Load() {
+		complain(stderr, "no line passes the filters")
+	}
+}
+
+// suggestion is what an error about an unknown name ends with, or "".
+func suggestion(text string, names []string) string {
+	if name := nearest(text, names); name != "" {
+		return "; did you mean " + name + "?"
+	}
+	return ""
 }
 
 // nearest returns the one of the names that a text is most likely a slip of, or
-// "".
+// else the only one that it is a part of, or "".
 func nearest(text string, names []string) string {
 	fold := strings.NewReplacer("_", "-").Replace
 	text = fold(strings.ToLower(text))
 	best, least := "", max(len(text)/4, 1)+1
+	var having []string
 	for _, name := range names {
-		if d := distance(text, fold(strings.ToLower(name))); d < least {
+		folded := fold(strings.ToLower(name))
+		if d := distance(text, folded); d < least {
 			best, least = name, d
 		}
+		if len(text) >= 4 && strings.Contains(folded, text) {
+			having = append(having, name)
+		}
+	}
+	if best == "" && len(having) == 1 {
+		return having[0]
 	}
 	return best
 }

@@ -109,7 +109,7 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 		err = b.Flush()
 	}
 	if ctx.Err() == nil {
-		filter.warnUnseen(stderr)
+		filter.warnNothing(stderr)
 	}
 	return cmp.Or(err, in.finish(ctx, readErr))
 }
