@@ -10,6 +10,7 @@ import (
 	"maps"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -201,53 +202,72 @@ func (o *whatIfOptions) question(ctx context.Context) (q secpolicy.Question, not
 // "other".
 const maxObservations = 1_000_000
 
-// An observation is what entries have in common that count as one.
-type observation struct {
-	client                                              netip.Addr // invalid for those beyond the bound, if other
-	other                                               bool
+// observations count entries that are alike but for their time.
+type observations struct {
+	room   *atomic.Int64 // for how many more; all workers share it
+	kinds  map[observedKind]uint32
+	byKind []observedKind // of which there are few
+	counts map[observed]uint64
+	other  uint64 // entries of clients beyond the bound
+}
+
+// An observedKind is what entries of many clients have in common.
+type observedKind struct {
 	loadBalancer, protocol, cipher, keyExchange, status string
 	port                                                uint16
 }
 
-// observations count entries that are alike.
-type observations struct {
-	room   int
-	counts map[observation]uint64
-	other  uint64 // entries of clients beyond the bound
+// An observed is a client and a kind.
+type observed struct {
+	client netip.Addr // invalid for those beyond the bound, if other
+	kind   uint32
+	other  bool
 }
 
 // newObservations returns one for each worker, with room for so many in all.
 func newObservations(workers, room int) []observations {
+	shared := new(atomic.Int64)
+	shared.Store(int64(room))
 	folds := make([]observations, workers)
 	for i := range folds {
-		folds[i] = observations{room: room / workers, counts: make(map[observation]uint64)}
+		folds[i] = observations{room: shared, kinds: make(map[observedKind]uint32), counts: make(map[observed]uint64)}
 	}
 	return folds
 }
 
 func (o *observations) add(e *connlog.Entry) {
-	o.count(observation{
-		client: e.Client, loadBalancer: e.LoadBalancer, port: e.ListenerPort,
-		protocol: e.Protocol, cipher: e.Cipher, keyExchange: e.KeyExchange, status: e.Status,
-	}, 1)
-}
-
-func (o *observations) count(k observation, n uint64) {
-	if len(o.counts) >= o.room {
-		if _, ok := o.counts[k]; !ok && !k.other {
-			k.client, k.other = netip.Addr{}, true
-			o.other += n
+	k := observed{client: e.Client, kind: o.kind(observedKind{e.LoadBalancer, e.Protocol, e.Cipher, e.KeyExchange, e.Status, e.ListenerPort})}
+	if o.room.Load() <= 0 {
+		if _, ok := o.counts[k]; !ok {
+			o.counts[observed{kind: k.kind, other: true}]++
+			o.other++
+			return
 		}
 	}
-	o.counts[k] += n
+	before := len(o.counts)
+	o.counts[k]++
+	if len(o.counts) > before {
+		o.room.Add(-1)
+	}
+}
+
+// kind returns the number of a kind.
+func (o *observations) kind(k observedKind) uint32 {
+	n, ok := o.kinds[k]
+	if !ok {
+		n = uint32(len(o.byKind))
+		o.kinds[k] = n
+		o.byKind = append(o.byKind, k)
+	}
+	return n
 }
 
 // merge adds the counts of another part.
 func (o *observations) merge(p observations) {
-	o.room += p.room
 	o.other += p.other
 	for k, n := range p.counts {
-		o.count(k, n)
+		k.kind = o.kind(p.byKind[k.kind])
+		o.counts[k] += n
 	}
 }
 
@@ -261,9 +281,10 @@ func (o *observations) each(yield func(secpolicy.Observation, uint64) bool) {
 				client = k.client.String()
 			}
 		}
+		kind := o.byKind[k.kind]
 		if !yield(secpolicy.Observation{
-			Client: client, Listener: secpolicy.Listener{LoadBalancer: k.loadBalancer, Port: k.port},
-			Protocol: k.protocol, Cipher: k.cipher, KeyExchange: k.keyExchange, Status: k.status,
+			Client: client, Listener: secpolicy.Listener{LoadBalancer: kind.loadBalancer, Port: kind.port},
+			Protocol: kind.protocol, Cipher: kind.cipher, KeyExchange: kind.keyExchange, Status: kind.status,
 		}, n) {
 			return
 		}
