@@ -215,8 +215,8 @@ func (z *Reader) open() (chunks, error) {
 	if !z.pipelined {
 		return z.gz, nil
 	}
-	if len(z.buffers) < aheadBuffers {
-		z.buffers = make([]inflate.Buffer, aheadBuffers)
+	if len(z.buffers) < batches*batchSize {
+		z.buffers = make([]inflate.Buffer, batches*batchSize)
 	}
 	return readAhead(z.gz, z.buffers), nil
 }

@@ -3,6 +3,7 @@ package connlog
 import (
 	"bytes"
 	"io"
+	"slices"
 
 	"tlswatch/pkg/inflate"
 )
@@ -53,12 +54,22 @@ func (p *plain) Next(keep int) ([]byte, error) {
 	return p.buf[from-keep : from], io.ErrNoProgress
 }
 
-// ahead are chunks that a goroutine decompresses while the last one is used.
+// ahead are chunks that a goroutine decompresses while others are used. They
+// change hands several at a time: to wake a goroutine costs as much as to
+// decompress a tenth of a chunk.
 type ahead struct {
-	ready chan chunk // closed when stopped
-	free  chan *inflate.Buffer
+	ready chan *batch // closed when stopped
+	free  chan *batch
 	stop  chan struct{}
+	now   *batch // in use; nil before the first
 	last  chunk
+}
+
+// A batch is a sequence of chunks.
+type batch struct {
+	buffers []inflate.Buffer
+	chunks  []chunk
+	used    int
 }
 
 // A chunk is a result of [inflate.Reader.Next], which was asked to keep some.
@@ -66,23 +77,23 @@ type chunk struct {
 	text []byte
 	kept int
 	err  error
-	buf  *inflate.Buffer
 }
 
-// aheadBuffers is how many buffers go round: one is filled, one is used, and
-// one evens out their pace.
-const aheadBuffers = 3
+const (
+	batches   = 3 // one is filled, one is used, and one evens out their pace
+	batchSize = 4 // chunks
+)
 
 // readAhead begins to decompress from gz, which belongs to the goroutine until
 // it ends: after an error, which io.EOF is, or close.
 func readAhead(gz *inflate.Reader, buffers []inflate.Buffer) *ahead {
 	a := &ahead{
-		ready: make(chan chunk, aheadBuffers),
-		free:  make(chan *inflate.Buffer, aheadBuffers),
+		ready: make(chan *batch, batches),
+		free:  make(chan *batch, batches),
 		stop:  make(chan struct{}),
 	}
-	for i := range buffers {
-		a.free <- &buffers[i]
+	for buffers := range slices.Chunk(buffers, batchSize) {
+		a.free <- &batch{buffers: buffers, chunks: make([]chunk, 0, batchSize)}
 	}
 	go a.run(gz)
 	return a
@@ -92,18 +103,25 @@ func (a *ahead) run(gz *inflate.Reader) {
 	defer close(a.ready)
 	keep := 0
 	for {
-		var c chunk
+		var b *batch
 		select {
-		case c.buf = <-a.free:
+		case b = <-a.free:
 		case <-a.stop:
 			return
 		}
-		gz.Use(c.buf)
-		c.kept = keep
-		c.text, c.err = gz.Next(keep)
-		// Who uses it will need no more than the line that it does not end.
-		keep = min(len(c.text)-1-bytes.LastIndexByte(c.text, '\n'), inflate.MaxKeep)
-		a.ready <- c // there is room for every buffer
+		b.chunks, b.used = b.chunks[:0], 0
+		var c chunk
+		for more := true; more && len(b.chunks) < batchSize; {
+			gz.Use(&b.buffers[len(b.chunks)])
+			c.kept = keep
+			c.text, c.err = gz.Next(keep)
+			b.chunks = append(b.chunks, c)
+			// What is short was all that had come, and more may take a while.
+			more = c.err == nil && len(c.text)-keep >= inflate.MaxKeep/2
+			// Who uses it will need no more than the line that it does not end.
+			keep = min(len(c.text)-1-bytes.LastIndexByte(c.text, '\n'), inflate.MaxKeep)
+		}
+		a.ready <- b // there is room for every batch
 		if c.err != nil {
 			return
 		}
@@ -115,11 +133,15 @@ func (a *ahead) Next(keep int) ([]byte, error) {
 		return a.last.text[len(a.last.text)-keep:], a.last.err
 	}
 	// Its text is in the next chunk as well, as far as it is kept.
-	used := a.last.buf
-	a.last = <-a.ready
-	if used != nil {
-		a.free <- used
+	if a.now == nil || a.now.used == len(a.now.chunks) {
+		done := a.now
+		a.now = <-a.ready
+		if done != nil {
+			a.free <- done
+		}
 	}
+	a.last = a.now.chunks[a.now.used]
+	a.now.used++
 	return a.last.text[a.last.kept-keep:], a.last.err
 }
 
