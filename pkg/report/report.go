@@ -270,8 +270,7 @@ func (w *Worker) endMinute() {
 
 // cell returns the row that counts e.
 func (w *Worker) cell(e *connlog.Entry) *cellRow {
-	h := uint64(e.ListenerPort) + hint(e.Protocol)<<8 + hint(e.Cipher)<<16 + hint(e.KeyExchange)<<24 + hint(e.Status)<<32 + uint64(len(e.LoadBalancer))<<40
-	recent := &w.recent[h*0x9e3779b97f4a7c15>>(64-recentBits)]
+	recent := &w.recent[e.Hint()>>(64-recentBits)]
 	if r := *recent; r != nil && r.key.is(e) {
 		return r
 	}
@@ -287,14 +286,6 @@ func (w *Worker) cell(e *connlog.Entry) *cellRow {
 // is reports whether e counts under k, whose names are not cut.
 func (k *cell) is(e *connlog.Entry) bool {
 	return k.port == e.ListenerPort && k.protocol == e.Protocol && k.cipher == e.Cipher && k.keyExchange == e.KeyExchange && k.status == e.Status && k.loadBalancer == e.LoadBalancer
-}
-
-// hint is a cheap way to tell most names apart.
-func hint(s string) uint64 {
-	if s == "" {
-		return 0
-	}
-	return uint64(len(s)) + uint64(s[len(s)-1]) + uint64(s[len(s)/2])
 }
 
 func clip(s string) string {

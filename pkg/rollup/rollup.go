@@ -69,7 +69,7 @@ type Summary struct {
 	minute     Minute                   // the last one that was admitted
 	current    *addrTable[clientCounts] // its clients; nil if there is none
 	minutes    map[Minute]*addrTable[clientCounts]
-	recent     [recentSlots]int32 // rows of cells + 1, see cell
+	recent     [1 << recentBits]int32 // rows of cells + 1, see cellOf
 	cells      table[Cell, cellValue]
 	latencies  table[LatencyKey, Histogram]
 	shapes     table[shape, struct{}]
@@ -189,7 +189,7 @@ func (s *Summary) Add(e *connlog.Entry) {
 	}
 	minute := s.admit(minuteOf(e.Time))
 
-	cell := s.cell(Cell{minute, e.ListenerPort, e.Protocol, e.Cipher, e.KeyExchange, e.Status})
+	cell := s.cellOf(minute, e)
 	cell.value.entries++
 	if !e.TLS() {
 		s.Plaintext++
@@ -230,7 +230,7 @@ func (s *Summary) Merge(t *Summary) {
 		r := &t.cells.rows[i]
 		c := r.key
 		c.Minute = s.admit(c.Minute)
-		s.cell(c).value.entries += r.value.entries
+		s.cells.rows[s.cell(c)].value.entries += r.value.entries
 	}
 	for i := range t.latencies.rows {
 		r := &t.latencies.rows[i]
@@ -301,34 +301,35 @@ type cellValue struct {
 	watched bool  // successes that are counted by client
 }
 
-// recentSlots is the size of the direct-mapped cache in front of the cells: a
-// log has few combinations at a time, and comparing one is cheaper than
-// hashing it.
-const recentSlots = 256
+// recentBits is the size of the direct-mapped cache in front of the cells: a log
+// has few combinations at a time, and comparing one is cheaper than hashing it.
+const recentBits = 10
 
-// cell returns the row that counts c, whose minute is admitted.
-func (s *Summary) cell(c Cell) *row[Cell, cellValue] {
-	h := uint(c.Minute) + uint(c.ListenerPort)*3 + nameHash(c.Protocol)*5 + nameHash(c.Cipher)*7 + nameHash(c.KeyExchange)*11 + nameHash(c.Status)*13
-	recent := &s.recent[h%recentSlots]
-	if i := *recent - 1; i >= 0 && s.cells.rows[i].key == c {
-		return &s.cells.rows[i]
+// cellOf returns the row that counts an entry, whose minute is admitted. It
+// compares field by field, for to put a Cell together takes longer.
+func (s *Summary) cellOf(minute Minute, e *connlog.Entry) *row[Cell, cellValue] {
+	recent := &s.recent[(e.Hint()>>(64-recentBits)+uint64(minute))%uint64(len(s.recent))]
+	if i := *recent - 1; i >= 0 {
+		r := &s.cells.rows[i]
+		if k := &r.key; k.Minute == minute && k.ListenerPort == e.ListenerPort && k.Protocol == e.Protocol && k.Cipher == e.Cipher &&
+			k.KeyExchange == e.KeyExchange && k.Status == e.Status {
+			return r
+		}
 	}
+	i := s.cell(Cell{minute, e.ListenerPort, e.Protocol, e.Cipher, e.KeyExchange, e.Status})
+	*recent = int32(i + 1)
+	return &s.cells.rows[i]
+}
+
+// cell returns the number of the row that counts c, whose minute is admitted.
+func (s *Summary) cell(c Cell) int {
 	i, ok := s.cells.find(c)
 	if !ok {
 		i = s.newCell(c)
 		row := &s.cells.rows[i]
 		row.value.watched = s.watches(&row.key)
 	}
-	*recent = int32(i + 1)
-	return &s.cells.rows[i]
-}
-
-// nameHash is a cheap hint to tell names apart.
-func nameHash(s string) uint {
-	if s == "" {
-		return 0
-	}
-	return uint(len(s)) + uint(s[len(s)-1]) + uint(s[len(s)/2])
+	return i
 }
 
 // newCell adds a row for c, within the bounds: of each minute, five rows at the
