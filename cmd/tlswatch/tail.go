@@ -297,14 +297,14 @@ func (t *tailer) judge(o *tailed, err error) bool {
 		t.skip(refused.Reason())
 		t.warn(o.URI(), refused.Error())
 	case errors.Is(err, connlog.ErrCorrupt), o.attempts >= tailAttempts && !t.patient, errors.Is(err, pipeline.ErrReplaced):
-		text := fmt.Sprintf("is not read to its end, %s: %v", counted(o.lines, "line of it is", "lines of it are"), explainS3(o.Bucket, err))
+		text := fmt.Sprintf("is not read to its end, %s: %v", counted(o.lines, "line of it is", "lines of it are"), err)
 		if t.source.TotalFailedObjects++; len(t.source.FailedObjects) < maxListed {
 			t.source.FailedObjects = append(t.source.FailedObjects, report.FailedObject{Object: o.URI(), Error: text})
 		}
 		t.warn(o.URI(), text)
 	default:
 		done = false
-		t.warn(o.URI(), fmt.Sprintf("is tried again: %v", explainS3(o.Bucket, err)))
+		t.warn(o.URI(), fmt.Sprintf("is tried again: %v", err))
 	}
 	if done {
 		t.memory.finish(o)
