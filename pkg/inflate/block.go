@@ -113,9 +113,11 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 	}
 	const first = 7
 	var table [1 << first]entry
-	if _, ok := build(table[:], first, lengths[:], plainEntry); !ok {
+	var code code
+	if !code.set(lengths[:]) {
 		return fault("incomplete or over-subscribed code of code lengths")
 	}
+	code.fill(table[:], nil, plainEntry)
 
 	all := z.lengths[:nlit+ndist]
 	for i := 0; i < len(all); {
@@ -123,7 +125,7 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 			b.refill()
 		}
 		e := table[b.bits&(1<<first-1)]
-		n := uint(e & 0xff)
+		n := uint(e & 63)
 		if n > b.nb {
 			return errShort
 		}
@@ -131,7 +133,7 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 			return fault("no code length has this code")
 		}
 		b.drop(n)
-		symbol := uint8(e >> 16)
+		symbol := uint8(e.value(0))
 		if symbol < 16 {
 			all[i] = symbol
 			i++

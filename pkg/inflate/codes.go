@@ -2,9 +2,9 @@ package inflate
 
 import "encoding/binary"
 
-// fastInput is the input that a round of decodeFast may take: two loads of
-// eight bytes.
-const fastInput = 16
+// fastInput is the input that a round of decodeFast may take: a load of eight
+// bytes.
+const fastInput = 8
 
 const (
 	errLength fault = "no length has this code"
@@ -15,21 +15,12 @@ const (
 // decode decodes the block as far as there is input and room.
 func (z *Reader) decode() error {
 	for z.n < full {
-		if z.end-z.pos >= fastInput {
-			if err := z.decodeFast(z.codes); err != nil || z.state != inCodes {
-				return err
-			}
-		}
+		z.decodeFast(z.codes)
 		if err := z.decodeSlow(z.codes); err != nil || z.state != inCodes {
 			return err
 		}
 	}
 	return nil
-}
-
-// value adds the extra bits to the base of a length or distance.
-func (e entry) value(bits uint64) int {
-	return int(e>>16) + int(bits&(1<<(e&63)-1)>>(e>>8&63))
 }
 
 // load returns the eight bytes of input from pos on. The masks spare it bounds
@@ -39,123 +30,89 @@ func load(in *[inSize + 8]byte, pos int) uint64 {
 	return binary.LittleEndian.Uint64(b)
 }
 
+// at returns the 32 bytes from n on. The mask spares it bounds checks: n is less
+// than bufSize.
+func (b *Buffer) at(n int) *[32]byte { return (*[32]byte)(b[n&(bufSize-1):]) }
+
+// copy32 copies 16 bytes, and then 16 again, which may have been copied before.
+func copy32(to, from *[32]byte) {
+	*(*[16]byte)(to[:16]) = *(*[16]byte)(from[:16])
+	*(*[16]byte)(to[16:]) = *(*[16]byte)(from[16:])
+}
+
+// farEnough is the distance that literals have in decodeFast: what is there has
+// been in the cache for long.
+const farEnough = 512
+
 // decodeFast decodes the block for as long as there are fastInput bytes of
-// input and room, without checking either inside a round.
-func (z *Reader) decodeFast(t *tables) (err error) {
+// input and room, without checking either inside a round, or up to what ends
+// the block or is wrong.
+//
+// Each round decodes literals, or a length and its distance, by the same steps.
+// Which of them comes next is as random as the text, and a branch that is
+// guessed wrong costs as much time as the rest of a round. So literals are
+// followed by a copy of no bytes: their length is 0, and they find a distance,
+// which takes no bits, in the second half of its table.
+func (z *Reader) decodeFast(t *tables) {
 	in, out := &z.in, z.out
 	pos, last := z.pos, z.end-fastInput
 	n, base := z.n, z.base
 	bits, nb := z.bits, uint64(z.nb)
 	for pos <= last && n < full {
 		// Bytes that do not fit in whole are taken again the next time: their
-		// bits are there already, and or-ing them again changes nothing.
+		// bits are there already, and or-ing them again changes nothing. There
+		// are 56 bits or more, of which a round takes 48 at most.
 		bits |= load(in, pos) << (nb & 63)
 		pos += 7 - int(nb>>3&7)
 		nb |= 56
 
-		// Four literals take 44 bits at most, so that after three there are
-		// enough for any length.
 		e := t.lit[bits&(1<<litBits-1)]
-		if e&isLiteral != 0 {
-			bits >>= e & 63
-			nb -= uint64(e)
-			out[n] = byte(e >> 16)
-			n++
-			e = t.lit[bits&(1<<litBits-1)]
-			if e&isLiteral != 0 {
-				bits >>= e & 63
-				nb -= uint64(e)
-				out[n] = byte(e >> 16)
-				n++
-				e = t.lit[bits&(1<<litBits-1)]
-				if e&isLiteral != 0 {
-					bits >>= e & 63
-					nb -= uint64(e)
-					out[n] = byte(e >> 16)
-					n++
-					e = t.lit[bits&(1<<litBits-1)]
-					if e&isLiteral != 0 {
-						bits >>= e & 63
-						nb -= uint64(e)
-						out[n] = byte(e >> 16)
-						n++
-						continue
-					}
-				}
-			}
-		}
 		if e&isOther != 0 {
 			if e&isLink != 0 {
-				bits >>= litBits
-				nb -= litBits
-				e = t.lit[(uint64(e>>16)+bits&t.litRest)&(litSize-1)]
-			}
-			if e&isLiteral != 0 {
-				bits >>= e & 63
-				nb -= uint64(e)
-				out[n] = byte(e >> 16)
-				n++
-				continue
-			}
-			if e&isEnd != 0 {
-				bits >>= e & 63
-				nb -= uint64(e)
-				z.state = atBlock
-				break
+				e = t.litLinks[e.value(bits)]
 			}
 			if e&isOther != 0 {
-				err = errLength
 				break
 			}
 		}
-		length := e.value(bits)
-		bits >>= e & 63
-		nb -= uint64(e)
-
-		if nb&63 < maxBits+13 {
-			bits |= load(in, pos) << (nb & 63)
-			pos += 7 - int(nb>>3&7)
-			nb |= 56
-		}
-		e = t.dist[bits&(1<<distBits-1)]
-		if e&isOther != 0 {
-			if e&isLink != 0 {
-				bits >>= distBits
-				nb -= distBits
-				e = t.dist[(uint64(e>>16)+bits&t.distRest)&(distSize-1)]
+		bits2 := bits >> (e & 63)
+		d := t.dist[bits2&(1<<distBits-1)|uint64(e&isLiteral)]
+		if d&isOther != 0 {
+			if d&isLink != 0 {
+				d = t.distLinks[d.value(bits2)]
 			}
-			if e&isOther != 0 {
-				err = errDist
+			if d&isOther != 0 {
 				break
 			}
 		}
-		dist := e.value(bits)
-		bits >>= e & 63
-		nb -= uint64(e)
 
-		from := n - dist
+		binary.LittleEndian.PutUint16(out.at(n)[:], uint16(e>>16))
+		to := n + int(e>>6&3)
+		length, dist := e.value(bits), d.value(bits2)
+		from := to - dist
 		if from < base {
-			err = errFar
-			break
+			if length > 0 {
+				break
+			}
+			from = base // for literals
 		}
-		end := n + length
+		bits = bits2 >> (d & 63)
+		nb -= uint64(e + d)
+		n = to + length
 		if dist >= 16 {
-			*(*[16]byte)(out[n:]) = *(*[16]byte)(out[from:])
-			*(*[16]byte)(out[n+16:]) = *(*[16]byte)(out[from+16:])
-			for n += 32; n < end; n += 16 {
-				from += 16
-				*(*[16]byte)(out[n:]) = *(*[16]byte)(out[from+16:])
+			copy32(out.at(to), out.at(from))
+			for to += 32; to < n; to += 32 {
+				from += 32
+				copy32(out.at(to), out.at(from))
 			}
 		} else {
-			repeat(out[from:end:end], dist)
+			repeat(out[from:n:n], dist)
 		}
-		n = end
 	}
 	z.n = n
 	z.pos = pos - int(nb>>3&7)
 	z.nb = uint(nb & 7)
 	z.bits = bits & (1<<z.nb - 1)
-	return err
 }
 
 // repeat fills b with its first n bytes.
@@ -171,57 +128,58 @@ func repeat(b []byte, n int) {
 	}
 }
 
-// decodeSlow decodes symbol by symbol, up to where decodeFast can go on, the
-// input is short, or the room ends.
-func (z *Reader) decodeSlow(t *tables) (err error) {
+// decodeSlow decodes at least one element, and goes on up to where decodeFast
+// can, the input is short, or the block or the room ends.
+func (z *Reader) decodeSlow(t *tables) error {
 	b := z.reader()
 	defer func() { z.advance(b) }()
-	for z.n < full {
-		b.refill()
+	for z.n < full && z.state == inCodes {
+		if err := z.element(&b, t); err != nil {
+			return err
+		}
 		if len(b.in) >= fastInput {
-			return nil
+			break
 		}
-		e, used := t.lit[b.bits&(1<<litBits-1)], uint(0)
-		if e&isLink != 0 {
-			used = litBits
-			e = t.lit[uint64(e>>16)+b.bits>>used&t.litRest]
-		}
-		length := e.value(b.bits >> used)
-		if used += uint(e & 63); used > b.nb {
-			return errShort
-		}
-		switch {
-		case e&isLiteral != 0:
-			b.drop(used)
-			z.out[z.n] = byte(e >> 16)
-			z.n++
-			continue
-		case e&isEnd != 0:
-			b.drop(used)
-			z.state = atBlock
-			return nil
-		case e&isOther != 0:
-			return errLength
-		}
-
-		e = t.dist[b.bits>>used&(1<<distBits-1)]
-		if e&isLink != 0 {
-			used += distBits
-			e = t.dist[uint64(e>>16)+b.bits>>used&t.distRest]
-		}
-		dist := e.value(b.bits >> used)
-		if used += uint(e & 63); used > b.nb {
-			return errShort
-		}
-		switch {
-		case e&isOther != 0:
-			return errDist
-		case dist > z.n-z.base:
-			return errFar
-		}
-		b.drop(used)
-		repeat(z.out[z.n-dist:z.n+length], dist)
-		z.n += length
 	}
+	return nil
+}
+
+// element decodes a literal, a length with its distance, or the end of the
+// block.
+func (z *Reader) element(b *bitReader, t *tables) error {
+	b.refill()
+	symbol, n := t.litCode.symbol(b.bits)
+	e := litEntry(symbol).withCode(n)
+	used := uint(e & 63)
+	switch {
+	case used > b.nb:
+		return errShort
+	case symbol == endOfBlock:
+		z.state = atBlock
+		b.drop(used)
+		return nil
+	case e&isOther != 0:
+		return errLength
+	case e&isLiteral != 0:
+		z.out[z.n] = byte(symbol)
+		z.n++
+		b.drop(used)
+		return nil
+	}
+	symbol, n = t.distCode.symbol(b.bits >> used)
+	d := distEntry(symbol).withCode(n)
+	length, dist := e.value(b.bits), d.value(b.bits>>used)
+	used += uint(d & 63)
+	switch {
+	case used > b.nb:
+		return errShort
+	case d&isOther != 0:
+		return errDist
+	case dist > z.n-z.base:
+		return errFar
+	}
+	b.drop(used)
+	repeat(z.out[z.n-dist:z.n+length], dist)
+	z.n += length
 	return nil
 }

@@ -14,43 +14,58 @@ const (
 	endOfBlock = 256
 )
 
-// An entry of a decoding table says what the next bits of the input mean:
+// An entry of a decoding table says what the next bits of the input mean. From
+// its lowest bit on:
 //
-//	literal  1 | ...      | value  8 | 0 ...         | taken 8
-//	length   0 | base 15                | 0000 | code bits 4 | taken 8
-//	other    0 | start 15 | 1 | isEnd, isLink | 0 ...       | taken 8
+//	literals  taken 6 | count 2 | 0 1 | code bits 6 | value 8 | value 8 | 0 ...
+//	length    taken 6 | count 2 | 0 0 | code bits 6 | value 8 | 0 8     | base 16 | mask 16
+//	distance  taken 6 | 0 2     | 0 0 | code bits 6 | 0 16              | base 16 | mask 16
+//	link      0 6     | isLink  | 1 0 | code bits 6 | 0 16              | base 16 | mask 16
+//	other     taken 6 | 0 2     | 1 0 | 0 ...
 //
-// taken is the number of bits that the element has, extra bits included, or,
-// of a link to a table for long codes, those that lead to it. Code bits come
-// before the extra bits, whose value is added to base. Distances are as
-// lengths.
-type entry uint32
+// taken is the number of bits that the elements have, extra bits included. The
+// extra bits are those behind the code bits, as far as mask has them; they are
+// added to base. An entry is for one literal or two, or for a length and the
+// literal before it, if there is one. A link leads to a table for long codes, in
+// which base plus extra bits is the entry. Other is what ends a block, or no
+// code.
+type entry uint64
 
 const (
-	isLiteral entry = 1 << 31
-	isOther   entry = 1 << 15
-	isEnd     entry = 1 << 14 // with isOther: of the block
-	isLink    entry = 1 << 13 // with isOther: to the table at start; with neither, no code has these bits
+	oneLiteral entry = 1 << 6
+	isLink     entry = 1 << 7 // with isOther; else a part of count
+	isOther    entry = 1 << 8
+	isLiteral  entry = 1 << distBits // added to an index of dist, leads to no distance
+	firstValue entry = 0xff << 16
 )
+
+// codeBits returns n in the place of code bits.
+func codeBits(n int) entry { return entry(n) << 10 }
+
+// based returns an entry of a base with extra bits.
+func based(base, extra int) entry { return entry(1<<extra-1)<<48 | entry(base)<<32 }
+
+// value returns base with the extra bits.
+func (e entry) value(bits uint64) int {
+	return int(uint16(e>>32)) + int(bits>>(e>>10&63)&uint64(e>>48))
+}
 
 // Tables for the first bits of a code, where most codes end. Each longer code
 // is found in one more step, in a table of its own for all codes that begin
 // alike. There are at most half as many of these as codes, since each has two
 // codes or more.
 const (
-	litBits  = 11
+	litBits  = 10
 	distBits = 9
-
-	litSize  = 8192 // powers of two, at least 1<<litBits + maxLit/2 << (maxBits-litBits)
-	distSize = 2048
 )
 
 // tables are the codes of a block.
 type tables struct {
-	lit  [litSize]entry
-	dist [distSize]entry
-	// masks for the bits after the first ones, of which long codes have some
-	litRest, distRest uint64
+	litCode, distCode code
+	lit               [1 << litBits]entry
+	dist              [2 << distBits]entry // the second half is of no distance
+	litLinks          [maxLit / 2 << (maxBits - litBits)]entry
+	distLinks         [maxDist / 2 << (maxBits - distBits)]entry
 }
 
 // Lengths and distances by their codes (RFC 1951, section 3.2.5), and the order
@@ -66,116 +81,183 @@ var (
 func litEntry(symbol int) entry {
 	switch {
 	case symbol < endOfBlock:
-		return isLiteral | entry(symbol)<<16
-	case symbol == endOfBlock:
-		return isOther | isEnd
-	case symbol < maxLit:
+		return isLiteral | oneLiteral | entry(symbol)<<24 | entry(symbol)<<16
+	case symbol > endOfBlock && symbol < maxLit:
 		i := symbol - endOfBlock - 1
-		return entry(lengthBase[i])<<16 | entry(lengthExtra[i])
+		return based(int(lengthBase[i]), int(lengthExtra[i])) | entry(lengthExtra[i])
 	}
 	return isOther
 }
 
 func distEntry(symbol int) entry {
 	if symbol < maxDist {
-		return entry(distBase[symbol])<<16 | entry(max(symbol/2-1, 0))
+		extra := max(symbol/2-1, 0)
+		return based(int(distBase[symbol]), extra) | entry(extra)
 	}
 	return isOther
 }
 
-func plainEntry(symbol int) entry { return entry(symbol) << 16 }
+func plainEntry(symbol int) entry { return based(symbol, 0) }
 
-// build fills a table from the lengths of the codes of all symbols, of which
-// first bits index it directly. It returns the mask for the bits behind them,
-// and whether the lengths are those of a complete prefix code. As in zlib and
+// A code is a canonical prefix code (RFC 1951, section 3.2.2).
+// order[start[n]:start[n+1]] are the symbols with codes of n bits, and bits are
+// their codes as they come in the input.
+type code struct {
+	start   [maxBits + 2]uint16
+	order   [maxLit + 2]uint16
+	bits    [maxLit + 2]uint16
+	longest int
+}
+
+// noSymbol is no symbol of any code.
+const noSymbol = maxLit
+
+// set makes the code from the lengths of the codes of all symbols. It returns
+// whether they are those of a complete prefix code. As in zlib and
 // compress/flate, two incomplete ones pass: no code at all, and a single code
 // of one bit.
-func build(table []entry, first int, lengths []uint8, meaning func(symbol int) entry) (rest uint64, ok bool) {
-	// Sort the symbols by length: order[start[n]:start[n+1]] have codes of n bits.
-	var start [maxBits + 2]int
+func (c *code) set(lengths []uint8) bool {
+	c.start, c.longest = [maxBits + 2]uint16{}, 0
+	codes := 0
 	for _, n := range lengths {
-		start[n+1]++
+		if n > 0 {
+			c.start[n+1]++
+			codes++
+		}
 	}
-	unused := start[1]
-	longest, space := 0, 1
+	space := 1
 	for n := 1; n <= maxBits; n++ {
-		count := start[n+1]
+		count := int(c.start[n+1])
 		space = space<<1 - count
 		if space < 0 {
-			return 0, false
+			return false
 		}
 		if count > 0 {
-			longest = n
+			c.longest = n
 		}
-		start[n+1] += start[n]
+		c.start[n+1] += c.start[n]
 	}
-	codes := len(lengths) - unused
-	if space > 0 && !(codes == 0 || codes == 1 && longest == 1) {
-		return 0, false
+	if space > 0 && !(codes == 0 || codes == 1 && c.longest == 1) {
+		return false
 	}
-	var order [maxLit + 2]uint16
-	next := start
+	next := c.start
 	for symbol, n := range lengths {
-		order[next[n]] = uint16(symbol)
-		next[n]++
+		if n > 0 {
+			c.order[next[n]] = uint16(symbol)
+			next[n]++
+		}
 	}
-
 	// Codes of the same length are consecutive numbers, sent from their highest
-	// bit on. The table for n bits is that for n-1 bits twice, and the codes of
-	// n bits.
-	table[0] = isOther | entry(longest) // as far as no code fits
-	code := 0
+	// bit on.
+	number := uint16(0)
+	for n := 1; n <= c.longest; n++ {
+		number <<= 1
+		for i := c.start[n]; i < c.start[n+1]; i++ {
+			c.bits[i] = bits.Reverse16(number) >> (16 - n)
+			number++
+		}
+	}
+	return true
+}
+
+// symbol returns the symbol whose code comes next, or noSymbol, and the number
+// of bits that say so.
+func (c *code) symbol(bits uint64) (symbol, n int) {
+	// Codes of n bits begin at the number first.
+	number, first := 0, 0
+	for n := 1; n <= c.longest; n++ {
+		number = number<<1 | int(bits&1)
+		bits >>= 1
+		first <<= 1
+		codes := c.order[c.start[n]:c.start[n+1]]
+		if number-first < len(codes) {
+			return int(codes[number-first]), n
+		}
+		first += len(codes)
+	}
+	return noSymbol, c.longest
+}
+
+// fill fills a table, and those for codes that are longer than it has bits.
+func (c *code) fill(table, links []entry, meaning func(symbol int) entry) {
+	// The table for n bits is that for n-1 bits twice, and the codes of n bits.
+	first := bits.Len(uint(len(table) - 1))
+	table[0] = isOther | entry(c.longest) // as far as no code fits
 	for n := 1; n <= first; n++ {
 		half := 1 << (n - 1)
 		copy(table[half:2*half], table[:half])
-		code <<= 1
-		for _, symbol := range order[start[n]:start[n+1]] {
-			table[reverse(code, n)] = meaning(int(symbol)).withCode(n)
-			code++
+		for i := c.start[n]; i < c.start[n+1]; i++ {
+			table[c.bits[i]] = meaning(int(c.order[i])).withCode(n)
 		}
 	}
-	if longest <= first {
-		return 0, true
-	}
-	// What is longer goes to tables of the same size behind it.
-	size := 1 << (longest - first)
-	end, prefix := 1<<first, -1
-	for n := first + 1; n <= longest; n++ {
-		code <<= 1
-		for _, symbol := range order[start[n]:start[n+1]] {
-			r := reverse(code, n)
-			if p := r & (1<<first - 1); p != prefix {
+	// What is longer goes to tables of the same size.
+	rest := c.longest - first
+	end, prefix := 0, -1
+	for n := first + 1; n <= c.longest; n++ {
+		for i := c.start[n]; i < c.start[n+1]; i++ {
+			if p := int(c.bits[i]) & (1<<first - 1); p != prefix {
 				prefix = p
-				table[p] = isOther | isLink | entry(end)<<16 | entry(first)
-				end += size
+				table[p] = isOther | isLink | codeBits(first) | based(end, rest)
+				end += 1 << rest
 			}
-			e := meaning(int(symbol)).withCode(n - first)
-			for i := r >> first; i < size; i += 1 << (n - first) {
-				table[end-size+i] = e
+			e := meaning(int(c.order[i])).withCode(n)
+			for i := end - 1<<rest + int(c.bits[i])>>first; i < end; i += 1 << (n - first) {
+				links[i] = e
 			}
-			code++
 		}
 	}
-	return uint64(size - 1), true
+}
+
+// pair makes entries of two elements in a filled table, from a literal and what
+// follows it, where there are enough bits for the codes of both.
+func (c *code) pair(table *[1 << litBits]entry) {
+	var buf [len(c.order)]entry
+	singles := buf[:c.start[litBits+1]]
+	for i := range singles {
+		singles[i] = table[c.bits[i]]
+	}
+	for i, e := range singles {
+		if e&isLiteral == 0 {
+			continue
+		}
+		n := int(e & 63)
+		for j, next := range singles {
+			m := n + int(next>>10&63)
+			if m > litBits {
+				break // so are those that follow
+			}
+			if next&isOther != 0 {
+				continue
+			}
+			both := (next&^firstValue | e&firstValue).withCode(n) + oneLiteral
+			for k := int(c.bits[i] | c.bits[j]<<n); k < len(table); k += 1 << m {
+				table[k] = both
+			}
+		}
+	}
 }
 
 // withCode adds the bits of the code to those of the element.
 func (e entry) withCode(n int) entry {
-	e += entry(n)
-	if e&(isLiteral|isOther) == 0 {
-		e |= entry(n) << 8
+	if e&isOther != 0 {
+		return e + entry(n)
 	}
-	return e
+	return e + entry(n) + codeBits(n)
 }
-
-func reverse(code, n int) int { return int(bits.Reverse16(uint16(code)) >> (16 - n)) }
 
 // build makes the tables of a block with the given lengths of codes.
 func (t *tables) build(lit, dist []uint8) bool {
-	var litOK, distOK bool
-	t.litRest, litOK = build(t.lit[:], litBits, lit, litEntry)
-	t.distRest, distOK = build(t.dist[:], distBits, dist, distEntry)
-	return litOK && distOK
+	if !t.litCode.set(lit) || !t.distCode.set(dist) {
+		return false
+	}
+	t.litCode.fill(t.lit[:], t.litLinks[:], litEntry)
+	t.litCode.pair(&t.lit)
+	direct, none := t.dist[:1<<distBits], t.dist[1<<distBits:]
+	t.distCode.fill(direct, t.distLinks[:], distEntry)
+	for i := range none {
+		none[i] = based(farEnough, 0)
+	}
+	return true
 }
 
 // fixed returns the tables of blocks with fixed codes (RFC 1951, section

@@ -4,9 +4,9 @@
 // call is whole after the next.
 //
 // It exists because gunzip is more than half of the CPU time that a log object
-// costs. On connection logs it takes about half the time of
+// costs. On connection logs it takes about a third of the time of
 // github.com/klauspost/compress/gzip, the best-known Go decompressor, and less
-// than that of compress/gzip's; BenchmarkGunzip measures all three in one run.
+// of that of compress/gzip; BenchmarkGunzip measures all three in one run.
 // Where the time goes, and what was tried, is in docs/performance.md.
 //
 // The verdict on any input is that of compress/gzip: the same bytes, and an
@@ -14,7 +14,7 @@
 // each other; the CRC-32 and the size of each are checked.
 //
 // The package uses neither cgo nor unsafe. Memory is constant: a [Buffer], 64
-// KiB of input and 44 KiB of tables.
+// KiB of input and 63 KiB of tables.
 package inflate
 
 import (
@@ -25,15 +25,17 @@ import (
 )
 
 const (
-	window = 32 << 10          // how far back a match may reach (RFC 1951, section 2)
-	chunk  = 128 << 10         // room for new data behind the window
-	full   = window + chunk    // where decoding pauses
-	slack  = 4 + maxMatch + 32 // what it may write beyond: literals, the longest match, a step of its copy
-	inSize = 64 << 10          // compressed bytes
+	window  = 32 << 10          // how far back a match may reach (RFC 1951, section 2)
+	bufSize = 128 << 10         // a power of two
+	slack   = 1 + maxMatch + 32 // what a round of decodeFast writes at most: a literal, the longest match, a step of its copy
+	full    = bufSize - slack   // where decoding pauses
+	chunk   = full - window     // room for new data behind the window
+	inSize  = 64 << 10          // compressed bytes
 )
 
-// A Buffer holds the window and the new data behind it.
-type Buffer [full + slack]byte
+// A Buffer holds the window and the new data behind it, and more that is there
+// to be read and written in vain.
+type Buffer [bufSize + 32]byte
 
 // MaxKeep is how much [Reader.Next] keeps of what it returned.
 const MaxKeep = full - chunk/2
