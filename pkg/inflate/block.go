@@ -74,13 +74,14 @@ func (z *Reader) block() error {
 		z.stored = size
 		z.state = inStored
 	case 1:
-		z.codes = fixed()
+		if !z.fixed {
+			z.tables, z.fixed = *fixedTables(), true
+		}
 		z.state = inCodes
 	case 2:
 		if err := z.dynamicCodes(&b); err != nil {
 			return err
 		}
-		z.codes = &z.dynamic
 		z.state = inCodes
 	default:
 		return fault("a block of type 3")
@@ -167,7 +168,8 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 			i++
 		}
 	}
-	if !z.dynamic.build(all[:nlit], all[nlit:]) {
+	z.fixed = false
+	if !z.tables.build(all[:nlit], all[nlit:]) {
 		return fault("incomplete or over-subscribed code")
 	}
 	return nil

@@ -15,8 +15,8 @@ const (
 // decode decodes the block as far as there is input and room.
 func (z *Reader) decode() error {
 	for z.n < full {
-		z.decodeFast(z.codes)
-		if err := z.decodeSlow(z.codes); err != nil || z.state != inCodes {
+		z.decodeFast()
+		if err := z.decodeSlow(); err != nil || z.state != inCodes {
 			return err
 		}
 	}
@@ -30,14 +30,16 @@ func load(in *[inSize + 8]byte, pos int) uint64 {
 	return binary.LittleEndian.Uint64(b)
 }
 
-// at returns the 32 bytes from n on. The mask spares it bounds checks: n is less
-// than bufSize.
-func (b *Buffer) at(n int) *[32]byte { return (*[32]byte)(b[n&(bufSize-1):]) }
+// at returns the bytes from n on. The mask spares it bounds checks: where they
+// matter, n is less than bufSize.
+func (b *Buffer) at(n int) *[step]byte { return (*[step]byte)(b[n&(bufSize-1):]) }
 
-// copy32 copies 16 bytes, and then 16 again, which may have been copied before.
-func copy32(to, from *[32]byte) {
+// copyStep copies in pieces of 16 bytes, of which the piece before may be a
+// part.
+func copyStep(to, from *[step]byte) {
 	*(*[16]byte)(to[:16]) = *(*[16]byte)(from[:16])
-	*(*[16]byte)(to[16:]) = *(*[16]byte)(from[16:])
+	*(*[16]byte)(to[16:32]) = *(*[16]byte)(from[16:32])
+	*(*[16]byte)(to[32:]) = *(*[16]byte)(from[32:])
 }
 
 // farEnough is the distance that literals have in decodeFast: what is there has
@@ -53,12 +55,12 @@ const farEnough = 512
 // guessed wrong costs as much time as the rest of a round. So literals are
 // followed by a copy of no bytes: their length is 0, and they find a distance,
 // which takes no bits, in the second half of its table.
-func (z *Reader) decodeFast(t *tables) {
-	in, out := &z.in, z.out
-	pos, last := z.pos, z.end-fastInput
-	n, base := z.n, z.base
+func (z *Reader) decodeFast() {
+	in, out, t := &z.in, z.out, &z.tables
+	pos := z.pos
+	n := z.n
 	bits, nb := z.bits, uint64(z.nb)
-	for pos <= last && n < full {
+	for pos <= z.end-fastInput && n < full {
 		// Bytes that do not fit in whole are taken again the next time: their
 		// bits are there already, and or-ing them again changes nothing. There
 		// are 56 bits or more, of which a round takes 48 at most.
@@ -86,24 +88,22 @@ func (z *Reader) decodeFast(t *tables) {
 			}
 		}
 
-		binary.LittleEndian.PutUint16(out.at(n)[:], uint16(e>>16))
+		dist := d.value(bits2)
+		length := e.value(bits)
 		to := n + int(e>>6&3)
-		length, dist := e.value(bits), d.value(bits2)
 		from := to - dist
-		if from < base {
-			if length > 0 {
-				break
-			}
-			from = base // for literals
+		if from < z.base && length > 0 {
+			break
 		}
 		bits = bits2 >> (d & 63)
 		nb -= uint64(e + d)
+		binary.LittleEndian.PutUint16(out.at(n)[:], uint16(e>>16))
 		n = to + length
 		if dist >= 16 {
-			copy32(out.at(to), out.at(from))
-			for to += 32; to < n; to += 32 {
-				from += 32
-				copy32(out.at(to), out.at(from))
+			copyStep(out.at(to), out.at(from))
+			for to += step; to < n; to += step {
+				from += step
+				copyStep(out.at(to), out.at(from))
 			}
 		} else {
 			repeat(out[from:n:n], dist)
@@ -130,11 +130,11 @@ func repeat(b []byte, n int) {
 
 // decodeSlow decodes at least one element, and goes on up to where decodeFast
 // can, the input is short, or the block or the room ends.
-func (z *Reader) decodeSlow(t *tables) error {
+func (z *Reader) decodeSlow() error {
 	b := z.reader()
 	defer func() { z.advance(b) }()
 	for z.n < full && z.state == inCodes {
-		if err := z.element(&b, t); err != nil {
+		if err := z.element(&b); err != nil {
 			return err
 		}
 		if len(b.in) >= fastInput {
@@ -146,9 +146,9 @@ func (z *Reader) decodeSlow(t *tables) error {
 
 // element decodes a literal, a length with its distance, or the end of the
 // block.
-func (z *Reader) element(b *bitReader, t *tables) error {
+func (z *Reader) element(b *bitReader) error {
 	b.refill()
-	symbol, n := t.litCode.symbol(b.bits)
+	symbol, n := z.tables.litCode.symbol(b.bits)
 	e := litEntry(symbol).withCode(n)
 	used := uint(e & 63)
 	switch {
@@ -166,7 +166,7 @@ func (z *Reader) element(b *bitReader, t *tables) error {
 		b.drop(used)
 		return nil
 	}
-	symbol, n = t.distCode.symbol(b.bits >> used)
+	symbol, n = z.tables.distCode.symbol(b.bits >> used)
 	d := distEntry(symbol).withCode(n)
 	length, dist := e.value(b.bits), d.value(b.bits>>used)
 	used += uint(d & 63)

@@ -260,9 +260,9 @@ func (t *tables) build(lit, dist []uint8) bool {
 	return true
 }
 
-// fixed returns the tables of blocks with fixed codes (RFC 1951, section
+// fixedTables returns the tables of blocks with fixed codes (RFC 1951, section
 // 3.2.6), made when they are first needed.
-var fixed = sync.OnceValue(func() *tables {
+var fixedTables = sync.OnceValue(func() *tables {
 	var lit [288]uint8
 	for i := range lit {
 		switch {

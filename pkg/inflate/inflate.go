@@ -25,17 +25,18 @@ import (
 )
 
 const (
-	window  = 32 << 10          // how far back a match may reach (RFC 1951, section 2)
-	bufSize = 128 << 10         // a power of two
-	slack   = 1 + maxMatch + 32 // what a round of decodeFast writes at most: a literal, the longest match, a step of its copy
-	full    = bufSize - slack   // where decoding pauses
-	chunk   = full - window     // room for new data behind the window
-	inSize  = 64 << 10          // compressed bytes
+	window  = 32 << 10            // how far back a match may reach (RFC 1951, section 2)
+	bufSize = 128 << 10           // a power of two
+	slack   = 1 + maxMatch + step // what a round of decodeFast writes at most: a literal, the longest match, a step of its copy
+	full    = bufSize - slack     // where decoding pauses
+	chunk   = full - window       // room for new data behind the window
+	step    = 48                  // what is copied of a match at once; longer ones are rare in logs
+	inSize  = 64 << 10            // compressed bytes
 )
 
 // A Buffer holds the window and the new data behind it, and more that is there
 // to be read and written in vain.
-type Buffer [bufSize + 32]byte
+type Buffer [bufSize + step]byte
 
 // MaxKeep is how much [Reader.Next] keeps of what it returned.
 const MaxKeep = full - chunk/2
@@ -90,8 +91,8 @@ type Reader struct {
 	stored int  // bytes to come of a stored block
 	err    error
 
-	codes   *tables // of the block
-	dynamic tables
+	tables  tables // of the block
+	fixed   bool   // whether they are those of fixed codes
 	lengths [maxLit + maxDist]uint8
 	work    int64 // blocks, members and table entries, for which tests have a bound
 }
