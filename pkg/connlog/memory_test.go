@@ -65,7 +65,7 @@ func TestMemoryBomb(t *testing.T) {
 				most = max(most, heap()-before)
 			}
 		}
-		if most > 3<<20 {
+		if most > 2<<20 {
 			t.Errorf("%d bytes of memory", most)
 		}
 	}

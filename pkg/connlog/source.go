@@ -81,7 +81,7 @@ type chunk struct {
 
 const (
 	batches   = 3 // one is filled, one is used, and one evens out their pace
-	batchSize = 4 // chunks
+	batchSize = 2 // chunks
 )
 
 // readAhead begins to decompress from gz, which belongs to the goroutine until
