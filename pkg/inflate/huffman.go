@@ -61,11 +61,11 @@ const (
 
 // tables are the codes of a block.
 type tables struct {
-	litCode, distCode code
 	lit               [1 << litBits]entry
 	dist              [2 << distBits]entry // the second half is of no distance
 	litLinks          [maxLit / 2 << (maxBits - litBits)]entry
 	distLinks         [maxDist / 2 << (maxBits - distBits)]entry
+	litCode, distCode code
 }
 
 // Lengths and distances by their codes (RFC 1951, section 3.2.5), and the order
