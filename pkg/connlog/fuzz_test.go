@@ -84,30 +84,43 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzUsual holds what reads usual lines against the parser of fields, which
-// FuzzParse holds against the reference.
+// FuzzUsual holds what reads usual lines, and learns from each what is usual,
+// against the parser of fields, which FuzzParse holds against the reference.
 func FuzzUsual(f *testing.F) {
 	lines := seedLines(f)
 	for i, line := range lines {
 		f.Add(line + "\n" + lines[(i+1)%len(lines)] + "\n")
 	}
+	for _, text := range strangeLines {
+		f.Add(text)
+	}
 	f.Fuzz(func(t *testing.T, text string) {
-		var p, q Parser
+		var p Parser
 		for _, line := range lines {
 			p.Parse([]byte(line), new(Entry)) // from which it knows what is usual
 		}
 		p.Parse([]byte(text[:min(len(text), minuteLen)]+docSuccess[minuteLen:]), new(Entry))
-		buf := append([]byte(text), make([]byte, len(head{}))...)
+		asParsed(t, &p, text)
+	})
+}
+
+// asParsed checks that the lines of a text come from p as from the parser of
+// fields, and returns how many of them are usual.
+func asParsed(t *testing.T, p *Parser, text string) (usual int) {
+	buf := append([]byte(text), make([]byte, len(head{}))...)
+	for rest := buf[:len(text)]; len(rest) > 0; {
+		line, after, ended := bytes.Cut(rest, []byte("\n"))
+		whole := len(line)
+		line = bytes.TrimSuffix(line, []byte("\r"))
+		var q Parser
 		var got, want Entry
-		start, end := p.usual(buf[:len(text)], &got)
-		line, _, ended := strings.Cut(text, "\n")
-		line = strings.TrimSuffix(line, "\r")
-		errWant := q.parse([]byte(line), 0, &want)
 		var err *ParseError
+		errWant := q.parse(line, 0, &want)
+		start, end := p.usual(rest, &got)
 		if end == 0 {
-			err = p.parse([]byte(line), start, &got)
-		} else if !ended || end != len(line)+1 {
-			t.Fatalf("%q: taken for a line of %d bytes", text, end)
+			err = p.parse(line, start, &got)
+		} else if usual++; !ended || end != whole+1 {
+			t.Fatalf("%q: taken for a line of %d bytes", rest, end)
 		}
 		if (err == nil) != (errWant == nil) || err != nil && err.Error() != errWant.Error() {
 			t.Fatalf("%q: error %v, want %v", line, err, errWant)
@@ -115,7 +128,9 @@ func FuzzUsual(f *testing.F) {
 		if err == nil && !reflect.DeepEqual(got, want) {
 			t.Fatalf("%q: %+v, want %+v", line, got, want)
 		}
-	})
+		rest = after
+	}
+	return usual
 }
 
 // FuzzReader holds the reader against compress/gzip and a split into lines.

@@ -73,7 +73,7 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	if c.n < MinFields {
 		return c.fail(nil, ErrFieldCount)
 	}
-	if e.Failed() {
+	if e.Failed() && isUsualStatus(e.Status) {
 		p.status = e.Status
 	}
 

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/bits"
 	"net/netip"
+	"strings"
 	"time"
 )
 
@@ -93,9 +94,15 @@ type head [256 + 7]byte
 // at returns the eight bytes from i on, which is 255 at the most.
 func (h *head) at(i int) uint64 { return binary.LittleEndian.Uint64(h[i&255:]) }
 
+// Bounds in bytes, by which all that is looked at of a usual line, up to what
+// follows conn_trace_id, is within the head.
 const (
-	minUsual = len("2006-01-02T15:04:05.000000Z 1.2.3.4 1 1 - - - ")
-	maxUsual = 128 // of the first six fields
+	minUsual   = len("2006-01-02T15:04:05.000000Z 1.2.3.4 1 1 - - - ")
+	maxUsual   = 128 // of the first six fields
+	maxSeconds = 16  // of tls_handshake_latency
+	maxFailure = 64  // of the status of a failure; the longest that AWS documents has 38
+
+	_ = uint(255 - (maxUsual + maxSeconds + len(noCertificate) + maxFailure + len(" ") + traceLen))
 
 	clientStart = len("2006-01-02T15:04:05.000000Z ")
 )
@@ -172,7 +179,7 @@ func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 		latency = time.Duration(ms) * time.Millisecond
 		i += 6
 	default:
-		n := fieldLen(text[i:], 16)
+		n := fieldLen(text[i:], maxSeconds)
 		if latency, ok = parseSeconds(text[i : i+n]); !ok {
 			return 0
 		}
@@ -367,8 +374,18 @@ func (h *head) octet(i, n int) uint64 {
 	return uint64(uint32(h.at(i))<<empty - 0x30303030<<empty)
 }
 
-// readOrigin reads the fields behind conn_trace_id.
+// isUsualStatus reports whether a status is read as it is wherever these bytes
+// stand: what was in quotes may have a space.
+func isUsualStatus(status string) bool {
+	return len(status) <= maxFailure && strings.IndexByte(status, ' ') < 0 && status[len(status)-1] != '\r'
+}
+
+// readOrigin reads the fields behind conn_trace_id. A carriage return at the end
+// may be that of the line, and is not usual.
 func (p *Parser) readOrigin(text []byte) (o origin, ok bool) {
+	if text[len(text)-1] == '\r' {
+		return o, false
+	}
 	c := cursor{line: text, rest: text}
 	o.keyExchange = p.names.intern(c.next())
 	o.loadBalancer = p.names.intern(c.next())

@@ -130,3 +130,34 @@ func TestBehindTheText(t *testing.T) {
 		}
 	}
 }
+
+// strangeLines are texts whose lines tempt what reads usual lines to read on
+// where a field does not end, or behind what it may look at.
+var strangeLines = func() (texts []string) {
+	const (
+		start = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - 0.012 \"-\" - - "
+		trace = "TID_f5320c2c9b3b0f2eb5f2f4e5a5b5c5d5"
+	)
+	texts = append(texts,
+		start+"\"Failed:a b\"\n"+start+"Failed:a b\n",
+		start+"Failed:a\r\r\n"+start+"Failed:a\r\n",
+		start+"Failed:a\n"+start+"Failed:ab\n"+start+"Failed:a\n",
+	)
+	for _, fields := range []string{"Success", "Success " + trace, "Success " + trace + " x25519", "Success " + trace + " x25519 app/a/1 10.0.0.1", "Success " + trace + " x25519 app/a/1 10.0.0.1 new"} {
+		line := start + fields
+		texts = append(texts, line+"\n"+line+"\r\n"+line+"\n"+line+"\r\r\n"+line+" \n"+line+"\x00\n"+line)
+	}
+	// What is 256 bytes before the end of the status looks like the end.
+	long := strings.Replace(start, "443 - -", "443 - "+trace, 1) + "Failed:"
+	for n := range 260 {
+		status := long + strings.Repeat("a", n)
+		texts = append(texts, status+"\n"+status+strings.Repeat("b", 50)+" c d\n")
+	}
+	return texts
+}()
+
+func TestStrangeLines(t *testing.T) {
+	for _, text := range strangeLines {
+		asParsed(t, new(Parser), text)
+	}
+}
