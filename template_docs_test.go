@@ -10,6 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/sam"
+	"tlswatch/pkg/price"
 )
 
 // What docs/ says about the template is what the template says.
@@ -42,6 +43,37 @@ func TestDocsOfTemplate(t *testing.T) {
 		} else if d := cmp.Diff(part.want, got); d != "" {
 			t.Errorf("%s, %s; 'make golden' rewrites it: -template +text\n%s", part.file, part.name, d)
 		}
+	}
+}
+
+// The metrics that alarms watch are counted alike in the template, in the prices and in docs/cost.md.
+func TestStackAlarms(t *testing.T) {
+	template := loadTemplate(t)
+	row := "| alarms |"
+	for _, ingest := range []string{"Direct", "Queue"} {
+		s, err := template.Expand("tlswatch", map[string]string{"Ingest": ingest})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var watched float64
+		for _, a := range s.OfType("AWS::CloudWatch::Alarm") {
+			if a.At("MetricName") != nil {
+				watched++
+			}
+			for _, q := range sam.List(a.At("Metrics")) {
+				if _, ok := q.(sam.Tree)["MetricStat"]; ok {
+					watched++
+				}
+			}
+		}
+		if got := price.StackAlarms(ingest == "Queue"); got != watched {
+			t.Errorf("%s: alarms watch %v metrics, and package price says %v", ingest, watched, got)
+		}
+		row += fmt.Sprintf(" %.2f |", watched*price.List[price.Alarms].Tiers[0].Price)
+	}
+	columns := strings.TrimPrefix(row, "| alarms |")
+	if want := "\n| alarms |" + strings.Repeat(columns, 3) + "\n"; !strings.Contains(readFile(t, "docs/cost.md"), want) {
+		t.Errorf("docs/cost.md has no row%s", want)
 	}
 }
 

@@ -34,6 +34,7 @@ type costOptions struct {
 	logDays   float64
 	rules     float64
 	alarms    float64
+	anyAlarms bool // said, not those of the template
 	memory    float64
 	freeTier  bool
 	dashboard bool
@@ -61,6 +62,7 @@ formula and what it takes for granted.`,
   METRIC_BREAKDOWNS=protocol,reason tlswatch cost --format json logs`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
+			o.anyAlarms = cmd.Flags().Changed("alarms")
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
@@ -71,7 +73,7 @@ formula and what it takes for granted.`,
 	f.Float64Var(&o.times, "times", 1, "as if there were so many times the load balancers")
 	f.Float64Var(&o.memory, "memory", 512, "memory of the function in MB")
 	f.Float64Var(&o.logDays, "log-days", 0, "days that the log bucket keeps the logs; 0 leaves their storage out")
-	f.Float64Var(&o.alarms, "alarms", 10, "metrics that alarms watch")
+	f.Float64Var(&o.alarms, "alarms", price.StackAlarms(false), "metrics that alarms watch; unless said, one more with a queue")
 	f.BoolVar(&o.dashboard, "dashboard", true, "with the dashboard")
 	f.Float64Var(&o.rules, "insight-rules", 2, "Contributor Insights rules")
 	f.BoolVar(&o.freeTier, "free-tier", false, "of an account that runs nothing else")
@@ -170,16 +172,23 @@ func readObject(ctx context.Context, r *connlog.Reader, o estimate.Object) (esti
 
 // fill makes the result of what was read.
 func (o costOptions) fill(r *costResult, c config.Config, e *estimate.Estimator) {
-	setup := price.Setup{
-		Queue: o.ingest == "queue", Memory: o.memory, LogDays: o.logDays, FunctionDays: 30,
-		Alarms: o.alarms, InsightRules: o.rules,
+	set := func(queue bool) price.Setup {
+		s := price.Setup{
+			Queue: queue, Memory: o.memory, LogDays: o.logDays, FunctionDays: 30,
+			Alarms: o.alarms, InsightRules: o.rules,
+		}
+		if !o.anyAlarms {
+			s.Alarms = price.StackAlarms(queue)
+		}
+		if !c.LogClients { // there is nothing to rank
+			s.InsightRules = 0
+		}
+		if o.dashboard {
+			s.Dashboards = 1
+		}
+		return s
 	}
-	if !c.LogClients { // there is nothing to rank
-		setup.InsightRules = 0
-	}
-	if o.dashboard {
-		setup.Dashboards = 1
-	}
+	setup := set(o.ingest == "queue")
 	month := func(s price.Setup) price.Month {
 		return e.Month(estimate.Options{Times: o.times, Queue: s.Queue, Batch: float64(o.batch)})
 	}
@@ -205,8 +214,7 @@ func (o costOptions) fill(r *costResult, c config.Config, e *estimate.Estimator)
 		b := costBreakdown{Breakdown: name, Metrics: metrics[name], USD: micro(total - without.Total(o.freeTier))}
 		r.Breakdowns = append(r.Breakdowns, b)
 	}
-	other := setup
-	other.Queue = !setup.Queue
+	other := set(!setup.Queue)
 	r.OtherIngest = costIngest{"queue", month(other).Usage(other).Total(o.freeTier)}
 	if setup.Queue {
 		r.OtherIngest.Ingest = "direct"

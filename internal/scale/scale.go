@@ -493,7 +493,7 @@ func (w *world) sum() Result {
 	n := len(w.left)
 	r.Backlog = n > 2 && w.left[n-1] > w.LoadBalancers*w.Nodes && w.left[n-1] > w.left[n/2]
 	r.Bill = w.month().Usage(price.Setup{
-		Queue: w.Queue, Memory: w.Memory, FunctionDays: 30, Alarms: 10, Dashboards: 1, InsightRules: 2,
+		Queue: w.Queue, Memory: w.Memory, FunctionDays: 30, Alarms: price.StackAlarms(w.Queue), Dashboards: 1, InsightRules: 2,
 	}).Total(false)
 	return *r
 }

@@ -29,7 +29,7 @@ type Setup struct {
 	Memory       float64 // of the function, MB
 	LogDays      float64 // that the log bucket keeps log objects; 0 leaves their storage out, as being paid for anyway
 	FunctionDays float64 // that the log group keeps the function's log
-	Alarms       float64
+	Alarms       float64 // metrics that alarms watch; see [StackAlarms]
 	Dashboards   float64
 	InsightRules float64
 	FreeTier     bool
@@ -54,6 +54,15 @@ const (
 	daysPerMonth  = HoursPerMonth / 24.0
 	ledgerWrites  = 3 // requests for an object: PUT to claim, PUT to commit, LIST of the window
 )
+
+// StackAlarms are the metrics that alarms of template.yaml watch, unless its
+// parameters add or take away some. A queue has an alarm of its own.
+func StackAlarms(queue bool) float64 {
+	if queue {
+		return 12
+	}
+	return 11
+}
 
 // Usage is what a month takes under a set-up.
 func (m Month) Usage(s Setup) Usage {
