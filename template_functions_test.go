@@ -97,6 +97,9 @@ func checkFunctions(template *sam.Template) (p problems) {
 	}
 	p.each(template, func(name string, s *sam.Stack) {
 		for _, f := range s.OfType("AWS::Serverless::Function") {
+			if ref, err := s.Ref(f); err != nil || !slices.Contains(slices.Collect(maps.Values(s.Outputs)), ref) {
+				p.add("%s: no output has the name of %s (%v), so nobody finds it", name, f.ID, err)
+			}
 			found := false
 			for _, group := range s.OfType("AWS::Logs::LogGroup") {
 				if f.Text("LoggingConfig", "LogGroup") == "tlswatch-"+group.ID {

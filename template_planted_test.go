@@ -51,6 +51,7 @@ var planted = []struct {
 	{"a parameter that accepts everything", "    Description: Days that the new bucket keeps a connection log.\n    Type: Number\n    Default: 90\n    MinValue: 1\n    MaxValue: 3650", "    Description: Days that the new bucket keeps a connection log.\n    Type: Number\n    Default: 90", "parameters", "accepts everything"},
 	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may forget"},
 	{"a function in an unknown role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
+	{"a function without an output", "    Value: !Ref DigestFunction\n", "    Value: !Ref ProcessorFunction\n", "functions", "the name of DigestFunction"},
 	{"a rule that refuses nothing", "Assert: !Equals [!Ref NewLogBucketName, \"\"]", "Assert: !Equals [!Ref Ingest, !Ref Ingest]", "rules", "OneLogBucket"},
 }
 
