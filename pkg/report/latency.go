@@ -6,10 +6,9 @@ import (
 )
 
 const (
-	exactTo  = 4096                  // milliseconds, each of which is counted apart
-	latGamma = 1.01                  // above, ranges whose ends differ by this factor
-	latSlots = exactTo + 1 + 1<<11   // up to exactTo ms * latGamma^2048, which is more than the log can hold
-	maxMilli = int64(math.MaxUint32) // milliseconds that a client's row can hold
+	exactTo  = 4096                // milliseconds, each of which is counted apart
+	latGamma = 1.01                // above, ranges whose ends differ by this factor
+	latSlots = exactTo + 1 + 1<<11 // up to exactTo ms * latGamma^2048, which is more than the log can hold
 )
 
 var logLatGamma = math.Log(latGamma)

@@ -204,7 +204,7 @@ const (
 	batchSize   = 512
 	namesSize   = 64 << 10
 	minutesSize = 512
-	noMinute    = -1 << 62
+	noMinute    = -1 << 40 // before all times
 )
 
 // Worker returns a new Worker, which must be closed.

@@ -633,6 +633,40 @@ func TestManyFailedLogs(t *testing.T) {
 	}
 }
 
+// Each entry counts in its own minute, whatever the time of the first one, and
+// the order of those that follow.
+func TestMinutes(t *testing.T) {
+	for _, first := range []string{
+		"0001-01-01T02:00:00Z", "1969-12-31T23:59:59.9Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:59.999999999Z",
+		"2026-11-25T10:00:59.5Z", "9999-12-31T23:59:59.5Z",
+	} {
+		at, err := time.Parse(time.RFC3339, first)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := report.New(report.Options{})
+		w := c.Worker()
+		want := make(map[time.Time]uint64)
+		for _, after := range []time.Duration{0, time.Second, -time.Minute, time.Minute, -time.Hour, 0} {
+			e := connlog.Entry{Time: at.Add(after)}
+			w.Add(&e)
+			want[e.Time.Truncate(time.Minute)]++
+		}
+		w.Close()
+		r := c.Result(report.Source{}, 0)
+		got := make(map[time.Time]uint64)
+		for _, m := range r.ByMinute {
+			got[m.Minute] = m.Connections
+		}
+		if d := gocmp.Diff(want, got); d != "" {
+			t.Errorf("%s: -want +got\n%s", first, d)
+		}
+		if r.First == nil || !r.First.Equal(at.Add(-time.Hour)) || !r.Last.Equal(at.Add(time.Minute)) {
+			t.Errorf("%s: from %v to %v", first, r.First, r.Last)
+		}
+	}
+}
+
 // Without entries there is a result all the same.
 func TestEmpty(t *testing.T) {
 	r := report.New(report.Options{Heat: true}).Result(report.Source{}, 0)
