@@ -230,11 +230,13 @@ func (s *Summary) Merge(t *Summary) {
 		r := &t.cells.rows[i]
 		c := r.key
 		c.Minute = s.admit(c.Minute)
-		s.cells.rows[s.cell(c)].value.entries += r.value.entries
+		n := s.cell(c)
+		s.cells.rows[n].value.entries += r.value.entries
 	}
 	for i := range t.latencies.rows {
 		r := &t.latencies.rows[i]
-		s.latencies.rows[s.latency(LatencyKey{s.admit(r.key.Minute), r.key.Protocol})].value.Merge(&r.value)
+		n := s.latency(LatencyKey{s.admit(r.key.Minute), r.key.Protocol})
+		s.latencies.rows[n].value.Merge(&r.value)
 	}
 	for r := range t.clients.all {
 		s.addClient(addrKey{r.key.addr, int64(s.admit(Minute(r.key.n)))}, r.value.counts())
