@@ -98,8 +98,8 @@ func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if in.seen.malformed > 0 {
 		complain(stderr, "%s left out", counted(in.seen.malformed, "line is no log entry and is", "lines are no log entries and are"))
 	}
-	for what, n := range in.seen.skipped {
-		complain(stderr, "%s passed over: %s", grouped(n), what)
+	for _, what := range slices.Sorted(maps.Keys(in.seen.skipped)) {
+		complain(stderr, "%s passed over: %s", grouped(in.seen.skipped[what]), what)
 	}
 	result := o.forecast(q, folds, caveats)
 	if o.format == "json" {
@@ -198,15 +198,19 @@ func (o *whatIfOptions) question(ctx context.Context) (q secpolicy.Question, not
 	return q, notes, nil
 }
 
-// maxObservations bounds the memory. What is beyond counts for the client
-// "other".
-const maxObservations = 1_000_000
+// Bounds of the memory. What is beyond counts for the client "other", or for
+// names of which nothing can be told.
+const (
+	maxObservations = 1_000_000
+	maxKinds        = 16_384 // of each worker
+	maxKindName     = 128    // bytes
+)
 
 // observations count entries that are alike but for their time.
 type observations struct {
 	room   *atomic.Int64 // for how many more; all workers share it
 	kinds  map[observedKind]uint32
-	byKind []observedKind // of which there are few
+	byKind []observedKind // of which there are few, unless somebody makes them up
 	counts map[observed]uint64
 	other  uint64 // entries of clients beyond the bound
 }
@@ -215,6 +219,27 @@ type observations struct {
 type observedKind struct {
 	loadBalancer, protocol, cipher, keyExchange, status string
 	port                                                uint16
+}
+
+// isLong reports whether a name is longer than any that load balancers write.
+func (k *observedKind) isLong() bool {
+	return max(len(k.loadBalancer), len(k.protocol), len(k.cipher), len(k.keyExchange), len(k.status)) > maxKindName
+}
+
+// rest returns the kind that stands for k and all that are left out: one of
+// plaintext, of successes, of failures, or of neither.
+func (k *observedKind) rest() observedKind {
+	const other = "other"
+	e := connlog.Entry{Protocol: k.protocol, Status: k.status}
+	switch {
+	case !e.TLS():
+		return observedKind{cipher: other}
+	case e.Failed():
+		return observedKind{protocol: other, cipher: other, status: connlog.FailedPrefix + other}
+	case k.status == connlog.StatusSuccess:
+		return observedKind{protocol: other, cipher: other, status: connlog.StatusSuccess}
+	}
+	return observedKind{protocol: other, cipher: other}
 }
 
 // An observed is a client and a kind.
@@ -251,9 +276,13 @@ func (o *observations) add(e *connlog.Entry) {
 	}
 }
 
-// kind returns the number of a kind.
+// kind returns the number of a kind, within the bounds.
 func (o *observations) kind(k observedKind) uint32 {
 	n, ok := o.kinds[k]
+	if !ok && (len(o.byKind) >= maxKinds || k.isLong()) {
+		k = k.rest()
+		n, ok = o.kinds[k]
+	}
 	if !ok {
 		n = uint32(len(o.byKind))
 		o.kinds[k] = n

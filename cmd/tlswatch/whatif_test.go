@@ -1,7 +1,9 @@
 package main
 
 import (
+	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 
 	"tlswatch/pkg/connlog"
@@ -41,5 +43,38 @@ func TestObservations(t *testing.T) {
 	}
 	if len(got) != 12 || folds[0].other != 4 {
 		t.Errorf("%d rows, %d others: %v", len(got), folds[0].other, got)
+	}
+}
+
+// Names that somebody makes up take no memory without end, and their entries
+// still count: as plaintext, successes or failures of which nothing can be told.
+func TestObservedKindsAreBounded(t *testing.T) {
+	folds := newObservations(2, 1_000)
+	long := connlog.Entry{Protocol: "TLSv1.2", Cipher: strings.Repeat("x", 1<<10), Status: "Success"}
+	folds[0].add(&long)
+	entries := 0
+	for i := range maxKinds {
+		for _, e := range []connlog.Entry{
+			{Cipher: fmt.Sprint("A-", i)},
+			{Protocol: "TLSv1.2", Cipher: fmt.Sprint("B-", i), Status: "Success"},
+			{Protocol: "TLSv1.2", Cipher: fmt.Sprint("C-", i), Status: "Failed:X"},
+			{Protocol: "TLSv1.2", Cipher: fmt.Sprint("D-", i)},
+		} {
+			folds[i%2].add(&e)
+			entries++
+		}
+	}
+	folds[0].merge(folds[1])
+	if n := len(folds[0].byKind); n > maxKinds+4 {
+		t.Errorf("%d kinds", n)
+	}
+	f := secpolicy.Question{To: new(secpolicy.Policy)}.WhatIf(folds[0].each)
+	if got := f.Connections[secpolicy.CannotTell]; f.Plaintext != uint64(entries/4) || got != uint64(entries/4*3+1) {
+		t.Errorf("%d entries are %d without TLS, and %d of which nothing can be told", entries+1, f.Plaintext, got)
+	}
+	for o := range folds[0].each {
+		if len(o.Cipher) > maxKindName {
+			t.Errorf("a name of %d bytes", len(o.Cipher))
+		}
 	}
 }
