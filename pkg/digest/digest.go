@@ -64,7 +64,8 @@ type LoadBalancer struct {
 	Expiring    []Certificate `json:"expiringCertificates"`
 	Forecast    Forecast      `json:"forecast"`
 
-	OtherExpiring int `json:"otherExpiringCertificates,omitempty"`
+	OtherExpiring   int    `json:"otherExpiringCertificates,omitempty"`
+	UnnamedExpiring uint64 `json:"unnamedExpiringConnections,omitempty"` // with certificates within posture.Horizon of their end that records have no room for
 }
 
 // A Share is what a part of the connections negotiated.
@@ -176,7 +177,7 @@ func (d *Digest) loadBalancer(in Input) LoadBalancer {
 		Name: in.Name, Objects: in.Objects, Read: in.Now.Postures(), Connections: total(now),
 		Protocols: shares(now, before, func(n posture.Negotiated) string { return cmp.Or(n.Protocol, "none") }),
 		Ciphers:   shares(now, before, func(n posture.Negotiated) string { return cmp.Or(n.Cipher, "none") }),
-		Weak:      []Weak{}, OtherWeak: in.Now.OtherWeak(), Expiring: []Certificate{},
+		Weak:      []Weak{}, OtherWeak: in.Now.OtherWeak(), Expiring: []Certificate{}, UnnamedExpiring: in.Now.OtherExpiring(),
 	}
 	// The weeks may have been read in part, and not in equal parts.
 	if b := perObject(before, in.Before) * float64(in.ObjectsBefore); b > 0 {

@@ -83,10 +83,15 @@ func TestGolden(t *testing.T) {
 		lines(100, "203.0.113.7", "TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1")
 	certs := certificate("CN=till-4,O=Smith", until.Add(9*24*time.Hour), "Success") + certificate("CN=gone", until.Add(-24*time.Hour), "Failed:ClientCertExpired") +
 		certificate("CN=later", until.Add(35*24*time.Hour), "Success") + madeLog(t, 1, 300)
+	var fleet strings.Builder
+	for i := range 14 { // one more in the horizon than a record has room for, and one of them so soon that the digest names it
+		fleet.WriteString(certificate(fmt.Sprintf("CN=van-%02d", i), until.Add(time.Duration(29+i)*24*time.Hour), "Success"))
+	}
 	for name, inputs := range map[string][]Input{
 		"weeks": {
 			{Name: "app/shop/50dc6c495c0c9188", Objects: 4032, ObjectsBefore: 4032, Now: observed(t, true, weak), Before: observed(t, true, before), Policy: fixedPolicy(t, "ELBSecurityPolicy-2016-08")},
 			{Name: "app/tills/1234567890abcdef", Objects: 1, ObjectsBefore: 0, Now: observed(t, true, certs), Before: observed(t, true)},
+			{Name: "app/vans/2222222222222222", Objects: 1, ObjectsBefore: 0, Now: observed(t, true, fleet.String()), Before: observed(t, true)},
 			{Name: "app/idle/0000000000000000", Now: observed(t, true), Before: observed(t, true)},
 			{Name: "app/modern/1111111111111111", Objects: 1, ObjectsBefore: 1, Now: observed(t, true, lines(10, "10.0.0.1", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "x25519")), Before: observed(t, true, lines(10, "10.0.0.1", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "x25519"))},
 		},

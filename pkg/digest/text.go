@@ -154,6 +154,13 @@ func (lb *LoadBalancer) text(b *strings.Builder, d *Digest) {
 	if lb.OtherExpiring > 0 {
 		field(b, "", "and "+number(uint64(lb.OtherExpiring))+" more")
 	}
+	if lb.UnnamedExpiring > 0 {
+		title := ""
+		if len(lb.Expiring) == 0 {
+			title = "certificates"
+		}
+		field(b, title, plural64(lb.UnnamedExpiring, "more connection")+" with certificates that end within 40 days, without their names")
+	}
 	if f := lb.Forecast; f.Breaks+f.CannotTell > 0 {
 		text := "no client would break for certain"
 		if f.Breaks > 0 {

@@ -17,10 +17,11 @@ import (
 // A Posture is that of one log object. Its JSON is short, for there are many;
 // its lists are bounded.
 type Posture struct {
-	Negotiated []Negotiated  `json:"negotiated,omitempty"` // most connections first
-	Weak       []Weak        `json:"weak,omitempty"`       // likewise
-	OtherWeak  uint64        `json:"otherWeak,omitempty"`  // weak connections that Weak leaves out
-	Expiring   []Certificate `json:"expiring,omitempty"`   // the soonest first
+	Negotiated    []Negotiated  `json:"negotiated,omitempty"`    // most connections first
+	Weak          []Weak        `json:"weak,omitempty"`          // likewise
+	OtherWeak     uint64        `json:"otherWeak,omitempty"`     // weak connections that Weak leaves out
+	Expiring      []Certificate `json:"expiring,omitempty"`      // the soonest first
+	OtherExpiring uint64        `json:"otherExpiring,omitempty"` // connections with certificates that Expiring leaves out
 }
 
 // Negotiated counts successful connections.
@@ -95,6 +96,7 @@ func Observe(s *rollup.Summary, clients bool) Posture {
 		}
 		sum.weak(Weak{client, w.ListenerPort, w.Protocol, w.Cipher, w.Count})
 	}
+	sum.otherExpiring = s.OtherCertificates
 	for _, c := range s.Certificates() {
 		if !clients {
 			c.Subject, c.Serial = "", ""
@@ -102,7 +104,10 @@ func Observe(s *rollup.Summary, clients bool) Posture {
 		c.Subject = c.Subject[:min(len(c.Subject), maxName)]
 		sum.certificate(Certificate{c.Subject, c.Serial, c.NotAfter.UTC(), c.Connections, c.Failed})
 	}
-	p := Posture{Negotiated: sum.Negotiated(), Weak: sum.Weak(), OtherWeak: sum.otherWeak, Expiring: sum.Expiring()}
+	p := Posture{
+		Negotiated: sum.Negotiated(), Weak: sum.Weak(), OtherWeak: sum.otherWeak,
+		Expiring: sum.Expiring(), OtherExpiring: sum.otherExpiring,
+	}
 	if len(p.Negotiated) > maxNegotiated {
 		other := Negotiated{Protocol: rollup.Other, Cipher: rollup.Other}
 		for _, n := range p.Negotiated[maxNegotiated-1:] {
@@ -114,17 +119,21 @@ func Observe(s *rollup.Summary, clients bool) Posture {
 		p.OtherWeak += w.Connections
 	}
 	p.Weak = p.Weak[:min(len(p.Weak), maxWeak)]
+	for _, c := range p.Expiring[min(len(p.Expiring), maxExpiring):] {
+		p.OtherExpiring += c.Connections
+	}
 	p.Expiring = p.Expiring[:min(len(p.Expiring), maxExpiring)]
 	return p
 }
 
 // A Sum adds up postures. Its zero value is empty. Its memory is bounded.
 type Sum struct {
-	rows         map[Negotiated]uint64 // without Connections
-	clients      map[Weak]uint64       // likewise
-	otherWeak    uint64
-	certificates map[certificateKey]*Certificate
-	postures     int
+	rows          map[Negotiated]uint64 // without Connections
+	clients       map[Weak]uint64       // likewise
+	otherWeak     uint64
+	certificates  map[certificateKey]*Certificate
+	otherExpiring uint64
+	postures      int
 }
 
 type certificateKey struct {
@@ -152,6 +161,7 @@ func (s *Sum) Add(p Posture) {
 	for _, c := range p.Expiring {
 		s.certificate(c)
 	}
+	s.otherExpiring += p.OtherExpiring
 }
 
 // Postures returns how many were added.
@@ -194,6 +204,8 @@ func (s *Sum) certificate(c Certificate) {
 		known.Failed += c.Failed
 	case len(s.certificates) < maxCertificates:
 		s.certificates[k] = &c
+	default:
+		s.otherExpiring += c.Connections
 	}
 }
 
@@ -238,3 +250,7 @@ func (s *Sum) Expiring() []Certificate {
 	})
 	return list
 }
+
+// OtherExpiring is how many connections had certificates that Expiring leaves
+// out.
+func (s *Sum) OtherExpiring() uint64 { return s.otherExpiring }

@@ -131,15 +131,18 @@ func TestBounds(t *testing.T) {
 	if err != nil || len(text) > 12_000 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
-	var negotiated, weak uint64
+	var negotiated, weak, expiring uint64
 	for _, r := range p.Negotiated {
 		negotiated += r.Connections
 	}
 	for _, w := range p.Weak {
 		weak += w.Connections
 	}
-	if negotiated != n || weak+p.OtherWeak != n {
-		t.Errorf("%d negotiated, %d weak and %d others, want %d", negotiated, weak, p.OtherWeak, n)
+	for _, c := range p.Expiring {
+		expiring += c.Connections
+	}
+	if negotiated != n || weak+p.OtherWeak != n || expiring+p.OtherExpiring != n {
+		t.Errorf("%d negotiated, %d weak and %d others, %d expiring and %d others, want %d each", negotiated, weak, p.OtherWeak, expiring, p.OtherExpiring, n)
 	}
 	var sum Sum
 	for i := range 200_000 {
@@ -148,7 +151,11 @@ func TestBounds(t *testing.T) {
 			Expiring: []Certificate{{Serial: fmt.Sprint(i), Connections: 1}},
 		})
 	}
-	if len(sum.rows) > maxRows+1 || len(sum.clients) != maxClients || len(sum.certificates) != maxCertificates || sum.OtherWeak() != 200_000-maxClients {
+	sum.Add(p)
+	if want := 200_000 - maxCertificates + n; sum.OtherExpiring() != uint64(want) {
+		t.Errorf("%d connections with other certificates, want %d", sum.OtherExpiring(), want)
+	}
+	if len(sum.rows) > maxRows+1 || len(sum.clients) != maxClients || len(sum.certificates) != maxCertificates || sum.OtherWeak() != 200_000-maxClients+n {
 		t.Errorf("%d rows, %d clients and %d others, %d certificates", len(sum.rows), len(sum.clients), sum.OtherWeak(), len(sum.certificates))
 	}
 }
