@@ -1,8 +1,11 @@
 package connlog
 
 import (
+	"cmp"
 	"strconv"
 	"time"
+
+	"tlswatch/pkg/tlsname"
 )
 
 // Reason codes of entries that come from the TLS log of a Network Load
@@ -156,50 +159,8 @@ func farewell(alert byte) bool { return alert == 0 || alert == 90 || alert == 10
 // alertStatus has the status of an entry by the alert of the client.
 var alertStatus = func() (list [256]string) {
 	for i := range list {
-		name, ok := alerts[byte(i)]
-		if !ok {
-			name = strconv.Itoa(i)
-		}
+		name := cmp.Or(tlsname.Alert(byte(i)), strconv.Itoa(i))
 		list[i] = FailedPrefix + ReasonAlert + name
 	}
 	return list
 }()
-
-// alerts are named as RFC 8446, section 6, and its predecessors do.
-var alerts = map[byte]string{
-	0:   "close_notify",
-	10:  "unexpected_message",
-	20:  "bad_record_mac",
-	21:  "decryption_failed",
-	22:  "record_overflow",
-	30:  "decompression_failure",
-	40:  "handshake_failure",
-	41:  "no_certificate",
-	42:  "bad_certificate",
-	43:  "unsupported_certificate",
-	44:  "certificate_revoked",
-	45:  "certificate_expired",
-	46:  "certificate_unknown",
-	47:  "illegal_parameter",
-	48:  "unknown_ca",
-	49:  "access_denied",
-	50:  "decode_error",
-	51:  "decrypt_error",
-	60:  "export_restriction",
-	70:  "protocol_version",
-	71:  "insufficient_security",
-	80:  "internal_error",
-	86:  "inappropriate_fallback",
-	90:  "user_canceled",
-	100: "no_renegotiation",
-	109: "missing_extension",
-	110: "unsupported_extension",
-	111: "certificate_unobtainable",
-	112: "unrecognized_name",
-	113: "bad_certificate_status_response",
-	114: "bad_certificate_hash_value",
-	115: "unknown_psk_identity",
-	116: "certificate_required",
-	120: "no_application_protocol",
-	121: "ech_required",
-}

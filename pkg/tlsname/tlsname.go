@@ -1,5 +1,5 @@
 // Package tlsname knows the numbers and names of TLS: protocol versions,
-// cipher suites and named groups, as IANA, OpenSSL, GnuTLS, Go and the logs and
+// cipher suites, named groups, signature schemes and alerts, as IANA, OpenSSL, GnuTLS, Go and the logs and
 // policies of Elastic Load Balancing spell them, and what is weak about a
 // suite.
 //
