@@ -107,12 +107,12 @@ func FuzzUsual(f *testing.F) {
 // asParsed checks that the lines of a text come from p as from the parser of
 // fields, and returns how many of them are usual.
 func asParsed(t *testing.T, p *Parser, text string) (usual int) {
+	var q Parser
 	buf := append([]byte(text), make([]byte, len(head{}))...)
 	for rest := buf[:len(text)]; len(rest) > 0; {
 		line, after, ended := bytes.Cut(rest, []byte("\n"))
 		whole := len(line)
 		line = bytes.TrimSuffix(line, []byte("\r"))
-		var q Parser
 		var got, want Entry
 		var err *ParseError
 		errWant := q.parse(line, 0, &want)

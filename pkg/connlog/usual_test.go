@@ -2,6 +2,7 @@ package connlog
 
 import (
 	"bytes"
+	"io"
 	"math/rand/v2"
 	"net/netip"
 	"reflect"
@@ -102,8 +103,8 @@ func TestBehindTheText(t *testing.T) {
 			behind := slices.Concat(line, lines[i+1], make([]byte, len(head{})))
 			for n := range len(line) {
 				var e Entry
-				if _, end := p.usual(behind[:n], &e); end > 0 {
-					t.Fatalf("%d of %q: taken for a line", n, line)
+				if start, end := p.usual(behind[:n], &e); end > 0 || start > n {
+					t.Fatalf("%d of %q: taken for a line of %d bytes, whose start has %d", n, line, end, start)
 				}
 			}
 			var got, want Entry
@@ -131,6 +132,48 @@ func TestBehindTheText(t *testing.T) {
 	}
 }
 
+// A piecewise reader gives so many bytes at a time.
+type piecewise struct {
+	r io.Reader
+	n int
+}
+
+func (p piecewise) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), p.n)]) }
+
+// A Reader whose buffer still has another log takes nothing of that for the one
+// it reads, in whatever pieces this comes.
+func TestStaleBuffer(t *testing.T) {
+	for _, fields := range []int{11, 12, 13, 15} {
+		var log bytes.Buffer
+		if err := connlogtest.Write(&log, connlogtest.Options{Seed: 1, Lines: 50, Fields: fields}); err != nil {
+			t.Fatal(err)
+		}
+		text := log.String()
+		another := strings.NewReplacer(" 0.", " 1.", ":00.", ":01.", " 443 ", " 444 ", "Success\n", "Success \n").Replace(text)
+		r := NewReader(nil)
+		for size := range 400 {
+			r.Reset(strings.NewReader(another))
+			if _, _, err := readAll(r); err != nil {
+				t.Fatal(err)
+			}
+			r.Reset(piecewise{strings.NewReader(text), size + 1})
+			var p Parser
+			for line := range strings.Lines(text) {
+				var got, want Entry
+				if err := p.parse([]byte(strings.TrimSuffix(line, "\n")), 0, &want); err != nil {
+					t.Fatal(err)
+				}
+				if err := r.Read(&got); err != nil || !reflect.DeepEqual(got, want) {
+					t.Fatalf("%q: %+v, %v; want %+v", line, got, err, want)
+				}
+			}
+			if err := r.Read(new(Entry)); err != io.EOF {
+				t.Errorf("at the end: %v", err)
+			}
+		}
+	}
+}
+
 // strangeLines are texts whose lines tempt what reads usual lines to read on
 // where a field does not end, or behind what it may look at.
 var strangeLines = func() (texts []string) {
@@ -143,14 +186,18 @@ var strangeLines = func() (texts []string) {
 		start+"Failed:a\r\r\n"+start+"Failed:a\r\n",
 		start+"Failed:a\n"+start+"Failed:ab\n"+start+"Failed:a\n",
 	)
+	// A cipher suite that is too long to be known by its bytes, and ends as if a
+	// latency came there.
+	long := strings.Replace(start, "- - ", "TLSv1.2 "+strings.Repeat("A", 36)+"0.012 ", 1) + "Success\n"
+	texts = append(texts, long+long)
 	for _, fields := range []string{"Success", "Success " + trace, "Success " + trace + " x25519", "Success " + trace + " x25519 app/a/1 10.0.0.1", "Success " + trace + " x25519 app/a/1 10.0.0.1 new"} {
 		line := start + fields
 		texts = append(texts, line+"\n"+line+"\r\n"+line+"\n"+line+"\r\r\n"+line+" \n"+line+"\x00\n"+line)
 	}
 	// What is 256 bytes before the end of the status looks like the end.
-	long := strings.Replace(start, "443 - -", "443 - "+trace, 1) + "Failed:"
+	start256 := strings.Replace(start, "443 - -", "443 - "+trace, 1) + "Failed:"
 	for n := range 260 {
-		status := long + strings.Repeat("a", n)
+		status := start256 + strings.Repeat("a", n)
 		texts = append(texts, status+"\n"+status+strings.Repeat("b", 50)+" c d\n")
 	}
 	return texts
@@ -159,5 +206,38 @@ var strangeLines = func() (texts []string) {
 func TestStrangeLines(t *testing.T) {
 	for _, text := range strangeLines {
 		asParsed(t, new(Parser), text)
+	}
+}
+
+// Whatever byte of a usual line is another one, or missing, or one too many: the
+// line is read as by the parser of fields.
+func TestNearlyUsual(t *testing.T) {
+	const (
+		trace = "TID_f5320c2c9b3b0f2eb5f2f4e5a5b5c5d5"
+		cert  = "\"-\" - - "
+	)
+	for _, line := range []string{
+		"2026-11-25T10:00:59.999999Z 203.0.113.255 57382 443 TLSv1.3 TLS_AES_128_GCM_SHA256 0.012 " + cert + "Success " + trace + " x25519 app/a/50dc6c495c0c9188 10.0.0.1",
+		"2026-11-25T10:00:50.000000Z 1.2.3.4 65535 8443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 12.345678 " + cert + "Success " + trace,
+		"2026-11-25T10:00:05.000000Z 2001:db8::7 9 1 TLSv1.2 - - " + cert + "Failed:UnmappedConnectionError " + trace + " -",
+		"2026-11-25T10:00:05.000000Z 10.20.30.40 443 80 - - - " + cert + "-",
+		"2026-11-25T10:00:05.000000Z 100.99.10.9 10000 443 - - 9.999 " + cert + "Success",
+	} {
+		var p Parser
+		usual := 0
+		for i := range len(line) + 1 {
+			var text []byte
+			for _, c := range []byte("\x00\t\n\r !\"*-./015679:;@AITZ_az\x7f\x80\xa0\xb0\xff") {
+				// The line itself teaches what is usual.
+				text = append(text, line+"\n"+line[:i]+string([]byte{c})+line[i:]+"\n"...)
+				if i < len(line) {
+					text = append(text, line+"\n"+line[:i]+string([]byte{c})+line[i+1:]+"\n"+line+"\n"+line[:i]+line[i+1:]+"\n"...)
+				}
+			}
+			usual += asParsed(t, &p, string(text))
+		}
+		if usual < 5_000 && !strings.HasSuffix(line, cert+"-") {
+			t.Errorf("%q: only %d lines are usual", line, usual)
+		}
 	}
 }
