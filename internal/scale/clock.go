@@ -67,14 +67,10 @@ func (c *clock) run(end time.Duration) bool {
 // A quota is a rate of requests that a service grants, as a token bucket: a
 // second's worth at once.
 type quota struct {
-	clock            *clock
-	rate             float64 // a second
-	tokens           float64
-	filled           time.Duration
-	granted, refused int
-	busiest          int // granted in a second
-	second           time.Duration
-	inSecond         int
+	clock  *clock
+	rate   float64 // a second
+	tokens float64
+	filled time.Duration
 }
 
 func newQuota(c *clock, rate float64) *quota { return &quota{clock: c, rate: rate, tokens: rate} }
@@ -85,16 +81,9 @@ func (q *quota) take() bool {
 	q.tokens = min(q.rate, q.tokens+q.rate*(now-q.filled).Seconds())
 	q.filled = now
 	if q.tokens < 1 {
-		q.refused++
 		return false
 	}
 	q.tokens--
-	q.granted++
-	if s := now.Truncate(time.Second); s != q.second {
-		q.second, q.inSecond = s, 0
-	}
-	q.inSecond++
-	q.busiest = max(q.busiest, q.inSecond)
 	return true
 }
 

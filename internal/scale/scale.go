@@ -95,7 +95,6 @@ type Result struct {
 	Errors      int // of objects, each time
 	Refused     map[string]int
 	MostRunning int     // at the same time
-	FirstWait   float64 // longest that something waited for a place to run, seconds
 	Seconds     float64 // billed
 	Bill        float64 // US dollars a month
 	Backlog     bool    // it grew: a period begins with more than the one before left behind
@@ -116,7 +115,7 @@ func (r *Result) Stops() bool { return r.Dead > 0 || r.Backlog || r.Left > 0 }
 // Limit names what refused most requests, "" for nothing.
 func (r *Result) Limit() string {
 	most := ""
-	for _, name := range []string{limitMetrics, limitS3Writes, limitS3Reads, limitConcurrency} {
+	for _, name := range []string{limitMetrics, limitS3Writes, limitLogReads, limitStateReads, limitConcurrency} {
 		if r.Refused[name] > r.Refused[most] {
 			most = name
 		}
@@ -128,7 +127,8 @@ func (r *Result) Limit() string {
 const (
 	limitMetrics     = "PutMetricData calls per second"
 	limitS3Writes    = "S3 PUT and LIST per second of the state bucket"
-	limitS3Reads     = "S3 GET per second of the log bucket"
+	limitLogReads    = "S3 GET per second of the log bucket"
+	limitStateReads  = "S3 GET per second of the state bucket"
 	limitConcurrency = "Lambda concurrency"
 )
 
@@ -136,11 +136,13 @@ const (
 type world struct {
 	Config
 	clock
-	random  *rand.Rand
-	result  Result
-	metrics *quota
-	writes  *quota
-	reads   *quota // of the log bucket; those of the state bucket are few
+	random *rand.Rand
+	result Result
+
+	metrics    *quota
+	writes     *quota // of the state bucket
+	logReads   *quota
+	stateReads *quota
 
 	running area
 	waiting area // messages in the queue, or events that wait for a place
@@ -152,7 +154,8 @@ type world struct {
 
 	queue   []*object
 	pollers int
-	polling int // consumers that wait for their batch to fill, or run
+	polling int        // consumers that wait for their batch to fill, or run
+	filling []*filling // those that wait, the first that began to first
 	growing bool
 
 	throttled time.Duration // until when consumers find no place to run in
@@ -175,7 +178,8 @@ func Run(c Config) Result {
 	w := &world{Config: c, random: rand.New(rand.NewPCG(c.Seed, 0x5ca1e))}
 	w.metrics = newQuota(&w.clock, c.Quotas.MetricCalls)
 	w.writes = newQuota(&w.clock, c.Quotas.S3Writes)
-	w.reads = newQuota(&w.clock, c.Quotas.S3Reads)
+	w.logReads = newQuota(&w.clock, c.Quotas.S3Reads)
+	w.stateReads = newQuota(&w.clock, c.Quotas.S3Reads)
 	w.running.clock, w.waiting.clock = &w.clock, &w.clock
 	w.burst = -c.Quotas.BurstEach
 	w.pollers = c.Quotas.Pollers
@@ -245,17 +249,42 @@ func (w *world) environment() (start time.Duration, ok bool) {
 	return w.Start, true
 }
 
+// A filling is a consumer that waits for its batch to fill, or for its window to
+// end.
+type filling struct{ over bool }
+
 // poll begins batches while there are messages and consumers.
 func (w *world) poll() {
-	for len(w.queue) > 0 && w.polling < min(w.pollers, w.Concurrency) && w.now >= w.throttled {
-		w.polling++
-		if len(w.queue) >= w.Batch {
+	for len(w.queue) > 0 && w.now >= w.throttled {
+		full := len(w.queue) >= w.Batch
+		switch {
+		case full && len(w.filling) > 0:
+			w.filled()
+		case w.polling >= min(w.pollers, w.Concurrency):
+			return
+		case full:
+			w.polling++
 			w.take()
-		} else {
-			w.after(w.Window, w.take)
+		default:
+			w.polling++
+			f := new(filling)
+			w.filling = append(w.filling, f)
+			w.after(w.Window, func() {
+				if !f.over {
+					w.filled()
+				}
+			})
 			return // it waits for the others, too
 		}
 	}
+}
+
+// filled ends the wait of the consumer that has waited longest, which is also
+// the one whose window ends first.
+func (w *world) filled() {
+	w.filling[0].over = true
+	w.filling = w.filling[1:]
+	w.take()
 }
 
 // take gives a consumer its batch.
@@ -310,7 +339,6 @@ func (w *world) begin(objects []*object, start time.Duration) {
 	for _, o := range objects {
 		w.waiting.add(-1)
 		w.result.waitTimes += (w.now - o.queued).Seconds()
-		w.result.FirstWait = max(w.result.FirstWait, (w.now - o.queued).Seconds())
 	}
 	w.running.add(1)
 	w.result.Invocations++
@@ -344,7 +372,7 @@ const (
 	metricAttempts = 5
 )
 
-// read reads and claims the n-th object.
+// read reads and claims the n-th object, and asks which clients have metrics.
 func (i *invocation) read(n int) {
 	w := i.w
 	if n == len(i.objects) {
@@ -356,12 +384,17 @@ func (i *invocation) read(n int) {
 		i.objects = slices.Delete(slices.Clone(i.objects), n, n+1)
 		i.read(n)
 	}
-	i.request(w.reads, limitS3Reads, s3Attempts, w.WaitS3, func(ok bool) {
-		if !ok {
-			fail()
-			return
-		}
-		w.result.Reads++
+	get := func(q *quota, limit string, next func()) {
+		i.request(q, limit, s3Attempts, w.WaitS3, func(ok bool) {
+			if !ok {
+				fail()
+				return
+			}
+			w.result.Reads++
+			next()
+		})
+	}
+	get(w.logReads, limitLogReads, func() {
 		w.after(w.cpu(), func() {
 			i.request(w.writes, limitS3Writes, s3Attempts, w.WaitS3, func(ok bool) {
 				if !ok {
@@ -369,7 +402,7 @@ func (i *invocation) read(n int) {
 					return
 				}
 				w.result.Writes++
-				i.read(n + 1)
+				get(w.stateReads, limitStateReads, func() { i.read(n + 1) })
 			})
 		})
 	})
@@ -391,9 +424,6 @@ func (i *invocation) publish() {
 		}
 	}
 	calls := int(math.Ceil(float64(len(fresh)) * w.Data / 1000))
-	if len(i.objects) == 1 && len(fresh) == 1 {
-		calls = max(1, calls)
-	}
 	var send func(n int)
 	send = func(n int) {
 		if n == calls {
@@ -402,7 +432,7 @@ func (i *invocation) publish() {
 				w.result.Published++
 				w.metric = append(w.metric, (w.now - o.end).Seconds())
 			}
-			i.commit(0, 2)
+			i.commit(0, 0)
 			return
 		}
 		i.request(w.metrics, limitMetrics, metricAttempts, w.WaitMetrics, func(ok bool) {
@@ -418,28 +448,33 @@ func (i *invocation) publish() {
 	send(0)
 }
 
-// commit notes the n-th object, and then looks at its window: two requests.
-func (i *invocation) commit(n, left int) {
+// commit notes the n-th object, lists its window, and reads the alert before,
+// from the given one of these steps on.
+func (i *invocation) commit(n, step int) {
 	w := i.w
-	switch {
-	case n == len(i.objects):
+	if n == len(i.objects) {
 		i.end()
 		return
-	case left == 0:
+	}
+	q, limit, count := w.writes, limitS3Writes, &w.result.Writes
+	switch step {
+	case 2:
+		q, limit, count = w.stateReads, limitStateReads, &w.result.Reads
+	case 3:
 		w.result.Done++
 		w.finished++
 		w.alert = append(w.alert, (w.now - i.objects[n].end).Seconds())
-		i.commit(n+1, 2)
+		i.commit(n+1, 0)
 		return
 	}
-	i.request(w.writes, limitS3Writes, s3Attempts, w.WaitS3, func(ok bool) {
+	i.request(q, limit, s3Attempts, w.WaitS3, func(ok bool) {
 		if !ok {
 			i.failed = append(i.failed, i.objects[n])
-			i.commit(n+1, 2)
+			i.commit(n+1, 0)
 			return
 		}
-		w.result.Writes++
-		i.commit(n, left-1)
+		*count++
+		i.commit(n, step+1)
 	})
 }
 
@@ -476,8 +511,9 @@ func (w *world) again(o *object) {
 	w.after(pause, func() { w.announce(o) })
 }
 
-// visibility is six times the function's time-out of two minutes.
-const visibility = 12 * time.Minute
+// visibility is the template's for a time-out of two minutes: six times that,
+// and a minute for the batch to fill.
+const visibility = 13 * time.Minute
 
 // sum makes the result.
 func (w *world) sum() Result {
@@ -493,7 +529,8 @@ func (w *world) sum() Result {
 	n := len(w.left)
 	r.Backlog = n > 2 && w.left[n-1] > w.LoadBalancers*w.Nodes && w.left[n-1] > w.left[n/2]
 	r.Bill = w.month().Usage(price.Setup{
-		Queue: w.Queue, Memory: w.Memory, FunctionDays: 30, Alarms: price.StackAlarms(w.Queue), Dashboards: 1, InsightRules: 2,
+		ObjectTime: time.Duration(r.Seconds / float64(max(1, r.Arrived)) * float64(time.Second)),
+		Queue:      w.Queue, Memory: w.Memory, FunctionDays: 30, Alarms: price.StackAlarms(w.Queue), Dashboards: 1, InsightRules: 2,
 	}).Total(false)
 	return *r
 }
@@ -509,7 +546,7 @@ func (w *world) month() price.Month {
 	return price.Month{
 		Objects: objects, Batches: each * float64(r.Invocations), Requests: each * float64(r.Calls),
 		Metrics: 8 + w.Metrics*float64(w.LoadBalancers), Bytes: objects * w.Bytes * 1e6,
-		NamingObjects: objects, FirstNamings: float64(w.LoadBalancers) * price.HoursPerMonth,
+		NamingObjects: objects, FirstNamings: float64(w.LoadBalancers) * price.HoursPerMonth, AlarmingReads: objects,
 		FailingClients: objects * w.Failing, RecordBytes: objects * w.Record * 1000,
 	}
 }

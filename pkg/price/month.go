@@ -33,7 +33,7 @@ type Setup struct {
 	Dashboards   float64
 	InsightRules float64
 	FreeTier     bool
-	ObjectTime   time.Duration // billed for an object; 0 lets ObjectWait and CPU say
+	ObjectTime   time.Duration // billed for an object; 0 lets the constants below say
 }
 
 // What the model takes for granted. The waits are usual within a Region, no
