@@ -200,8 +200,10 @@ func (in *inputs) each(ctx context.Context, work func(worker int, i *input, r *c
 }
 
 func (in *inputs) readOne(ctx context.Context, worker int, o *opening, r *connlog.Reader, work func(int, *input, *connlog.Reader) error) {
-	body, err := o.wait(ctx)
-	defer o.release()
+	body, err := o.take(ctx)
+	if o.release != nil {
+		defer o.release()
+	}
 	if err == nil {
 		defer body.Close()
 		r.Reset(&progressReader{body, in.progress})
@@ -333,27 +335,32 @@ const (
 // An opening is a log on its way to a worker.
 type opening struct {
 	*input
-	last    bool          // no other was listed by then; told of large logs only
-	opened  chan struct{} // closed when body and err are there; nil if the worker is to open the log
+	last    bool // no other was listed by then; told of large logs only
 	body    io.ReadCloser
 	err     error
-	release func() // lets another be opened
+	release func() // lets another of S3 be opened; nil if the worker is to open the log
 }
 
-func (o *opening) wait(ctx context.Context) (io.ReadCloser, error) {
-	if o.opened == nil {
-		if ctx.Err() != nil {
-			return nil, ctx.Err()
-		}
-		return o.open(ctx)
+// take returns the content of the log.
+func (o *opening) take(ctx context.Context) (io.ReadCloser, error) {
+	switch {
+	case o.release != nil:
+		return o.body, o.err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
 	}
-	<-o.opened
-	return o.body, o.err
+	return o.open(ctx)
 }
 
-// feed opens the logs in their order, those of S3 ahead of the workers.
+// feed hands the logs to the workers: those of S3, which it opens ahead of them,
+// as they are there, so that one that S3 is slow with holds up none; others in
+// their order.
 func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
-	defer close(queue)
+	var ahead sync.WaitGroup
+	defer func() {
+		ahead.Wait()
+		close(queue)
+	}()
 	listed := make(chan *input, listAhead)
 	go func() {
 		defer close(listed)
@@ -370,16 +377,7 @@ func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
 	}()
 	slots := make(chan struct{}, openAhead)
 	for i, ok := <-listed; ok; {
-		o := &opening{input: i, release: func() {}}
-		if i.remote {
-			slots <- struct{}{}
-			o.opened = make(chan struct{})
-			o.release = func() { <-slots }
-			go func() {
-				defer close(o.opened)
-				o.body, o.err = o.open(ctx)
-			}()
-		}
+		o := &opening{input: i}
 		var next *input
 		if i.large() { // so it matters whether it is the last
 			select {
@@ -388,7 +386,16 @@ func (in *inputs) feed(ctx context.Context, queue chan<- *opening) {
 			}
 			o.last = next == nil
 		}
-		queue <- o
+		if i.remote {
+			slots <- struct{}{}
+			o.release = func() { <-slots }
+			ahead.Go(func() {
+				o.body, o.err = o.open(ctx)
+				queue <- o
+			})
+		} else {
+			queue <- o
+		}
 		if i = next; i == nil && ok {
 			i, ok = <-listed
 		}

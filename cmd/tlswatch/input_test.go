@@ -243,6 +243,32 @@ func TestInputsS3Faults(t *testing.T) {
 	}
 }
 
+// Objects that S3 is slow with hold up no others, as long as one can be opened.
+func TestInputsS3Ahead(t *testing.T) {
+	b := newBucketful(t)
+	const objects = 100
+	b.fill(t, objects)
+	all := make(chan struct{})
+	b.S3.SetFaults(func(op string, n int) localaws.Fault {
+		switch {
+		case op != "s3:GetObject":
+		case n < openAhead: // all but one of those under way
+			select {
+			case <-all:
+			case <-time.After(20 * time.Second):
+				t.Errorf("request %d was held until the others were made, which they were not", n)
+			}
+		case n == objects:
+			close(all)
+		}
+		return localaws.Fault{}
+	})
+	got, err := scanTally(t.Context(), newInputs([]string{"s3://" + cloudBucket}, nil, nil))
+	if err != nil || len(got) != objects {
+		t.Errorf("%d clients of %d, error %v", len(got), objects, err)
+	}
+}
+
 // One object that cannot be read is named; the others are there.
 func TestInputsS3OneFails(t *testing.T) {
 	b := newBucketful(t)
