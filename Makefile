@@ -65,7 +65,7 @@ BENCHFLAGS ?=
 build/benchcompare: FORCE
 	CGO_ENABLED=0 go build $(optimised) -o $@ ./internal/benchcompare
 
-bench-compare: build build/processor-arm64.zip build/benchcompare ## measure tlswatch beside gunzip, awk and others; exit 1 if a target is missed
+bench-compare: build build/processor-arm64.zip build/benchcompare ## measure tlswatch beside gunzip, awk and others; exit 1 if a target is missed by a tenth
 	build/benchcompare $(BENCHFLAGS)
 
 pgo: ## renew the profile that the functions are optimised by

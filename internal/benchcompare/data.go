@@ -61,7 +61,7 @@ func (b *bench) data() (*data, error) {
 		if err != nil {
 			return nil, err
 		}
-		*log.to = file{path, lines, size, fmt.Sprintf("%.0f MB", float64(size)/1e6)}
+		*log.to = file{path, lines, size, megabytes(size)}
 	}
 	d.small, d.smallFiles = filepath.Join(b.dir, fmt.Sprintf("small-%g", b.scale)), max(int(2000*b.scale), 4)
 	if err := os.MkdirAll(d.small, 0o755); err != nil {
@@ -76,6 +76,14 @@ func (b *bench) data() (*data, error) {
 		}
 	}
 	return d, nil
+}
+
+// megabytes tells files of any scale apart.
+func megabytes(size int64) string {
+	if size < 10e6 {
+		return fmt.Sprintf("%.2g MB", float64(size)/1e6)
+	}
+	return fmt.Sprintf("%.0f MB", float64(size)/1e6)
 }
 
 // traffic returns a capture of 1 GB, which a test of pkg/clienthello writes: its

@@ -34,7 +34,7 @@ func main() {
 		return
 	}
 	var b bench
-	flag.IntVar(&b.rounds, "rounds", 5, "how often everything runs; 5 or more")
+	flag.IntVar(&b.rounds, "rounds", 5, "how often everything runs; fewer than 5 say little")
 	flag.StringVar(&b.dir, "dir", "build/bench", "where the data are, and made if they are missing")
 	flag.StringVar(&b.build, "build", "build", "where the built programs are")
 	flag.Float64Var(&b.scale, "scale", 1, "size of the data, as a share of the 200 MB and 1 GB that the targets are about")
@@ -154,10 +154,13 @@ func measure(p program) (result, error) {
 	if err != nil {
 		return result{}, fmt.Errorf("%w: %s", err, stderr.String())
 	}
-	usage := c.ProcessState.SysUsage().(*syscall.Rusage)
+	peak := int64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
+	if runtime.GOOS != "darwin" { // others count in KB
+		peak <<= 10
+	}
 	return result{
 		cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime(), wall: wall,
-		rss: usage.Maxrss << 10, output: stdout.String(),
+		rss: peak, output: stdout.String(),
 	}, nil
 }
 

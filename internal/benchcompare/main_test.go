@@ -34,18 +34,31 @@ func TestRun(t *testing.T) {
 			t.Errorf("no row for %s:\n%s", name, text)
 		}
 	}
+	jobs, counting := make(map[string]int), 0
 	for _, name := range b.names {
+		if jobs[name]++; jobs[name] > 1 {
+			t.Errorf("two rows are called %s", name)
+		}
 		output := strings.Fields(b.results[name][0].output)
 		want := ""
 		switch {
-		case name == wholeJob+": 0 MB" || name == wholePipelined+": 0 MB":
+		case name == wholeJob+": 0.1 MB" || name == wholePipelined+": 0.1 MB":
 			want = "675 "
+		case name == wholeJob+": 0.5 MB" || name == wholePipelined+": 0.5 MB":
+			want = "3378 "
 		case name == smallOne || name == smallAll:
 			want = "5600"
 		}
-		if want != "" && !strings.HasPrefix(strings.Join(output, " "), want) {
+		if want == "" {
+			continue
+		}
+		counting++
+		if !strings.HasPrefix(strings.Join(output, " "), want) {
 			t.Errorf("%s: %q, want %s", name, output, want)
 		}
+	}
+	if counting != 6 {
+		t.Errorf("%d jobs count lines, want 6", counting)
 	}
 }
 

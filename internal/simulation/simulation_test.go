@@ -125,7 +125,7 @@ func TestSchedules(t *testing.T) {
 	wg.Wait()
 	t.Logf("%d schedules: %d publications, %d attempts that ended between acceptance and commit, %d republishes, %d alerts",
 		n, published.Load(), uncertain.Load(), republished.Load(), alerts.Load())
-	if published.Load() == 0 || uncertain.Load() == 0 || alerts.Load() == 0 {
+	if published.Load() == 0 || uncertain.Load() == 0 || republished.Load() == 0 || alerts.Load() == 0 {
 		t.Error("the schedules do not reach what they are to test")
 	}
 }

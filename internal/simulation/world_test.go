@@ -215,7 +215,7 @@ func (w *world) end(p *process) {
 	switch {
 	case !p.accepted || p.committed:
 	case p.ok: // and yet its claim was not its own any more
-		w.broken = append(w.broken, fmt.Sprintf("%s published %s while somebody else had its claim", p.e.id, p.e.object.cipher))
+		p.breaks("published %s while somebody else had its claim", p.e.object.cipher)
 	default:
 		w.uncertain[p.e.object.cipher]++
 	}
@@ -310,6 +310,11 @@ func (p *process) yield() {
 func (p *process) die(why string) {
 	p.w.log("%s died: %s", p.e.id, why)
 	runtime.Goexit()
+}
+
+// breaks notes what must never happen.
+func (p *process) breaks(format string, args ...any) {
+	p.w.broken = append(p.w.broken, p.e.id+": "+fmt.Sprintf(format, args...))
 }
 
 var errNetwork = errors.New("network: no reply")
@@ -435,7 +440,7 @@ func (s store) List(_ context.Context, prefix, after string, yield func(string, 
 func (p *process) noteCommit(key string, body []byte) {
 	var r struct{ State string }
 	if err := json.Unmarshal(body, &r); err != nil {
-		panic(err)
+		p.breaks("record %s: %v", key, err)
 	}
 	switch r.State {
 	case "published":
@@ -469,7 +474,7 @@ func (s sink) Put(_ context.Context, data []metric.Datum) error {
 			for _, dim := range d.Dimensions {
 				if d.Name == metric.Connections && dim.Name == metric.Cipher {
 					if int(d.Values[0]) != s.p.e.object.connections {
-						panic(fmt.Sprintf("%s: %v connections of %d", dim.Value, d.Values[0], s.p.e.object.connections))
+						s.p.breaks("%s: %v connections of %d", dim.Value, d.Values[0], s.p.e.object.connections)
 					}
 					s.p.w.accepted[dim.Value]++
 					s.p.accepted = true
@@ -491,7 +496,7 @@ func (t topic) Publish(_ context.Context, m alert.Message) error {
 			Window struct{ End time.Time }
 		}
 		if err := json.Unmarshal([]byte(m.Texts["sqs"]), &doc); err != nil {
-			panic(err)
+			t.p.breaks("alert: %v", err)
 		}
 		t.p.alerted = &sentAlert{since: t.p.w.pending, at: t.p.w.now, end: doc.Window.End, failed: doc.Failed}
 		t.p.w.alerts = append(t.p.w.alerts, t.p.alerted)
