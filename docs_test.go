@@ -2,14 +2,18 @@ package tlswatch_test
 
 import (
 	"bytes"
+	"path/filepath"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/pkg/connlogtest"
+	"tlswatch/pkg/report"
 )
 
 // athenaTable returns the columns of the table in docs/athena.md and its
@@ -86,6 +90,63 @@ func TestAthenaTable(t *testing.T) {
 }
 
 func unescape(s string) string { return strings.ReplaceAll(s, `\`, "") }
+
+// docs/architecture.md says what each package knows.
+func TestArchitecture(t *testing.T) {
+	_, table, _ := strings.Cut(readFile(t, "docs/architecture.md"), "| package | knows |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	var rows strings.Builder
+	for line := range strings.Lines(table) {
+		if cells := strings.SplitN(line, "|", 3); len(cells) == 3 {
+			rows.WriteString(cells[1])
+		}
+	}
+	for _, folder := range []string{"pkg", "internal"} {
+		packages, err := filepath.Glob(folder + "/*")
+		if err != nil || len(packages) == 0 {
+			t.Fatalf("%s: %d packages, %v", folder, len(packages), err)
+		}
+		for _, p := range packages {
+			if name := "`" + strings.TrimPrefix(filepath.ToSlash(p), "pkg/") + "`"; !strings.Contains(rows.String(), name) {
+				t.Errorf("the table of packages has no %s", name)
+			}
+		}
+	}
+}
+
+// docs/report.md describes each member of the report's JSON.
+func TestReportMembers(t *testing.T) {
+	text := readFile(t, "docs/report.md")
+	members := 0
+	seen := map[reflect.Type]bool{}
+	var visit func(reflect.Type)
+	visit = func(typ reflect.Type) {
+		for typ.Kind() == reflect.Slice || typ.Kind() == reflect.Pointer {
+			typ = typ.Elem()
+		}
+		if typ.Kind() != reflect.Struct || typ == reflect.TypeFor[time.Time]() || seen[typ] {
+			return
+		}
+		seen[typ] = true
+		for i := range typ.NumField() {
+			f := typ.Field(i)
+			if !f.IsExported() {
+				continue
+			}
+			if name, _, _ := strings.Cut(f.Tag.Get("json"), ","); name != "" {
+				members++
+				if !strings.Contains(text, "`"+name+"`") {
+					t.Errorf("docs/report.md has no member %q of %s", name, typ)
+				}
+			}
+			visit(f.Type)
+		}
+	}
+	visit(reflect.TypeFor[report.Result]())
+	if members < 50 {
+		t.Errorf("only %d members looked at", members)
+	}
+}
 
 // Queries use columns of the table or names that they make themselves.
 func TestAthenaQueries(t *testing.T) {
