@@ -14,6 +14,7 @@ import (
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/posture"
+	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
@@ -57,7 +58,7 @@ type LoadBalancer struct {
 	Connections uint64        `json:"connections"`  // successful ones, in the objects read
 	Change      *float64      `json:"connectionsChange,omitempty"`
 	Protocols   []Share       `json:"protocols"`
-	Ciphers     []Share       `json:"ciphers"`
+	Ciphers     []Share       `json:"ciphers"` // the last is named other, if there are many
 	PostQuantum Share         `json:"postQuantum"`
 	Weak        []Weak        `json:"weak"`
 	OtherWeak   uint64        `json:"otherWeak,omitempty"` // connections of clients that the records do not name
@@ -184,7 +185,7 @@ func (d *Digest) loadBalancer(in Input) LoadBalancer {
 		change := perObject(now, in.Now)*float64(in.Objects)/b - 1
 		lb.Change = &change
 	}
-	lb.Ciphers = lb.Ciphers[:min(len(lb.Ciphers), maxCiphers)]
+	lb.Ciphers = atMost(maxCiphers, lb.Ciphers)
 	for _, s := range shares(now, before, postQuantum) {
 		if s.Name == pq {
 			lb.PostQuantum = s
@@ -270,6 +271,31 @@ func shares(now, before []posture.Negotiated, name func(posture.Negotiated) stri
 		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Name, b.Name))
 	})
 	return list
+}
+
+// atMost sums up the last of the shares as other, if there are more than n.
+func atMost(n int, list []Share) []Share {
+	if len(list) <= n {
+		return list
+	}
+	// The records may have summed up some already.
+	if i := slices.IndexFunc(list, func(s Share) bool { return s.Name == rollup.Other }); i >= 0 {
+		some := list[i]
+		list = append(slices.Delete(list, i, i+1), some)
+	}
+	other := Share{Name: rollup.Other}
+	for _, s := range list[n-1:] {
+		other.Connections += s.Connections
+		other.Share += s.Share
+		if s.Change != nil {
+			change := *s.Change
+			if other.Change != nil {
+				change += *other.Change
+			}
+			other.Change = &change
+		}
+	}
+	return append(list[:n-1], other)
 }
 
 // addWeak groups the clients by what they use.

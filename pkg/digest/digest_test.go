@@ -165,7 +165,7 @@ func TestLimits(t *testing.T) {
 	var inputs []Input
 	sum := new(posture.Sum)
 	for i := range 20 {
-		p := posture.Posture{OtherWeak: 5}
+		p := posture.Posture{OtherWeak: 5, Negotiated: []posture.Negotiated{{Protocol: rollup.Other, Cipher: rollup.Other, Connections: 20}}}
 		for j := range 60 {
 			p.Negotiated = append(p.Negotiated, posture.Negotiated{Protocol: fmt.Sprint("TLSv1.", j%4), Cipher: fmt.Sprintf("CIPHER-%d-%s", j, strings.Repeat("x", 100)), KeyExchange: "x25519", Connections: 7})
 		}
@@ -189,6 +189,14 @@ func TestLimits(t *testing.T) {
 	}
 	if len(doc.LoadBalancers) == 0 || len(doc.LoadBalancers)+doc.Omitted != 300 {
 		t.Errorf("%d load balancers and %d omitted", len(doc.LoadBalancers), doc.Omitted)
+	}
+	lb := doc.LoadBalancers[0]
+	n := uint64(0)
+	for _, s := range lb.Ciphers {
+		n += s.Connections
+	}
+	if len(lb.Ciphers) != maxCiphers || lb.Ciphers[maxCiphers-1].Name != rollup.Other || n != lb.Connections {
+		t.Errorf("%d of %d connections by cipher suite: %+v", n, lb.Connections, lb.Ciphers)
 	}
 	if !strings.Contains(m.Texts["email"], "with less to tell are left out") || !strings.Contains(m.Subject, "300 load balancers, 300 with weak TLS") {
 		t.Errorf("%s\n%.300s", m.Subject, m.Texts["email"])
