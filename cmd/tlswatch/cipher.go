@@ -27,7 +27,7 @@ NAME is any of these names, an older one, or the number: 0xC02F, c02f, C0,2F.
 Case does not matter. What is unknown is named at the end, with exit status 1.`,
 		Example: `  tlswatch cipher ECDHE-RSA-AES256-SHA
   tlswatch cipher --format json 0xc02f TLS_RSA_WITH_AES_128_CBC_SHA`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("NAME: a cipher suite by any of its names"),
 		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
 			return suiteNames(), cobra.ShellCompDirectiveNoFileComp
 		},

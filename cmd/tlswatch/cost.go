@@ -60,7 +60,7 @@ formula and what it takes for granted.`,
 		Example: `  tlswatch cost logs/2026/11/23
   tlswatch cost --ingest queue --times 50 logs/one-load-balancer
   METRIC_BREAKDOWNS=protocol,reason tlswatch cost --format json logs`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs(logPaths),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
 			o.anyAlarms = cmd.Flags().Changed("alarms")
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())

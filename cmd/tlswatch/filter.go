@@ -41,7 +41,7 @@ func (o *filterFlags) register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.since, "since", "", "only what happened from then on: "+timeForms)
 	f.StringVar(&o.until, "until", "", "only what happened before")
-	f.StringSliceVar(&o.loadBalancers, "load-balancer", nil, "only these load balancers: NAME or app/NAME/ID")
+	f.StringSliceVar(&o.loadBalancers, "load-balancer", nil, "only these load balancers: NAME, app/NAME/ID or ARN")
 	f.UintSliceVar(&o.ports, "listener-port", nil, "only these listener ports")
 	f.StringSliceVar(&o.clients, "client", nil, "only these clients: addresses or CIDR blocks")
 	f.StringSliceVar(&o.protocols, "protocol", nil, "only these protocols, such as TLSv1.2 or tls1.2; - for none")
@@ -73,7 +73,7 @@ type filter struct {
 // parse returns the filter, or nil if no flag is set. Its errors are wrong
 // usage.
 func (o *filterFlags) parse(now time.Time) (*filter, error) {
-	f := &filter{failed: o.failed, loadBalancers: o.loadBalancers}
+	f := &filter{failed: o.failed}
 	any := o.failed || len(o.loadBalancers)+len(o.ports)+len(o.clients)+len(o.protocols)+len(o.ciphers)+len(o.statuses) > 0 || o.since+o.until != ""
 	if !any {
 		return nil, nil
@@ -91,6 +91,16 @@ func (o *filterFlags) parse(now time.Time) (*filter, error) {
 		if !f.since.Before(f.until) {
 			return nil, &usageError{fmt.Errorf("--until %s is not after --since %s", o.until, o.since)}
 		}
+	}
+	for _, lb := range o.loadBalancers {
+		if strings.HasPrefix(lb, "arn:") {
+			_, id, ok := strings.Cut(lb, ":loadbalancer/")
+			if !ok {
+				return nil, &usageError{fmt.Errorf("--load-balancer %q: want the ARN of a load balancer", lb)}
+			}
+			lb = id
+		}
+		f.loadBalancers = append(f.loadBalancers, lb)
 	}
 	for _, p := range o.ports {
 		if p > 65535 {

@@ -48,7 +48,7 @@ with 'tcpdump -s 0'.`,
 		Example: `  tlswatch hello capture.pcapng
   tcpdump -i any -s 0 -U -w - tcp port 443 | tlswatch hello -
   tlswatch hello --client 203.0.113.0/24 --policy ELBSecurityPolicy-TLS13-1-2-2021-06 capture.pcap`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("CAPTURE: a packet capture, or - for standard input"),
 		RunE: runs(func(cmd *cobra.Command, args []string) error { return h.run(cmd, args) }),
 	}
 	f := cmd.Flags()

@@ -70,7 +70,7 @@ The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 		Example: `  tlswatch local events/sample
   tlswatch local --template template.yaml --parameter Ingest=Queue --parameter AlertMinFailed=10 events/sample
   ALERT_MIN_FAILED=10 tlswatch local --format json conn_log_*.log.gz`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs("PATH: a log file or a directory"),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
 			return o.run(cmd.Context(), paths, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),

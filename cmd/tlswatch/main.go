@@ -94,6 +94,16 @@ func runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, 
 	}
 }
 
+// needs is for commands that want at least one argument, and says which.
+func needs(what string) cobra.PositionalArgs {
+	return func(_ *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return errors.New("want " + what)
+		}
+		return nil
+	}
+}
+
 // A usageError is wrong usage that a command finds itself.
 type usageError struct{ error }
 

@@ -419,7 +419,7 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"local", "--help"}, exitOK, ""},
 		{nil, exitUsage, "no command"},
 		{[]string{"locale"}, exitUsage, "unknown command"},
-		{[]string{"local"}, exitUsage, "at least 1"},
+		{[]string{"local"}, exitUsage, "want PATH"},
 		{[]string{"local", "--colour", "x"}, exitUsage, "unknown flag"},
 		{[]string{"local", "--format", "xml", "."}, exitUsage, "--format xml"},
 		{[]string{"local", "--function", "no-such-file", "."}, exitFailed, "make build"},

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"math"
 	"runtime/debug"
 	"slices"
 	"strconv"
@@ -59,7 +60,7 @@ Formats: table for people; html, one page with charts that needs no network;
 json, which docs/report.md describes; csv, one list chosen by --section.
 
 ` + policyDataHelp,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs(logPaths),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
@@ -67,7 +68,7 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	f := cmd.Flags()
 	f.StringVar(&o.format, "format", "table", "table, json, csv or html")
 	f.StringVar(&o.section, "section", "", "list to write as csv: "+strings.Join(report.Sections(), ", "))
-	f.IntVar(&o.top, "top", -1, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, 500 in html, all otherwise)")
+	f.IntVar(&o.top, "top", topOfFormat, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, 500 in html, all otherwise)")
 	f.Lookup("top").DefValue = "0" // which help does not show
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
@@ -81,6 +82,9 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	return cmd
 }
 
+// logPaths is what commands that read logs want, in short.
+const logPaths = "PATH: a log file, a directory, s3://BUCKET/PREFIX, or - for standard input"
+
 // pathHelp says what commands that read logs take.
 const pathHelp = `PATH is a log file, gzip-compressed or not, a directory of them (*.log.gz and
 *.log), s3://BUCKET/PREFIX, or - for standard input, in any mix. What a directory
@@ -93,6 +97,8 @@ days are listed. A time is ` + timeForms + `.`
 const (
 	tableTop = 10
 	pageTop  = 500
+
+	topOfFormat = math.MinInt // what --top is by default
 )
 
 // Settings of the garbage collector. It has little to do, for lines cost no
@@ -127,6 +133,9 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if len(o.captures) > 0 {
 		if joined, captureErr = readCaptured(ctx, o.captures); captureErr != nil {
 			captureErr = fmt.Errorf("--captures: %w", captureErr)
+			if joined.handshakes == 0 && ctx.Err() == nil {
+				return captureErr
+			}
 		}
 	}
 	in := newInputs(paths, stdin, newProgress(stderr, "log"))
@@ -175,6 +184,7 @@ func (o *reportOptions) run(ctx context.Context, paths []string, stdin io.Reader
 	if joined != nil {
 		writeRemarks(stderr, joined.remarks())
 	}
+	writeRemarks(stderr, judge.remarks())
 	if ctx.Err() == nil {
 		f.warnNothing(stderr)
 	}
@@ -194,7 +204,11 @@ func (o *reportOptions) check() (options report.Options, err error) {
 		return options, errors.New("--section captured-offers needs --captures")
 	case slices.Contains(o.captures, stdinPath):
 		return options, errors.New("--captures takes files, not standard input")
-	case o.top < -1:
+	case o.section == "diagnoses" && o.policy == "":
+		return options, errors.New("--section diagnoses needs --policy")
+	case o.section == "what-if" && o.whatIf == "":
+		return options, errors.New("--section what-if needs --what-if")
+	case o.top < 0 && o.top != topOfFormat:
 		return options, fmt.Errorf("--top %d: want 0 or more", o.top)
 	}
 	if o.bySubnet != "" {

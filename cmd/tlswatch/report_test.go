@@ -83,6 +83,9 @@ func TestReportLive(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
+	if said := "tlswatch: --policy live: there is no app/unknown/1: is it gone, or in another region (--region)?\n"; stderr.String() != said {
+		t.Errorf("standard error has %q, want %q", &stderr, said)
+	}
 
 	b.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
 	status, _, text := cli(t.Context(), "report", "--policy", "live", "x.log")

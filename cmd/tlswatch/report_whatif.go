@@ -25,7 +25,7 @@ func (o *reportOptions) newWhatIf(ctx context.Context) (*reportWhatIf, error) {
 	if o.whatIf == "" {
 		return nil, nil
 	}
-	w := &reportWhatIf{o: whatIfOptions{data: o.data, from: o.policy, to: o.whatIf}}
+	w := &reportWhatIf{o: whatIfOptions{data: o.data, from: o.policy, region: o.region, to: o.whatIf}}
 	var err error
 	if w.q, w.caveats, err = w.o.question(ctx); err != nil {
 		return nil, fmt.Errorf("--what-if: %w", err)

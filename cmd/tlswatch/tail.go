@@ -156,6 +156,7 @@ func (o *tailOptions) run(ctx context.Context, args []string, stdout, stderr io.
 	if problem := t.out.summary(t.source, terminalOf(stdout)); problem != nil {
 		return problem
 	}
+	writeRemarks(stderr, t.out.judge.remarks())
 	switch failed := t.source.TotalFailedObjects; {
 	case err != nil:
 		return err

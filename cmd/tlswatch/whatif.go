@@ -55,7 +55,7 @@ input, in any mix.
 ` + policyDataHelp,
 		Example: `  tlswatch whatif --from ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
   tlswatch whatif --to TLS13-1-2-2021-06 --from 443=TLS13-1-2-Ext2-2021-06 --format json s3://my-logs/AWSLogs/123456789012/`,
-		Args: cobra.MinimumNArgs(1),
+		Args: needs(logPaths),
 		RunE: runs(func(cmd *cobra.Command, paths []string) error {
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
@@ -79,6 +79,9 @@ input, in any mix.
 func (o *whatIfOptions) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if o.format != "table" && o.format != "json" {
 		return &usageError{fmt.Errorf("--format %s: want table or json", o.format)}
+	}
+	if o.top < 0 {
+		return &usageError{fmt.Errorf("--top %d: want 0 or more", o.top)}
 	}
 	filter, err := o.parse(time.Now().UTC())
 	if err != nil {
