@@ -328,7 +328,7 @@ func (r *Result) pageTables(why map[string]int) []pageTable {
 	for _, x := range r.FailedNegotiations {
 		row := []pageCell{count(x.Count), word(x.Client), word(x.Protocol), text(x.Cipher), text(x.Reason())}
 		if r.Policy != "" {
-			row = append(row, text(x.LoadBalancer+":"+portText(x.Port)), count(uint64(why[x.Diagnosis])))
+			row = append(row, pageCell{Text: Printable(x.LoadBalancer + ":" + portText(x.Port)), Class: "l"}, count(uint64(why[x.Diagnosis])))
 		}
 		t.Rows = append(t.Rows, row)
 	}

@@ -125,6 +125,16 @@ func TestHTMLChromium(t *testing.T) {
 		if got := b.eval(`document.documentElement.scrollWidth`); view.media == "screen" && got.(float64) > float64(view.width) {
 			t.Errorf("%s: the page is %v wide on %d", view.name, got, view.width)
 		}
+		const negotiations = `document.querySelector("#failed-negotiations .scroll")`
+		if view.width >= 1280 {
+			if cut := b.eval(negotiations + `.scrollWidth > ` + negotiations + `.clientWidth`); cut != false {
+				t.Errorf("%s: failed negotiations have to be scrolled", view.name)
+			}
+			lines := `[...` + negotiations + `.querySelectorAll("td")].filter(c => c.textContent == "UnmappedConnectionError").map(c => { const r = document.createRange(); r.selectNodeContents(c); return r.getClientRects().length })`
+			if n := b.eval(`Math.max(...` + lines + `)`); n != 1.0 {
+				t.Errorf("%s: the commonest reason takes %v lines", view.name, n)
+			}
+		}
 		if shown := b.eval(`getComputedStyle(document.querySelector("nav")).display`) != "none"; shown != (view.media == "screen") {
 			t.Errorf("%s: navigation shown: %v", view.name, shown)
 		}
