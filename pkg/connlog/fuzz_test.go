@@ -104,6 +104,13 @@ func FuzzUsual(f *testing.F) {
 	})
 }
 
+// used is an entry that another line was read into.
+var used = Entry{
+	Time: time.Unix(1, 2), Client: netip.IPv6Unspecified(), ClientPort: 3, ListenerPort: 4, Protocol: "p", Cipher: "c",
+	HandshakeLatency: 5, HasLatency: true, ClientCert: ClientCert{[]byte("s"), []byte("v"), time.Unix(6, 7), time.Unix(8, 9), []byte("n")},
+	Status: "t", TraceID: []byte("i"), KeyExchange: "k", LoadBalancer: "l", Node: "o", ServerName: []byte("d"),
+}
+
 // asParsed checks that the lines of a text come from p as from the parser of
 // fields, and returns how many of them are usual.
 func asParsed(t *testing.T, p *Parser, text string) (usual int) {
@@ -113,7 +120,7 @@ func asParsed(t *testing.T, p *Parser, text string) (usual int) {
 		line, after, ended := bytes.Cut(rest, []byte("\n"))
 		whole := len(line)
 		line = bytes.TrimSuffix(line, []byte("\r"))
-		var got, want Entry
+		got, want := used, Entry{}
 		var err *ParseError
 		errWant := q.parse(line, 0, &want)
 		start, end := p.usual(rest, &got)
