@@ -241,3 +241,46 @@ func TestNearlyUsual(t *testing.T) {
 		}
 	}
 }
+
+// Two shapes of lines whose bytes have the same hash are both known, however
+// often one of them is read by the parser of fields.
+func TestShapesOfOneSet(t *testing.T) {
+	line := func(cipher int) string {
+		return "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 TLSv1.2 SUITE-" + strconv.Itoa(cipher) + " 0.012 \"-\" - - Success\n"
+	}
+	set := func(cipher int) uint64 {
+		var h head
+		copy(h[:], line(cipher))
+		return guessSet(&h, strings.Index(line(cipher), "443"))
+	}
+	same := 2
+	for set(same) != set(1) {
+		same++
+	}
+	var p Parser
+	asParsed(t, &p, line(1)+line(same))
+	for range 3 {
+		if err := p.Parse([]byte(strings.TrimSuffix(line(1), "\n")), new(Entry)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := asParsed(t, &p, line(same)+line(1)+line(same)); n != 3 {
+		t.Errorf("%d of 3 lines are usual", n)
+	}
+}
+
+// What a Parser remembers of a log that is made up has bounds.
+func TestMemoBounds(t *testing.T) {
+	const start = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - - \"-\" - - Success - "
+	var p Parser
+	asParsed(t, &p, start+strings.Repeat("k", maxMemoLen)+" l\n")
+	if p.origins.n != 0 {
+		t.Error("a long text is remembered")
+	}
+	for i := range 3 * memoSlots {
+		asParsed(t, &p, start+strconv.Itoa(i)+"\n")
+	}
+	if p.origins.n != maxMemo {
+		t.Errorf("%d texts are remembered", p.origins.n)
+	}
+}
