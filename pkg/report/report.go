@@ -453,7 +453,7 @@ func addrOf(a netip.Addr, v4mask, v6mask addr) addr {
 	b := a.As16()
 	k := addr{binary.BigEndian.Uint64(b[:8]), binary.BigEndian.Uint64(b[8:])}
 	mask := v6mask
-	if a.Is4In6() || !a.IsValid() {
+	if a.Is4In6() {
 		mask = v4mask
 	}
 	return addr{k.hi & mask.hi, k.lo & mask.lo}

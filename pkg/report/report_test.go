@@ -299,6 +299,57 @@ func TestExactToTheBound(t *testing.T) {
 	}
 }
 
+// Clients that do not fail are exact too, when those that do need more than half
+// of the room.
+func TestExactBesideFailing(t *testing.T) {
+	c := report.New(report.Options{})
+	w := c.Worker()
+	const each = report.MaxKeys * 9 / 10
+	for n := range uint32(2 * each) {
+		e := connlog.Entry{Time: start, Protocol: "TLSv1.2", Client: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), Status: "Failed:X"}
+		if n%2 == 0 {
+			e.Status, e.HandshakeLatency, e.HasLatency = "Success", time.Duration(n)*time.Millisecond, true
+		}
+		w.Add(&e)
+	}
+	w.Close()
+	if r := c.Result(report.Source{}, 0); len(r.Approximate) > 0 {
+		t.Errorf("approximate: %+v", r.Approximate)
+	}
+}
+
+// Counts do not depend on how many combinations of values there are, nor on the
+// order in which they come, and a connection without a latency has none.
+func TestManyCombinations(t *testing.T) {
+	const ports = 5000
+	c := report.New(report.Options{})
+	w := c.Worker()
+	client := netip.MustParseAddr("192.0.2.1")
+	add := func(port int) {
+		w.Add(&connlog.Entry{Time: start, Client: client, Protocol: "TLSv1.2", Status: "Success", ListenerPort: uint16(port)})
+		w.Add(&connlog.Entry{Time: start, Client: client, Protocol: "TLSv1.2", Status: "Success", ListenerPort: uint16(port), HandshakeLatency: 100 * time.Millisecond, HasLatency: true})
+	}
+	for port := range ports {
+		add(port)
+	}
+	for port := range ports {
+		add(ports - 1 - port)
+	}
+	w.Close()
+	r := c.Result(report.Source{}, 0)
+	if len(r.ByListenerPort) != ports || r.Connections != 4*ports {
+		t.Errorf("%d connections on %d ports", r.Connections, len(r.ByListenerPort))
+	}
+	for _, p := range r.ByListenerPort {
+		if p.Connections != 4 {
+			t.Fatalf("%d connections on port %d, want 4", p.Connections, p.Port)
+		}
+	}
+	if want := []report.ClientLatency{{Client: "192.0.2.1", Connections: 2 * ports, Mean: 0.1, Max: 0.1}}; !slices.Equal(r.SlowestClients, want) {
+		t.Errorf("slowest: %+v, want %+v", r.SlowestClients, want)
+	}
+}
+
 // Beyond the bound, the clients with most failures are there, their counts
 // within the error that is given, and sums are exact.
 func TestApproximate(t *testing.T) {
@@ -647,7 +698,7 @@ func TestMinutes(t *testing.T) {
 		c := report.New(report.Options{})
 		w := c.Worker()
 		want := make(map[time.Time]uint64)
-		for _, after := range []time.Duration{0, time.Second, -time.Minute, time.Minute, -time.Hour, 0} {
+		for _, after := range []time.Duration{0, time.Second, -time.Minute, time.Minute, -time.Hour + time.Millisecond, -time.Hour, 0} {
 			e := connlog.Entry{Time: at.Add(after)}
 			w.Add(&e)
 			want[e.Time.Truncate(time.Minute)]++
