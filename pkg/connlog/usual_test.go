@@ -2,6 +2,7 @@ package connlog
 
 import (
 	"bytes"
+	"compress/gzip"
 	"io"
 	"math/rand/v2"
 	"net/netip"
@@ -282,5 +283,53 @@ func TestMemoBounds(t *testing.T) {
 	}
 	if p.origins.n != maxMemo {
 		t.Errorf("%d texts are remembered", p.origins.n)
+	}
+}
+
+// Usual lines are lines: they count in those of errors, and a Reader that knows
+// them from another log tells the format of the next one all the same.
+func TestUsualLinesCount(t *testing.T) {
+	const good = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - - \"-\" - - Success\n"
+	r := NewReader(nil)
+	for range 2 {
+		r.Reset(strings.NewReader(strings.Repeat(good, 3) + "x\n" + good))
+		if err := r.Read(new(Entry)); err != nil || r.Format() != FormatConnectionLog {
+			t.Fatalf("%v, format %q", err, r.Format())
+		}
+		entries, malformed, err := readAll(r)
+		if entries != 3 || err != nil || r.Lines() != 5 || len(malformed) != 1 || malformed[0].(*ParseError).Line != 4 {
+			t.Errorf("%d entries, %v, %v, %d lines", entries, malformed, err, r.Lines())
+		}
+	}
+	r.Reset(strings.NewReader("x\n" + good))
+	if entries, malformed, err := readAll(r); entries != 1 || len(malformed) != 1 || err != nil || r.Format() != FormatConnectionLog {
+		t.Errorf("%d entries, %v, %v, format %q", entries, malformed, err, r.Format())
+	}
+}
+
+// A Pipelined Reader gives what has come, without waiting for more.
+func TestPipelinedDoesNotWait(t *testing.T) {
+	const good = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - - \"-\" - - Success\n"
+	in, out := io.Pipe()
+	read := make(chan struct{})
+	go func() {
+		gz := gzip.NewWriter(out)
+		for range 3 {
+			io.WriteString(gz, good)
+			gz.Flush()
+			<-read
+		}
+		gz.Close()
+		out.Close()
+	}()
+	r := NewReader(in, Pipelined)
+	for range 3 {
+		if err := r.Read(new(Entry)); err != nil {
+			t.Fatal(err)
+		}
+		read <- struct{}{}
+	}
+	if err := r.Read(new(Entry)); err != io.EOF {
+		t.Fatal(err)
 	}
 }

@@ -254,3 +254,26 @@ func (p *pieces) Read(b []byte) (int, error) {
 	}
 	return n, nil
 }
+
+// What is kept of the member before does not belong to the next one: no match
+// may reach into it, also when both have moved to another buffer.
+func TestKeptIsNoWindow(t *testing.T) {
+	const before = "before"
+	stored := writer().bits(1, 3).bytes(byte(len(before)), 0, 0xff^byte(len(before)), 0xff).bytes([]byte(before)...)
+	// "a", and a match at the distance of 3.
+	far := writer().bits(1, 1).bits(1, 2).code(a, length3, "00010", end)
+	first := member(stored.b, before)
+	second := member(far.b, "")
+	cut := len(second) - len(trailer("")) - len(far.b) + 2 // with the code of "a"
+	r := io.MultiReader(bytes.NewReader(first), bytes.NewReader(second[:cut]), bytes.NewReader(second[cut:]))
+	z := NewReader(r)
+	for _, want := range []string{before, before + "a"} {
+		if got, err := z.Next(len(want) / 7 * len(before)); string(got) != want || err != nil {
+			t.Fatalf("%q, %v; want %q", got, err, want)
+		}
+	}
+	z.Use(new(Buffer))
+	if got, err := z.Next(len(before) + 1); string(got) != before+"a" || kindOf(err) != "corrupt" {
+		t.Errorf("%q, %v", got, err)
+	}
+}
