@@ -301,8 +301,8 @@ func TestUsualLinesCount(t *testing.T) {
 			t.Errorf("%d entries, %v, %v, %d lines", entries, malformed, err, r.Lines())
 		}
 	}
-	r.Reset(strings.NewReader("x\n" + good))
-	if entries, malformed, err := readAll(r); entries != 1 || len(malformed) != 1 || err != nil || r.Format() != FormatConnectionLog {
+	r.Reset(strings.NewReader(strings.Repeat("x\n", 10) + good))
+	if entries, malformed, err := readAll(r); entries != 1 || len(malformed) != 10 || err != nil || r.Format() != FormatConnectionLog {
 		t.Errorf("%d entries, %v, %v, format %q", entries, malformed, err, r.Format())
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -350,6 +351,46 @@ func TestManyCombinations(t *testing.T) {
 	}
 }
 
+// Entries with the same hint, which differ in a single name, are told apart.
+func TestNamesOfOneHint(t *testing.T) {
+	for field, set := range map[string]func(*connlog.Entry, string){
+		"protocol":      func(e *connlog.Entry, s string) { e.Protocol = s },
+		"cipher":        func(e *connlog.Entry, s string) { e.Cipher = s },
+		"key exchange":  func(e *connlog.Entry, s string) { e.KeyExchange = s },
+		"status":        func(e *connlog.Entry, s string) { e.Status = s },
+		"load balancer": func(e *connlog.Entry, s string) { e.LoadBalancer = s },
+	} {
+		c := report.New(report.Options{})
+		w := c.Worker()
+		for _, name := range []string{"xAB", "xBA", "xAB", "xBA"} { // of the same length, and the same sum of letters
+			e := connlog.Entry{Time: start, Protocol: "p", Cipher: "c", KeyExchange: "k", Status: "s", LoadBalancer: "l"}
+			set(&e, name)
+			w.Add(&e)
+		}
+		w.Close()
+		r := c.Result(report.Source{}, 0)
+		got := make(map[string]uint64)
+		for _, x := range r.ByProtocol {
+			got[x.Protocol] += x.Connections
+		}
+		for _, x := range r.ByCipher {
+			got[x.Cipher] += x.Connections
+		}
+		for _, x := range r.ByKeyExchange {
+			got[x.KeyExchange] += x.Connections
+		}
+		for _, x := range r.ByStatus {
+			got[x.Status] += x.Count
+		}
+		for _, x := range r.ByLoadBalancer {
+			got[x.LoadBalancer] += x.Connections
+		}
+		if got["xAB"] != 2 || got["xBA"] != 2 {
+			t.Errorf("%s: %v", field, got)
+		}
+	}
+}
+
 // Beyond the bound, the clients with most failures are there, their counts
 // within the error that is given, and sums are exact.
 func TestApproximate(t *testing.T) {
@@ -598,6 +639,16 @@ func TestGolden(t *testing.T) {
 			return nil
 		},
 	}
+	// Colours take no room.
+	for width := 40; width < 140; width += 7 {
+		var plain, colored bytes.Buffer
+		if err := errors.Join(r.WriteText(&plain, report.TextOptions{Width: width}), r.WriteText(&colored, report.TextOptions{Width: width, Color: true})); err != nil {
+			t.Fatal(err)
+		}
+		if d := gocmp.Diff(plain.String(), regexp.MustCompile(`\x1b\[\d*m`).ReplaceAllString(colored.String(), "")); d != "" {
+			t.Errorf("width %d, colours: -without +with\n%s", width, d)
+		}
+	}
 	for name, write := range forms {
 		var b bytes.Buffer
 		if err := write(&b); err != nil {
@@ -671,12 +722,13 @@ func TestManyFailedLogs(t *testing.T) {
 	for i := range 2000 {
 		source.FailedObjects = append(source.FailedObjects, report.FailedObject{Object: fmt.Sprintf("logs/%d.log.gz", i), Error: "gzip data is cut"})
 	}
+	source.TotalFailedObjects = 3000 // of which some are not even listed
 	r := report.New(report.Options{}).Result(source, 0)
 	var page, data, list bytes.Buffer
 	if err := errors.Join(r.WriteHTML(&page), r.WriteJSON(&data), r.WriteCSV(&list, "failed-objects")); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(page.String(), ".log.gz"); n != 500 || !strings.Contains(page.String(), "2,000 logs could not be read to the end") || !strings.Contains(page.String(), "and 1,500 more; json and csv have them all") {
+	if n := strings.Count(page.String(), ".log.gz"); n != 500 || !strings.Contains(page.String(), "3,000 logs could not be read to the end") || !strings.Contains(page.String(), "and 2,500 more; json and csv have them all") {
 		t.Errorf("%d logs on the page", n)
 	}
 	if n, m := strings.Count(data.String(), ".log.gz"), strings.Count(list.String(), ".log.gz"); n != 2000 || m != 2000 {
@@ -741,6 +793,24 @@ func TestLatency(t *testing.T) {
 		w.Add(&e)
 	}
 	w.Close()
+	median := func(ms ...float64) float64 {
+		c := report.New(report.Options{})
+		w := c.Worker()
+		for _, x := range ms {
+			e.HandshakeLatency = time.Duration(x * float64(time.Millisecond))
+			w.Add(&e)
+		}
+		w.Close()
+		return c.Result(report.Source{}, 0).HandshakeLatency.P50
+	}
+	for _, x := range []float64{0, 1, 999, 4000, 4095, 4096} {
+		if got, want := median(x, x, 9000), x/1000; got != want {
+			t.Errorf("median %v, want exactly %v", got, want)
+		}
+	}
+	if got := median(0.6, 9000); got != 0.001 {
+		t.Errorf("median %v of a latency that rounds to a millisecond", got)
+	}
 	l := c.Result(report.Source{}, 0).HandshakeLatency
 	for got, want := range map[float64]float64{l.P50: 50, l.P90: 90, l.P99: 99, l.Max: 100} {
 		if got < 0.99*want || got > 1.01*want {

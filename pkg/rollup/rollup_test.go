@@ -703,3 +703,43 @@ func TestFailingClientAmongMany(t *testing.T) {
 		t.Errorf("failing %v, others %+v", failing, s.OtherClients)
 	}
 }
+
+// Entries with hints that lead to the same place, which differ in a single field,
+// are told apart.
+func TestCellsOfOneHint(t *testing.T) {
+	for field, set := range map[string]func(*connlog.Entry, string){
+		"protocol":     func(e *connlog.Entry, s string) { e.Protocol = s },
+		"cipher":       func(e *connlog.Entry, s string) { e.Cipher = s },
+		"key exchange": func(e *connlog.Entry, s string) { e.KeyExchange = s },
+		"status":       func(e *connlog.Entry, s string) { e.Status = s },
+		"port":         nil,
+	} {
+		s := New(Options{})
+		a := connlog.Entry{Time: time.Unix(0, 0), ListenerPort: 443, Protocol: "p", Cipher: "c", KeyExchange: "k", Status: "s"}
+		b := a
+		place := func(e *connlog.Entry) uint64 { return e.Hint() >> (64 - recentBits) }
+		if set != nil {
+			set(&a, "xAB")
+			set(&b, "xBA") // as long, with the same sum of the letters that count
+		} else {
+			for b.ListenerPort++; place(&a) != place(&b); b.ListenerPort++ {
+			}
+		}
+		if place(&a) != place(&b) {
+			t.Fatalf("%s: the hints are not the same", field)
+		}
+		for range 3 {
+			s.Add(&a)
+			s.Add(&b)
+		}
+		cells := 0
+		for c, n := range s.Cells {
+			if cells++; n != 3 {
+				t.Errorf("%s: %d entries of %+v", field, n, c)
+			}
+		}
+		if cells != 2 {
+			t.Errorf("%s: %d cells", field, cells)
+		}
+	}
+}
