@@ -10,6 +10,7 @@ import (
 	"io"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
@@ -137,7 +138,7 @@ func wrapText(w io.Writer, label, text string) {
 	line := label
 	for i, word := range strings.Fields(text) {
 		word = report.Printable(word)
-		if i > 0 && len(line)+1+len(word) > columns {
+		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
 			fmt.Fprintln(w, line)
 			line = strings.Repeat(" ", len(label)) + word
 			continue
