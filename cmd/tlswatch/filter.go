@@ -116,7 +116,7 @@ func (o *filterFlags) parse(now time.Time) (*filter, error) {
 		f.clients = append(f.clients, p)
 	}
 	f.protocols = f.want(o.protocols, wantedProtocol)
-	f.ciphers = f.want(o.ciphers, wantedCipher)
+	f.ciphers = f.want(joinedBytes(o.ciphers), wantedCipher)
 	f.statuses = f.want(o.statuses, wantedStatus)
 	return f, nil
 }
@@ -131,6 +131,21 @@ func (f *filter) want(values []string, of func(string) *wanted) (list []*wanted)
 		if list = append(list, w); !w.known {
 			f.unknown = append(f.unknown, w)
 		}
+	}
+	return list
+}
+
+// joinedBytes joins what a list of names has cut: "0xC0,0x14" is one cipher
+// suite, as IANA writes them and OpenSSL prints them.
+func joinedBytes(names []string) (list []string) {
+	isByte := func(s string) bool { return len(s) == 4 && strings.EqualFold(s[:2], "0x") }
+	for i := 0; i < len(names); i++ {
+		name := names[i]
+		if i+1 < len(names) && isByte(name) && isByte(names[i+1]) {
+			i++
+			name += "," + names[i]
+		}
+		list = append(list, name)
 	}
 	return list
 }

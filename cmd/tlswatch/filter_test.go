@@ -60,6 +60,9 @@ func TestFilter(t *testing.T) {
 		"--cipher tls_ecdhe_rsa_with_aes_256_cbc_sha": true,
 		"--cipher TLS_ECDHE_RSA_AES_256_CBC_SHA1":     true,
 		"--cipher 0xc014":                             true,
+		"--cipher 0xC0,0x14":                          true,
+		"--cipher 0x13,0x01,0xc0,0x14":                true,
+		"--cipher 0x13,0x01,AES128-SHA":               false,
 		"--cipher C0,14":                              false, // a list
 		"--cipher ECDHE-RSA-AES128-SHA,X":             false,
 		"--cipher none":                               false,

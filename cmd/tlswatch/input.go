@@ -267,7 +267,8 @@ func (in *inputs) finish(ctx context.Context, err error) error {
 
 // scan calls add for each entry that passes the filter, from several
 // goroutines, which worker tells apart. The load balancer of lines that do not
-// name theirs is that of the log's name. Malformed lines are counted and noted.
+// name theirs is that of the log's name. Malformed lines are counted and noted;
+// a log that has no others is none.
 func (in *inputs) scan(ctx context.Context, add func(worker int, e *connlog.Entry)) error {
 	return in.each(ctx, func(worker int, i *input, r *connlog.Reader) error {
 		loadBalancer := i.loadBalancer()
@@ -290,6 +291,9 @@ func (in *inputs) scan(ctx context.Context, add func(worker int, e *connlog.Entr
 				}
 			default:
 				if err == io.EOF {
+					if 0 < malformed && malformed == n {
+						return &connlog.FormatError{Format: "text without a line that is a log entry"}
+					}
 					return nil
 				}
 				return err
