@@ -356,7 +356,7 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 	}
 	return Diagnosis{PolicyUnknown,
 		fmt.Sprintf("The client presented %s. Whether the listener accepts that depends on its security policy, which is not known here; %d of %d policies accept it.", presented, accepting, len(s.policies)),
-		"Compare with the listener's policy: `tlswatch policy accept` says which accept what the client presented, and LISTENER_POLICIES tells the policy to the function.", "", nil}
+		"Compare with the listener's policy: `tlswatch policy accept` says which accept what the client presented. It is judged where the policy is named: in --policy of a command, in LISTENER_POLICIES of the function.", "", nil}
 }
 
 // A ClientRecord counts the connections of one client in some time.
