@@ -114,6 +114,7 @@ func TestFilterUnknown(t *testing.T) {
 		says   string
 	}{
 		"--protocol TLSv1.3 --cipher AES128-SHA":                    {0, "tlswatch: no line passes the filters\n"}, // known, and not there
+		"--cipher None":                                             {1, ""},
 		"--protocol qtlsv9":                                         {1, ""},
 		"--protocol TLSv1.4":                                        {0, "tlswatch: --protocol \"TLSv1.4\" is in no line, and no known protocol; did you mean TLSv1.3?\n"},
 		"--protocol 0x0305,tlsv1.3":                                 {1, "tlswatch: --protocol \"0x0305\" is in no line, and no known protocol\n"},
