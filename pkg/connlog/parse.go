@@ -34,7 +34,7 @@ type Parser struct {
 	minute  minuteCache
 	status  string // the last one that was read of a failure
 	origins memo[origin]
-	guesses [guessSets][2]guess
+	guesses [1 << guessBits][2]guess
 }
 
 // Parse parses one line, without its line end, into e, which it overwrites.

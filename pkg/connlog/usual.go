@@ -203,7 +203,7 @@ func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 // Shapes are looked for by a hash of the bytes with which they begin, and
 // compared by so many words.
 const (
-	guessSets  = 256 // a power of two
+	guessBits  = 8 // of the number of a set
 	guessWords = 6
 )
 
@@ -246,7 +246,7 @@ func guessSet(h *head, i int) uint64 {
 		w3 = 0
 	}
 	letter := -(w >> 62 & 1)
-	return (w ^ (w1*3+w2*5+w3*7)&letter) * m >> 56
+	return (w ^ (w1*3+w2*5+w3*7)&letter) * m >> (64 - guessBits)
 }
 
 // learn makes a shape known: the fields in text, behind which a space follows.
