@@ -249,7 +249,8 @@ func guessSet(h *head, i int) uint64 {
 	return (w ^ (w1*3+w2*5+w3*7)&letter) * m >> (64 - guessBits)
 }
 
-// learn makes a shape known: the fields in text, behind which a space follows.
+// learn makes a shape known, that of the fields in line[from:to], which end with
+// a space.
 func (p *Parser) learn(s shape, line []byte, from, to int) {
 	if to-from > 8*guessWords {
 		return
