@@ -3,6 +3,7 @@ package alert_test
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 	"time"
@@ -230,7 +231,7 @@ func TestLongChat(t *testing.T) {
 	for i := range 20 {
 		w.Groups = append(w.Groups, alert.Group{
 			ListenerPort: uint16(i), Protocol: strings.Repeat("p", 64), Cipher: strings.Repeat("c", 64),
-			Reason: fmt.Sprintf("%s%d", strings.Repeat("r", 60), i%4), Failed: 1 << 60, Clients: 1 << 60,
+			Reason: fmt.Sprintf("%s%d", strings.Repeat("r", 60), i%4), Failed: 1 << 60, Clients: math.MaxInt,
 		})
 	}
 	m := message(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(w))
