@@ -13,7 +13,7 @@ ARCHITECTURE ?= arm64
 function_flags := -tags lambda.norpc -trimpath -ldflags "-s -w"
 # The profile of the whole job makes it 3 % faster, and a build that shares no object file with the tests' builds: it is
 # for what runs in AWS.
-optimised := -pgo=internal/benchcompare/whole.pgo
+optimised := -pgo=internal/dev/benchcompare/whole.pgo
 functions := $(notdir $(wildcard functions/*))
 goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 
@@ -42,7 +42,7 @@ test: ## run all tests; needs Go and nothing else
 	go test ./...
 
 crash: ## let functions die at the worst moments: 100,000 simulated schedules, 200 real kills
-	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter' ./internal/simulation
+	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter' ./internal/dev/simulation
 	SCHEDULES=100000 go test -timeout 30m ./pkg/pipeline
 	TLSWATCH_CRASHES=200 go test -timeout 30m -v -run Crash ./functions/processor
 
@@ -50,7 +50,7 @@ load: ## run 20,000 object events through the real function, directly and by que
 	TLSWATCH_LOAD=20000 go test -timeout 30m -v -run '^TestLoad$$' ./functions/processor
 
 simulate: ## simulate up to 100,000 load balancers against the quotas and prices of AWS; docs/scale.md has the result
-	go run ./internal/simulate
+	go run ./internal/dev/simulate
 
 lint: ## check formatting, vet and staticcheck
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }
@@ -63,14 +63,14 @@ bench: ## run every benchmark
 BENCHFLAGS ?=
 
 build/benchcompare: FORCE
-	CGO_ENABLED=0 go build $(optimised) -o $@ ./internal/benchcompare
+	CGO_ENABLED=0 go build $(optimised) -o $@ ./internal/dev/benchcompare
 
 bench-compare: build build/processor-arm64.zip build/benchcompare ## measure tlswatch beside gunzip, awk and others; exit 1 if a target is missed by a tenth
 	build/benchcompare $(BENCHFLAGS)
 
 pgo: ## renew the profile that the functions are optimised by
-	go run ./internal/benchcompare child data build/bench 0.2
-	go run ./internal/benchcompare child profile internal/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
+	go run ./internal/dev/benchcompare child data build/bench 0.2
+	go run ./internal/dev/benchcompare child profile internal/dev/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
 
 large: ## run the memory tests in full: 5 million clients, a million ciphers, 10 GB that gzip made 1000 times smaller
 	TLSWATCH_LARGE=1 go test -v -run Memory ./pkg/rollup ./pkg/connlog

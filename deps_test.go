@@ -134,20 +134,20 @@ var rules = []rule{
 		why:      "prices and their formula are data, which the command and the simulation share",
 	},
 	{
-		packages: []string{"pkg/connlogtest", "pkg/localaws"},
+		packages: []string{"internal/dev/connlogtest", "internal/localaws"},
 		never:    []string{module + "/..."},
 		why:      "a judge or stand-in that shared our code would share our mistakes",
 	},
 	{
 		packages: []string{"pkg/..."},
 		never:    []string{"os", "os/...", "syscall", "flag"},
-		unless:   []string{"pkg/localaws"},
+		unless:   []string{"internal/localaws"},
 		why:      "arguments, environment and exit belong to functions and cmd",
 	},
 	{
 		packages: []string{"..."},
-		never:    append(ours("pkg/connlogtest"), "testing", "testing/...", "net/http/httptest"),
-		unless:   []string{"internal/benchcompare"},
+		never:    append(ours("internal/dev/connlogtest"), "testing", "testing/...", "net/http/httptest"),
+		unless:   []string{"internal/dev/benchcompare"},
 		why:      "no test code in a binary",
 	},
 }

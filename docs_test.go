@@ -12,7 +12,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/report"
 )
 

@@ -8,7 +8,7 @@ import (
 	"slices"
 	"strings"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 )
 
 // A dashboard is the body of a CloudWatch dashboard, as far as the template uses it.

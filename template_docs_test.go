@@ -9,7 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/price"
 )
 

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 )
 
 var expanded = flag.String("expanded", "", "write what the template comes to under each variant into this folder, for other validators")

@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/config"
 )
 

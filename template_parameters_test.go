@@ -6,7 +6,7 @@ import (
 	"slices"
 	"strings"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 )
 
 // checkParameters: each parameter is used, described, in one group of the console's form, and constrained such that its

@@ -7,7 +7,7 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 )
 
 // planted are mistakes of the kind that deployments are full of, as replacements of text in the template, and the check

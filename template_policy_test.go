@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 )
 
 // anywhere are the actions for which IAM knows no resource.

@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 )
 
 // A check looks at one thing about the template and returns what is wrong with it. TestTemplate has the real template

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/sam"
 )
 
 const (

@@ -26,7 +26,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 )
 
 // A bucketful is a stand-in for S3 with logs in it; the environment points to

@@ -11,7 +11,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 )
 
 // startELB starts a stand-in with some load balancers and points the

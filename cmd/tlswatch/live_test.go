@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/secpolicy"
 )
 

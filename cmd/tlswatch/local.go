@@ -17,7 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlswatch/pkg/config"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/trigger"
 )

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/report"
 )

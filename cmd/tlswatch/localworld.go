@@ -12,11 +12,11 @@ import (
 	"slices"
 	"strings"
 
-	"tlswatch/internal/deployment"
-	"tlswatch/internal/sam"
+	"tlswatch/internal/template/deployment"
+	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 )
 
 // A localWorld is the function, running, with the services around it.

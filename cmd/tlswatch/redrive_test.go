@@ -16,8 +16,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 )
 

@@ -15,7 +15,7 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
 )

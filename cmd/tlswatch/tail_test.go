@@ -15,7 +15,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"

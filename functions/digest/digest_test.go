@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/internal/gobuild"
+	"tlswatch/internal/dev/gobuild"
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/digest"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/pipeline"
 )
 

@@ -23,8 +23,8 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 )
 

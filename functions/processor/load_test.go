@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/pkg/connlogtest"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 )
 

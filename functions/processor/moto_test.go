@@ -26,7 +26,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/config"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"

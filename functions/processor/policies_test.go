@@ -10,7 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 )
 
 const describeListeners = "elasticloadbalancing:DescribeListeners"

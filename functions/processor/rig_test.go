@@ -15,9 +15,9 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/internal/gobuild"
-	"tlswatch/pkg/connlogtest"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/dev/gobuild"
+	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 )
 

@@ -13,7 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 )
 
 func addr(i int) netip.Addr {

@@ -11,7 +11,7 @@ import (
 	"testing"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 )
 
 // TestCommands runs the commands of an alert with the real aws CLI against

@@ -16,7 +16,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/rollup"
 )
 

@@ -8,7 +8,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 )
 
 func benchLog(b testing.TB, lines int) (plain, packed []byte) {

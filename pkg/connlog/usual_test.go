@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 )
 
 // ipv4 takes what netip takes, and what it leaves to parseAddr is no IPv4

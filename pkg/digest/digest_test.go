@@ -17,7 +17,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"

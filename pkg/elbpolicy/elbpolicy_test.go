@@ -23,7 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
 )

@@ -9,7 +9,7 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 )
 
 // BenchmarkGunzip decompresses a connection log of the format that gzip(1)

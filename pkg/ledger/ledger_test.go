@@ -18,7 +18,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/pipeline"
 )
 

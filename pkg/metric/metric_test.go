@@ -22,7 +22,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/rollup"
 )
 

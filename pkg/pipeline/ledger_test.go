@@ -28,7 +28,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/ledger"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"

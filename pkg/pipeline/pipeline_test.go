@@ -26,7 +26,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/cwsink"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/rollup"

@@ -14,7 +14,7 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/report"
 )
 

@@ -24,7 +24,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/report"
 )
 

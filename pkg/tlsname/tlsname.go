@@ -6,7 +6,7 @@
 // All types hold the value that is on the wire. A value without a name prints
 // as its number, and GREASE, which means nothing and tests that peers ignore
 // what they do not know, as such (RFC 8701). The tables are generated from the
-// data beside internal/tlsnamegen; looking something up allocates nothing.
+// data beside internal/dev/tlsnamegen; looking something up allocates nothing.
 package tlsname
 
 import (
@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-//go:generate go run ../../internal/tlsnamegen -o tables.go
+//go:generate go run ../../internal/dev/tlsnamegen -o tables.go
 
 // An UnknownError is a name that means nothing here.
 type UnknownError struct {

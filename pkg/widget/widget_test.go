@@ -18,7 +18,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
 )

@@ -109,7 +109,7 @@ func TestSchedules(t *testing.T) {
 			for seed := next.Add(1); seed <= n && !t.Failed(); seed = next.Add(1) {
 				w, broken := violations(seed, none)
 				for _, v := range broken {
-					t.Errorf("seed %d: %s\nreplay: go test ./internal/simulation -run Schedules -v -seed %d", seed, v, seed)
+					t.Errorf("seed %d: %s\nreplay: go test ./internal/dev/simulation -run Schedules -v -seed %d", seed, v, seed)
 				}
 				for _, n := range w.accepted {
 					published.Add(uint64(n))

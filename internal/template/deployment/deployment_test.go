@@ -20,10 +20,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/internal/gobuild"
-	"tlswatch/internal/sam"
-	"tlswatch/pkg/connlogtest"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/dev/gobuild"
+	"tlswatch/internal/template/sam"
+	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 )
 
@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 
 func readTemplate(t *testing.T) string {
 	t.Helper()
-	source, err := os.ReadFile("../../template.yaml")
+	source, err := os.ReadFile("../../../template.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,7 +9,7 @@ import (
 // docs/scale.md has the rows that come out now; those that take less than a
 // second are simulated again.
 func TestTables(t *testing.T) {
-	text, err := os.ReadFile("../../docs/scale.md")
+	text, err := os.ReadFile("../../../docs/scale.md")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ func TestTablesAreCurrent(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile("../../pkg/tlsname/tables.go")
+	got, err := os.ReadFile("../../../pkg/tlsname/tables.go")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -13,7 +13,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 )
 
 // data are the files that are read. The same scale gives the same bytes, and

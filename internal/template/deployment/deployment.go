@@ -19,8 +19,8 @@ import (
 	"sync"
 	"time"
 
-	"tlswatch/internal/sam"
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/template/sam"
+	"tlswatch/internal/localaws"
 )
 
 // Options are the settings of [Start].

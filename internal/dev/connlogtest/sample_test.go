@@ -11,12 +11,12 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/connlogtest"
+	"tlswatch/internal/dev/connlogtest"
 )
 
 var update = flag.Bool("update", false, "rewrite the files in events/sample")
 
-const sampleDir = "../../events/sample/"
+const sampleDir = "../../../events/sample/"
 
 // The two entries that AWS documents.
 const documented = `2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 4.036 "CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US" NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z FEF257372D5C14D4 Success TID_3180a73013c8ca4bac2f731159d4b0fe
@@ -73,7 +73,7 @@ func TestSample(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got := unpack(t, name, data); got != want {
-			t.Errorf("%s differs; 'go test ./pkg/connlogtest -update' rewrites it", name)
+			t.Errorf("%s differs; 'go test ./internal/dev/connlogtest -update' rewrites it", name)
 		}
 	}
 	entries, err := os.ReadDir(sampleDir)

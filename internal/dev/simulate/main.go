@@ -12,7 +12,7 @@ import (
 	"sync"
 	"time"
 
-	"tlswatch/internal/scale"
+	"tlswatch/internal/dev/scale"
 )
 
 func main() {

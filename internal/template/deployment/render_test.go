@@ -20,7 +20,7 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/pkg/localaws"
+	"tlswatch/internal/localaws"
 )
 
 var render = flag.String("render", "", "write the dashboard, as HTML, and a picture of it where Chromium is on PATH, into this folder")
