@@ -1,0 +1,4 @@
+package main
+
+// exceptions are what is over a limit, each with its reason.
+var exceptions []exception

@@ -1,0 +1,117 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"path"
+	"slices"
+	"strings"
+)
+
+// The limits, outside of tests.
+const (
+	packageLines     = 2500
+	fileLines        = 500
+	functionLines    = 75
+	functionBranches = 25 // cyclomatic complexity
+)
+
+// A kind is what a finding is about.
+type kind string
+
+const (
+	largePackage    kind = "large package"
+	longFile        kind = "long file"
+	longFunction    kind = "long function"
+	complexFunction kind = "complex function"
+	unusedExport    kind = "exported, unused"
+	needless        kind = "needless exception"
+)
+
+var kinds = []kind{largePackage, longFile, longFunction, complexFunction, unusedExport}
+
+// A finding is something over a limit.
+type finding struct {
+	kind kind
+	name string // a folder, a file, or folder.Name, from the root of the module
+	says string
+}
+
+func (f finding) String() string { return fmt.Sprintf("%s: %s: %s", f.kind, f.name, f.says) }
+
+// An exception lets one finding pass.
+type exception struct {
+	kind   kind
+	name   string
+	reason string
+}
+
+// apply returns the findings that no exception covers, and the exceptions that
+// cover none.
+func apply(exceptions []exception, findings []finding) []finding {
+	var left []finding
+	used := make([]bool, len(exceptions))
+	for _, f := range findings {
+		i := slices.IndexFunc(exceptions, func(e exception) bool { return e.kind == f.kind && e.name == f.name })
+		if i < 0 {
+			left = append(left, f)
+		} else {
+			used[i] = true
+		}
+	}
+	for i, e := range exceptions {
+		if !used[i] {
+			left = append(left, finding{needless, e.name, "it is not over the limit: " + string(e.kind)})
+		}
+	}
+	return left
+}
+
+func (c *code) findings() []finding {
+	var list []finding
+	for _, p := range c.packageSizes() {
+		if p.lines > packageLines {
+			list = append(list, finding{largePackage, p.name, fmt.Sprintf("%d lines", p.lines)})
+		}
+	}
+	for _, f := range c.files {
+		if !f.test && !f.generated && f.lines > fileLines {
+			list = append(list, finding{longFile, f.name, fmt.Sprintf("%d lines", f.lines)})
+		}
+		for _, fn := range f.functions {
+			if f.test || f.generated {
+				continue
+			}
+			if fn.lines > functionLines {
+				list = append(list, finding{longFunction, fn.name, fmt.Sprintf("%d lines", fn.lines)})
+			}
+			if fn.complexity > functionBranches {
+				list = append(list, finding{complexFunction, fn.name, fmt.Sprintf("complexity %d", fn.complexity)})
+			}
+		}
+	}
+	return append(list, c.unused...)
+}
+
+type size struct {
+	name  string
+	lines int
+}
+
+// packageSizes returns the lines of each package outside of tests, the largest first.
+func (c *code) packageSizes() []size {
+	lines := make(map[string]int)
+	for _, f := range c.files {
+		if !f.test && !f.generated {
+			lines[path.Dir(f.name)] += f.lines
+		}
+	}
+	var list []size
+	for name, n := range lines {
+		list = append(list, size{name, n})
+	}
+	slices.SortFunc(list, func(a, b size) int {
+		return cmp.Or(cmp.Compare(b.lines, a.lines), strings.Compare(a.name, b.name))
+	})
+	return list
+}

@@ -1,0 +1,59 @@
+// Command layout measures the Go code of the module and holds it to its limits:
+// the size of packages and files, the length and complexity of functions, and
+// exported names that only their own package uses. It prints the figures and
+// every finding, and exits with 1 if there is one.
+//
+//	go run ./internal/dev/layout
+//
+// What is over a limit for a good reason is in the table of exceptions.
+// deps_test.go at the root holds the rules about imports.
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+)
+
+func main() {
+	code, err := load(".")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "layout:", err)
+		os.Exit(2)
+	}
+	code.figures(os.Stdout)
+	findings := apply(exceptions, code.findings())
+	fmt.Println()
+	for _, f := range findings {
+		fmt.Println(f)
+	}
+	if len(findings) > 0 {
+		fmt.Fprintf(os.Stderr, "layout: %d findings\n", len(findings))
+		os.Exit(1)
+	}
+}
+
+// figures prints what the code measures.
+func (c *code) figures(w io.Writer) {
+	lines, tests := 0, 0
+	for _, f := range c.files {
+		if f.test {
+			tests += f.lines
+		} else {
+			lines += f.lines
+		}
+	}
+	fmt.Fprintf(w, "lines outside of tests %d, of tests %d\n", lines, tests)
+	fmt.Fprintln(w, "largest packages:")
+	sizes := c.packageSizes()
+	for _, p := range sizes[:min(len(sizes), 8)] {
+		fmt.Fprintf(w, "%7d %s\n", p.lines, p.name)
+	}
+	count := make(map[kind]int)
+	for _, f := range c.findings() {
+		count[f.kind]++
+	}
+	for _, k := range kinds {
+		fmt.Fprintf(w, "%-20s %d\n", k, count[k])
+	}
+}

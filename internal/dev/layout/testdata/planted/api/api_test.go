@@ -1,0 +1,5 @@
+package api
+
+import "testing"
+
+func TestUnused(t *testing.T) { (&Document{}).Load() }
