@@ -14,8 +14,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
 

@@ -25,8 +25,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/klauspost/compress/gzip"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/connlog"
 )
 
 // A bucketful is a stand-in for S3 with logs in it; the environment points to

@@ -16,8 +16,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tlswatch/pkg/config"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/config"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/trigger"
 )

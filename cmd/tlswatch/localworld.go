@@ -12,11 +12,11 @@ import (
 	"slices"
 	"strings"
 
+	"tlswatch/internal/localaws"
 	"tlswatch/internal/template/deployment"
 	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
-	"tlswatch/internal/localaws"
 )
 
 // A localWorld is the function, running, with the services around it.

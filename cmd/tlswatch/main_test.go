@@ -26,9 +26,9 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/dev/gobuild"
 	"tlswatch/pkg/connlog"
-	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/metric"
 )
 

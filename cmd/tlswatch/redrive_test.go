@@ -15,9 +15,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
 

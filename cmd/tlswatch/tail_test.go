@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"

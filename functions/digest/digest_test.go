@@ -14,11 +14,11 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/internal/dev/gobuild"
-	"tlswatch/pkg/alert"
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/pkg/digest"
+	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/digest"
 	"tlswatch/pkg/pipeline"
 )
 

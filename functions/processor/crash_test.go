@@ -22,9 +22,9 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
 

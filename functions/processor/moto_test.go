@@ -24,9 +24,9 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/config"
-	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"

@@ -15,8 +15,8 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 )

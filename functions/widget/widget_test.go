@@ -14,8 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/localaws"
 	"tlswatch/pkg/pipeline"
 )

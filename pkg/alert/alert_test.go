@@ -12,8 +12,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/alert"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/pkg/alert"
 )
 
 func addr(i int) netip.Addr {

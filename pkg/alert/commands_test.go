@@ -10,8 +10,8 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/pkg/alert"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/alert"
 )
 
 // TestCommands runs the commands of an alert with the real aws CLI against

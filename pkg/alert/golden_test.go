@@ -14,9 +14,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
-	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/rollup"
 )
 

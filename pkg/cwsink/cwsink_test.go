@@ -25,8 +25,8 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/cwsink"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/metric"
 )
 

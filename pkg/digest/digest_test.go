@@ -15,9 +15,9 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
-	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"

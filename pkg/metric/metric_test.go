@@ -21,8 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/rollup"
 )
 

@@ -14,8 +14,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/alert"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/alert"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 )

@@ -25,10 +25,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/ledger"
-	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"

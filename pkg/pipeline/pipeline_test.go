@@ -23,10 +23,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"tlswatch/internal/localaws"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/cwsink"
-	"tlswatch/internal/localaws"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/rollup"

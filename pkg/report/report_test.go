@@ -23,8 +23,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
 )
 

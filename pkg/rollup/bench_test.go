@@ -11,8 +11,8 @@ import (
 
 	"github.com/klauspost/compress/gzip"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/pkg/connlog"
 )
 
 const benchLines = 100_000

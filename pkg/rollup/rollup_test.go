@@ -19,8 +19,8 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/pkg/connlog"
 )
 
 // readEntries returns the entries of a log, without what Add must not keep.

@@ -17,10 +17,10 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/snssink"
 )

@@ -16,9 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
-	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
 )

@@ -10,8 +10,8 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/pkg/connlog"
 )
 
 var update = flag.Bool("update", false, "rewrite the files in events/sample")

@@ -19,8 +19,8 @@ import (
 	"sync"
 	"time"
 
-	"tlswatch/internal/template/sam"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/template/sam"
 )
 
 // Options are the settings of [Start].

@@ -20,10 +20,10 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/internal/dev/gobuild"
-	"tlswatch/internal/template/sam"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/metric"
 )
 
