@@ -2,6 +2,9 @@ package tlswatch_test
 
 import (
 	"bytes"
+	"io/fs"
+	"os"
+	"path"
 	"path/filepath"
 	"reflect"
 	"regexp"
@@ -15,6 +18,82 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/report"
 )
+
+// documents lists the Markdown files of the repository.
+func documents(t *testing.T) []string {
+	t.Helper()
+	var list []string
+	err := filepath.WalkDir(".", func(path string, entry fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case entry.IsDir() && slices.Contains([]string{".git", ".aws-sam", "build"}, path):
+			return fs.SkipDir
+		case strings.HasSuffix(path, ".md"):
+			list = append(list, filepath.ToSlash(path))
+		}
+		return nil
+	})
+	if err != nil || len(list) < 20 {
+		t.Fatalf("%d documents: %v", len(list), err)
+	}
+	return list
+}
+
+// Links between documents lead to files and headings that exist.
+func TestLinks(t *testing.T) {
+	link := regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	links := 0
+	for _, name := range documents(t) {
+		for _, m := range link.FindAllStringSubmatch(readFile(t, name), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			links++
+			target, anchor, _ := strings.Cut(m[1], "#")
+			if target == "" {
+				target = name
+			} else {
+				target = path.Join(path.Dir(name), target)
+			}
+			if _, err := os.Stat(target); err != nil {
+				t.Errorf("%s: link to %s: %v", name, m[1], err)
+			} else if anchor != "" && !slices.Contains(anchors(readFile(t, target)), anchor) {
+				t.Errorf("%s: link to %s: no such heading; there are %q", name, m[1], anchors(readFile(t, target)))
+			}
+		}
+	}
+	if links < 50 {
+		t.Errorf("only %d links found", links)
+	}
+}
+
+// anchors returns the names by which links refer to the headings of a text.
+func anchors(markdown string) []string {
+	var list []string
+	drop := regexp.MustCompile("[^a-z0-9 _-]")
+	for _, m := range regexp.MustCompile(`(?m)^#+ (.*)$`).FindAllStringSubmatch(markdown, -1) {
+		list = append(list, strings.ReplaceAll(drop.ReplaceAllString(strings.ToLower(m[1]), ""), " ", "-"))
+	}
+	return list
+}
+
+// README.md stays short, and docs/README.md has every page.
+func TestDocsIndex(t *testing.T) {
+	if lines := strings.Count(readFile(t, "README.md"), "\n"); lines > 120 {
+		t.Errorf("README.md has %d lines, want at most 120", lines)
+	}
+	entries, err := os.ReadDir("docs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	index := readFile(t, "docs/README.md")
+	for _, e := range entries {
+		if e.Name() != "README.md" && !strings.Contains(index, "]("+e.Name()+")") {
+			t.Errorf("docs/README.md does not list %s", e.Name())
+		}
+	}
+}
 
 // athenaTable returns the columns of the table in docs/athena.md and its
 // expression.

@@ -14,32 +14,27 @@ import (
 	"tlswatch/pkg/metric"
 )
 
-var update = flag.Bool("update", false, "rewrite the tables in README.md")
+var update = flag.Bool("update", false, "rewrite the generated parts of docs")
 
-// The tables of metrics and settings in README.md are those of the code.
-func TestReadmeTables(t *testing.T) {
-	tables := map[string]string{"metrics": metricTable(), "settings": settingTable()}
-	data, err := os.ReadFile("README.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	readme := string(data)
-	for name, want := range tables {
-		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->\n"
-		before, rest, ok1 := strings.Cut(readme, begin)
+// The tables of metrics and settings are generated from the code.
+func TestDocsTables(t *testing.T) {
+	for _, table := range []struct{ file, name, want string }{
+		{"docs/metrics.md", "metrics", metricTable()},
+		{"docs/settings.md", "settings", settingTable()},
+	} {
+		text := readFile(t, table.file)
+		begin, end := "<!-- "+table.name+" -->\n", "<!-- /"+table.name+" -->\n"
+		before, rest, ok1 := strings.Cut(text, begin)
 		got, after, ok2 := strings.Cut(rest, end)
 		if !ok1 || !ok2 {
-			t.Fatalf("README.md has no place for the table of %s", name)
+			t.Fatalf("%s has no place for the table of %s", table.file, table.name)
 		}
 		if *update {
-			readme = before + begin + want + end + after
-		} else if d := cmp.Diff(want, got); d != "" {
-			t.Errorf("table of %s; 'make golden' rewrites it: -code +README\n%s", name, d)
-		}
-	}
-	if *update {
-		if err := os.WriteFile("README.md", []byte(readme), 0o666); err != nil {
-			t.Fatal(err)
+			if err := os.WriteFile(table.file, []byte(before+begin+table.want+end+after), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		} else if d := cmp.Diff(table.want, got); d != "" {
+			t.Errorf("%s differs from the code; 'make golden' rewrites it: -code +%s\n%s", table.file, table.file, d)
 		}
 	}
 }

@@ -38,16 +38,20 @@ func TestPackageComments(t *testing.T) {
 	}
 }
 
-func TestReadmeCommands(t *testing.T) {
+// The make commands in the documents are targets of the Makefile.
+func TestDocsMakeCommands(t *testing.T) {
 	makefile := readFile(t, "Makefile")
-	commands := makeCommands(readFile(t, "README.md"))
-	if len(commands) == 0 {
-		t.Error("README.md shows no make command")
-	}
-	for _, target := range commands {
-		if !hasTarget(makefile, target) {
-			t.Errorf("README.md says make %s, which the Makefile does not know", target)
+	commands := 0
+	for _, name := range documents(t) {
+		for _, target := range makeCommands(readFile(t, name)) {
+			commands++
+			if !hasTarget(makefile, target) {
+				t.Errorf("%s says make %s, which the Makefile does not know", name, target)
+			}
 		}
+	}
+	if commands < 10 {
+		t.Errorf("only %d make commands found", commands)
 	}
 }
 

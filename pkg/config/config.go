@@ -57,56 +57,56 @@ type variable struct {
 
 // variables are all settings; template.yaml and docs are tested against them.
 var variables = []variable{
-	{"ALERT_TOPIC_ARN", "", "SNS topic for alerts; none are sent if empty", func(c *Config, v string) error {
+	{"ALERT_TOPIC_ARN", "", "ARN of the SNS topic for alerts; if empty, no alerts are sent", func(c *Config, v string) error {
 		if v != "" && !topicARN.MatchString(v) {
 			return errors.New("want the ARN of an SNS topic")
 		}
 		c.AlertTopicARN = v
 		return nil
 	}},
-	{"METRIC_NAMESPACE", "tlswatch", "CloudWatch namespace", func(c *Config, v string) error {
+	{"METRIC_NAMESPACE", "tlswatch", "CloudWatch namespace of the metrics", func(c *Config, v string) error {
 		if !namespace.MatchString(v) || strings.HasPrefix(v, "AWS/") {
 			return errors.New("want 1 to 255 letters, digits or ._-/#: not beginning with a colon or AWS/")
 		}
 		c.Namespace = v
 		return nil
 	}},
-	{"METRIC_BREAKDOWNS", "all", "dimensions to publish: port, protocol, cipher, keyexchange, reason, client, latency; or all, none", func(c *Config, v string) (err error) {
+	{"METRIC_BREAKDOWNS", "all", "breakdowns to publish: `all`, `none`, or a comma-separated list of `port`, `protocol`, `cipher`, `keyexchange`, `reason`, `client` and `latency`", func(c *Config, v string) (err error) {
 		c.Metrics.Breakdowns, err = metric.ParseBreakdowns(v)
 		return err
 	}},
-	{"CLIENT_MIN_FAILED", "5", "failures in a log object from which a client becomes a metric dimension", func(c *Config, v string) error {
+	{"CLIENT_MIN_FAILED", "5", "minimum failures in a log object for a client to get its own dimension value", func(c *Config, v string) error {
 		return integer(&c.Metrics.ClientMinFailed, v, 1, 1_000_000_000)
 	}},
-	{"CLIENT_TOP", "10", "clients of a log object that become metric dimensions, at the most", func(c *Config, v string) error {
+	{"CLIENT_TOP", "10", "maximum clients per log object with their own dimension value", func(c *Config, v string) error {
 		return integer(&c.Metrics.ClientTop, v, 0, 100)
 	}},
-	{"CLIENT_BUDGET", "50", "client dimension values of a load balancer in an hour, over all invocations; needs STATE_BUCKET", func(c *Config, v string) error {
+	{"CLIENT_BUDGET", "50", "maximum client dimension values per load balancer and hour, across all invocations; needs `STATE_BUCKET`", func(c *Config, v string) error {
 		return integer(&c.ClientBudget, v, 0, 1000)
 	}},
-	{"CLIENT_IPV6_PREFIX", "64", "leading bits by which IPv6 clients are told apart", func(c *Config, v string) error {
+	{"CLIENT_IPV6_PREFIX", "64", "prefix length that identifies an IPv6 client", func(c *Config, v string) error {
 		return integer(&c.IPv6Prefix, v, 1, 128)
 	}},
-	{"PUBLISH_CLIENTS", "true", "whether client addresses may appear in metrics, alerts and the function's log", func(c *Config, v string) error {
+	{"PUBLISH_CLIENTS", "true", "whether client addresses may appear in metrics, alerts, the state bucket and the function's log", func(c *Config, v string) error {
 		return boolean(&c.PublishClients, v)
 	}},
-	{"LOG_CLIENTS", "true", "whether the function logs a line for each failing client of a log object, for Contributor Insights; needs PUBLISH_CLIENTS", func(c *Config, v string) error {
+	{"LOG_CLIENTS", "true", "whether the function logs one line per failing client of a log object, for Contributor Insights; needs `PUBLISH_CLIENTS`", func(c *Config, v string) error {
 		return boolean(&c.LogClients, v)
 	}},
-	{"ALERT_MIN_FAILED", "100", "failed negotiations from which an alert is sent", func(c *Config, v string) error {
+	{"ALERT_MIN_FAILED", "100", "minimum failed negotiations for an alert", func(c *Config, v string) error {
 		var n int
 		err := integer(&n, v, 1, 1_000_000_000)
 		c.Rule.MinFailed = uint64(n)
 		return err
 	}},
-	{"ALERT_MIN_FAILED_PERCENT", "1", "failed share of TLS connections from which an alert is sent, in percent", func(c *Config, v string) (err error) {
+	{"ALERT_MIN_FAILED_PERCENT", "1", "minimum percentage of TLS connections that failed for an alert", func(c *Config, v string) (err error) {
 		c.Rule.MinFailedPercent, err = strconv.ParseFloat(v, 64)
 		if err != nil || !(c.Rule.MinFailedPercent >= 0 && c.Rule.MinFailedPercent <= 100) {
 			return errors.New("want a number from 0 to 100")
 		}
 		return nil
 	}},
-	{"ALERT_REASONS", "", "reason codes that count for alerts, separated by commas; all if empty", func(c *Config, v string) error {
+	{"ALERT_REASONS", "", "comma-separated reason codes that count towards alerts; if empty, all count", func(c *Config, v string) error {
 		for reason := range strings.SplitSeq(v, ",") {
 			if reason = strings.TrimSpace(reason); reason == "" && v != "" || strings.ContainsAny(reason, " :") {
 				return fmt.Errorf("want codes such as ClientCertExpired, not %q", reason)
@@ -116,61 +116,61 @@ var variables = []variable{
 		}
 		return nil
 	}},
-	{"ALERT_WINDOW", "5m", "time that a rule looks at, over all nodes, in multiples of 5m up to 60m; more than 5m needs STATE_BUCKET", func(c *Config, v string) (err error) {
+	{"ALERT_WINDOW", "5m", "time span that a rule evaluates, across all nodes of a load balancer: a multiple of 5m, at most 60m; more than 5m needs `STATE_BUCKET`", func(c *Config, v string) (err error) {
 		c.Rule.Window, err = time.ParseDuration(v)
 		if err != nil || c.Rule.Window < connlog.Period || c.Rule.Window > time.Hour || c.Rule.Window%connlog.Period != 0 {
 			return errors.New("want a multiple of 5m from 5m to 60m")
 		}
 		return nil
 	}},
-	{"ALERT_COOLDOWN", "60m", "no alert of a rule for a load balancer so soon after the last one; windows that overlap count as one however short it is", func(c *Config, v string) (err error) {
+	{"ALERT_COOLDOWN", "60m", "minimum time between two alerts of a rule for a load balancer; overlapping windows count as one, however short the cooldown", func(c *Config, v string) (err error) {
 		c.Rule.Cooldown, err = time.ParseDuration(v)
 		if err != nil || c.Rule.Cooldown < 0 || c.Rule.Cooldown > 7*24*time.Hour {
 			return errors.New("want a duration from 0s to 168h")
 		}
 		return nil
 	}},
-	{"ALERT_GROWTH", "3", "unless the failures are so many times those last alerted", func(c *Config, v string) (err error) {
+	{"ALERT_GROWTH", "3", "alert again within the cooldown when failures reach this multiple of the last alert's", func(c *Config, v string) (err error) {
 		c.Rule.Growth, err = strconv.ParseFloat(v, 64)
 		if err != nil || !(c.Rule.Growth > 1 && c.Rule.Growth <= 1e6) {
 			return errors.New("want a number above 1, up to 1000000")
 		}
 		return nil
 	}},
-	{"CLIENT_ALERT_MIN_FAILED", "0", "failed negotiations of one client from which an alert of the rule client-failures is sent; 0 switches the rule off", func(c *Config, v string) error {
+	{"CLIENT_ALERT_MIN_FAILED", "0", "minimum failed negotiations of a single client for an alert of the rule `client-failures`; 0 turns the rule off", func(c *Config, v string) error {
 		var n int
 		err := integer(&n, v, 0, 1_000_000_000)
 		c.ClientRule.MinFailed = uint64(n)
 		return err
 	}},
-	{"STATE_BUCKET", "", "S3 bucket for the memory over invocations; without it, rules look at single log objects, and an object that is announced twice counts twice", func(c *Config, v string) error {
+	{"STATE_BUCKET", "", "S3 bucket where the function records what it published and alerted; if empty, each log object is evaluated alone and duplicate events count twice", func(c *Config, v string) error {
 		if v != "" && !bucketName.MatchString(v) {
 			return errors.New("want the name of an S3 bucket")
 		}
 		c.StateBucket = v
 		return nil
 	}},
-	{"LISTENER_POLICIES", "", "security policies of listeners, such as 443=ELBSecurityPolicy-TLS13-1-2-2021-06, separated by commas; one without a port is that of all other ports", func(c *Config, v string) (err error) {
+	{"LISTENER_POLICIES", "", "comma-separated security policies of listeners, such as `443=ELBSecurityPolicy-TLS13-1-2-2021-06`; a policy without a port applies to all other ports", func(c *Config, v string) (err error) {
 		c.ListenerPolicies, err = ParseListenerPolicies(v)
 		return err
 	}},
-	{"LISTENER_LOOKUP", "false", "whether to ask Elastic Load Balancing for the policies of listeners that LISTENER_POLICIES does not list, when there is something to alert; needs elasticloadbalancing:DescribeListeners", func(c *Config, v string) error {
+	{"LISTENER_LOOKUP", "false", "whether an alert may look up policies missing from `LISTENER_POLICIES` in Elastic Load Balancing; needs `elasticloadbalancing:DescribeListeners`", func(c *Config, v string) error {
 		return boolean(&c.ListenerLookup, v)
 	}},
-	{"POLICY_FILE", "", "path of a data file of security policies, which tlswatch policy update writes; those that are compiled in if empty, or if it cannot be read", func(c *Config, v string) error {
+	{"POLICY_FILE", "", "path of a security policy file written by `tlswatch policy update`; if empty or unreadable, the built-in policies are used", func(c *Config, v string) error {
 		if v != "" && !strings.HasPrefix(v, "/") {
 			return errors.New("want an absolute path")
 		}
 		c.PolicyFile = v
 		return nil
 	}},
-	{"OBJECT_LIMIT_MIB", "16384", "MiB of a log object, after decompression, from which it fails instead of being read on; 0 is no limit", func(c *Config, v string) error {
+	{"OBJECT_LIMIT_MIB", "16384", "maximum size of a log object in MiB after decompression; a larger object fails; 0 is no limit", func(c *Config, v string) error {
 		var n int
 		err := integer(&n, v, 0, 1_000_000)
 		c.ObjectLimit = int64(n) << 20
 		return err
 	}},
-	{"DEADLINE_MARGIN", "2s", "time kept free before the deadline of an invocation", func(c *Config, v string) (err error) {
+	{"DEADLINE_MARGIN", "2s", "time reserved before the deadline of an invocation to finish and report", func(c *Config, v string) (err error) {
 		c.DeadlineMargin, err = time.ParseDuration(v)
 		if err != nil || c.DeadlineMargin < 0 || c.DeadlineMargin > 5*time.Minute {
 			return errors.New("want a duration from 0s to 5m")
