@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/posture", "pkg/widget", "pkg/digest"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger", "pkg/elbpolicy"}
 )
 
@@ -127,6 +127,11 @@ var rules = []rule{
 		packages: []string{"pkg/report"},
 		never:    append(ours(append(slices.Clone(adapters), "pkg/pipeline", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/secpolicy")...), sdk+"/...", "os", "net/http"),
 		why:      "what is found in logs depends on them alone; why a negotiation failed, somebody tells it",
+	},
+	{
+		packages: []string{"internal/text"},
+		never:    []string{module + "/..."},
+		why:      "words and tables know nothing of what they show",
 	},
 	{
 		packages: []string{"pkg/price"},
