@@ -1,20 +1,18 @@
 package tlswatch_test
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
-	"io"
-	"os/exec"
-	"path/filepath"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"golang.org/x/tools/go/packages"
 )
 
 const (
@@ -309,11 +307,11 @@ func standard(path string) bool {
 // TestPureCode looks for what a list of imports cannot show: pure packages use package time, but never its clock.
 func TestPureCode(t *testing.T) {
 	for _, p := range modulePackages(t) {
-		if !matches(ours(pure...), p.ImportPath) {
+		if !matches(ours(pure...), p.PkgPath) {
 			continue
 		}
 		for _, name := range p.GoFiles {
-			for _, use := range clockUses(t, filepath.Join(p.Dir, name), nil) {
+			for _, use := range clockUses(t, name, nil) {
 				t.Errorf("%s: a result depends on the log alone; take the time as an argument", use)
 			}
 		}
@@ -370,58 +368,49 @@ func clockUses(t *testing.T, filename string, source any) []string {
 	return uses
 }
 
-type goPackage struct {
-	ImportPath, Name, Dir string
-	GoFiles, Imports      []string
-}
-
-// packages are those of the module, all that they need, and the standard library. Note that go test may answer from its
-// cache if no file that a test here has read changed; TestLineEnds reads them all.
-var packages = sync.OnceValues(func() ([]goPackage, error) {
-	out, err := exec.Command("go", "list", "-deps", "-json=ImportPath,Name,Dir,GoFiles,Imports", "./...", "std").Output()
-	if err != nil {
-		if exit, ok := errors.AsType[*exec.ExitError](err); ok {
-			err = fmt.Errorf("go list: %w\n%s", err, exit.Stderr)
+// moduleGraph has the packages of the module, all that they need, and the standard library. Note that go test may answer
+// from its cache if no file that a test here has read changed; TestLineEnds reads them all.
+var moduleGraph = sync.OnceValues(func() (map[string]*packages.Package, error) {
+	roots, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedDeps}, "./...", "std")
+	graph := make(map[string]*packages.Package)
+	packages.Visit(roots, nil, func(p *packages.Package) {
+		graph[p.PkgPath] = p
+		for _, fault := range p.Errors {
+			err = errors.Join(err, fault)
 		}
-		return nil, err
-	}
-	var list []goPackage
-	for d := json.NewDecoder(bytes.NewReader(out)); ; {
-		var p goPackage
-		if err := d.Decode(&p); err == io.EOF {
-			return list, nil
-		} else if err != nil {
-			return nil, fmt.Errorf("go list: %w", err)
-		}
-		list = append(list, p)
-	}
+	})
+	return graph, err
 })
 
+// importGraph is package path to the paths that it imports.
 func importGraph(t *testing.T) map[string][]string {
 	t.Helper()
-	list, err := packages()
+	all, err := moduleGraph()
 	if err != nil {
 		t.Fatal(err)
 	}
-	graph := make(map[string][]string, len(list))
-	for _, p := range list {
-		graph[p.ImportPath] = p.Imports
+	graph := make(map[string][]string, len(all))
+	for path, p := range all {
+		graph[path] = slices.Sorted(maps.Keys(p.Imports))
 	}
 	return graph
 }
 
 // modulePackages are the module's own packages that have more than tests.
-func modulePackages(t *testing.T) []goPackage {
+func modulePackages(t *testing.T) []*packages.Package {
 	t.Helper()
-	list, err := packages()
+	all, err := moduleGraph()
 	if err != nil {
 		t.Fatal(err)
 	}
-	list = slices.DeleteFunc(slices.Clone(list), func(p goPackage) bool {
-		return !matches([]string{module + "/..."}, p.ImportPath) || len(p.GoFiles) == 0
-	})
+	var list []*packages.Package
+	for _, path := range slices.Sorted(maps.Keys(all)) {
+		if p := all[path]; matches([]string{module + "/..."}, path) && len(p.GoFiles) > 0 {
+			list = append(list, p)
+		}
+	}
 	if len(list) == 0 {
-		t.Fatal("go list shows no package of the module")
+		t.Fatal("no package of the module is found")
 	}
 	return list
 }

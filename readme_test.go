@@ -3,13 +3,11 @@ package tlswatch_test
 import (
 	"flag"
 	"fmt"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"tlswatch/internal/dev/docpart"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/metric"
 )
@@ -22,19 +20,12 @@ func TestDocsTables(t *testing.T) {
 		{"docs/metrics.md", "metrics", metricTable()},
 		{"docs/settings.md", "settings", settingTable()},
 	} {
-		text := readFile(t, table.file)
-		begin, end := "<!-- "+table.name+" -->\n", "<!-- /"+table.name+" -->\n"
-		before, rest, ok1 := strings.Cut(text, begin)
-		got, after, ok2 := strings.Cut(rest, end)
-		if !ok1 || !ok2 {
-			t.Fatalf("%s has no place for the table of %s", table.file, table.name)
-		}
 		if *update {
-			if err := os.WriteFile(table.file, []byte(before+begin+table.want+end+after), 0o666); err != nil {
-				t.Fatal(err)
+			if err := docpart.Write(table.file, table.name, table.want); err != nil {
+				t.Error(err)
 			}
-		} else if d := cmp.Diff(table.want, got); d != "" {
-			t.Errorf("%s differs from the code; 'make golden' rewrites it: -code +%s\n%s", table.file, table.file, d)
+		} else if err := docpart.Check(table.file, table.name, table.want); err != nil {
+			t.Errorf("'make golden' rewrites it: %v", err)
 		}
 	}
 }

@@ -20,7 +20,7 @@ func TestPackageComments(t *testing.T) {
 	for _, p := range modulePackages(t) {
 		var comments []string
 		for _, name := range p.GoFiles {
-			file, err := parser.ParseFile(token.NewFileSet(), filepath.Join(p.Dir, name), nil,
+			file, err := parser.ParseFile(token.NewFileSet(), name, nil,
 				parser.PackageClauseOnly|parser.ParseComments)
 			if err != nil {
 				t.Fatal(err)
@@ -31,9 +31,9 @@ func TestPackageComments(t *testing.T) {
 		}
 		switch {
 		case len(comments) != 1:
-			t.Errorf("%s: %d package comments, want 1", p.ImportPath, len(comments))
+			t.Errorf("%s: %d package comments, want 1", p.PkgPath, len(comments))
 		case p.Name != "main" && !strings.HasPrefix(comments[0], "Package "+p.Name+" "):
-			t.Errorf("%s: the package comment begins %.40q, want %q", p.ImportPath, comments[0], "Package "+p.Name)
+			t.Errorf("%s: the package comment begins %.40q, want %q", p.PkgPath, comments[0], "Package "+p.Name)
 		}
 	}
 }

@@ -2,8 +2,8 @@
 //
 //     node validate.js FILE...
 //
-// The templates are what template.yaml comes to without functions (see template_expanded_test.go), so that names and
-// account numbers in them are no mistakes.
+// The templates are template.yaml with its functions evaluated (internal/template/expanded_test.go), so literal names and
+// account numbers in them are expected.
 const { RegoEngine, TemplateFile } = require("@aws/cloudformation-validate");
 
 const expected = ["W9002", "W9013"]; // an ARN, and an account, that is written out

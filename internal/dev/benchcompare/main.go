@@ -23,6 +23,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"tlswatch/internal/dev/docpart"
 )
 
 func main() {
@@ -42,7 +44,7 @@ func main() {
 	flag.Parse()
 	text, missed, err := b.run()
 	if err == nil && *doc != "" {
-		err = replace(*doc, text)
+		err = docpart.Write(*doc, "bench", text)
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchcompare:", err)
@@ -197,21 +199,6 @@ func (b *bench) writeResults(out *strings.Builder, data *data) {
 		}
 		fmt.Fprintf(out, "| %s | %.3f | %s | %.3f | %.1f |\n", name, c, ratio, w, m)
 	}
-}
-
-// replace puts text between the marks of a file.
-func replace(file, text string) error {
-	const from, to = "<!-- bench -->\n", "<!-- /bench -->"
-	old, err := os.ReadFile(file)
-	if err != nil {
-		return err
-	}
-	before, rest, ok1 := strings.Cut(string(old), from)
-	_, after, ok2 := strings.Cut(rest, to)
-	if !ok1 || !ok2 {
-		return fmt.Errorf("%s has no %s and %s", file, strings.TrimSpace(from), to)
-	}
-	return os.WriteFile(file, []byte(before+from+text+to+after), 0o644)
 }
 
 // processor is the name that Linux gives the processor.

@@ -5,7 +5,6 @@ package main
 import (
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -82,20 +81,5 @@ func TestVerdicts(t *testing.T) {
 		if line, missed := run(test.whole, 100); missed != test.missed || !strings.HasSuffix(line, "| "+test.verdict+" |") {
 			t.Errorf("%d: %s, missed %v", test.whole, line, missed)
 		}
-	}
-}
-
-func TestReplace(t *testing.T) {
-	name := filepath.Join(t.TempDir(), "doc.md")
-	os.WriteFile(name, []byte("a\n<!-- bench -->\nold\n<!-- /bench -->\nz\n"), 0o644)
-	if err := replace(name, "new\n"); err != nil {
-		t.Fatal(err)
-	}
-	if got, _ := os.ReadFile(name); string(got) != "a\n<!-- bench -->\nnew\n<!-- /bench -->\nz\n" {
-		t.Errorf("got %q", got)
-	}
-	os.WriteFile(name, []byte("no marks"), 0o644)
-	if replace(name, "new") == nil {
-		t.Error("no error for a file without marks")
 	}
 }

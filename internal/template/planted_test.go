@@ -1,4 +1,4 @@
-package tlswatch_test
+package template_test
 
 import (
 	"os"
@@ -61,13 +61,13 @@ var plantedForLint = []struct{ mistake, old, new, says string }{
 	{"a property that is left out", "      RuleState: ENABLED\n", "", "RuleState"},
 }
 
-func TestTemplatePlantedForLint(t *testing.T) {
+func TestPlantedForLint(t *testing.T) {
 	program, err := exec.LookPath("cfn-lint")
 	if err != nil {
 		t.Log("SKIPPED: mistakes for cfn-lint, which is not on PATH")
 		return
 	}
-	source := readFile(t, "template.yaml")
+	source := readTemplate(t)
 	for _, m := range plantedForLint {
 		t.Run(m.mistake, func(t *testing.T) {
 			t.Parallel()
@@ -86,8 +86,8 @@ func TestTemplatePlantedForLint(t *testing.T) {
 	}
 }
 
-func TestTemplatePlanted(t *testing.T) {
-	source := readFile(t, "template.yaml")
+func TestPlanted(t *testing.T) {
+	source := readTemplate(t)
 	checks := map[string]check{}
 	for _, c := range templateChecks {
 		checks[c.name] = c

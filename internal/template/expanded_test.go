@@ -1,4 +1,4 @@
-package tlswatch_test
+package template_test
 
 import (
 	"encoding/json"
@@ -16,10 +16,10 @@ import (
 
 var expanded = flag.String("expanded", "", "write what the template comes to under each variant into this folder, for other validators")
 
-// TestTemplateExpanded has cfn-lint look at what the template comes to under each variant: without conditions and
+// TestExpanded has cfn-lint look at what the template comes to under each variant: without conditions and
 // functions, every value can be held to its schema. The plain CloudFormation that SAM makes of functions is enough of it
 // for that.
-func TestTemplateExpanded(t *testing.T) {
+func TestExpanded(t *testing.T) {
 	template := loadTemplate(t)
 	folder := *expanded
 	if folder == "" {

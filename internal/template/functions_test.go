@@ -1,4 +1,4 @@
-package tlswatch_test
+package template_test
 
 import (
 	"fmt"
@@ -65,7 +65,7 @@ func checkEnvironment(template *sam.Template) (p problems) {
 
 // checkFunctions: how each function is built, logs and runs.
 func checkFunctions(template *sam.Template) (p problems) {
-	makefile, err := os.ReadFile("Makefile")
+	makefile, err := os.ReadFile("../../Makefile")
 	if err != nil {
 		panic(missing(err.Error()))
 	}

@@ -1,4 +1,4 @@
-package tlswatch_test
+package template_test
 
 import (
 	"fmt"

@@ -1,8 +1,9 @@
-package tlswatch_test
+package template_test
 
 import (
 	"fmt"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -12,7 +13,7 @@ import (
 )
 
 // A check looks at one thing about the template and returns what is wrong with it. TestTemplate has the real template
-// pass all of them; TestTemplatePlanted shows that each mistake of a list fails one.
+// pass all of them; TestPlanted shows that each mistake of a list fails one.
 type check struct {
 	name string
 	find func(*sam.Template) problems
@@ -63,9 +64,20 @@ var alarmLoadBalancers = []string{
 	"app/one/50dc6c495c0c9188", "app/two/50dc6c495c0c9189", "app/three/50dc6c495c0c918a", "app/four/50dc6c495c0c918b", "net/five/50dc6c495c0c918c",
 }
 
+const templateFile = "../../template.yaml"
+
+func readTemplate(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile(templateFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(text)
+}
+
 func loadTemplate(t *testing.T) *sam.Template {
 	t.Helper()
-	template, err := sam.Parse([]byte(readFile(t, "template.yaml")))
+	template, err := sam.Parse([]byte(readTemplate(t)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -138,13 +150,13 @@ func at[T any](value any, path ...string) T {
 	return found
 }
 
-func TestTemplateLint(t *testing.T) {
+func TestLint(t *testing.T) {
 	program, err := exec.LookPath("cfn-lint")
 	if err != nil {
 		t.Log("SKIPPED: the template was not checked by cfn-lint, which is not on PATH")
 		return
 	}
-	if out, err := exec.Command(program, "-t", "template.yaml").CombinedOutput(); err != nil || len(out) > 0 {
+	if out, err := exec.Command(program, "-t", templateFile).CombinedOutput(); err != nil || len(out) > 0 {
 		t.Errorf("cfn-lint: %v\n%s", err, out)
 	}
 }

@@ -1,20 +1,22 @@
-package tlswatch_test
+package template_test
 
 import (
 	"encoding/json"
+	"flag"
 	"fmt"
 	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
+	"tlswatch/internal/dev/docpart"
 	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/price"
 )
 
+var update = flag.Bool("update", false, "rewrite the parts of docs/ that are made from the template")
+
 // What docs/ says about the template is what the template says.
-func TestDocsOfTemplate(t *testing.T) {
+func TestDocs(t *testing.T) {
 	template := loadTemplate(t)
 	expand := func(parameters map[string]string) *sam.Stack {
 		s, err := template.Expand("tlswatch", parameters)
@@ -25,23 +27,16 @@ func TestDocsOfTemplate(t *testing.T) {
 	}
 	s := expand(map[string]string{"ExistingLogBucket": "log-bucket"})
 	for _, part := range []struct{ file, name, want string }{
-		{"docs/operate.md", "alarms", alarmTable(expand(nil), expand(variants["everything"]))},
-		{"docs/deploy.md", "pattern", jsonBlock(s.Resources["LogRule"].At("EventPattern"))},
-		{"docs/deploy.md", "policy", jsonBlock(at[any](sam.List(s.Resources["ProcessorRole"].At("Policies"))[0], "PolicyDocument"))},
+		{"../../docs/operate.md", "alarms", alarmTable(expand(nil), expand(variants["everything"]))},
+		{"../../docs/deploy.md", "pattern", jsonBlock(s.Resources["LogRule"].At("EventPattern"))},
+		{"../../docs/deploy.md", "policy", jsonBlock(at[any](sam.List(s.Resources["ProcessorRole"].At("Policies"))[0], "PolicyDocument"))},
 	} {
-		text := readFile(t, part.file)
-		begin, end := "<!-- "+part.name+" -->\n", "<!-- /"+part.name+" -->\n"
-		before, rest, ok1 := strings.Cut(text, begin)
-		got, after, ok2 := strings.Cut(rest, end)
-		if !ok1 || !ok2 {
-			t.Fatalf("%s has no place for %s", part.file, part.name)
-		}
 		if *update {
-			if err := os.WriteFile(part.file, []byte(before+begin+part.want+end+after), 0o666); err != nil {
-				t.Fatal(err)
+			if err := docpart.Write(part.file, part.name, part.want); err != nil {
+				t.Error(err)
 			}
-		} else if d := cmp.Diff(part.want, got); d != "" {
-			t.Errorf("%s, %s; 'make golden' rewrites it: -template +text\n%s", part.file, part.name, d)
+		} else if err := docpart.Check(part.file, part.name, part.want); err != nil {
+			t.Errorf("'make golden' rewrites it: %v", err)
 		}
 	}
 }
@@ -72,7 +67,11 @@ func TestStackAlarms(t *testing.T) {
 		row += fmt.Sprintf(" %.2f |", watched*price.List[price.Alarms].Tiers[0].Price)
 	}
 	columns := strings.TrimPrefix(row, "| alarms |")
-	if want := "\n| alarms |" + strings.Repeat(columns, 3) + "\n"; !strings.Contains(readFile(t, "docs/cost.md"), want) {
+	text, err := os.ReadFile("../../docs/cost.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := "\n| alarms |" + strings.Repeat(columns, 3) + "\n"; !strings.Contains(string(text), want) {
 		t.Errorf("docs/cost.md has no row%s", want)
 	}
 }
