@@ -5,19 +5,12 @@ import (
 	"slices"
 	"strings"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/secpolicy"
 )
 
-// Diagnose says why the failures of the group happened at a listener with
-// policy p, nil if that is not known.
-func (g Group) Diagnose(policies *secpolicy.Set, p *secpolicy.Policy) secpolicy.Diagnosis {
-	return policies.Diagnose(&connlog.Entry{
-		ListenerPort: g.ListenerPort,
-		Protocol:     g.Protocol,
-		Cipher:       g.Cipher,
-		Status:       connlog.FailedPrefix + cmp.Or(g.Reason, "none"),
-	}, p)[0] // there is one of each failure
+// Attempt is what the group's failed negotiations have in common.
+func (g Group) Attempt() secpolicy.Attempt {
+	return secpolicy.Attempt{Protocol: g.Protocol, Cipher: g.Cipher, Reason: g.Reason}
 }
 
 // A judgement is what security policies and reason codes say about a window:
@@ -84,7 +77,7 @@ func (a *Alert) judge() judgement {
 		if err != nil && !slices.Contains(j.unknown, err.Error()) {
 			j.unknown = append(j.unknown, err.Error())
 		}
-		d := g.Diagnose(policies, p)
+		d := policies.DiagnoseAttempt(g.Attempt(), p)
 		j.groups = append(j.groups, d)
 		j.add(g, d)
 		if d.ID == secpolicy.ProtocolRefused || d.ID == secpolicy.CipherRefused {
@@ -155,7 +148,7 @@ type refusals struct {
 }
 
 func (r *refusals) add(g Group, d secpolicy.Diagnosis) {
-	offer, ok := secpolicy.Presented(&connlog.Entry{Protocol: g.Protocol, Cipher: g.Cipher})
+	offer, ok := g.Attempt().Offer()
 	if !ok || d.Change == nil {
 		r.beyond += g.Failed
 		return

@@ -47,7 +47,7 @@ func TestDiagnose(t *testing.T) {
 			for _, cipher := range []string{"", "AES256-SHA", "RC4-SHA", "new"} {
 				for _, p := range []*secpolicy.Policy{nil, &policies.Policies()[0]} {
 					g := alert.Group{Reason: reason, Protocol: protocol, Cipher: cipher}
-					if d := g.Diagnose(policies, p); d.ID == "" || d.Cause == "" || d.Remedy == "" {
+					if d := policies.DiagnoseAttempt(g.Attempt(), p); d.ID == "" || d.Cause == "" || d.Remedy == "" {
 						t.Errorf("%+v: %+v", g, d)
 					}
 				}

@@ -116,7 +116,7 @@ var clientCert = map[string]Diagnosis{
 func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	var list []Diagnosis
 	validity, outside := diagnoseValidity(e)
-	switch coded, ok := clientCert[e.Reason()]; {
+	switch {
 	case e.Status == connlog.StatusSuccess:
 		if outside {
 			validity.Cause += " The connection succeeded all the same: with mutual TLS in passthrough mode the targets decide."
@@ -128,28 +128,48 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 		}
 	case !e.Failed():
 		return nil
-	case ok && outside && coded.ID == validity.ID:
-		// which says the same, with dates
-	case ok:
-		list = append(list, coded)
-	case outside:
-		// likelier than what the policy has
-	case e.Reason() == unmapped, e.Reason() == connlog.ReasonNoHandshake:
-		list = append(list, s.diagnoseOffer(e, p))
-	case strings.HasPrefix(e.Reason(), connlog.ReasonAlert):
-		list = append(list, diagnoseAlert(strings.TrimPrefix(e.Reason(), connlog.ReasonAlert)))
 	default:
-		if d := s.diagnoseOffer(e, p); d.ID == ProtocolRefused || d.ID == CipherRefused {
-			list = append(list, d)
+		coded, ok := clientCert[e.Reason()]
+		if outside && (!ok || coded.ID == validity.ID) {
+			break // the validity says the same with dates, or is likelier than what the policy lacks
 		}
-		list = append(list, Diagnosis{UnknownReason,
-			"tlswatch knows no description of this reason code.",
-			"Look the code up in the AWS page on connection logs.", "", nil})
+		list = s.diagnoseAttempt(Attempt{e.Protocol, e.Cipher, e.Reason()}, p)
 	}
 	if outside {
 		list = append(list, validity)
 	}
 	return list
+}
+
+// An Attempt is what the log says about a failed negotiation, or what several
+// have in common.
+type Attempt struct {
+	Protocol, Cipher string // as in the log; "" for none
+	Reason           string // the code after "Failed:"; "" for none
+}
+
+// DiagnoseAttempt returns the likeliest reason why the attempt failed at a
+// listener with policy p, nil if that is not known.
+func (s *Set) DiagnoseAttempt(a Attempt, p *Policy) Diagnosis { return s.diagnoseAttempt(a, p)[0] }
+
+// diagnoseAttempt returns at least one diagnosis, the likeliest first.
+func (s *Set) diagnoseAttempt(a Attempt, p *Policy) []Diagnosis {
+	if coded, ok := clientCert[a.Reason]; ok {
+		return []Diagnosis{coded}
+	}
+	if a.Reason == unmapped || a.Reason == connlog.ReasonNoHandshake {
+		return []Diagnosis{s.diagnoseOffer(a, p)}
+	}
+	if alert, ok := strings.CutPrefix(a.Reason, connlog.ReasonAlert); ok {
+		return []Diagnosis{diagnoseAlert(alert)}
+	}
+	var list []Diagnosis
+	if d := s.diagnoseOffer(a, p); d.ID == ProtocolRefused || d.ID == CipherRefused {
+		list = append(list, d)
+	}
+	return append(list, Diagnosis{UnknownReason,
+		"tlswatch knows no description of this reason code.",
+		"Look the code up in the AWS page on connection logs.", "", nil})
 }
 
 // diagnoseValidity reports whether the client's certificate was outside its
@@ -187,13 +207,13 @@ func days(d time.Duration) string {
 const capture = "Capture the connection on the client and see with `tlswatch hello` what it offers."
 
 // diagnoseOffer judges a failure by what the client presented.
-func (s *Set) diagnoseOffer(e *connlog.Entry, p *Policy) Diagnosis {
-	if e.Protocol == "" && e.Cipher == "" {
+func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
+	if a.Protocol == "" && a.Cipher == "" {
 		return Diagnosis{NothingNegotiated,
 			"The connection ended before a protocol and cipher suite were chosen: the client spoke no TLS (a scanner, a health check, HTTP on the HTTPS port), went away early, or has nothing in common with the policy.",
 			"Clients with one attempt each are usually scanners and no concern. For a client that matters: " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
 	}
-	offer, presented, unreadable := presentedOffer(e)
+	offer, presented, unreadable := a.offer()
 	switch {
 	case unreadable:
 		return Diagnosis{OfferUnreadable,
@@ -208,7 +228,7 @@ func (s *Set) diagnoseOffer(e *connlog.Entry, p *Policy) Diagnosis {
 	case v.Code == ProtocolNotInPolicy:
 		d.ID = ProtocolRefused
 		d.Remedy = p.offerProtocol(offer.Versions)
-	case e.Cipher == "":
+	case a.Cipher == "":
 		return Diagnosis{NoCipher,
 			fmt.Sprintf("The client presented %s, which %s has, and the log names no cipher suite: most likely they have none in common.", presented, p.Name), capture, "", nil}
 	case v.Accepted:
@@ -271,34 +291,34 @@ func (p *Policy) offerCipher(version tlsname.Version) string {
 	return text + "."
 }
 
-// Presented returns what a log entry says of the client's offer: one protocol
-// and one cipher suite. It returns false if the entry does not have both, or
-// has names that are not known.
-func Presented(e *connlog.Entry) (Offer, bool) {
-	o, _, unreadable := presentedOffer(e)
-	return o, !unreadable && e.Protocol != "" && e.Cipher != ""
+// Offer returns the one protocol and the one cipher suite that the log names of
+// the client's offer. It returns false if it does not name both, or names what
+// tlswatch does not know.
+func (a Attempt) Offer() (Offer, bool) {
+	o, _, unreadable := a.offer()
+	return o, !unreadable && a.Protocol != "" && a.Cipher != ""
 }
 
-// presentedOffer is what the log says of the client, and how to call it. The
-// protocol of an entry that has none is any that fits the cipher suite.
-func presentedOffer(e *connlog.Entry) (o Offer, name string, unreadable bool) {
+// offer returns what the log says of the client's offer, and its name. Without
+// a protocol it has all protocols that fit the cipher suite.
+func (a Attempt) offer() (o Offer, name string, unreadable bool) {
 	var parts []string
-	if e.Protocol != "" {
-		version, err := tlsname.ParseVersion(e.Protocol)
+	if a.Protocol != "" {
+		version, err := tlsname.ParseVersion(a.Protocol)
 		if err != nil {
-			parts, unreadable = append(parts, strconv.Quote(e.Protocol)), true
+			parts, unreadable = append(parts, strconv.Quote(a.Protocol)), true
 		} else {
 			o.Versions, parts = []tlsname.Version{version}, append(parts, version.String())
 		}
 	}
-	if e.Cipher != "" {
-		suite, err := tlsname.ParseSuite(e.Cipher)
+	if a.Cipher != "" {
+		suite, err := tlsname.ParseSuite(a.Cipher)
 		if err != nil || len(suite.Versions()) == 0 { // a number of none, or a signal
-			parts, unreadable = append(parts, strconv.Quote(e.Cipher)), true
+			parts, unreadable = append(parts, strconv.Quote(a.Cipher)), true
 		} else {
 			o.Suites, parts = []tlsname.Suite{suite}, append(parts, cipherName(suite))
 		}
-		if e.Protocol == "" {
+		if a.Protocol == "" {
 			o.Versions = suite.Versions()
 		}
 	}

@@ -4,7 +4,6 @@ import (
 	"strings"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -12,14 +11,14 @@ import (
 // nil if that is not known, and suggests a policy that accepts what the clients
 // presented: the one nearest to p, or else the strictest.
 func Judge(policies *secpolicy.Set, g alert.Group, p *secpolicy.Policy) Judgement {
-	first := g.Diagnose(policies, p)
+	first := policies.DiagnoseAttempt(g.Attempt(), p)
 	j := Judgement{Cause: first.Cause, Remedy: strings.TrimSpace(first.Remedy + " " + first.Advice)}
 	switch first.ID {
 	case secpolicy.ProtocolRefused, secpolicy.CipherRefused, secpolicy.PolicyUnknown:
 	default:
 		return j // another policy would not help
 	}
-	offer, ok := secpolicy.Presented(&connlog.Entry{Protocol: g.Protocol, Cipher: g.Cipher})
+	offer, ok := g.Attempt().Offer()
 	if !ok || p != nil && first.Change == nil {
 		return j
 	}

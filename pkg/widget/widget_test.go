@@ -353,7 +353,7 @@ func TestJudge(t *testing.T) {
 			continue
 		}
 		p, err := policies.Lookup(j.Policy)
-		offer, ok := secpolicy.Presented(&connlog.Entry{Protocol: test.g.Protocol, Cipher: test.g.Cipher})
+		offer, ok := test.g.Attempt().Offer()
 		if err != nil || !ok || !p.Accepts(offer).Accepted {
 			t.Errorf("%+v: %s does not accept it: %v", test.g, j.Policy, err)
 		}
