@@ -170,29 +170,6 @@ func TestAthenaTable(t *testing.T) {
 
 func unescape(s string) string { return strings.ReplaceAll(s, `\`, "") }
 
-// docs/architecture.md says what each package knows.
-func TestArchitecture(t *testing.T) {
-	_, table, _ := strings.Cut(readFile(t, "docs/architecture.md"), "| package | knows |")
-	table, _, _ = strings.Cut(table, "\n\n")
-	var rows strings.Builder
-	for line := range strings.Lines(table) {
-		if cells := strings.SplitN(line, "|", 3); len(cells) == 3 {
-			rows.WriteString(cells[1])
-		}
-	}
-	for _, folder := range []string{"pkg", "internal"} {
-		packages, err := filepath.Glob(folder + "/*")
-		if err != nil || len(packages) == 0 {
-			t.Fatalf("%s: %d packages, %v", folder, len(packages), err)
-		}
-		for _, p := range packages {
-			if name := "`" + strings.TrimPrefix(filepath.ToSlash(p), "pkg/") + "`"; !strings.Contains(rows.String(), name) {
-				t.Errorf("the table of packages has no %s", name)
-			}
-		}
-	}
-}
-
 // docs/report.md describes each member of the report's JSON.
 func TestReportMembers(t *testing.T) {
 	text := readFile(t, "docs/report.md")
