@@ -28,38 +28,18 @@ const (
 // logarithmic histogram as in DDSketch (Masson, Rim and Lee, 2019), whose
 // buckets bound the relative error.
 type Histogram struct {
-	Count    uint64
-	Sum      time.Duration // saturates
-	Min, Max time.Duration // exact; meaningless if Count is 0
-	buckets  [HistogramBuckets]uint64
+	buckets [HistogramBuckets]uint64
 }
 
 // Add counts a latency. A negative one, which no log has, counts as 0.
 func (h *Histogram) Add(d time.Duration) {
-	d = max(d, 0)
-	h.add(d, d, d, 1)
-	h.buckets[bucketOf(d)]++
+	h.buckets[bucketOf(max(d, 0))]++
 }
 
 // Merge adds the latencies that g counts.
 func (h *Histogram) Merge(g *Histogram) {
-	if g.Count == 0 {
-		return
-	}
-	h.add(g.Sum, g.Min, g.Max, g.Count)
 	for i, n := range g.buckets {
 		h.buckets[i] += n
-	}
-}
-
-func (h *Histogram) add(sum, lo, hi time.Duration, n uint64) {
-	if h.Count == 0 {
-		h.Min, h.Max = lo, hi
-	}
-	h.Count += n
-	h.Min, h.Max = min(h.Min, lo), max(h.Max, hi)
-	if h.Sum += sum; h.Sum < 0 {
-		h.Sum = math.MaxInt64
 	}
 }
 
@@ -73,22 +53,6 @@ func (h *Histogram) Values() iter.Seq2[float64, uint64] {
 			}
 		}
 	}
-}
-
-// Quantile returns the latency below or at which the share q of all lie,
-// within RelativeError; 0 if there are none. q is from 0 to 1.
-func (h *Histogram) Quantile(q float64) time.Duration {
-	if h.Count == 0 {
-		return 0
-	}
-	rank := uint64(math.Ceil(q * float64(h.Count)))
-	var seen uint64
-	for i, n := range h.buckets {
-		if seen += n; n > 0 && seen >= rank {
-			return min(max(bucketValue(i), h.Min), h.Max)
-		}
-	}
-	return h.Max
 }
 
 func bucketOf(d time.Duration) int {

@@ -1,7 +1,6 @@
 // Package rollup folds connection-log entries into a [Summary]: counts per
 // minute and combination of TLS parameters, handshake latencies, clients and
-// failures. Summaries of parts of a log merge into that of the whole, in any
-// order.
+// failures. The order of the entries does not matter.
 //
 // A Summary's memory is bounded whatever the log holds: some 30 MB with every
 // table full, a third of that for real logs. Counts of what exceeds a bound go
@@ -33,7 +32,7 @@ const (
 // Other stands for the names that exceed a bound.
 const Other = "other"
 
-// Options of a Summary. Summaries that are to be merged must agree in them.
+// Options of a Summary.
 type Options struct {
 	// IPv6Prefix is the number of leading bits by which IPv6 clients are told
 	// apart: one household or host usually has a /64. 0 means 128.
@@ -64,22 +63,27 @@ type Summary struct {
 	OtherWatched      uint64 // connections beyond MaxWatched
 	OtherCertificates uint64 // connections with certificates beyond MaxCertificates
 
-	ipv6Prefix int
-	ipv6Mask   addr
-	minute     Minute                   // the last one that was admitted
-	current    *addrTable[clientCounts] // its clients; nil if there is none
-	minutes    map[Minute]*addrTable[clientCounts]
-	recent     [1 << recentBits]int32 // rows of cells + 1, see cellOf
-	cells      table[Cell, cellValue]
-	latencies  table[LatencyKey, Histogram]
-	shapes     table[shape, struct{}]
-	clients    arena[clientCounts] // by client and minute, of which each has a table: those in use stay in the cache
-	failures   *addrTable[uint64]  // by client and row of shapes
-	heavy      heavy               // clients that fail beyond those
+	ipv6Prefix   int
+	ipv6Mask     addr
+	minute       Minute                   // the last one that was admitted
+	current      *addrTable[clientCounts] // its clients; nil if there is none
+	minutes      map[Minute]*addrTable[clientCounts]
+	recent       [1 << recentBits]int32 // rows of cells + 1, see cellOf
+	cells        table[Cell, cellValue]
+	latencies    table[LatencyKey, Histogram]
+	combinations table[combination, struct{}]
+	clients      arena[clientCounts] // by client and minute, of which each has a table: those in use stay in the cache
+	failures     *addrTable[uint64]  // by client and row of combinations
+	heavy        heavy               // clients that fail beyond those
+
+	// What FailingClients and Failures returned when Totals were sortedAt.
+	sortedAt       Counts
+	sortedClients  []ClientCounts
+	sortedFailures []Negotiation
 
 	watch        func(protocol, cipher string) bool
 	horizon      time.Duration
-	watched      *addrTable[uint64] // by client and row of shapes
+	watched      *addrTable[uint64] // by client and row of combinations
 	certificates table[certificateKey, Certificate]
 }
 
@@ -87,14 +91,6 @@ type Summary struct {
 type Counts struct {
 	Connections uint64
 	Failed      uint64
-}
-
-// FailureRate is the share of connections that failed, from 0 to 1.
-func (c Counts) FailureRate() float64 {
-	if c.Connections == 0 {
-		return 0
-	}
-	return float64(c.Failed) / float64(c.Connections)
 }
 
 // clientCounts are the Counts of a client in a minute, in half the memory. They
@@ -160,13 +156,13 @@ func New(o Options) *Summary {
 		o.IPv6Prefix = 128
 	}
 	return &Summary{
-		ipv6Prefix: o.IPv6Prefix,
-		ipv6Mask:   maskOf(o.IPv6Prefix),
-		minutes:    make(map[Minute]*addrTable[clientCounts]),
-		cells:      newTable[Cell, cellValue](MaxCells),
-		latencies:  newTable[LatencyKey, Histogram](MaxLatencies),
-		shapes:     newTable[shape, struct{}](MaxCells),
-		failures:   newAddrTable(new(arena[uint64])),
+		ipv6Prefix:   o.IPv6Prefix,
+		ipv6Mask:     maskOf(o.IPv6Prefix),
+		minutes:      make(map[Minute]*addrTable[clientCounts]),
+		cells:        newTable[Cell, cellValue](MaxCells),
+		latencies:    newTable[LatencyKey, Histogram](MaxLatencies),
+		combinations: newTable[combination, struct{}](MaxCells),
+		failures:     newAddrTable(new(arena[uint64])),
 
 		watch:        o.Watch,
 		horizon:      o.CertificateHorizon,
@@ -200,7 +196,7 @@ func (s *Summary) Add(e *connlog.Entry) {
 	if e.Failed() {
 		one.Failed = 1
 		s.FirstFailed, s.LastFailed = span(s.FirstFailed, s.LastFailed, e.Time, e.Time)
-		s.addFailures(client, s.shapeOf(cell), 1)
+		s.addFailure(client, s.combinationOf(cell))
 	}
 	s.Totals.add(one)
 	s.addClient(addrKey{client, int64(minute)}, one)
@@ -208,44 +204,11 @@ func (s *Summary) Add(e *connlog.Entry) {
 		s.latencyOf(cell).Add(e.HandshakeLatency)
 	}
 	if cell.value.watched {
-		s.addWatched(client, s.shapeOf(cell), 1)
+		s.addWatched(client, s.combinationOf(cell))
 	}
 	if s.horizon > 0 && len(e.ClientCert.Validity) > 0 {
 		s.addCertificate(e)
 	}
-}
-
-// Merge adds what t counts. As long as no bound is reached, the result does
-// not depend on the order or grouping of merges; beyond, the sums do not.
-func (s *Summary) Merge(t *Summary) {
-	s.Lines += t.Lines
-	s.Malformed += t.Malformed
-	s.First, s.Last = span(s.First, s.Last, t.First, t.Last)
-	s.FirstFailed, s.LastFailed = span(s.FirstFailed, s.LastFailed, t.FirstFailed, t.LastFailed)
-	s.Totals.add(t.Totals)
-	s.Plaintext += t.Plaintext
-	s.OtherClients.add(t.OtherClients)
-	s.OtherFailed += t.OtherFailed
-	for i := range t.cells.rows {
-		r := &t.cells.rows[i]
-		c := r.key
-		c.Minute = s.admit(c.Minute)
-		n := s.cell(c)
-		s.cells.rows[n].value.entries += r.value.entries
-	}
-	for i := range t.latencies.rows {
-		r := &t.latencies.rows[i]
-		n := s.latency(LatencyKey{s.admit(r.key.Minute), r.key.Protocol})
-		s.latencies.rows[n].value.Merge(&r.value)
-	}
-	for r := range t.clients.all {
-		s.addClient(addrKey{r.key.addr, int64(s.admit(Minute(r.key.n)))}, r.value.counts())
-	}
-	for r := range t.failures.rows.all {
-		s.addFailures(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
-	}
-	s.heavy.merge(&t.heavy)
-	s.mergeWatched(t)
 }
 
 // span extends the time from first to last, both zero if there is none yet.
@@ -297,10 +260,10 @@ func (s *Summary) admit(m Minute) Minute {
 // A cellValue is what a Cell counts, with shortcuts to the other rows that its
 // entries count in.
 type cellValue struct {
-	entries uint64
-	latency int32 // row of latencies + 1; 0 if there is none yet
-	shape   int32 // row of shapes + 1; 0 if there is none yet
-	watched bool  // successes that are counted by client
+	entries     uint64
+	latency     int32 // row of latencies + 1; 0 if there is none yet
+	combination int32 // row of combinations + 1; 0 if there is none yet
+	watched     bool  // successes that are counted by client
 }
 
 // recentBits is the size of the direct-mapped cache in front of the cells: a log
@@ -397,31 +360,29 @@ func (s *Summary) latency(k LatencyKey) int {
 	return s.latencies.insert(k)
 }
 
-// A shape is what failures have in common apart from client and minute.
-type shape struct {
+// A combination is what negotiations have in common apart from client and
+// minute.
+type combination struct {
 	port     uint16
 	protocol string
 	cipher   string
 	status   string
 }
 
-// shapeOf returns the row of shapes for the entries of a cell.
-func (s *Summary) shapeOf(c *row[Cell, cellValue]) int {
-	if c.value.shape == 0 {
-		c.value.shape = int32(s.shape(shape{c.key.ListenerPort, c.key.Protocol, c.key.Cipher, c.key.Status}) + 1)
+// combinationOf returns the row of combinations for the entries of a cell.
+func (s *Summary) combinationOf(c *row[Cell, cellValue]) int {
+	if c.value.combination == 0 {
+		k := combination{c.key.ListenerPort, c.key.Protocol, c.key.Cipher, c.key.Status}
+		i, ok := s.combinations.find(k)
+		if !ok {
+			if s.combinations.full() {
+				k = combination{0, Other, Other, boundedStatus(k.status, 0)}
+			}
+			i = s.combinations.insert(k)
+		}
+		c.value.combination = int32(i + 1)
 	}
-	return int(c.value.shape) - 1
-}
-
-// shape returns the row of k, within the bound.
-func (s *Summary) shape(k shape) int {
-	if i, ok := s.shapes.find(k); ok {
-		return i
-	}
-	if s.shapes.full() {
-		k = shape{0, Other, Other, connlog.FailedPrefix + Other}
-	}
-	return s.shapes.insert(k)
+	return int(c.value.combination) - 1
 }
 
 // client returns the address as callers know it.
@@ -448,16 +409,16 @@ func (s *Summary) addClient(k addrKey, c Counts) {
 	} else {
 		s.OtherClients.add(c)
 		if c.Failed > 0 {
-			s.heavy.add(k.addr, c.Failed)
+			s.heavy.add(k.addr)
 		}
 	}
 }
 
-func (s *Summary) addFailures(client addr, shape int, n uint64) {
-	if sum := s.failures.value(addrKey{client, int64(shape)}, MaxFailures); sum != nil {
-		*sum += n
+func (s *Summary) addFailure(client addr, combination int) {
+	if sum := s.failures.value(addrKey{client, int64(combination)}, MaxFailures); sum != nil {
+		*sum++
 	} else {
-		s.OtherFailed += n
+		s.OtherFailed++
 	}
 }
 
@@ -504,8 +465,16 @@ type ClientCounts struct {
 }
 
 // FailingClients returns the clients with failures, most failures first, ties
-// by address. For those beyond MaxClients see Suspects.
+// by address. For those beyond MaxClients see Suspects. The list is shared: do
+// not change it.
 func (s *Summary) FailingClients() []ClientCounts {
+	if s.sortedAt != s.Totals {
+		s.sort()
+	}
+	return s.sortedClients
+}
+
+func (s *Summary) failingClients() []ClientCounts {
 	failing := make(map[addr]*Counts)
 	for r := range s.clients.all {
 		if r.value.failed > 0 {
@@ -527,25 +496,43 @@ func (s *Summary) FailingClients() []ClientCounts {
 	return list
 }
 
-// A Failure counts failed negotiations that are alike.
-type Failure struct {
+// A Negotiation is a combination of values that one client's connections have
+// in common.
+type Negotiation struct {
 	Client       Client
 	ListenerPort uint16
 	Protocol     string // "" where nothing was negotiated
 	Cipher       string
 	Status       string
-	Count        uint64
+	Count        uint64 // connections
 }
 
 // Failures returns the failed negotiations, most frequent first, ties by the
-// fields in their order. Those beyond MaxFailures are in OtherFailed only.
-func (s *Summary) Failures() []Failure {
-	list := make([]Failure, 0, s.failures.n)
-	for r := range s.failures.rows.all {
-		k := s.shapes.rows[r.key.n].key
-		list = append(list, Failure{s.client(r.key.addr), k.port, k.protocol, k.cipher, k.status, r.value})
+// fields in their order. Those beyond MaxFailures are in OtherFailed only. The
+// list is shared: do not change it.
+func (s *Summary) Failures() []Negotiation {
+	if s.sortedAt != s.Totals {
+		s.sort()
 	}
-	slices.SortFunc(list, func(a, b Failure) int {
+	return s.sortedFailures
+}
+
+// sort computes FailingClients and Failures, which several consumers ask for
+// once a log object is read to its end.
+func (s *Summary) sort() {
+	s.sortedAt = s.Totals
+	s.sortedClients = s.failingClients()
+	s.sortedFailures = s.negotiations(s.failures)
+}
+
+// negotiations returns the rows of a table in the order of Failures.
+func (s *Summary) negotiations(t *addrTable[uint64]) []Negotiation {
+	list := make([]Negotiation, 0, t.n)
+	for r := range t.rows.all {
+		k := s.combinations.rows[r.key.n].key
+		list = append(list, Negotiation{s.client(r.key.addr), k.port, k.protocol, k.cipher, k.status, r.value})
+	}
+	slices.SortFunc(list, func(a, b Negotiation) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), a.Client.compare(b.Client), cmp.Compare(a.ListenerPort, b.ListenerPort),
 			cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Cipher, b.Cipher), cmp.Compare(a.Status, b.Status))
 	})

@@ -14,42 +14,20 @@ const (
 	MaxCertificates = 10_000
 )
 
-// A Success counts successful connections that are alike, of those that
-// Options.Watch chooses.
-type Success struct {
-	Client       Client
-	ListenerPort uint16
-	Protocol     string
-	Cipher       string
-	Count        uint64
-}
-
-// Watched returns the successful connections that Options.Watch chooses, most
-// frequent first, ties by the fields in their order. Those beyond MaxWatched
-// are in OtherWatched only.
-func (s *Summary) Watched() []Success {
-	list := make([]Success, 0, s.watched.n)
-	for r := range s.watched.rows.all {
-		k := s.shapes.rows[r.key.n].key
-		list = append(list, Success{s.client(r.key.addr), k.port, k.protocol, k.cipher, r.value})
-	}
-	slices.SortFunc(list, func(a, b Success) int {
-		return cmp.Or(cmp.Compare(b.Count, a.Count), a.Client.compare(b.Client), cmp.Compare(a.ListenerPort, b.ListenerPort),
-			cmp.Compare(a.Protocol, b.Protocol), cmp.Compare(a.Cipher, b.Cipher))
-	})
-	return list
-}
+// Watched returns the successful connections that Options.Watch chooses, in
+// the order of Failures. Those beyond MaxWatched are in OtherWatched only.
+func (s *Summary) Watched() []Negotiation { return s.negotiations(s.watched) }
 
 // watches reports whether the entries of a cell are to be counted by client.
 func (s *Summary) watches(c *Cell) bool {
 	return s.watch != nil && c.Status == connlog.StatusSuccess && s.watch(c.Protocol, c.Cipher)
 }
 
-func (s *Summary) addWatched(client addr, shape int, n uint64) {
-	if sum := s.watched.value(addrKey{client, int64(shape)}, MaxWatched); sum != nil {
-		*sum += n
+func (s *Summary) addWatched(client addr, combination int) {
+	if sum := s.watched.value(addrKey{client, int64(combination)}, MaxWatched); sum != nil {
+		*sum++
 	} else {
-		s.OtherWatched += n
+		s.OtherWatched++
 	}
 }
 
@@ -102,26 +80,5 @@ func (s *Summary) addCertificate(e *connlog.Entry) {
 	v.Connections++
 	if e.Failed() {
 		v.Failed++
-	}
-}
-
-func (s *Summary) mergeWatched(t *Summary) {
-	s.OtherWatched += t.OtherWatched
-	s.OtherCertificates += t.OtherCertificates
-	for r := range t.watched.rows.all {
-		s.addWatched(r.key.addr, s.shape(t.shapes.rows[r.key.n].key), r.value)
-	}
-	for i := range t.certificates.rows {
-		r := &t.certificates.rows[i]
-		if _, ok := s.certificates.find(r.key); !ok && s.certificates.full() {
-			s.OtherCertificates += r.value.Connections
-			continue
-		}
-		v := &s.certificates.rows[s.certificates.insert(r.key)].value
-		if r.value.NotAfter.After(v.NotAfter) {
-			v.NotAfter = r.value.NotAfter
-		}
-		v.Connections += r.value.Connections
-		v.Failed += r.value.Failed
 	}
 }

@@ -21,7 +21,7 @@ func old(protocol, _ string) bool { return protocol != "TLSv1.3" }
 var watching = Options{IPv6Prefix: 64, Watch: old, CertificateHorizon: 60 * 24 * time.Hour}
 
 type watched struct {
-	Successes    []Success
+	Successes    []Negotiation
 	Certificates []Certificate
 	Others       [2]uint64
 }
@@ -30,8 +30,8 @@ func watchedOf(s *Summary) watched {
 	return watched{s.Watched(), s.Certificates(), [2]uint64{s.OtherWatched, s.OtherCertificates}}
 }
 
-// What is watched is what the slow and obvious way finds, in whatever parts and
-// order the entries come.
+// Watched finds what the slow and obvious way finds, in whatever order the
+// entries come.
 func TestWatched(t *testing.T) {
 	log := makeLog(t, connlogtest.Options{Seed: 5, Lines: 5000})
 	successes, certificates := make(map[string]uint64), make(map[string][2]uint64)
@@ -86,14 +86,10 @@ func TestWatched(t *testing.T) {
 	lines := slices.Collect(strings.Lines(log))
 	for range 10 {
 		r.Shuffle(len(lines), func(i, j int) { lines[i], lines[j] = lines[j], lines[i] })
-		parts := []*Summary{New(watching), New(watching), New(watching)}
-		for i, part := range parts {
-			fold(t, part, strings.Join(lines[i*len(lines)/3:(i+1)*len(lines)/3], ""))
-		}
-		parts[0].Merge(parts[1])
-		parts[2].Merge(parts[0])
-		if d := gocmp.Diff(want, watchedOf(parts[2]), diffOptions...); d != "" {
-			t.Fatalf("-whole +parts\n%s", d)
+		s := New(watching)
+		fold(t, s, strings.Join(lines, ""))
+		if d := gocmp.Diff(want, watchedOf(s), diffOptions...); d != "" {
+			t.Fatalf("-in order +shuffled\n%s", d)
 		}
 	}
 }
@@ -107,26 +103,23 @@ func TestNotWatched(t *testing.T) {
 	}
 }
 
-// Beyond the bounds the sums stay, also of merges.
+// Beyond the bounds the sums stay.
 func TestWatchedBounds(t *testing.T) {
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-	parts := []*Summary{New(watching), New(watching)}
-	const clients, certificates = MaxWatched/2 + 20_000, MaxCertificates/2 + 2000
-	for n, s := range parts {
-		for i := range clients {
-			e := connlog.Entry{Time: at, Client: netip.AddrFrom4([4]byte{10 + byte(n), byte(i >> 16), byte(i >> 8), byte(i)}), Protocol: "TLSv1.2", Cipher: "AES256-SHA", Status: "Success"}
-			if i < certificates {
-				e.ClientCert = connlog.ClientCert{Validity: []byte("x"), NotAfter: at.Add(time.Hour), Serial: fmt.Appendf(nil, "%d-%d", n, i)}
-			}
-			s.Add(&e)
+	s := New(watching)
+	const clients, certificates = MaxWatched + 40_000, MaxCertificates + 4000
+	for i := range clients {
+		e := connlog.Entry{Time: at, Client: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Protocol: "TLSv1.2", Cipher: "AES256-SHA", Status: "Success"}
+		if i < certificates {
+			e.ClientCert = connlog.ClientCert{Validity: []byte("x"), NotAfter: at.Add(time.Hour), Serial: fmt.Append(nil, i)}
 		}
+		s.Add(&e)
 	}
-	parts[0].Merge(parts[1])
-	w := watchedOf(parts[0])
-	if len(w.Successes) != MaxWatched || w.Others[0] != 2*clients-MaxWatched {
+	w := watchedOf(s)
+	if len(w.Successes) != MaxWatched || w.Others[0] != clients-MaxWatched {
 		t.Errorf("%d successes, %d others", len(w.Successes), w.Others[0])
 	}
-	if len(w.Certificates) != MaxCertificates || w.Others[1] != 2*certificates-MaxCertificates {
+	if len(w.Certificates) != MaxCertificates || w.Others[1] != certificates-MaxCertificates {
 		t.Errorf("%d certificates, %d others", len(w.Certificates), w.Others[1])
 	}
 }
