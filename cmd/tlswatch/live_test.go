@@ -27,7 +27,7 @@ func command(t *testing.T, want int, args ...string) (stdout, stderr string) {
 func TestPolicyUpdateLive(t *testing.T) {
 	stack := startELB(t)
 	var list []localaws.SSLPolicy
-	for _, p := range secpolicy.Policies() {
+	for _, p := range secpolicy.Builtin().Policies() {
 		list = append(list, localaws.SSLPolicy{Name: p.Name, Protocols: texts(p.Protocols), Ciphers: texts(p.Ciphers), LoadBalancerTypes: []string{"application"}})
 	}
 	const future = "ELBSecurityPolicy-Of-The-Future-2031-01"
@@ -42,7 +42,7 @@ func TestPolicyUpdateLive(t *testing.T) {
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {
 		t.Fatal(err)
 	}
-	missing := secpolicy.Policies()[0].Name
+	missing := secpolicy.Builtin().Policies()[0].Name
 	if got.Policies != len(list) || strings.Join(got.New, " ") != future || strings.Join(got.Changed, " ") != list[0].Name || strings.Join(got.Missing, " ") != missing {
 		t.Errorf("got %+v", got)
 	}

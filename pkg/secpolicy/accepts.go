@@ -17,7 +17,7 @@ type Offer struct {
 
 	// Optional; nil where not known. They never decide: see [Verdict.Hints].
 	Groups           []tlsname.Group
-	SignatureSchemes []SignatureScheme
+	SignatureSchemes []tlsname.SignatureScheme
 
 	// Certificates are the kinds of certificate that the listener has, 0 if
 	// that is not known. Then any suite of the policy counts as usable.

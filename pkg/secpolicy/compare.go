@@ -18,8 +18,8 @@ type Difference struct {
 	// From s2n-tls, as hints; empty where that is silent about A or B.
 	GroupsRemoved  []tlsname.Group
 	GroupsAdded    []tlsname.Group
-	SchemesRemoved []SignatureScheme
-	SchemesAdded   []SignatureScheme
+	SchemesRemoved []tlsname.SignatureScheme
+	SchemesAdded   []tlsname.SignatureScheme
 }
 
 // Compare says how two policies differ.

@@ -49,10 +49,7 @@ const (
 	ChoiceRejected        DiagnosisID = "choice-rejected"           // likewise
 	ClientAlert           DiagnosisID = "client-alert"              // likewise, for another reason
 	UnknownReason         DiagnosisID = "unknown-reason"            // a reason code that AWS does not describe
-
-	AlsoSucceeds  DiagnosisID = "client-also-succeeds"
-	NeverSucceeds DiagnosisID = "client-never-succeeds"
-	ScannerNoise  DiagnosisID = "scanner-noise"
+	ScannerNoise          DiagnosisID = "scanner-noise"
 )
 
 // ExpiryWarning is how long before its end a client's certificate is warned
@@ -379,47 +376,13 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 		"Compare with the listener's policy: `tlswatch policy accept` says which accept what the client presented. It is judged where the policy is named: in --policy of a command, in LISTENER_POLICIES of the function.", "", nil}
 }
 
-// A ClientRecord counts the connections of one client in some time.
-type ClientRecord struct {
-	Connections uint64 // to TLS listeners
-	Failed      uint64
-	Nothing     uint64 // failures with neither protocol nor cipher suite
-}
-
-// Scanner reports whether the client looks like a scanner: one attempt, in
-// which nothing was negotiated.
-func (c ClientRecord) Scanner() bool { return c.Connections == 1 && c.Nothing == 1 }
-
-// Diagnose says whether failures of the client are all that it does. It
-// returns false for a client without failures.
-func (c ClientRecord) Diagnose() (Diagnosis, bool) {
-	switch {
-	case c.Failed == 0:
-		return Diagnosis{}, false
-	case c.Connections > c.Failed:
-		return Diagnosis{AlsoSucceeds,
-			fmt.Sprintf("The client also succeeds, in %d of %d connections: it tries again with another offer, only some programs on it are affected, or several clients share the address.", c.Connections-c.Failed, c.Connections),
-			"Compare its successful connections with the failed ones: protocol, cipher suite and port tell which program to update.", "", nil}, true
-	}
-	return Diagnosis{NeverSucceeds,
-		fmt.Sprintf("The client never succeeds: %s.", pluralOf(c.Failed, "attempt")),
-		"If the client matters, it is down: update it or its configuration first.", "", nil}, true
-}
-
 // ScannerClients is from how many clients with one attempt each, and nothing
 // negotiated, these are taken for scanners.
 const ScannerClients = 10
 
-// Noise counts the failures that look like those of scanners.
+// Noise is failures that look like those of scanners.
 type Noise struct {
-	Clients uint64 `json:"clients"` // each with one failure
-}
-
-// Add counts a client.
-func (n *Noise) Add(c ClientRecord) {
-	if c.Scanner() {
-		n.Clients++
-	}
+	Clients uint64 // each with one failure
 }
 
 // Diagnose says what the noise is. It returns false if the clients are too few
@@ -431,11 +394,4 @@ func (n Noise) Diagnose() (Diagnosis, bool) {
 	return Diagnosis{ScannerNoise,
 		fmt.Sprintf("%d clients made one attempt each, and negotiated nothing: most likely scanners.", n.Clients),
 		"Discount them. A security group or AWS WAF rule keeps known scanners away; the load balancer is not at fault.", "", nil}, true
-}
-
-func pluralOf(n uint64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
 }

@@ -131,12 +131,12 @@ const (
 	aes128GCM   = tlsname.Suite(0x1301)
 	aes256GCM   = tlsname.Suite(0x1302)
 	secp256r1   = tlsname.Group(0x0017)
-	ecdsaSHA256 = SignatureScheme(0x0403)
-	pssSHA256   = SignatureScheme(0x0804)
+	ecdsaSHA256 = tlsname.SignatureScheme(0x0403)
+	pssSHA256   = tlsname.SignatureScheme(0x0804)
 
-	rsaSHA256 = SignatureScheme(0x0401) // of TLS 1.2
-	rsaSHA1   = SignatureScheme(0x0201)
-	ecdsaSHA1 = SignatureScheme(0x0203)
+	rsaSHA256 = tlsname.SignatureScheme(0x0401) // of TLS 1.2
+	rsaSHA1   = tlsname.SignatureScheme(0x0201)
+	ecdsaSHA1 = tlsname.SignatureScheme(0x0203)
 )
 
 // canUse reports whether the clients and the listener can use suite s at the
@@ -238,7 +238,7 @@ func (k *knowledge) keepsSignature() bool {
 
 // verify reports whether clients that offer suite s verify one of the
 // signature schemes, at the version that was seen.
-func (k *knowledge) verify(schemes []SignatureScheme, s tlsname.Suite) bool {
+func (k *knowledge) verify(schemes []tlsname.SignatureScheme, s tlsname.Suite) bool {
 	sha256, sha1 := rsaSHA256, rsaSHA1
 	switch {
 	case k.version >= tlsname.TLS13:

@@ -46,7 +46,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if set.Retrieved != "2031-02-03" || len(set.Policies()) != len(Policies())+1 {
+	if set.Retrieved != "2031-02-03" || len(set.Policies()) != len(Builtin().Policies())+1 {
 		t.Errorf("%q, %d policies", set.Retrieved, len(set.Policies()))
 	}
 	fresh, err := set.Lookup("ELBSecurityPolicy-TLS13-1-2-PQ-FIPS-2031-01")

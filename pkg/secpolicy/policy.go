@@ -43,7 +43,7 @@ type Policy struct {
 
 	// Hints from s2n-tls; nil if there are none.
 	Groups           []tlsname.Group
-	SignatureSchemes []SignatureScheme
+	SignatureSchemes []tlsname.SignatureScheme
 }
 
 // Status says how well a list of cipher suites is known.
@@ -138,8 +138,7 @@ func (s *Set) Lookup(name string) (*Policy, error) {
 	return nil, &UnknownError{name, slices.Contains(unavailable, name)}
 }
 
-// Policies and Lookup are those of [Builtin].
-func Policies() []Policy                  { return builtin.Policies() }
+// Lookup is that of [Builtin].
 func Lookup(name string) (*Policy, error) { return builtin.Lookup(name) }
 
 // An UnknownError says that a policy is not known by this name. That is no

@@ -37,10 +37,10 @@ func offer(t *testing.T, version tlsname.Version, suites ...string) Offer {
 }
 
 func TestLookup(t *testing.T) {
-	if len(Policies()) != 46 {
-		t.Errorf("%d policies, want 46", len(Policies()))
+	if len(Builtin().Policies()) != 46 {
+		t.Errorf("%d policies, want 46", len(Builtin().Policies()))
 	}
-	for _, p := range Policies() {
+	for _, p := range Builtin().Policies() {
 		if q, err := Lookup(p.Name); err != nil || q.Name != p.Name {
 			t.Errorf("Lookup(%q) = %v, %v", p.Name, q, err)
 		}
@@ -60,7 +60,7 @@ func TestLookup(t *testing.T) {
 
 // TestDerived checks what With concludes from names and suites against the data.
 func TestDerived(t *testing.T) {
-	for _, p := range Policies() {
+	for _, p := range Builtin().Policies() {
 		d := Description{Name: p.Name, Protocols: names(p.Protocols), Ciphers: names(p.Ciphers)}
 		q, err := d.policy()
 		if err != nil {
@@ -90,7 +90,7 @@ func TestAcceptsAll(t *testing.T) {
 	sha1 := []string{"ECDHE-ECDSA-AES128-SHA", "ECDHE-RSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA", "ECDHE-RSA-AES256-SHA", "AES128-SHA", "AES256-SHA", "DES-CBC3-SHA"}
 	versions := map[string]tlsname.Version{"TLSv1": tlsname.TLS10, "TLSv1.1": tlsname.TLS11, "TLSv1.2": tlsname.TLS12, "TLSv1.3": tlsname.TLS13}
 	accepted := 0
-	for i, p := range Policies() {
+	for i, p := range Builtin().Policies() {
 		for protocol, version := range versions {
 			for _, name := range suites {
 				possible := strings.HasPrefix(name, "TLS_") == (protocol == "TLSv1.3") && (protocol >= "TLSv1.2" || slices.Contains(sha1, name))
@@ -172,7 +172,7 @@ func TestAccepts(t *testing.T) {
 
 func TestHints(t *testing.T) {
 	o := offer(t, tlsname.TLS12, "ECDHE-ECDSA-AES256-GCM-SHA384")
-	o.Groups, o.SignatureSchemes = []tlsname.Group{0x001d, 0x0017}, []SignatureScheme{0x0403}
+	o.Groups, o.SignatureSchemes = []tlsname.Group{0x001d, 0x0017}, []tlsname.SignatureScheme{0x0403}
 	if v := lookup(t, "TLS13-1-2-2021-06").Accepts(o); !v.Accepted || len(v.Hints) != 0 {
 		t.Errorf("%+v", v)
 	}

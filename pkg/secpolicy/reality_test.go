@@ -151,8 +151,8 @@ func offers(r *mathrand.Rand, mixtures int) []Offer {
 // distinct returns one policy for each list of protocols and suites.
 func distinct() []*Policy {
 	var list []*Policy
-	for i := range Policies() {
-		p := &Policies()[i]
+	for i := range Builtin().Policies() {
+		p := &Builtin().Policies()[i]
 		if !slices.ContainsFunc(list, func(q *Policy) bool {
 			return slices.Equal(p.Protocols, q.Protocols) && slices.Equal(p.Ciphers, q.Ciphers)
 		}) {

@@ -131,7 +131,7 @@ func (s source) generate(t *testing.T) []byte {
 		}
 		fmt.Fprintf(&policies, "{Name: %q, Protocols: %s, Ciphers: %s, Groups: %s, SignatureSchemes: %s", p.Name,
 			list("protocols", "tlsname.Version", versions), list("ciphers", "tlsname.Suite", suites(p.Ciphers)),
-			list("groups", "tlsname.Group", groups), list("signatures", "SignatureScheme", signatures))
+			list("groups", "tlsname.Group", groups), list("signatures", "tlsname.SignatureScheme", signatures))
 		for _, f := range []struct {
 			name string
 			set  bool

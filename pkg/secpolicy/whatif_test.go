@@ -18,7 +18,7 @@ type simClient struct {
 	versions []tlsname.Version
 	suites   []tlsname.Suite
 	groups   []tlsname.Group
-	schemes  []SignatureScheme
+	schemes  []tlsname.SignatureScheme
 }
 
 // A simListener negotiates as a load balancer does.
@@ -30,12 +30,12 @@ type simListener struct {
 }
 
 // allSchemes are those that clients offer with classical certificates.
-var allSchemes = []SignatureScheme{
+var allSchemes = []tlsname.SignatureScheme{
 	0x0201, 0x0203, 0x0301, 0x0303, 0x0401, 0x0403, 0x0501, 0x0503, 0x0601, 0x0603,
 	0x0804, 0x0805, 0x0806, 0x0807, 0x0808, 0x0809, 0x080a, 0x080b,
 }
 
-func isRSA(s SignatureScheme) bool { return s&0xff == 1 || s>>8 == 8 }
+func isRSA(s tlsname.SignatureScheme) bool { return s&0xff == 1 || s>>8 == 8 }
 
 // negotiate returns what the two agree on.
 func (l simListener) negotiate(p *Policy, c simClient) (v tlsname.Version, s tlsname.Suite, g tlsname.Group, ok bool) {
@@ -175,7 +175,7 @@ func actual(r *rand.Rand, p *Policy) *Policy {
 // has WhatIf assess what the log then says, and compares that with what the
 // client meets under another. With lie the question names a wrong policy.
 func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
-	policies := Policies()
+	policies := Builtin().Policies()
 	from, to := &policies[r.IntN(len(policies))], &policies[r.IntN(len(policies))]
 	c := newSimClient(r)
 	l := simListener{
