@@ -7,17 +7,10 @@ import "strings"
 type Group uint16
 
 type groupRow struct {
-	group Group
-	name  string
-	kind  uint8 // of groupKinds
-	flags uint8
+	group       Group
+	name        string
+	postQuantum bool
 }
-
-const (
-	postQuantum = 1 << iota
-	usableTLS12
-	usableTLS13
-)
 
 var noGroup groupRow
 
@@ -28,15 +21,6 @@ func (g Group) row() *groupRow {
 		}
 	}
 	return &noGroup
-}
-
-// Groups returns the known groups by value. GREASE is not among them.
-func Groups() []Group {
-	list := make([]Group, len(groups))
-	for i := range groups {
-		list[i] = groups[i].group
-	}
-	return list
 }
 
 // ParseGroup reads a group by its name in the registry or in use elsewhere
@@ -83,28 +67,9 @@ func (g Group) String() string {
 // Hex is the number, such as 0x001D.
 func (g Group) Hex() string { return hex(uint16(g)) }
 
-// Known reports whether the tables have g. GREASE is recognised but not known.
-func (g Group) Known() bool { return g.row() != &noGroup }
-
 // IsGREASE reports whether g is one of the values without meaning of RFC 8701.
 func (g Group) IsGREASE() bool { return isGREASE(uint16(g)) }
 
-// Kind is the mathematics of g: ec-prime, ec-binary, ec-montgomery, ffdhe, gost,
-// pq-kem, pq-hybrid or explicit. Empty if g is not known.
-func (g Group) Kind() string { return groupKinds[g.row().kind] }
-
 // PostQuantum reports whether a quantum computer of the future could not
 // derive the keys from a recording: ML-KEM, alone or with a classical group.
-func (g Group) PostQuantum() bool { return g.row().flags&postQuantum != 0 }
-
-// UsableIn reports whether g may be negotiated in version v. Versions before
-// TLS 1.2 know the same groups as that.
-func (g Group) UsableIn(v Version) bool {
-	switch {
-	case v == TLS13:
-		return g.row().flags&usableTLS13 != 0
-	case TLS10 <= v && v <= TLS12:
-		return g.row().flags&usableTLS12 != 0
-	}
-	return false
-}
+func (g Group) PostQuantum() bool { return g.row().postQuantum }

@@ -233,21 +233,11 @@ func encryption(s suite) string {
 }
 
 func writeGroups(out *bytes.Buffer, groups []group, more []name) error {
-	var kinds table
 	index := index{}
 	var aliases []name
 	fmt.Fprintf(out, "var groups = [...]groupRow{\n")
 	for i, g := range groups {
-		flags := []string{"0"}
-		for _, f := range []struct {
-			set  bool
-			name string
-		}{{g.PostQuantum, "postQuantum"}, {g.TLS12, "usableTLS12"}, {g.TLS13, "usableTLS13"}} {
-			if f.set {
-				flags = append(flags, f.name)
-			}
-		}
-		fmt.Fprintf(out, "{0x%04X, %q, %d, %s},\n", g.Hex, g.Name, kinds.at(g.Type), strings.TrimPrefix(strings.Join(flags, "|"), "0|"))
+		fmt.Fprintf(out, "{0x%04X, %q, %t},\n", g.Hex, g.Name, g.PostQuantum)
 		if err := index.add(g.Name, 0, i, g.Hex, true); err != nil {
 			return err
 		}
@@ -260,7 +250,6 @@ func writeGroups(out *bytes.Buffer, groups []group, more []name) error {
 	if err != nil {
 		return err
 	}
-	writeTable(out, "groupKinds", kinds)
 	writeAliases(out, "groupAliases", "Group", aliases)
 	index.write(out, "groupIndex")
 	return nil
