@@ -1,6 +1,10 @@
 package clienthello
 
-import "fmt"
+import (
+	"fmt"
+
+	"tlswatch/pkg/tlsname"
+)
 
 // An Extension of a ClientHello, RFC 8446, Section 4.2.
 type Extension struct {
@@ -90,11 +94,8 @@ func (t ExtensionType) String() string {
 	if name, ok := extensionNames[t]; ok {
 		return name
 	}
-	if t.GREASE() {
+	if tlsname.IsGREASE(uint16(t)) {
 		return fmt.Sprintf("GREASE(0x%04X)", uint16(t))
 	}
 	return fmt.Sprintf("0x%04X", uint16(t))
 }
-
-// GREASE reports whether the type is one of RFC 8701.
-func (t ExtensionType) GREASE() bool { return isGREASE(uint16(t)) }

@@ -132,7 +132,7 @@ func (h *ClientHello) extensionTypes() []uint16 {
 func withoutGREASE[T tlsname.Version | tlsname.Suite | tlsname.Group | ExtensionType | tlsname.SignatureScheme](values []T) []uint16 {
 	var kept []uint16
 	for _, v := range values {
-		if !isGREASE(uint16(v)) {
+		if !tlsname.IsGREASE(uint16(v)) {
 			kept = append(kept, uint16(v))
 		}
 	}

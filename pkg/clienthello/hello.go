@@ -65,7 +65,7 @@ func (h *ClientHello) Versions() []tlsname.Version {
 	var versions []tlsname.Version
 	if h.Has(extSupportedVersions) {
 		for _, v := range h.SupportedVersions {
-			if !isGREASE(uint16(v)) {
+			if !tlsname.IsGREASE(uint16(v)) {
 				versions = append(versions, v)
 			}
 		}
@@ -337,10 +337,4 @@ func values[T ~uint16](list cryptobyte.String) ([]T, error) {
 		all = append(all, T(v))
 	}
 	return all, nil
-}
-
-// isGREASE reports whether a value is reserved to keep peers tolerant of
-// unknown ones, RFC 8701, Section 2.
-func isGREASE(v uint16) bool {
-	return v&0x0f0f == 0x0a0a && v>>8 == v&0xff
 }

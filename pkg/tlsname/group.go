@@ -58,17 +58,11 @@ func (g Group) String() string {
 	switch row := g.row(); {
 	case row.name != "":
 		return row.name
-	case g.IsGREASE():
+	case IsGREASE(uint16(g)):
 		return greaseName(uint16(g))
 	}
-	return g.Hex()
+	return hex(uint16(g))
 }
-
-// Hex is the number, such as 0x001D.
-func (g Group) Hex() string { return hex(uint16(g)) }
-
-// IsGREASE reports whether g is one of the values without meaning of RFC 8701.
-func (g Group) IsGREASE() bool { return isGREASE(uint16(g)) }
 
 // PostQuantum reports whether a quantum computer of the future could not
 // derive the keys from a recording: ML-KEM, alone or with a classical group.

@@ -49,14 +49,8 @@ func (s SignatureScheme) String() string {
 	if name, ok := schemeNames[s]; ok {
 		return name
 	}
-	if s.IsGREASE() {
+	if IsGREASE(uint16(s)) {
 		return greaseName(uint16(s))
 	}
-	return s.Hex()
+	return hex(uint16(s))
 }
-
-// Hex is the number, such as 0x0403.
-func (s SignatureScheme) Hex() string { return hex(uint16(s)) }
-
-// IsGREASE reports whether s is one of the values without meaning of RFC 8701.
-func (s SignatureScheme) IsGREASE() bool { return isGREASE(uint16(s)) }

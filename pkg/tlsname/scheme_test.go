@@ -23,7 +23,7 @@ func TestSignatureSchemes(t *testing.T) {
 		0x0403: "ecdsa_secp256r1_sha256", 0x0a0a: "GREASE(0x0A0A)", 0xfefe: "0xFEFE", 0x0904: "mldsa44",
 	} {
 		if got := scheme.String(); got != want {
-			t.Errorf("%s: got %s, want %s", scheme.Hex(), got, want)
+			t.Errorf("%s: got %s, want %s", hex(uint16(scheme)), got, want)
 		}
 	}
 }

@@ -150,7 +150,7 @@ func (s Suite) Go() string {
 func (s Suite) Known() bool { return s.row() != &noSuite }
 
 // IsGREASE reports whether s is one of the values without meaning of RFC 8701.
-func (s Suite) IsGREASE() bool { return isGREASE(uint16(s)) }
+func (s Suite) IsGREASE() bool { return IsGREASE(uint16(s)) }
 
 // IsSignalling reports whether s is not a suite but a message of the client in
 // place of one: that it knows secure renegotiation (RFC 5746) or that it has

@@ -108,8 +108,9 @@ func hex(v uint16) string { return fmt.Sprintf("0x%04X", v) }
 
 const grease = "GREASE"
 
-// isGREASE tells the values of RFC 8701, section 2: 0x0A0A, 0x1A1A to 0xFAFA.
-func isGREASE(v uint16) bool { return v&0x0F0F == 0x0A0A && v>>8 == v&0xFF }
+// IsGREASE reports whether v is reserved to keep peers tolerant of values that
+// they do not know (RFC 8701, section 2): 0x0A0A, 0x1A1A to 0xFAFA.
+func IsGREASE(v uint16) bool { return v&0x0F0F == 0x0A0A && v>>8 == v&0xFF }
 
 // greaseName prints a GREASE value so that it can be parsed again.
 func greaseName(v uint16) string { return grease + "(" + hex(v) + ")" }
@@ -128,5 +129,5 @@ func parseGREASE(s string) (uint16, bool) {
 		return 0, false
 	}
 	v, ok := parseHex(s[1:len(s)-1], 4, 4)
-	return v, ok && isGREASE(v)
+	return v, ok && IsGREASE(v)
 }

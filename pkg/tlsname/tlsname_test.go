@@ -187,9 +187,9 @@ func TestNamesRoundTrip(t *testing.T) {
 	}
 	for i := range groups {
 		g := groups[i].group
-		for _, name := range []string{g.String(), g.Hex(), strings.ToUpper(g.String())} {
+		for _, name := range []string{g.String(), hex(uint16(g)), strings.ToUpper(g.String())} {
 			if got, err := ParseGroup(name); got != g || err != nil {
-				t.Errorf("%q of %v: got %v, %v", name, g.Hex(), got, err)
+				t.Errorf("%q of %v: got %v, %v", name, hex(uint16(g)), got, err)
 			}
 		}
 	}

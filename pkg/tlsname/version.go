@@ -33,7 +33,7 @@ func (v Version) String() string {
 	case TLS13:
 		return "TLSv1.3"
 	}
-	if v.IsGREASE() {
+	if IsGREASE(uint16(v)) {
 		return greaseName(uint16(v))
 	}
 	return v.Hex()
@@ -44,9 +44,6 @@ func (v Version) Hex() string { return hex(uint16(v)) }
 
 // Known reports whether v is a version of SSL or TLS.
 func (v Version) Known() bool { return v == SSL20 || SSL30 <= v && v <= TLS13 }
-
-// IsGREASE reports whether v is one of the values without meaning of RFC 8701.
-func (v Version) IsGREASE() bool { return isGREASE(uint16(v)) }
 
 // ParseVersion reads a version as logs, policies, programs and people write
 // it: TLSv1.2, tlsv12 (Network Load Balancers), TLS 1.2, tls1_2, VersionTLS12,
