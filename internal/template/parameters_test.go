@@ -91,11 +91,11 @@ var refused = map[string]struct {
 	parameters map[string]string
 	says       string
 }{
-	"OneLogBucket":            {map[string]string{"ExistingLogBucket": "logs", "NewLogBucketName": "more-logs"}, "are both given"},
+	"OneLogBucket":            {map[string]string{"ExistingLogBucket": "logs", "NewLogBucketName": "more-logs"}, "are both set"},
 	"OwnerOfAnExistingBucket": {map[string]string{"ExistingLogBucketOwner": "210987654321"}, "needs ExistingLogBucket"},
 	"ConcurrencyOfAQueue":     {map[string]string{"Ingest": "Queue", "MaximumConcurrency": "1"}, "at least 2 consumers"},
 	"ClientsToAlertAbout":     {map[string]string{"PublishClients": "false", "ClientAlertMinFailed": "5"}, "needs PublishClients=true"},
-	"KeyOfATopic":             {map[string]string{"AlertTopicKey": "create", "AlertTopicArn": "arn:aws:sns:us-east-1:123456789012:pager"}, "the topic that this stack creates"},
+	"KeyOfATopic":             {map[string]string{"AlertTopicKey": "create", "AlertTopicArn": "arn:aws:sns:us-east-1:123456789012:pager"}, "a topic that this stack creates"},
 	"ClientsToLog":            {map[string]string{"LogLevel": "WARN"}, "needs LogLevel INFO or DEBUG"},
 	"AlarmsThatAreOff":        {map[string]string{"Alarms": "false", "AnomalyAlarm": "true"}, "need Alarms=true"},
 }

@@ -20,7 +20,7 @@ var planted = []struct {
 }{
 	{"a misspelt environment variable", "ALERT_MIN_FAILED_PERCENT: !Ref", "ALERT_MIN_FAIL_PERCENT: !Ref", "environment", "ALERT_MIN_FAIL_PERCENT"},
 	{"an environment variable that is left out", "          STATE_BUCKET: !Ref StateBucket\n", "", "environment", "STATE_BUCKET"},
-	{"a default that is not the function's", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 100", "    Description: Failed negotiations below which there is no alert.\n    Type: Number\n    Default: 10", "environment", "ALERT_MIN_FAILED"},
+	{"a default that is not the function's", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 100", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 10", "environment", "ALERT_MIN_FAILED"},
 	{"a permission that is left out", "Action: [s3:GetObject, s3:PutObject]", "Action: s3:GetObject", "permissions", "s3:PutObject"},
 	{"a permission that nothing needs", "Action: [s3:GetObject, s3:PutObject]", "Action: [s3:GetObject, s3:PutObject, s3:DeleteObject]", "permissions", "s3:DeleteObject"},
 	{"a permission for any action", "Action: [s3:GetObject, s3:PutObject]", "Action: s3:*", "policies", "s3:*"},
@@ -48,7 +48,7 @@ var planted = []struct {
 	{"a widget on another", `"x": 8, "y": 62`, `"x": 7, "y": 62`, "dashboard", "lies on another"},
 	{"a dashboard body that is no JSON", `"title": "Processing lag",`, `"title": "Processing lag"`, "dashboard", "invalid character"},
 	{"an alarm that the dashboard does not show", `"${LagAlarm.Arn}",`, "", "dashboard", "does not show LagAlarm"},
-	{"a parameter that accepts everything", "    Description: Days until connection logs in the new bucket expire.\n    Type: Number\n    Default: 90\n    MinValue: 1\n    MaxValue: 3650", "    Description: Days that the new bucket keeps a connection log.\n    Type: Number\n    Default: 90", "parameters", "accepts everything"},
+	{"a parameter that accepts everything", "    Description: Days until connection logs in the new bucket expire.\n    Type: Number\n    Default: 90\n    MinValue: 1\n    MaxValue: 3650", "    Description: Days until connection logs in the new bucket expire.\n    Type: Number\n    Default: 90", "parameters", "accepts everything"},
 	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may forget"},
 	{"a function in an unknown role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
 	{"a function without an output", "    Value: !Ref DigestFunction\n", "    Value: !Ref ProcessorFunction\n", "functions", "the name of DigestFunction"},
