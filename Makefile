@@ -50,7 +50,7 @@ load: ## run 20,000 object events through the real function, directly and by que
 	TLSWATCH_LOAD=20000 go test -timeout 30m -v -run '^TestLoad$$' ./functions/processor
 
 simulate: ## simulate up to 100,000 load balancers against the quotas and prices of AWS; docs/scale.md has the result
-	go run ./internal/dev/simulate
+	go run ./internal/dev/scale
 
 lint: ## check formatting, vet and staticcheck
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }

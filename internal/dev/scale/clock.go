@@ -1,20 +1,12 @@
-// Package scale simulates a deployment of tlswatch over hours and up to hundreds
-// of thousands of load balancers: log objects that arrive in bursts, Lambda's
-// concurrency, a queue, and the quotas of CloudWatch and S3. It tells where a
-// set-up stops, what stops it, how late metrics and alerts are, and what a month
-// costs.
-//
-// It is a discrete-event simulation: time jumps from event to event, and
-// everything follows from a seed. docs/scale.md has its assumptions and results.
-package scale
+package main
 
 import (
 	"container/heap"
 	"time"
 )
 
-// A clock runs events in the order of their time; of the same time, in the order
-// in which they were planned.
+// A clock runs events in the order of time. Events of the same time run in the
+// order in which they were scheduled.
 type clock struct {
 	now    time.Duration
 	events events
@@ -43,14 +35,13 @@ func (e *events) Pop() any {
 	return x
 }
 
-// after plans an event.
+// after schedules an event.
 func (c *clock) after(d time.Duration, do func()) {
 	c.seq++
 	heap.Push(&c.events, event{c.now + d, c.seq, do})
 }
 
-// run runs events until there are none, or until the end, and reports whether
-// there are none.
+// run runs events up to the end, and reports whether none are left.
 func (c *clock) run(end time.Duration) bool {
 	for len(c.events) > 0 {
 		if c.events[0].at > end {
@@ -64,11 +55,10 @@ func (c *clock) run(end time.Duration) bool {
 	return true
 }
 
-// A quota is a rate of requests that a service grants, as a token bucket: a
-// second's worth at once.
+// A quota is a token bucket that holds one second's worth of requests.
 type quota struct {
 	clock  *clock
-	rate   float64 // a second
+	rate   float64 // requests a second
 	tokens float64
 	filled time.Duration
 }
@@ -87,7 +77,7 @@ func (q *quota) take() bool {
 	return true
 }
 
-// An area is the integral of a number over time.
+// An area integrates a number over time.
 type area struct {
 	clock *clock
 	n     int
