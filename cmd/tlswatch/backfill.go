@@ -19,7 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/spf13/cobra"
 
-	"tlswatch/pkg/report"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/trigger"
 )
 
@@ -429,7 +429,7 @@ func (r backfillResult) write(w io.Writer, format string) error {
 	if len(r.Failures) > 0 {
 		fmt.Fprintf(b, "\nFAILED\n\n")
 		for _, f := range r.Failures {
-			fmt.Fprintf(b, "  %s\n      %s\n", report.Printable(f.Key), report.Printable(oneLine(f.Reason)))
+			fmt.Fprintf(b, "  %s\n      %s\n", text.Printable(f.Key), text.Printable(oneLine(f.Reason)))
 		}
 		if more := r.Failed - len(r.Failures); more > 0 {
 			fmt.Fprintf(b, "  and %s more\n", grouped(more))

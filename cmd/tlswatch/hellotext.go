@@ -6,8 +6,8 @@ import (
 	"strings"
 	"time"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
-	"tlswatch/pkg/report"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -28,7 +28,7 @@ func (t *helloText) handshake(h *clienthello.Handshake) error {
 	t.begun = true
 	name := ""
 	if h.Hello != nil && h.Hello.ServerName != "" {
-		name = "  " + report.Printable(h.Hello.ServerName)
+		name = "  " + text.Printable(h.Hello.ServerName)
 	}
 	fmt.Fprintf(t.w, "%s  %s -> %s%s\n", h.Time.Format(time.RFC3339Nano), h.Client, h.Server, name)
 	if h.Hello != nil && h.Hello.LegacyVersion != 0 {
@@ -94,7 +94,7 @@ func (t *helloText) offer(h *clienthello.Handshake) {
 		t.line("signatures", strings.Join(texts(hello.SignatureSchemes), ", "))
 	}
 	if len(hello.ALPN) > 0 {
-		t.line("ALPN", report.Printable(strings.Join(hello.ALPN, ", ")))
+		t.line("ALPN", text.Printable(strings.Join(hello.ALPN, ", ")))
 	}
 	var also []string
 	for _, feature := range []struct {

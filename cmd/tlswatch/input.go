@@ -17,8 +17,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/report"
 )
 
 // inputs are the logs that a command reads: files, directories, standard input
@@ -88,7 +88,7 @@ type inputError struct {
 }
 
 func (e *inputError) Error() string {
-	text := report.Printable(e.name) + ": " + e.err.Error()
+	text := text.Printable(e.name) + ": " + e.err.Error()
 	if _, refused := errors.AsType[*connlog.FormatError](e.err); e.lines > 0 && !refused {
 		text += " (the lines before are counted: " + grouped(e.lines) + ")"
 	}

@@ -13,8 +13,8 @@ import (
 	"unicode/utf8"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/metric"
-	"tlswatch/pkg/report"
 )
 
 // writeTable shows the result to a person.
@@ -129,9 +129,9 @@ func dimensions(s localaws.Series) string {
 func (r localResult) writeAlerts(b io.Writer, list []localAlert) {
 	fmt.Fprintf(b, "\nALERTS: %d\n", len(list))
 	for _, a := range list {
-		fmt.Fprintf(b, "\n  To       %s\n  Subject  %s\n\n", a.Topic, report.Printable(a.Subject))
+		fmt.Fprintf(b, "\n  To       %s\n  Subject  %s\n\n", a.Topic, text.Printable(a.Subject))
 		for line := range strings.Lines(cmp.Or(a.Messages["email"], a.Messages["default"])) {
-			fmt.Fprintf(b, "  | %s\n", report.Printable(strings.TrimSuffix(line, "\n")))
+			fmt.Fprintf(b, "  | %s\n", text.Printable(strings.TrimSuffix(line, "\n")))
 		}
 	}
 }
@@ -150,7 +150,7 @@ type table struct {
 
 func (t *table) add(cells ...string) {
 	for i, cell := range cells {
-		cells[i] = report.Printable(cell)
+		cells[i] = text.Printable(cell)
 	}
 	t.rows = append(t.rows, cells)
 }

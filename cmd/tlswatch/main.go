@@ -23,7 +23,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"tlswatch/pkg/report"
+	"tlswatch/internal/text"
 )
 
 // Exit statuses.
@@ -67,7 +67,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func complain(stderr io.Writer, format string, args ...any) {
 	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
 	for i, line := range lines {
-		if lines[i] = report.Printable(line); i > 0 && !strings.HasPrefix(line, "  ") {
+		if lines[i] = text.Printable(line); i > 0 && !strings.HasPrefix(line, "  ") {
 			lines[i] = "  " + lines[i]
 		}
 	}

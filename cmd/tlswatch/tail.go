@@ -15,6 +15,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/spf13/cobra"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
@@ -224,8 +225,8 @@ func (t *tailer) skip(reason string) {
 	t.source.Skipped[i].Count++
 }
 
-func (t *tailer) warn(name, text string) {
-	complain(t.stderr, "%s: %s", report.Printable(name), text)
+func (t *tailer) warn(name, problem string) {
+	complain(t.stderr, "%s: %s", text.Printable(name), problem)
 }
 
 // read prints what is new in some objects, in the order of their periods, and

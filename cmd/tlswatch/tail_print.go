@@ -10,8 +10,8 @@ import (
 	"io"
 	"strings"
 	"time"
-	"unicode/utf8"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
@@ -112,16 +112,16 @@ func (p *tailPrinter) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosi
 		client = e.Client.String()
 	}
 	fmt.Fprintf(p.w, "%s  %-15s  %5d  %-7s  %-27s  %s  %s", e.Time.Format(time.RFC3339), client, e.ListenerPort,
-		report.Printable(cmp.Or(e.Protocol, "-")), report.Printable(cmp.Or(e.Cipher, "-")), report.Printable(e.Reason()), report.Printable(cmp.Or(e.LoadBalancer, "-")))
+		text.Printable(cmp.Or(e.Protocol, "-")), text.Printable(cmp.Or(e.Cipher, "-")), text.Printable(e.Reason()), text.Printable(cmp.Or(e.LoadBalancer, "-")))
 	for _, extra := range [][]byte{e.ServerName, e.ClientCert.Subject} {
 		if len(extra) > 0 {
-			p.w.WriteString("  " + report.Printable(string(extra)))
+			p.w.WriteString("  " + text.Printable(string(extra)))
 		}
 	}
 	p.w.WriteByte('\n')
 	for _, d := range diagnoses {
-		if text := d.Cause + d.Remedy + d.Advice; !p.explained[text] && len(p.explained) < maxExplained {
-			p.explained[text] = true
+		if all := d.Cause + d.Remedy + d.Advice; !p.explained[all] && len(p.explained) < maxExplained {
+			p.explained[all] = true
 			wrapText(p.w, "  why: ", d.Cause)
 			wrapText(p.w, "  do:  ", d.Remedy)
 			if d.Advice != "" {
@@ -133,22 +133,8 @@ func (p *tailPrinter) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosi
 
 // wrapText writes a paragraph of 79 columns with a label before it, harmless
 // for a terminal.
-func wrapText(w io.Writer, label, text string) {
-	const columns = 79
-	line := label
-	for i, word := range strings.Fields(text) {
-		word = report.Printable(word)
-		if i > 0 && utf8.RuneCountInString(line)+1+utf8.RuneCountInString(word) > columns {
-			fmt.Fprintln(w, line)
-			line = strings.Repeat(" ", len(label)) + word
-			continue
-		}
-		if i > 0 {
-			line += " "
-		}
-		line += word
-	}
-	fmt.Fprintln(w, line)
+func wrapText(w io.Writer, label, paragraph string) {
+	io.WriteString(w, text.Wrap(79, label, text.Printable(strings.Join(strings.Fields(paragraph), " "))))
 }
 
 // A tailedFailure is a line of --format json.
@@ -201,7 +187,7 @@ type tailedSummary struct {
 }
 
 // summary prints what was seen, and returns why it could not.
-func (p *tailPrinter) summary(source report.Source, terminal report.TextOptions) error {
+func (p *tailPrinter) summary(source report.Source, terminal text.Screen) error {
 	p.worker.Close()
 	if p.judge != nil {
 		p.collector.Diagnose(p.judge.policy, p.judge.why)

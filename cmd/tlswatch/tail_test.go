@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
@@ -409,7 +410,7 @@ func TestTailManyFail(t *testing.T) {
 	}
 	var b bytes.Buffer
 	r := report.New(report.Options{}).Result(tail.source, 0)
-	if err := r.WriteText(&b, report.TextOptions{}); err != nil {
+	if err := r.WriteText(&b, text.Screen{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := fmt.Sprintf("INCOMPLETE: %d logs", failed); !strings.HasPrefix(b.String(), want) || len(r.FailedObjects) != maxListed {

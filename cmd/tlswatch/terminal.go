@@ -9,15 +9,15 @@ import (
 
 	"golang.org/x/term"
 
-	"tlswatch/pkg/report"
+	"tlswatch/internal/text"
 )
 
 // terminalOf says how tables are to be written to w: wide and in colour on a
 // terminal, plain and 80 columns wide anywhere else.
 //
 // https://no-color.org
-func terminalOf(w io.Writer) report.TextOptions {
-	var o report.TextOptions
+func terminalOf(w io.Writer) text.Screen {
+	var o text.Screen
 	locale := cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG"))
 	o.ASCII = locale == "C" || locale == "POSIX" || strings.Contains(locale, ".") && !strings.Contains(strings.ReplaceAll(strings.ToUpper(locale), "-", ""), "UTF8")
 	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {

@@ -18,9 +18,9 @@ import (
 	"strings"
 	"time"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
-	"tlswatch/pkg/report"
 )
 
 // uploads are the log objects for an S3 stand-in.
@@ -361,11 +361,11 @@ func (u *uploads) describe(w io.Writer, bucket string) {
 	t.write(w)
 	for _, o := range u.objects {
 		if n := o.untimely(time.Now()); n > 0 {
-			fmt.Fprintf(w, "  CloudWatch takes no data of %d of the entries in %s: they are older than two weeks, or in the future\n", n, report.Printable(o.file))
+			fmt.Fprintf(w, "  CloudWatch takes no data of %d of the entries in %s: they are older than two weeks, or in the future\n", n, text.Printable(o.file))
 		}
 	}
 	for _, name := range u.passed {
-		fmt.Fprintf(w, "  passed over, no file named like a log: %s\n", report.Printable(name))
+		fmt.Fprintf(w, "  passed over, no file named like a log: %s\n", text.Printable(name))
 	}
 }
 

@@ -45,7 +45,7 @@ func glyph(s string) (bytes, columns int) {
 // 0 for any number. Further lines are indented as far as the label is wide, so
 // an indent is a label of spaces. Words longer than a line are broken; a number
 // and its "%" stay together, and so do words that [Glue] joins. Each line ends
-// with a line feed. Without words and label it writes nothing.
+// with a line feed. Without words it writes nothing.
 //
 // What is not to be trusted must go through [Printable] first.
 func Wrap(width int, label, s string) string {
@@ -81,7 +81,7 @@ func Wrap(width int, label, s string) string {
 		line += unglued.Replace(word)
 		column += columns
 	}
-	if strings.TrimSpace(line) != "" {
+	if line != label {
 		end()
 	}
 	return b.String()

@@ -38,7 +38,7 @@ func TestWrap(t *testing.T) {
 		want     string
 	}{
 		{"nothing", 10, "  ", " \n", ""},
-		{"label alone", 10, "Who    ", "", "Who\n"},
+		{"label alone", 10, "Who    ", "", ""},
 		{"one line", 10, "", "a b", "a b\n"},
 		{"exact", 5, "", "ab cd ef", "ab cd\nef\n"},
 		{"no bound", 0, "- ", strings.Repeat("word ", 100), "- " + strings.TrimSuffix(strings.Repeat("word ", 100), " ") + "\n"},

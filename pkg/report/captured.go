@@ -5,6 +5,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+
+	"tlswatch/internal/text"
 )
 
 // Captured counts what packet captures know of the lines whose negotiation
@@ -69,26 +71,26 @@ func (o *Offer) offered() string {
 	return cmp.Or(strings.Join(o.Versions, " "), "versions that the capture does not hold") + ": " + strings.Join(o.CipherSuites, " ")
 }
 
-func (t *text) captured() {
+func (t *tables) captured() {
 	c := t.r.Captured
 	if c == nil {
 		return
 	}
 	t.title("WHAT CLIENTS OFFERED, by packet captures%s", of(len(t.r.CapturedOffers), c.Offers))
-	t.wrapped("Of "+plural(c.Joined+c.Missing, "line")+" with a failure or without a protocol, "+grouped(c.Joined)+
-		" belong to a handshake in the captures, which hold "+grouped(uint64(c.Handshakes))+".", "  ")
+	t.wrapped("Of "+text.Plural(c.Joined+c.Missing, "line")+" with a failure or without a protocol, "+text.Count(c.Joined)+
+		" belong to a handshake in the captures, which hold "+text.Count(c.Handshakes)+".", "  ")
 	for i := range t.r.CapturedOffers {
 		o := &t.r.CapturedOffers[i]
-		heading := []string{grouped(o.Count), o.Client, o.Protocol, o.Cipher, o.Status}
+		heading := []string{text.Count(o.Count), o.Client, o.Protocol, o.Cipher, o.Status}
 		if o.ServerName != "" {
 			heading = append(heading, "for "+o.ServerName)
 		}
 		t.WriteByte('\n')
-		t.wrapped(Printable(strings.Join(heading, "  ")), "  ")
+		t.wrapped(text.Printable(strings.Join(heading, "  ")), "  ")
 		t.wrapped(o.offered(), "    offers ")
-		t.wrapped(Printable(o.Outcome), "    ended  ")
+		t.wrapped(text.Printable(o.Outcome), "    ended  ")
 		if o.Verdict != "" {
-			t.wrapped(Printable(o.Verdict), "    policy ")
+			t.wrapped(text.Printable(o.Verdict), "    policy ")
 		}
 	}
 }

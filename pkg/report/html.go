@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tlswatch/internal/text"
 )
 
 //go:embed page
@@ -19,7 +21,7 @@ var pageFiles embed.FS
 var (
 	pageCSS      = pageFile("page.css")
 	pageJS       = pageFile("page.js")
-	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"grouped": groupedAny, "plural": pluralAny, "clean": Printable}).Parse(pageFile("page.html")))
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"count": anyCount, "plural": anyPlural, "printable": text.Printable}).Parse(pageFile("page.html")))
 
 	// pageCSP lets the page's own style and script run, and nothing be loaded.
 	pageCSP = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", sourceHash(pageCSS), sourceHash(pageJS))
@@ -39,18 +41,18 @@ func sourceHash(s string) string {
 	return "sha256-" + base64.StdEncoding.EncodeToString(sum[:])
 }
 
-func groupedAny(n any) string {
+func anyCount(n any) string {
 	switch n := n.(type) {
 	case int:
-		return grouped(uint64(n))
+		return text.Count(n)
 	case uint64:
-		return grouped(n)
+		return text.Count(n)
 	}
 	return fmt.Sprint(n)
 }
 
-func pluralAny(n any, noun string) string {
-	count := groupedAny(n)
+func anyPlural(n any, noun string) string {
+	count := anyCount(n)
 	if count != "1" {
 		noun += "s"
 	}
@@ -166,14 +168,14 @@ func (r *Result) WriteHTML(w io.Writer) error {
 }
 
 func (r *Result) pageCards() []pageCard {
-	cards := []pageCard{{grouped(r.Connections), "connections", false}}
+	cards := []pageCard{{text.Count(r.Connections), "connections", false}}
 	if r.PlaintextConnections > 0 {
-		cards = append(cards, pageCard{grouped(r.PlaintextConnections), "without TLS", false})
+		cards = append(cards, pageCard{text.Count(r.PlaintextConnections), "without TLS", false})
 	}
 	cards = append(cards,
-		pageCard{grouped(r.Failed), "failed negotiations", r.Failed > 0},
-		pageCard{percent(r.Failed, r.TLSConnections), "of TLS connections failed", r.Failed > 0},
-		pageCard{grouped(uint64(r.TotalFailedClients)), "failing clients", false})
+		pageCard{text.Count(r.Failed), "failed negotiations", r.Failed > 0},
+		pageCard{text.Percent(r.Failed, r.TLSConnections), "of TLS connections failed", r.Failed > 0},
+		pageCard{text.Count(r.TotalFailedClients), "failing clients", false})
 	if share, ok := r.PostQuantumShare(); ok {
 		cards = append(cards, pageCard{fmt.Sprintf("%.1f %%", 100*share), "post-quantum key exchange", false})
 	}
@@ -181,7 +183,7 @@ func (r *Result) pageCards() []pageCard {
 		cards = append(cards, pageCard{millis(r.HandshakeLatency.P99), "handshake, 99th percentile", false})
 	}
 	if r.MalformedLines > 0 {
-		cards = append(cards, pageCard{grouped(uint64(r.MalformedLines)), "malformed lines", true})
+		cards = append(cards, pageCard{text.Count(r.MalformedLines), "malformed lines", true})
 	}
 	return cards
 }
@@ -195,7 +197,7 @@ const (
 
 func (r *Result) pageChart() *pageChart {
 	bars, from, width := r.Bars(pageBars)
-	c := &pageChart{Per: span(width), Width: len(bars)}
+	c := &pageChart{Per: per(width), Width: len(bars)}
 	for _, b := range bars {
 		c.Most = max(c.Most, b.Failed)
 	}
@@ -206,17 +208,9 @@ func (r *Result) pageChart() *pageChart {
 	for i, b := range bars {
 		height := 100 * float64(b.Failed) / float64(c.Most)
 		c.Bars = append(c.Bars, pageBar{i, decimal(100 - height), decimal(height),
-			fmt.Sprintf("%s: %s of %s failed", from.Add(time.Duration(i)*width).Format(pageTime), grouped(b.Failed), grouped(b.Connections))})
+			fmt.Sprintf("%s: %s of %s failed", from.Add(time.Duration(i)*width).Format(pageTime), text.Count(b.Failed), text.Count(b.Connections))})
 	}
 	return c
-}
-
-// one puts the number before a span of time that has none.
-func one(span string) string {
-	if span[0] >= '0' && span[0] <= '9' {
-		return span
-	}
-	return "one " + span
 }
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
@@ -227,9 +221,9 @@ func (r *Result) pageShares() []pageShares {
 		s := pageShares{ID: id, Title: title, Column: column, More: max(0, n-pageShareN)}
 		for i := range min(n, pageShareN) {
 			name, note, c := row(i)
-			s.Rows = append(s.Rows, pageShare{Printable(name), note, c,
+			s.Rows = append(s.Rows, pageShare{text.Printable(name), note, c,
 				decimal(100 * float64(c.Connections) / float64(max(1, r.Connections))), decimal(100 * float64(c.Failed) / float64(max(1, r.Connections))),
-				fmt.Sprintf("%s of all connections, %s of them failed", percent(c.Connections, r.Connections), percent(c.Failed, c.Connections))})
+				fmt.Sprintf("%s of all connections, %s of them failed", text.Percent(c.Connections, r.Connections), text.Percent(c.Failed, c.Connections))})
 		}
 		if n > 0 {
 			all = append(all, s)
@@ -273,14 +267,14 @@ func (r *Result) pageHeat() *pageHeat {
 		return nil
 	}
 	const levels = 6
-	p := &pageHeat{Per: one(span(h.width)), From: h.from.Format(pageTime), To: h.from.Add(time.Duration(h.columns) * h.width).Format(pageTime), Most: h.most, Missed: h.missed}
+	p := &pageHeat{Per: text.Span(h.width), From: h.from.Format(pageTime), To: h.from.Add(time.Duration(h.columns) * h.width).Format(pageTime), Most: h.most, Missed: h.missed}
 	for i, client := range h.clients {
 		row := pageHeatRow{Client: client}
 		for column, n := range h.counts[i] {
 			cell := pageHeatCell{}
 			if n > 0 {
 				cell.Level = int((n*levels + h.most - 1) / h.most)
-				cell.Title = fmt.Sprintf("%s, %s: %s failed", client, h.from.Add(time.Duration(column)*h.width).Format(pageTime), grouped(n))
+				cell.Title = fmt.Sprintf("%s, %s: %s failed", client, h.from.Add(time.Duration(column)*h.width).Format(pageTime), text.Count(n))
 			}
 			row.Cells = append(row.Cells, cell)
 		}
@@ -292,11 +286,11 @@ func (r *Result) pageHeat() *pageHeat {
 // pageTables returns the lists. Negotiations refer to causes by their numbers.
 func (r *Result) pageTables(why map[string]int) []pageTable {
 	var all []pageTable
-	count := func(n uint64) pageCell { return pageCell{grouped(n), number(n), "n"} }
-	text := func(s string) pageCell { return pageCell{Text: Printable(s), Class: "t"} }
-	word := func(s string) pageCell { return pageCell{Text: Printable(s), Class: "w"} }
+	count := func(n uint64) pageCell { return pageCell{text.Count(n), number(n), "n"} }
+	words := func(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "t"} }
+	word := func(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "w"} }
 	ratio := func(c Counts) pageCell {
-		return pageCell{percent(c.Failed, c.Connections), decimal(100 * c.FailureRate()), "n"}
+		return pageCell{text.Percent(c.Failed, c.Connections), decimal(100 * c.FailureRate()), "n"}
 	}
 	latency := func(s float64) pageCell { return pageCell{millis(s), seconds(s), "n"} }
 	add := func(t pageTable, columns ...string) {
@@ -311,7 +305,7 @@ func (r *Result) pageTables(why map[string]int) []pageTable {
 		if shown == all {
 			return ""
 		}
-		return fmt.Sprintf("%s of %s; --top shows more", grouped(uint64(shown)), grouped(uint64(all)))
+		return fmt.Sprintf("%s of %s; --top shows more", text.Count(shown), text.Count(all))
 	}
 
 	t := pageTable{ID: "failed-clients", Title: "Failing clients", More: cut(len(r.FailedClients), r.TotalFailedClients)}
@@ -326,9 +320,9 @@ func (r *Result) pageTables(why map[string]int) []pageTable {
 		columns = append(columns, "listener", "why")
 	}
 	for _, x := range r.FailedNegotiations {
-		row := []pageCell{count(x.Count), word(x.Client), word(x.Protocol), text(x.Cipher), text(x.Reason())}
+		row := []pageCell{count(x.Count), word(x.Client), word(x.Protocol), words(x.Cipher), words(x.Reason())}
 		if r.Policy != "" {
-			row = append(row, pageCell{Text: Printable(x.LoadBalancer + ":" + portText(x.Port)), Class: "l"}, count(uint64(why[x.Diagnosis])))
+			row = append(row, pageCell{Text: text.Printable(x.LoadBalancer + ":" + portText(x.Port)), Class: "l"}, count(uint64(why[x.Diagnosis])))
 		}
 		t.Rows = append(t.Rows, row)
 	}
@@ -339,7 +333,7 @@ func (r *Result) pageTables(why map[string]int) []pageTable {
 		t.More = cut(len(r.CapturedOffers), c.Offers)
 	}
 	for _, x := range r.CapturedOffers {
-		t.Rows = append(t.Rows, []pageCell{count(x.Count), word(x.Client), word(x.Protocol), text(Negotiation{Status: x.Status}.Reason()), text(x.ServerName), text(x.offered()), text(x.Outcome), text(x.Verdict)})
+		t.Rows = append(t.Rows, []pageCell{count(x.Count), word(x.Client), word(x.Protocol), words(Negotiation{Status: x.Status}.Reason()), words(x.ServerName), words(x.offered()), words(x.Outcome), words(x.Verdict)})
 	}
 	add(t, "count", "client", "protocol", "reason", "for", "offers", "ended", "policy")
 
@@ -349,7 +343,7 @@ func (r *Result) pageTables(why map[string]int) []pageTable {
 		if x.Expiring {
 			until.Class = "w bad"
 		}
-		t.Rows = append(t.Rows, []pageCell{text(x.Subject), until, count(x.Failed), count(x.Connections), text(dash(Negotiation{Status: x.Status}.Reason()))})
+		t.Rows = append(t.Rows, []pageCell{words(x.Subject), until, count(x.Failed), count(x.Connections), words(dash(Negotiation{Status: x.Status}.Reason()))})
 	}
 	add(t, "subject", "valid until", "failed", "connections", "reason")
 
@@ -374,25 +368,25 @@ func (r *Result) pageTables(why map[string]int) []pageTable {
 	t = pageTable{ID: "failed-logs", Title: "Logs that could not be read to the end"}
 	shown := r.FailedObjects[:min(len(r.FailedObjects), pageFailed)]
 	if n := r.TotalFailedObjects - len(shown); n > 0 {
-		t.More = fmt.Sprintf("and %s more; json and csv have them all", grouped(uint64(n)))
+		t.More = fmt.Sprintf("and %s more; json and csv have them all", text.Count(n))
 	}
 	for _, x := range shown {
-		t.Rows = append(t.Rows, []pageCell{text(x.Object), text(x.Error)})
+		t.Rows = append(t.Rows, []pageCell{words(x.Object), words(x.Error)})
 	}
 	add(t, "log", "error")
 
 	t = pageTable{ID: "malformed", Title: "Malformed lines"}
 	if n := r.MalformedLines - len(r.Malformed); n > 0 {
-		t.More = fmt.Sprintf("and %s more", grouped(uint64(n)))
+		t.More = fmt.Sprintf("and %s more", text.Count(n))
 	}
 	for _, x := range r.Malformed {
-		t.Rows = append(t.Rows, []pageCell{text(x.Object), count(uint64(x.Line)), text(x.Error)})
+		t.Rows = append(t.Rows, []pageCell{words(x.Object), count(uint64(x.Line)), words(x.Error)})
 	}
 	add(t, "log", "line", "error")
 
 	t = pageTable{ID: "skipped", Title: "Passed over"}
 	for _, x := range r.Skipped {
-		t.Rows = append(t.Rows, []pageCell{text(x.Reason), count(uint64(x.Count))})
+		t.Rows = append(t.Rows, []pageCell{words(x.Reason), count(uint64(x.Count))})
 	}
 	add(t, "what it is", "logs")
 	return all

@@ -24,6 +24,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
 )
@@ -512,16 +513,16 @@ func TestSubnets(t *testing.T) {
 
 // Hashes hide who, and still tell clients apart; another key gives others.
 func TestAnonymize(t *testing.T) {
-	text := strings.Repeat(line(start, "203.0.113.7", strings.Replace(bad, `"-" - -`, `"CN=secret" NotBefore=2026-01-01T00:00:00Z;NotAfter=2027-01-01T00:00:00Z 01`, 1)), 3) +
+	log := strings.Repeat(line(start, "203.0.113.7", strings.Replace(bad, `"-" - -`, `"CN=secret" NotBefore=2026-01-01T00:00:00Z;NotAfter=2027-01-01T00:00:00Z 01`, 1)), 3) +
 		line(start, "203.0.113.8", bad) + line(start, "203.0.113.9", good)
 	source := report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "x.log", Line: 7, Error: `too few fields: "203.0.113.7 secret"`}}}
 	show := func(key string) string {
 		var b bytes.Buffer
-		r := collect(t, report.Options{AnonymizeKey: []byte(key), Heat: true}, text, 2).Result(source, 0)
+		r := collect(t, report.Options{AnonymizeKey: []byte(key), Heat: true}, log, 2).Result(source, 0)
 		if err := r.WriteJSON(&b); err != nil {
 			t.Fatal(err)
 		}
-		if err := r.WriteText(&b, report.TextOptions{}); err != nil {
+		if err := r.WriteText(&b, text.Screen{}); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -563,7 +564,7 @@ func TestInjection(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := r.WriteText(&b, report.TextOptions{Width: 200}); err != nil {
+	if err := r.WriteText(&b, text.Screen{Width: 200}); err != nil {
 		t.Fatal(err)
 	}
 	if strings.ContainsAny(b.String(), "\x1b\a\u202e") {
@@ -612,7 +613,7 @@ func FuzzCSV(f *testing.F) {
 
 // The forms of one result.
 func TestGolden(t *testing.T) {
-	text := logText(t, connlogtest.Options{Seed: 7, Lines: 2000, Duration: 50 * time.Minute}) +
+	log := logText(t, connlogtest.Options{Seed: 7, Lines: 2000, Duration: 50 * time.Minute}) +
 		line(start, "192.0.2.99", strings.Replace(good, `"-" - -`, `"CN=ends soon" NotBefore=2026-01-01T00:00:00Z;NotAfter=2026-12-01T00:00:00Z 01`, 1))
 	source := report.Source{
 		Objects: 12, OutsideObjects: 3, Bytes: 1_234_567, Lines: 2003, MalformedLines: 1002,
@@ -620,7 +621,7 @@ func TestGolden(t *testing.T) {
 		Malformed:     []report.MalformedLine{{Object: "logs/conn_log_1.log.gz", Line: 17, Error: `client_ip: not an IP address: "x"`}},
 		FailedObjects: []report.FailedObject{{Object: "logs/cut.log.gz", Error: "gzip data is cut"}}, Partial: true,
 	}
-	c := collect(t, report.Options{ByListener: true}, text, 1)
+	c := collect(t, report.Options{ByListener: true}, log, 1)
 	c.Diagnose("ELBSecurityPolicy-TLS13-1-2-2021-06", func(f report.Failure) report.Diagnosis {
 		if f.Cipher == "ECDHE-RSA-AES256-SHA" && f.Port == 443 && f.LoadBalancer != "" {
 			return report.Diagnosis{ID: "cipher-not-in-policy", Cause: "The policy does not accept ECDHE-RSA-AES256-SHA, which is the best that the client offered.", Remedy: "Update the client. ELBSecurityPolicy-2016-08 accepts it, but gives up forward secrecy for all."}
@@ -630,9 +631,9 @@ func TestGolden(t *testing.T) {
 	r := c.Result(source, 5)
 	forms := map[string]func(io.Writer) error{
 		"report.json":    r.WriteJSON,
-		"report.txt":     func(w io.Writer) error { return r.WriteText(w, report.TextOptions{}) },
-		"wide-color.txt": func(w io.Writer) error { return r.WriteText(w, report.TextOptions{Width: 130, Color: true}) },
-		"ascii.txt":      func(w io.Writer) error { return r.WriteText(w, report.TextOptions{Width: 60, ASCII: true}) },
+		"report.txt":     func(w io.Writer) error { return r.WriteText(w, text.Screen{}) },
+		"wide-color.txt": func(w io.Writer) error { return r.WriteText(w, text.Screen{Width: 130, Color: true}) },
+		"ascii.txt":      func(w io.Writer) error { return r.WriteText(w, text.Screen{Width: 60, ASCII: true}) },
 		"sections.csv": func(w io.Writer) error {
 			for _, s := range report.Sections() {
 				fmt.Fprintf(w, "# %s\n", s)
@@ -646,7 +647,7 @@ func TestGolden(t *testing.T) {
 	// Colours take no room.
 	for width := 40; width < 140; width += 7 {
 		var plain, colored bytes.Buffer
-		if err := errors.Join(r.WriteText(&plain, report.TextOptions{Width: width}), r.WriteText(&colored, report.TextOptions{Width: width, Color: true})); err != nil {
+		if err := errors.Join(r.WriteText(&plain, text.Screen{Width: width}), r.WriteText(&colored, text.Screen{Width: width, Color: true})); err != nil {
 			t.Fatal(err)
 		}
 		if d := gocmp.Diff(plain.String(), regexp.MustCompile(`\x1b\[\d*m`).ReplaceAllString(colored.String(), "")); d != "" {
@@ -702,13 +703,13 @@ func TestManyCauses(t *testing.T) {
 	if r.FailedNegotiations[0].Cipher != "RARE" || r.Diagnoses[causes].Cause != "Caused by RARE." {
 		t.Fatalf("%+v, %+v", r.FailedNegotiations, r.Diagnoses)
 	}
-	var text, page, data bytes.Buffer
-	if err := errors.Join(r.WriteText(&text, report.TextOptions{}), r.WriteHTML(&page), r.WriteJSON(&data)); err != nil {
+	var table, page, data bytes.Buffer
+	if err := errors.Join(r.WriteText(&table, text.Screen{}), r.WriteHTML(&page), r.WriteJSON(&data)); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures of 1 client\n      Caused by RARE.\n  and 10 more; json and csv have them all\n"} {
-		if !strings.Contains(text.String(), want) {
-			t.Errorf("%q is not in\n%s", want, &text)
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &table)
 		}
 	}
 	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more; json and csv have them all") {
@@ -782,7 +783,7 @@ func TestEmpty(t *testing.T) {
 		t.Errorf("%v: %s", err, &b)
 	}
 	b.Reset()
-	if err := r.WriteText(&b, report.TextOptions{}); err != nil || !strings.HasPrefix(b.String(), "no entries\n0 logs") {
+	if err := r.WriteText(&b, text.Screen{}); err != nil || !strings.HasPrefix(b.String(), "no entries\n0 logs") {
 		t.Errorf("%v: %s", err, &b)
 	}
 }

@@ -5,26 +5,19 @@ import (
 	"cmp"
 	"fmt"
 	"io"
-	"iter"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
+
+	"tlswatch/internal/text"
 )
 
-// TextOptions say for what a table is written.
-type TextOptions struct {
-	Width int  // columns; at least 60, 0 means 80
-	Color bool // ANSI escape sequences
-	ASCII bool // no other characters
-}
-
-// WriteText writes the result as tables for a person.
-func (r *Result) WriteText(w io.Writer, o TextOptions) error {
-	o.Width = max(cmp.Or(o.Width, 80), 60)
+// WriteText writes the result as tables for a person, 80 columns wide if the
+// screen has no width, and at least 60.
+func (r *Result) WriteText(w io.Writer, screen text.Screen) error {
+	screen.Width = max(cmp.Or(screen.Width, 80), 60)
 	b := bufio.NewWriter(w)
-	t := text{b, o, r}
+	t := tables{b, screen, r}
 	t.summary()
 	t.counts()
 	t.chart()
@@ -37,47 +30,27 @@ func (r *Result) WriteText(w io.Writer, o TextOptions) error {
 	return b.Flush()
 }
 
-type text struct {
+// tables writes a result for people.
+type tables struct {
 	*bufio.Writer
-	o TextOptions
+	text.Screen
 	r *Result
 }
 
-func (t *text) title(format string, args ...any) {
+func (t *tables) title(format string, args ...any) {
 	t.WriteByte('\n')
-	t.wrapped(t.colored(bold, fmt.Sprintf(format, args...)), "")
+	t.wrapped(t.Bold(fmt.Sprintf(format, args...)), "")
 	t.WriteByte('\n')
 }
 
-// Control sequences of terminals (ECMA-48, select graphic rendition).
-const (
-	bold  = "\x1b[1m"
-	red   = "\x1b[31m"
-	reset = "\x1b[0m"
-)
-
-func (t *text) colored(color, s string) string {
-	if t.o.Color {
-		return color + s + reset
-	}
-	return s
-}
-
-func (t *text) red(s string) string { return t.colored(red, s) }
-
-var uncolored = strings.NewReplacer(bold, "", red, "", reset, "")
-
-// columns is how wide a text is.
-func columns(s string) int { return utf8.RuneCountInString(uncolored.Replace(s)) }
-
-func (t *text) summary() {
+func (t *tables) summary() {
 	r := t.r
 	if r.Partial {
-		t.wrapped(t.red("PARTIAL: interrupted before everything was read"), "")
+		t.wrapped(t.Red("PARTIAL: interrupted before everything was read"), "")
 		t.WriteByte('\n')
 	}
 	if n := r.TotalFailedObjects; n > 0 {
-		t.wrapped(t.red("INCOMPLETE: "+plural(n, "log")+" could not be read to the end"), "")
+		t.wrapped(t.Red("INCOMPLETE: "+text.Plural(n, "log")+" could not be read to the end"), "")
 		t.WriteByte('\n')
 	}
 	when := "no entries"
@@ -88,43 +61,43 @@ func (t *text) summary() {
 	volume := r.volume()
 	if r.OutsideObjects > 0 {
 		volume[len(volume)-1] += ";"
-		volume = append(volume, plural(r.OutsideObjects, "log")+" not of what was asked for")
+		volume = append(volume, text.Plural(r.OutsideObjects, "log")+" not of what was asked for")
 	}
-	t.fill(slices.Values(volume), "")
-	connections := []string{plural(r.Connections, "connection") + ","}
+	t.phrases(volume)
+	connections := []string{text.Plural(r.Connections, "connection") + ","}
 	if r.PlaintextConnections > 0 {
-		connections = append(connections, grouped(r.PlaintextConnections)+" of them without TLS,")
+		connections = append(connections, text.Count(r.PlaintextConnections)+" of them without TLS,")
 	}
-	failed := grouped(r.Failed) + " failed"
+	failed := text.Count(r.Failed) + " failed"
 	if r.TLSConnections > 0 {
-		failed += fmt.Sprintf(" (%s of TLS)", percent(r.Failed, r.TLSConnections))
+		failed += fmt.Sprintf(" (%s of TLS)", text.Percent(r.Failed, r.TLSConnections))
 	}
 	if r.Failed > 0 {
-		failed = t.red(failed)
+		failed = t.Red(failed)
 	}
-	t.fill(slices.Values(append(connections, failed)), "")
+	t.phrases(append(connections, failed))
 }
 
 // volume says how much was read.
 func (r *Result) volume() []string {
-	return []string{plural(r.Objects, "log") + ",", plural(r.Lines, "line") + ",", byteSize(r.Bytes) + " of text"}
+	return []string{text.Plural(r.Objects, "log") + ",", text.Plural(r.Lines, "line") + ",", text.Size(r.Bytes) + " of text"}
 }
 
-func (t *text) counts() {
+func (t *tables) counts() {
 	r := t.r
-	status := grid{right: "rr"}
+	status := text.Table{Columns: "rr"}
 	for _, x := range r.ByStatus {
-		status.add(grouped(x.Count), percent(x.Count, r.Connections), x.Status)
+		status.Add(text.Count(x.Count), text.Percent(x.Count, r.Connections), x.Status)
 	}
 	t.grid("STATUS", "byStatus", &status)
 
 	counted := func(title, list string, rows func(add func(n Counts, cells ...string)), names ...string) {
-		g := grid{right: "rrr"}
-		g.add(append([]string{"connections", "failed", ""}, names...)...)
+		g := text.Table{Columns: "rrr"}
+		g.Add(append([]string{"connections", "failed", ""}, names...)...)
 		rows(func(n Counts, cells ...string) {
-			g.add(append([]string{grouped(n.Connections), grouped(n.Failed), rate(n)}, cells...)...)
+			g.Add(append([]string{text.Count(n.Connections), text.Count(n.Failed), rate(n)}, cells...)...)
 		})
-		if len(g.rows) > 1 {
+		if g.Len() > 1 {
 			t.grid(title, list, &g)
 		}
 	}
@@ -164,9 +137,9 @@ func (t *text) counts() {
 }
 
 // chart draws the failures over time.
-func (t *text) chart() {
+func (t *tables) chart() {
 	const height, margin = 6, 10
-	bars, from, width := t.r.Bars(t.o.Width - margin - 2)
+	bars, from, width := t.r.Bars(t.Width - margin - 2)
 	var most uint64
 	for _, b := range bars {
 		most = max(most, b.Failed)
@@ -174,17 +147,17 @@ func (t *text) chart() {
 	if most == 0 {
 		return
 	}
-	t.title("FAILURES PER %s", strings.ToUpper(span(width)))
+	t.title("FAILURES PER %s", strings.ToUpper(per(width)))
 	blocks := []rune(" ▁▂▃▄▅▆▇█")
 	axis, corner, line := "│", "└", "─"
-	if t.o.ASCII {
+	if t.ASCII {
 		blocks, axis, corner, line = []rune(" .:#"), "|", "+", "-"
 	}
 	steps := uint64(len(blocks) - 1)
 	for y := height - 1; y >= 0; y-- {
 		label := ""
 		if y == height-1 {
-			label = grouped(most)
+			label = text.Count(most)
 		}
 		var row strings.Builder
 		for _, b := range bars {
@@ -192,7 +165,7 @@ func (t *text) chart() {
 			n := (b.Failed*height*steps + most - 1) / most
 			row.WriteRune(blocks[min(max(int64(n)-int64(uint64(y)*steps), 0), int64(steps))])
 		}
-		fmt.Fprintf(t, "%*s %s%s\n", margin-1, label, axis, t.red(strings.TrimRight(row.String(), " ")))
+		fmt.Fprintf(t, "%*s %s%s\n", margin-1, label, axis, t.Red(strings.TrimRight(row.String(), " ")))
 	}
 	fmt.Fprintf(t, "%*s %s%s\n", margin-1, "0", corner, strings.Repeat(line, len(bars)))
 	until := from.Add(time.Duration(len(bars)) * width)
@@ -206,30 +179,30 @@ func (t *text) chart() {
 	fmt.Fprintf(t, "%s %s\n", strings.Repeat(" ", margin), start)
 }
 
-func (t *text) clients() {
+func (t *tables) clients() {
 	r := t.r
 	shown, number := r.causes()
 	if len(r.FailedClients) > 0 {
-		g := grid{right: "rrr"}
-		g.add("failed", "connections", "", "client")
+		g := text.Table{Columns: "rrr"}
+		g.Add("failed", "connections", "", "client")
 		for _, x := range r.FailedClients {
-			g.add(grouped(x.Failed), grouped(x.Connections), rate(x.Counts), x.Client)
+			g.Add(text.Count(x.Failed), text.Count(x.Connections), rate(x.Counts), x.Client)
 		}
 		t.grid("FAILING CLIENTS"+of(len(r.FailedClients), r.TotalFailedClients), "failedClients", &g)
 	}
 	if len(r.FailedNegotiations) > 0 {
-		g := grid{right: "r"}
+		g := text.Table{Columns: "r"}
 		names := []string{"count", "client", "protocol", "cipher suite", "reason"}
 		if len(number) > 0 {
 			names = append(names, "why")
 		}
-		g.add(names...)
+		g.Add(names...)
 		for _, x := range r.FailedNegotiations {
-			cells := []string{grouped(x.Count), x.Client, x.Protocol, x.Cipher, x.Reason()}
+			cells := []string{text.Count(x.Count), x.Client, x.Protocol, x.Cipher, x.Reason()}
 			if n := number[x.Diagnosis]; n > 0 {
 				cells = append(cells, fmt.Sprintf("[%d]", n))
 			}
-			g.add(cells...)
+			g.Add(cells...)
 		}
 		t.grid("FAILED NEGOTIATIONS"+of(len(r.FailedNegotiations), r.TotalFailedNegotiations), "failedNegotiations", &g)
 	}
@@ -237,18 +210,18 @@ func (t *text) clients() {
 }
 
 // diagnoses shows some causes, which rows refer to by their numbers.
-func (t *text) diagnoses(shown []Diagnosis) {
+func (t *tables) diagnoses(shown []Diagnosis) {
 	if len(shown) == 0 {
 		return
 	}
 	t.title("WHY, judged by %s", t.r.Policy)
 	for i, d := range shown {
-		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, plural(d.Failures, "failure"), plural(d.Clients, "client"))
-		t.wrapped(Printable(d.Cause), "      ")
-		t.wrapped(Printable(d.Remedy), "      -> ")
+		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, text.Plural(d.Failures, "failure"), text.Plural(d.Clients, "client"))
+		t.wrapped(text.Printable(d.Cause), "      ")
+		t.wrapped(text.Printable(d.Remedy), "      -> ")
 	}
 	if more := len(t.r.Diagnoses) - len(shown); more > 0 {
-		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", grouped(uint64(more)))
+		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", text.Count(more))
 	}
 }
 
@@ -276,19 +249,19 @@ func (r *Result) causes() (shown []Diagnosis, number map[string]int) {
 	return shown, number
 }
 
-func (t *text) whatIf() {
+func (t *tables) whatIf() {
 	w := t.r.WhatIf
 	if w == nil {
 		return
 	}
-	g := grid{right: "rr"}
-	g.add("connections", "clients", "")
+	g := text.Table{Columns: "rr"}
+	g.Add("connections", "clients", "")
 	for _, x := range w.Outcomes {
-		g.add(grouped(x.Connections), grouped(uint64(x.Clients)), x.Name)
+		g.Add(text.Count(x.Connections), text.Count(x.Clients), x.Name)
 	}
 	t.grid("WHAT IF THE POLICY WERE "+w.To+"?", "", &g)
 	for _, note := range w.Notes {
-		t.wrapped(Printable(note), "  ")
+		t.wrapped(text.Printable(note), "  ")
 	}
 }
 
@@ -297,15 +270,15 @@ func of(shown, all int) string {
 	if shown == all {
 		return ""
 	}
-	return fmt.Sprintf(": %s of %s", grouped(uint64(shown)), grouped(uint64(all)))
+	return fmt.Sprintf(": %s of %s", text.Count(shown), text.Count(all))
 }
 
-func (t *text) certificates() {
+func (t *tables) certificates() {
 	if len(t.r.ClientCertificates) == 0 {
 		return
 	}
-	g := grid{right: "rr"}
-	g.add("failed", "connections", "valid until", "reason", "subject")
+	g := text.Table{Columns: "rr"}
+	g.Add("failed", "connections", "valid until", "reason", "subject")
 	for _, x := range t.r.ClientCertificates {
 		until := "-"
 		if x.NotAfter != nil {
@@ -315,20 +288,20 @@ func (t *text) certificates() {
 			}
 		}
 		e := Negotiation{Status: x.Status}
-		g.add(grouped(x.Failed), grouped(x.Connections), until, cmp.Or(e.Reason(), "-"), x.Subject)
+		g.Add(text.Count(x.Failed), text.Count(x.Connections), until, cmp.Or(e.Reason(), "-"), x.Subject)
 	}
 	t.grid(fmt.Sprintf("CLIENT CERTIFICATES that failed, or end within %d days (!)", CertificateDays), "clientCertificates", &g)
 }
 
-func (t *text) latency() {
+func (t *tables) latency() {
 	r := t.r
 	if r.HandshakeLatency.Count == 0 {
 		return
 	}
-	g := grid{right: "rrrrr"}
-	g.add("handshakes", "p50", "p90", "p99", "max", "protocol")
+	g := text.Table{Columns: "rrrrr"}
+	g.Add("handshakes", "p50", "p90", "p99", "max", "protocol")
 	line := func(name string, l Latency) {
-		g.add(grouped(l.Count), millis(l.P50), millis(l.P90), millis(l.P99), millis(l.Max), name)
+		g.Add(text.Count(l.Count), millis(l.P50), millis(l.P90), millis(l.P99), millis(l.Max), name)
 	}
 	line("all", r.HandshakeLatency)
 	if len(r.LatencyByProtocol) > 1 {
@@ -340,38 +313,38 @@ func (t *text) latency() {
 	if len(r.SlowestClients) == 0 {
 		return
 	}
-	g = grid{right: "rrr"}
-	g.add("mean", "max", "handshakes", "client")
+	g = text.Table{Columns: "rrr"}
+	g.Add("mean", "max", "handshakes", "client")
 	for _, x := range r.SlowestClients {
-		g.add(millis(x.Mean), millis(x.Max), grouped(x.Connections), x.Client)
+		g.Add(millis(x.Mean), millis(x.Max), text.Count(x.Connections), x.Client)
 	}
 	t.grid("SLOWEST CLIENTS", "slowestClients", &g)
 }
 
 // faults shows what was not read as it should.
-func (t *text) faults() {
+func (t *tables) faults() {
 	r := t.r
 	if r.MalformedLines > 0 {
 		const most = 10
-		t.title("MALFORMED LINES: %s", grouped(uint64(r.MalformedLines)))
+		t.title("MALFORMED LINES: %s", text.Count(r.MalformedLines))
 		for _, x := range r.Malformed[:min(len(r.Malformed), most)] {
-			t.wrapped(Printable(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error)), "  ")
+			t.wrapped(text.Printable(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error)), "  ")
 		}
 		if n := r.MalformedLines - min(len(r.Malformed), most); n > 0 {
-			fmt.Fprintf(t, "  and %s more\n", grouped(uint64(n)))
+			fmt.Fprintf(t, "  and %s more\n", text.Count(n))
 		}
 	}
 	if len(r.Skipped) > 0 {
 		t.title("PASSED OVER")
 		for _, x := range r.Skipped {
-			t.wrapped(fmt.Sprintf("%s of kind: %s", grouped(uint64(x.Count)), x.Reason), "  ")
+			t.wrapped(fmt.Sprintf("%s of kind: %s", text.Count(x.Count), x.Reason), "  ")
 		}
 	}
 }
 
 // grid writes one table under its title.
-func (t *text) grid(title, list string, g *grid) {
-	if len(g.rows) == 0 {
+func (t *tables) grid(title, list string, g *text.Table) {
+	if g.Len() == 0 {
 		return
 	}
 	t.title("%s", title)
@@ -379,103 +352,32 @@ func (t *text) grid(title, list string, g *grid) {
 	more := 0
 	switch list {
 	case "byStatus", "byProtocol", "byCipher", "byKeyExchange", "byListenerPort", "byLoadBalancer":
-		more = max(len(g.rows)-most, 0)
-		g.rows = g.rows[:len(g.rows)-more]
+		more = max(g.Len()-most, 0)
+		g.Truncate(most)
 	}
-	g.write(t, t.o)
+	g.Write(t, t.Screen)
 	if more > 0 {
-		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", grouped(uint64(more)))
+		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", text.Count(more))
 	}
 	for _, a := range t.r.Approximate {
 		switch a.List {
 		case list:
-			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Counts are up to %s too low, and keys with fewer may be missing.", grouped(MaxKeys), grouped(a.Error)), "  ")
+			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Counts are up to %s too low, and keys with fewer may be missing.", text.Count(MaxKeys), text.Count(a.Error)), "  ")
 		case list + ".connections":
-			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Connections are up to %s too low, failures exact.", grouped(MaxKeys), grouped(a.Error)), "  ")
+			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Connections are up to %s too low, failures exact.", text.Count(MaxKeys), text.Count(a.Error)), "  ")
 		}
 	}
 }
 
-// wrapped writes a text in lines that fit.
-func (t *text) wrapped(s, indent string) {
-	if s != "" {
-		t.fill(strings.FieldsSeq(s), indent)
-	}
-}
+// wrapped writes text in lines that fit.
+func (t *tables) wrapped(s, label string) { t.WriteString(text.Wrap(t.Width, label, s)) }
 
-// fill writes words, or what else is not to be broken, in lines that fit.
-func (t *text) fill(words iter.Seq[string], indent string) {
-	line := ""
-	for word := range words {
-		if line != "" && columns(line)+1+columns(word)+len(indent) > t.o.Width {
-			fmt.Fprintf(t, "%s%s\n", indent, line)
-			line, indent = "", strings.Repeat(" ", len(indent))
-		}
-		if line != "" {
-			line += " "
-		}
-		line += word
+// phrases writes parts that are not to be broken in lines that fit.
+func (t *tables) phrases(parts []string) {
+	for i := range parts {
+		parts[i] = text.Glue(parts[i])
 	}
-	fmt.Fprintf(t, "%s%s\n", indent, line)
-}
-
-// A grid aligns columns and makes them fit.
-type grid struct {
-	right string // "r" for each of the first columns that are aligned on the right
-	rows  [][]string
-}
-
-func (g *grid) add(cells ...string) {
-	for i := range cells {
-		cells[i] = Printable(cells[i])
-	}
-	g.rows = append(g.rows, cells)
-}
-
-func (g *grid) write(t *text, o TextOptions) {
-	var widths []int
-	for _, row := range g.rows {
-		for i, cell := range row {
-			if i == len(widths) {
-				widths = append(widths, 0)
-			}
-			widths[i] = max(widths[i], utf8.RuneCountInString(cell))
-		}
-	}
-	// The widest columns give way, first the last of them.
-	for {
-		total, widest := 0, 0
-		for i, w := range widths {
-			total += 2 + w
-			if w >= widths[widest] {
-				widest = i
-			}
-		}
-		if total <= o.Width || widths[widest] <= 8 {
-			break
-		}
-		widths[widest]--
-	}
-	more := "…"
-	if o.ASCII {
-		more = "~"
-	}
-	for _, row := range g.rows {
-		var line strings.Builder
-		for i, cell := range row {
-			if utf8.RuneCountInString(cell) > widths[i] {
-				cell = string([]rune(cell)[:widths[i]-1]) + more
-			}
-			pad := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
-			if i < len(g.right) {
-				cell = pad + cell
-			} else {
-				cell += pad
-			}
-			line.WriteString("  " + cell)
-		}
-		fmt.Fprintln(t, strings.TrimRight(line.String(), " "))
-	}
+	t.wrapped(strings.Join(parts, " "), "")
 }
 
 // Bars sums up the failures over time in at most so many equal parts. It
@@ -494,43 +396,14 @@ func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Durat
 	return bars, minuteTime(start), time.Duration(w) * time.Minute
 }
 
-// span writes a width of time.
-func span(d time.Duration) string {
-	switch {
-	case d == time.Minute:
-		return "minute"
-	case d == time.Hour:
-		return "hour"
-	case d == 24*time.Hour:
-		return "day"
-	case d%(24*time.Hour) == 0:
-		return fmt.Sprintf("%d days", d/(24*time.Hour))
-	case d%time.Hour == 0:
-		return fmt.Sprintf("%d hours", d/time.Hour)
-	}
-	return fmt.Sprintf("%d minutes", d/time.Minute)
-}
+// per writes a width of time for "per minute" or "per 5 minutes".
+func per(d time.Duration) string { return strings.TrimPrefix(text.Span(d), "1 ") }
 
 func rate(n Counts) string {
 	if n.Failed == 0 {
 		return ""
 	}
-	return percent(n.Failed, n.Connections)
-}
-
-// percent never shows 0 or 100 for what is not.
-func percent(n, of uint64) string {
-	if of == 0 {
-		return "-"
-	}
-	p := 100 * float64(n) / float64(of)
-	switch {
-	case n > 0 && p < 0.1:
-		return "<0.1 %"
-	case n < of && p > 99.9:
-		return ">99.9 %"
-	}
-	return fmt.Sprintf("%.1f %%", p)
+	return text.Percent(n.Failed, n.Connections)
 }
 
 func millis(s float64) string {
@@ -538,35 +411,4 @@ func millis(s float64) string {
 		return fmt.Sprintf("%.1f s", s)
 	}
 	return fmt.Sprintf("%.0f ms", 1000*s)
-}
-
-func plural[N int | uint64](n N, noun string) string {
-	if n != 1 {
-		noun += "s"
-	}
-	return grouped(uint64(n)) + " " + noun
-}
-
-// grouped writes a count with thousands separators.
-func grouped(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
-
-// byteSize writes a size with two or three digits.
-func byteSize(n int64) string {
-	if n < 1000 {
-		return fmt.Sprintf("%d B", n)
-	}
-	f, i := float64(n)/1000, 0
-	for ; f >= 999.5; i++ {
-		f /= 1000
-	}
-	if f < 9.95 {
-		return fmt.Sprintf("%.1f %cB", f, "kMGTPE"[i])
-	}
-	return fmt.Sprintf("%.0f %cB", f, "kMGTPE"[i])
 }
