@@ -1,0 +1,210 @@
+package main
+
+import (
+	"bytes"
+	"compress/gzip"
+	"crypto/md5"
+	"encoding/hex"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"time"
+)
+
+// A logObject is one connection log of one node of a load balancer. All its
+// entries are of one minute, which no other object of the load balancer has: so
+// the metrics of a minute say how often its object was published.
+type logObject struct {
+	lb      string // app/NAME/ID
+	end     time.Time
+	minute  time.Time
+	key     string
+	body    []byte // as in the bucket
+	etag    string
+	entries []entry // as read back from the body, for the reference
+
+	sums map[string]sum // the reference's results, by series
+}
+
+const (
+	period    = 5 * time.Minute
+	logBucket = "chaos-logs"
+	account   = "123456789012"
+	region    = "eu-west-1"
+)
+
+func (o *logObject) uri() string { return "s3://" + logBucket + "/" + o.key }
+
+// newLogObject writes the log of a node with so many failures.
+//
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
+func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed int) *logObject {
+	o := &logObject{lb: lb, end: end, minute: end.Add(-period + time.Duration(node)*time.Minute), sums: make(map[string]sum)}
+	o.key = fmt.Sprintf("AWSLogs/%s/elasticloadbalancing/%s/%s/conn_log_%s_elasticloadbalancing_%s_%s_%s_192.0.2.%d_%08x.log.gz",
+		account, region, end.Format("2006/01/02"), account, region, strings.ReplaceAll(lb, "/", "."), end.Format("20060102T1504Z"), node+1, r.Uint32())
+
+	statuses := make([]string, 0, failed+40)
+	for range failed {
+		statuses = append(statuses, []string{"Failed:UnmappedConnectionError", "Failed:UnmappedConnectionError", "Failed:ClientCertExpired"}[r.IntN(3)])
+	}
+	for range 1 + r.IntN(40) {
+		statuses = append(statuses, "Success")
+	}
+	for range r.IntN(3) {
+		statuses = append(statuses, "-")
+	}
+	r.Shuffle(len(statuses), func(i, j int) { statuses[i], statuses[j] = statuses[j], statuses[i] })
+	fields := []int{12, 13, 15}[r.IntN(3)]
+	var text bytes.Buffer
+	for _, status := range statuses {
+		text.WriteString(o.line(r, status, fields) + "\n")
+	}
+	for line := range strings.Lines(text.String()) {
+		o.entries = append(o.entries, parse(line))
+	}
+	var packed bytes.Buffer
+	z := gzip.NewWriter(&packed)
+	z.Write(text.Bytes()) // into memory: it does not fail
+	z.Close()
+	o.body = packed.Bytes()
+	digest := md5.Sum(o.body)
+	o.etag = hex.EncodeToString(digest[:])
+	return o
+}
+
+// line writes one entry with the fields of one of the log's generations.
+func (o *logObject) line(r *rand.Rand, status string, fields int) string {
+	at := o.minute.Add(time.Duration(r.Int64N(int64(time.Minute))))
+	client := fmt.Sprintf("203.0.113.%d", r.IntN(12))
+	port, protocol, cipher, latency, kex := []string{"443", "8443"}[r.IntN(2)], "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "-", "secp256r1"
+	subject := `"-"`
+	switch {
+	case status == "-":
+		client, port, protocol, cipher, kex = "203.0.113.200", "80", "-", "-", "-"
+	case status == "Success":
+		client = fmt.Sprintf("203.0.113.%d", 100+r.IntN(20))
+		latency = fmt.Sprintf("%d.%03d", r.IntN(2), r.IntN(1000))
+		if r.IntN(2) == 0 {
+			protocol, cipher, kex = "TLSv1.3", "TLS_AES_128_GCM_SHA256", "x25519"
+		}
+	case status == "Failed:ClientCertExpired":
+		subject = `"CN=till 4, O=Shop"`
+	case r.IntN(2) == 0:
+		protocol, cipher, kex = "-", "-", "-"
+	default:
+		cipher = "AES256-SHA"
+	}
+	all := []string{
+		at.Format("2006-01-02T15:04:05.000000Z"), client, fmt.Sprint(1024 + r.IntN(60000)), port, protocol, cipher, latency, subject, "-", "-",
+		status, fmt.Sprintf("TID_%016x%016x", r.Uint64(), r.Uint64()), kex, o.lb, "192.0.2.1",
+	}
+	return strings.Join(all[:fields], " ")
+}
+
+// An entry has the fields of a log line that metrics are about, "none" where the
+// log has none.
+type entry struct {
+	client, port, protocol, cipher, kex string
+	latency                             string
+	tls, failed                         bool
+	reason                              string
+}
+
+// parse reads a line slowly: character by character, with quotes.
+func parse(line string) entry {
+	var fields []string
+	field, quoted := "", false
+	for _, c := range strings.TrimSuffix(line, "\n") {
+		switch {
+		case c == '"':
+			quoted = !quoted
+		case c == ' ' && !quoted:
+			fields = append(fields, field)
+			field = ""
+		default:
+			field += string(c)
+		}
+	}
+	fields = append(fields, field)
+	get := func(i int) string {
+		if i >= len(fields) || fields[i] == "-" {
+			return "none"
+		}
+		return fields[i]
+	}
+	e := entry{client: get(1), port: get(3), protocol: get(4), cipher: get(5), latency: get(6), kex: get(12)}
+	status := get(10)
+	e.tls = status != "none"
+	e.reason, e.failed = strings.CutPrefix(status, "Failed:")
+	return e
+}
+
+// A sum is what CloudWatch has to have of a series: the sum of all samples, and
+// their number.
+type sum struct{ total, samples float64 }
+
+// reference counts the entries of the object that a metric with these
+// dimensions, beside the load balancer, is about. A client that is not named
+// for itself is in the dimension value "other", which the reference does not
+// know.
+func (o *logObject) reference(name string, dims map[string]string) sum {
+	series := fmt.Sprint(name, dims) // maps print in the order of their keys
+	if s, ok := o.sums[series]; ok {
+		return s
+	}
+	var s sum
+	for _, e := range o.entries {
+		if !e.is(dims) {
+			continue
+		}
+		switch {
+		case name == "PlaintextConnections" && !e.tls, name == "Connections" && e.tls:
+			s.total++
+			s.samples = 1
+		case name == "FailedNegotiations" && dims["Reason"] != "" && e.failed:
+			s.total++
+			s.samples = 1
+		case name == "FailedNegotiations" && dims["Reason"] == "" && e.tls:
+			s.samples++
+			if e.failed {
+				s.total++
+			}
+		case name == "HandshakeLatency" && e.latency != "none":
+			var seconds float64
+			fmt.Sscan(e.latency, &seconds) // a number that this file wrote
+			s.total += seconds
+			s.samples++
+		}
+	}
+	o.sums[series] = s
+	return s
+}
+
+// is reports whether an entry has these dimension values.
+func (e entry) is(dims map[string]string) bool {
+	for name, want := range dims {
+		got := map[string]string{
+			"ListenerPort": e.port, "Protocol": e.protocol, "Cipher": e.cipher, "KeyExchange": e.kex, "Client": e.client, "Reason": e.reason,
+		}[name]
+		if got != want {
+			return false
+		}
+	}
+	return true
+}
+
+// failures counts the failed connections of the object, all or those of its
+// clients by name, and all TLS connections.
+func (o *logObject) failures() (failed, connections int, byClient map[string]int) {
+	byClient = make(map[string]int)
+	for _, e := range o.entries {
+		if e.tls {
+			connections++
+		}
+		if e.failed {
+			failed++
+			byClient[e.client]++
+		}
+	}
+	return failed, connections, byClient
+}
