@@ -20,7 +20,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # Packages, as ./paths, with a test file that matches the given expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build man run test crash load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build man run test crash chaos load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 .PHONY: reproduce deploy uninstall
 
 help: ## show this list
@@ -45,6 +45,11 @@ crash: ## let functions die at the worst moments: 100,000 simulated schedules, 2
 	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter' ./internal/dev/simulation
 	SCHEDULES=100000 go test -timeout 30m ./pkg/pipeline
 	TLSWATCH_CRASHES=200 go test -timeout 30m -v -run Crash ./functions/processor
+
+CHAOSFLAGS ?=
+
+chaos: ## kill the built function and break its calls, 500 and 5,000 times, and judge what arrives; half an hour at most
+	go run ./internal/dev/chaos $(CHAOSFLAGS)
 
 load: ## run 20,000 object events through the real function, directly and by queue, and measure
 	TLSWATCH_LOAD=20000 go test -timeout 30m -v -run '^TestLoad$$' ./functions/processor

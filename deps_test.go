@@ -142,6 +142,11 @@ var rules = []rule{
 		why:      "a judge or stand-in that shared our code would share our mistakes",
 	},
 	{
+		packages: []string{"internal/dev/chaos"},
+		never:    []string{module + "/...", sdk + "/...", lambda + "/...", "github.com/aws/smithy-go/..."},
+		why:      "it judges the built function by AWS's documents alone, down to the bytes of a request",
+	},
+	{
 		packages: []string{"pkg/..."},
 		never:    []string{"os", "os/...", "syscall", "flag"},
 		unless:   []string{"internal/localaws"},
