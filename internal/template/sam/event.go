@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// MatchesEvent is what an EventBridge rule does with an event: the fields of a
-// pattern must all match, one of a field's values is enough.
+// MatchesEvent reports whether an EventBridge pattern matches an event: all fields
+// of the pattern must match, each by any of its values.
 //
 // https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-event-patterns.html
 func MatchesEvent(pattern, event Tree) bool {
@@ -21,7 +21,7 @@ func MatchesEvent(pattern, event Tree) bool {
 				return false
 			}
 		default:
-			return false // EventBridge takes no such pattern
+			return false // not a pattern of EventBridge's
 		}
 	}
 	return true
@@ -34,7 +34,7 @@ func matchesValue(want, got any) bool {
 	}
 	if filter, ok := want.(Tree); ok {
 		wildcard, ok := filter["wildcard"].(string)
-		return ok && len(filter) == 1 && Like(wildcard, text)
+		return ok && len(filter) == 1 && like(wildcard, text)
 	}
 	return fmt.Sprint(want) == text
 }

@@ -10,39 +10,40 @@ import (
 	"strings"
 )
 
-// Where a Stack is deployed: AWS's own example account.
+// Where a Stack is deployed. The account is the one of AWS's examples.
 const (
-	Partition = "aws"
-	Region    = "us-east-1"
-	Account   = "123456789012"
+	Region  = "us-east-1"
+	Account = "123456789012"
+
+	partition = "aws"
 )
 
-// A Stack is what a template comes to for certain parameters.
+// A Stack is a template expanded for given parameters.
 type Stack struct {
-	Name       string
 	Parameters map[string]string
 	Resources  map[string]*Resource // those whose condition holds, by logical id
 	Outputs    map[string]string
-	Order      []string // of the resources' creation: each after those that it needs
+	Order      []string // logical ids in the order of creation: each after those it depends on
 
+	name       string
 	template   *Template
 	conditions map[string]bool
 	needs      map[string]map[string]bool
 }
 
-// A Resource is one that gets deployed.
+// A Resource is a resource of a stack.
 type Resource struct {
-	ID         string // logical
+	ID         string // logical id
 	Type       string
-	Properties Tree // without functions
+	Properties Tree // with all functions evaluated
 }
 
-// Expand returns the stack of a name, with parameters on top of the defaults.
-// Its error joins all that CloudFormation would refuse, as far as this package
-// knows it.
+// Expand returns the stack with the given name. The parameters override the
+// defaults. The error joins everything that CloudFormation would reject, as far as
+// this package knows.
 func (t *Template) Expand(name string, parameters map[string]string) (*Stack, error) {
 	s := &Stack{
-		Name: name, template: t, Parameters: t.Defaults(),
+		name: name, template: t, Parameters: t.defaults(),
 		Resources: make(map[string]*Resource), Outputs: make(map[string]string),
 		conditions: make(map[string]bool), needs: make(map[string]map[string]bool),
 	}
@@ -57,7 +58,7 @@ func (t *Template) Expand(name string, parameters map[string]string) (*Stack, er
 	for _, id := range slices.Sorted(maps.Keys(t.Section("Resources"))) {
 		r, ok := t.Section("Resources")[id].(Tree)
 		if !ok {
-			faults = append(faults, fmt.Errorf("resource %s: it is no mapping", id))
+			faults = append(faults, fmt.Errorf("resource %s: not a mapping", id))
 			continue
 		}
 		exists, err := s.exists(r)
@@ -101,14 +102,14 @@ func (t *Template) Expand(name string, parameters map[string]string) (*Stack, er
 	return s, errors.Join(faults...)
 }
 
-// checkParameters holds the parameters to the template's constraints.
+// checkParameters checks the parameters against the template's constraints.
 func (s *Stack) checkParameters() error {
 	declared := s.template.Section("Parameters")
 	var faults []error
 	for _, name := range slices.Sorted(maps.Keys(s.Parameters)) {
 		p, ok := declared[name].(Tree)
 		if !ok {
-			faults = append(faults, fmt.Errorf("there is no parameter %s", name))
+			faults = append(faults, fmt.Errorf("no parameter %s", name))
 		} else if err := Accepts(p, s.Parameters[name]); err != nil {
 			faults = append(faults, fmt.Errorf("parameter %s: %w", name, err))
 		}
@@ -121,7 +122,7 @@ func (s *Stack) checkParameters() error {
 	return errors.Join(faults...)
 }
 
-// Accepts reports, as an error, why a declared parameter does not take a value.
+// Accepts returns an error if a declared parameter does not accept a value.
 //
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/parameters-section-structure.html
 func Accepts(parameter Tree, value string) error {
@@ -142,7 +143,7 @@ func Accepts(parameter Tree, value string) error {
 	if parameter["Type"] == "Number" {
 		n, err := strconv.ParseFloat(value, 64)
 		if err != nil {
-			return fmt.Errorf("%q is no number", value)
+			return fmt.Errorf("%q is not a number", value)
 		}
 		if least, ok := parameter["MinValue"].(int); ok && n < float64(least) {
 			return fmt.Errorf("%s is less than %d", value, least)
@@ -154,7 +155,7 @@ func Accepts(parameter Tree, value string) error {
 	return nil
 }
 
-// checkRules returns the descriptions of the assertions that do not hold.
+// checkRules returns the descriptions of the assertions that fail.
 func (s *Stack) checkRules() error {
 	var faults []error
 	rules := s.template.Section("Rules")
@@ -183,7 +184,7 @@ func (s *Stack) checkRules() error {
 	return errors.Join(faults...)
 }
 
-// exists evaluates the condition of a resource or output.
+// exists reports whether the condition of a resource or output holds.
 func (s *Stack) exists(item Tree) (bool, error) {
 	name, ok := item["Condition"].(string)
 	if !ok {
@@ -199,7 +200,7 @@ func (s *Stack) named(name string) (bool, error) {
 	}
 	condition, ok := s.template.Section("Conditions")[name]
 	if !ok {
-		return false, fmt.Errorf("there is no condition %s", name)
+		return false, fmt.Errorf("no condition %s", name)
 	}
 	value, err := s.condition(condition)
 	if err != nil {
@@ -209,11 +210,11 @@ func (s *Stack) named(name string) (bool, error) {
 	return value, nil
 }
 
-// condition evaluates a condition, of the template's or of a rule.
+// condition evaluates an expression of Conditions or Rules.
 func (s *Stack) condition(value any) (bool, error) {
 	tree, _ := value.(Tree)
 	if len(tree) != 1 {
-		return false, fmt.Errorf("%v is no condition", value)
+		return false, fmt.Errorf("%v is not a condition", value)
 	}
 	for function, argument := range tree {
 		arguments := List(argument)
@@ -222,7 +223,7 @@ func (s *Stack) condition(value any) (bool, error) {
 			return s.named(fmt.Sprint(argument))
 		case "Fn::Not", "Fn::And", "Fn::Or":
 			if n := len(arguments); function == "Fn::Not" && n != 1 || function != "Fn::Not" && (n < 2 || n > 10) {
-				return false, fmt.Errorf("%s of %d conditions", function, n)
+				return false, fmt.Errorf("%s with %d conditions", function, n)
 			}
 			result := function != "Fn::Or"
 			for _, a := range arguments {
@@ -242,7 +243,7 @@ func (s *Stack) condition(value any) (bool, error) {
 			return result, nil
 		case "Fn::Equals", "Fn::Contains":
 			if len(arguments) != 2 {
-				return false, fmt.Errorf("%s of %d values", function, len(arguments))
+				return false, fmt.Errorf("%s with %d values", function, len(arguments))
 			}
 			e := expander{s, make(map[string]bool)}
 			a, err := e.value(arguments[0])
@@ -258,12 +259,12 @@ func (s *Stack) condition(value any) (bool, error) {
 			}
 			return slices.ContainsFunc(List(a), func(v any) bool { return fmt.Sprint(v) == b }), nil
 		}
-		return false, fmt.Errorf("%s is no condition", function)
+		return false, fmt.Errorf("%s is not a condition", function)
 	}
 	panic("unreachable")
 }
 
-// order sets Order, or returns an error that names a circle.
+// order sets Order, or returns an error that names a circular dependency.
 func (s *Stack) order() error {
 	const begun, done = 1, 2
 	state := make(map[string]int)
@@ -274,13 +275,13 @@ func (s *Stack) order() error {
 		case done:
 			return nil
 		case begun:
-			return fmt.Errorf("resources depend on each other in a circle: %s", strings.Join(append(path[slices.Index(path, id):], id), " -> "))
+			return fmt.Errorf("circular dependency: %s", strings.Join(append(path[slices.Index(path, id):], id), " -> "))
 		}
 		state[id] = begun
 		path = append(path, id)
 		for _, other := range slices.Sorted(maps.Keys(s.needs[id])) {
 			if s.Resources[other] == nil {
-				continue // reported where it is referred to
+				continue // reported by the expansion of what refers to it
 			}
 			if err := visit(other); err != nil {
 				return err
@@ -310,7 +311,7 @@ func (s *Stack) OfType(kind string) []*Resource {
 	return list
 }
 
-// ByARN returns the resource that has the ARN, or nil.
+// ByARN returns the resource with an ARN, or nil.
 func (s *Stack) ByARN(arn string) *Resource {
 	for _, id := range slices.Sorted(maps.Keys(s.Resources)) {
 		for _, attribute := range []string{"Arn", "TopicArn"} {
@@ -322,7 +323,7 @@ func (s *Stack) ByARN(arn string) *Resource {
 	return nil
 }
 
-// At returns what is at a path of properties, nil if there is nothing.
+// At returns the value at a path of properties, nil if there is none.
 func (r *Resource) At(path ...string) any {
 	var value any = r.Properties
 	for _, field := range path {
@@ -332,7 +333,7 @@ func (r *Resource) At(path ...string) any {
 	return value
 }
 
-// Text is At as text; a missing property is "".
+// Text returns the value at a path as text, "" if there is none.
 func (r *Resource) Text(path ...string) string {
 	if value := r.At(path...); value != nil {
 		return fmt.Sprint(value)
@@ -340,11 +341,11 @@ func (r *Resource) Text(path ...string) string {
 	return ""
 }
 
-// Int is At as a number, which may be written as text, as parameters are.
+// Int returns the value at a path as a number, which may be text as in parameters.
 func (r *Resource) Int(path ...string) (int, error) {
 	n, err := strconv.Atoi(r.Text(path...))
 	if err != nil {
-		return 0, fmt.Errorf("%s: %s is %q, want a whole number", r.ID, strings.Join(path, "."), r.Text(path...))
+		return 0, fmt.Errorf("%s: %s is %q, want an integer", r.ID, strings.Join(path, "."), r.Text(path...))
 	}
 	return n, nil
 }

@@ -9,16 +9,16 @@ import (
 	"strings"
 )
 
-// An expander evaluates intrinsic functions for one resource.
+// An expander evaluates the intrinsic functions of one resource.
 type expander struct {
 	*Stack
-	needs map[string]bool // the resources that it refers to
+	needs map[string]bool // the resources it refers to
 }
 
-// absent is what AWS::NoValue stands for: the property is left out.
+// absent is the value of AWS::NoValue: the property is left out.
 type absent struct{}
 
-// value returns a value without functions.
+// value returns a value with its functions evaluated.
 func (e expander) value(value any) (any, error) {
 	switch value := value.(type) {
 	case []any:
@@ -56,7 +56,7 @@ func (e expander) value(value any) (any, error) {
 	return value, nil
 }
 
-// text is value for what must come to a text.
+// text evaluates what must be a scalar, as text.
 func (e expander) text(value any) (string, error) {
 	v, err := e.value(value)
 	if err != nil {
@@ -64,12 +64,12 @@ func (e expander) text(value any) (string, error) {
 	}
 	switch v.(type) {
 	case nil, absent, Tree, []any:
-		return "", fmt.Errorf("%v is no text", v)
+		return "", fmt.Errorf("%v is not a scalar", v)
 	}
 	return fmt.Sprint(v), nil
 }
 
-// texts is value for what must come to a list of texts.
+// texts evaluates what must be a list, as texts.
 func (e expander) texts(value any) ([]string, error) {
 	v, err := e.value(value)
 	if err != nil {
@@ -77,7 +77,7 @@ func (e expander) texts(value any) ([]string, error) {
 	}
 	items, ok := v.([]any)
 	if !ok {
-		return nil, fmt.Errorf("%v is no list", v)
+		return nil, fmt.Errorf("%v is not a list", v)
 	}
 	list := make([]string, len(items))
 	for i, item := range items {
@@ -120,7 +120,7 @@ func (e expander) call(function string, argument any) (any, error) {
 		mapping, _ := e.template.Section("Mappings")[keys[0]].(Tree)
 		row, _ := mapping[keys[1]].(Tree)
 		if row[keys[2]] == nil {
-			return nil, fmt.Errorf("the mapping %s has no %s of %q", keys[0], keys[2], keys[1])
+			return nil, fmt.Errorf("mapping %s has no key %s in %q", keys[0], keys[2], keys[1])
 		}
 		return row[keys[2]], nil
 	case "Fn::Select":
@@ -133,7 +133,7 @@ func (e expander) call(function string, argument any) (any, error) {
 			return nil, err
 		}
 		if index < 0 || index >= len(list) {
-			return nil, fmt.Errorf("Fn::Select of number %d of %d", index, len(list))
+			return nil, fmt.Errorf("Fn::Select: index %d of %d", index, len(list))
 		}
 		return list[index], nil
 	case "Fn::Split":
@@ -150,11 +150,11 @@ func (e expander) call(function string, argument any) (any, error) {
 		list, err := e.texts(arguments[1])
 		return strings.Join(list, fmt.Sprint(arguments[0])), err
 	}
-	return nil, fmt.Errorf("no function %s is known", function)
+	return nil, fmt.Errorf("unknown function %s", function)
 }
 
-// variable is one in the text of Fn::Sub; the first part is empty for ${!x},
-// which stands for ${x}.
+// variable matches a variable in the text of Fn::Sub, but not ${!x}, which stands
+// for a literal ${x}.
 var variable = regexp.MustCompile(`\$\{([\w:.]+)\}`)
 
 // subArguments returns the text and the local variables of Fn::Sub.
@@ -198,19 +198,19 @@ func (e expander) sub(argument any) (string, error) {
 	return strings.ReplaceAll(text, "${!", "${"), fault
 }
 
-// ref returns the value of a parameter, or what a resource is called.
+// ref evaluates Ref of a parameter, a pseudo parameter or a resource.
 func (e expander) ref(name string) (any, error) {
 	switch name {
 	case "AWS::NoValue":
 		return absent{}, nil
 	case "AWS::StackName":
-		return e.Name, nil
+		return e.name, nil
 	case "AWS::Region":
 		return Region, nil
 	case "AWS::AccountId":
 		return Account, nil
 	case "AWS::Partition":
-		return Partition, nil
+		return partition, nil
 	case "AWS::URLSuffix":
 		return "amazonaws.com", nil
 	}
@@ -227,7 +227,7 @@ func (e expander) ref(name string) (any, error) {
 	}
 	attribute, ok := refAttribute[kind]
 	if !ok {
-		return nil, fmt.Errorf("what Ref of %s, a %s, gives is not known", name, kind)
+		return nil, fmt.Errorf("Ref of %s: unknown for a %s", name, kind)
 	}
 	return e.attribute(kind, name, attribute)
 }
@@ -240,25 +240,25 @@ func (e expander) getAtt(id, attribute string) (any, error) {
 	return e.attribute(kind, id, attribute)
 }
 
-// need notes that a resource is referred to, and returns its type.
+// need records a reference to a resource and returns its type.
 func (e expander) need(id string) (kind string, err error) {
 	r, ok := e.template.Section("Resources")[id].(Tree)
 	if !ok {
-		return "", fmt.Errorf("there is no parameter or resource %s", id)
+		return "", fmt.Errorf("no parameter or resource %s", id)
 	}
 	exists, err := e.exists(r)
 	if err != nil {
 		return "", err
 	}
 	if !exists {
-		return "", fmt.Errorf("it refers to %s, which does not exist under these parameters", id)
+		return "", fmt.Errorf("refers to %s, which does not exist with these parameters", id)
 	}
 	e.needs[id] = true
 	kind, _ = r["Type"].(string)
 	return kind, nil
 }
 
-// refAttribute is the attribute that Ref gives, by type.
+// refAttribute is the attribute that Ref returns, by resource type.
 var refAttribute = map[string]string{
 	"AWS::S3::Bucket":            "Name",
 	"AWS::SNS::Topic":            "TopicArn",
@@ -271,7 +271,7 @@ var refAttribute = map[string]string{
 	"AWS::CloudWatch::Dashboard": "Name",
 }
 
-// named is the property by which a resource gets a name of its own.
+// nameProperty is the property that sets a resource's name, by resource type.
 var nameProperty = map[string]string{
 	"AWS::S3::Bucket":            "BucketName",
 	"AWS::Events::EventBus":      "Name",
@@ -279,13 +279,13 @@ var nameProperty = map[string]string{
 	"AWS::CloudWatch::Dashboard": "DashboardName",
 }
 
-// keyID is the id of every key: AWS's own example.
+// keyID is the id of every KMS key, taken from AWS's examples.
 const keyID = "1234abcd-12ab-34cd-56ef-1234567890ab"
 
-// attribute returns an attribute of a resource. Names that CloudFormation makes
-// up are made of the stack's and the resource's.
+// attribute returns an attribute of a resource. A name that CloudFormation would
+// generate is the stack's name and the logical id.
 func (s *Stack) attribute(kind, id, attribute string) (string, error) {
-	name := s.Name + "-" + id
+	name := s.name + "-" + id
 	if kind == "AWS::S3::Bucket" {
 		name = strings.ToLower(name)
 	}
@@ -303,14 +303,14 @@ func (s *Stack) attribute(kind, id, attribute string) (string, error) {
 		}
 	}
 	arn := func(service, resource string) string {
-		return "arn:" + Partition + ":" + service + ":" + Region + ":" + Account + ":" + resource
+		return "arn:" + partition + ":" + service + ":" + Region + ":" + Account + ":" + resource
 	}
 	switch kind + "." + attribute {
 	case "AWS::S3::Bucket.Name", "AWS::Events::EventBus.Name", "AWS::Serverless::Function.Name", "AWS::SQS::Queue.QueueName",
 		"AWS::SNS::Topic.TopicName", "AWS::CloudWatch::Alarm.Name", "AWS::CloudWatch::Dashboard.Name":
 		return name, nil
 	case "AWS::S3::Bucket.Arn":
-		return "arn:" + Partition + ":s3:::" + name, nil
+		return "arn:" + partition + ":s3:::" + name, nil
 	case "AWS::SNS::Topic.TopicArn":
 		return arn("sns", name), nil
 	case "AWS::SQS::Queue.QueueUrl":
@@ -330,11 +330,11 @@ func (s *Stack) attribute(kind, id, attribute string) (string, error) {
 	case "AWS::CloudWatch::Alarm.Arn":
 		return arn("cloudwatch", "alarm:"+name), nil
 	case "AWS::IAM::Role.Arn":
-		return "arn:" + Partition + ":iam::" + Account + ":role/" + name, nil
+		return "arn:" + partition + ":iam::" + Account + ":role/" + name, nil
 	case "AWS::Logs::LogGroup.Name":
 		return name, nil
 	case "AWS::Logs::LogGroup.Arn":
 		return arn("logs", "log-group:"+name+":*"), nil
 	}
-	return "", fmt.Errorf("%s, a %s, has no attribute %q that is known", id, kind, attribute)
+	return "", fmt.Errorf("%s, a %s: unknown attribute %q", id, kind, attribute)
 }

@@ -14,13 +14,13 @@ type Statement struct {
 	Effect     string
 	Actions    []string
 	Resources  []string
-	Services   []string // principals, of a resource's policy
-	AWS        []string // principals, of a resource's policy
+	Services   []string // principals of a resource policy
+	AWS        []string // principals of a resource policy
 	Anybody    bool     // the principal "*"
 	Conditions map[string]map[string][]string
 }
 
-// Policy reads a policy document.
+// readPolicy reads a policy document.
 func readPolicy(document any) (Policy, error) {
 	tree, _ := document.(Tree)
 	var p Policy
@@ -32,7 +32,7 @@ func readPolicy(document any) (Policy, error) {
 		p = append(p, s)
 	}
 	if len(p) == 0 {
-		return nil, fmt.Errorf("the policy has no statement")
+		return nil, fmt.Errorf("policy without statements")
 	}
 	return p, nil
 }
@@ -63,7 +63,7 @@ func readStatement(value any) (Statement, error) {
 				case "AWS":
 					s.AWS = texts(names)
 				default:
-					return s, fmt.Errorf("%s: no principal %s is known", s.Sid, kind)
+					return s, fmt.Errorf("%s: unknown principal %s", s.Sid, kind)
 				}
 			}
 		case "Condition":
@@ -73,7 +73,7 @@ func readStatement(value any) (Statement, error) {
 				switch operator {
 				case "StringEquals", "StringLike", "ArnEquals", "ArnLike", "Bool":
 				default:
-					return s, fmt.Errorf("%s: no condition operator %s is known", s.Sid, operator)
+					return s, fmt.Errorf("%s: unknown condition operator %s", s.Sid, operator)
 				}
 				s.Conditions[operator] = make(map[string][]string)
 				keys, _ := keys.(Tree)
@@ -82,11 +82,11 @@ func readStatement(value any) (Statement, error) {
 				}
 			}
 		default:
-			return s, fmt.Errorf("no element %s is known", element)
+			return s, fmt.Errorf("unknown element %s", element)
 		}
 	}
 	if s.Effect != "Allow" && s.Effect != "Deny" {
-		return s, fmt.Errorf("%s: its effect is %q", s.Sid, s.Effect)
+		return s, fmt.Errorf("%s: effect %q", s.Sid, s.Effect)
 	}
 	return s, nil
 }
@@ -99,7 +99,7 @@ func texts(value any) []string {
 	return list
 }
 
-// Role returns what the role with an ARN may do by its own policies.
+// Role returns the inline policies of the role with an ARN, as one policy.
 func (s *Stack) Role(arn string) (Policy, error) {
 	r := s.ByARN(arn)
 	if r == nil || r.Type != "AWS::IAM::Role" {
@@ -117,8 +117,8 @@ func (s *Stack) Role(arn string) (Policy, error) {
 	return all, nil
 }
 
-// PolicyOf returns the resource policy at a property of a resource, which is a
-// document or a single statement.
+// PolicyOf returns the policy at a path of properties, which is a document or a
+// single statement.
 func (r *Resource) PolicyOf(path ...string) (Policy, error) {
 	value := r.At(path...)
 	if tree, ok := value.(Tree); ok && tree["Statement"] == nil {
@@ -131,15 +131,15 @@ func (r *Resource) PolicyOf(path ...string) (Policy, error) {
 	return p, nil
 }
 
-// A Request is one that a policy is asked about.
+// A Request is what a policy allows or denies.
 type Request struct {
 	Action   string            // "s3:GetObject"
-	Resource string            // its ARN; "*" for an action that knows none
-	Service  string            // the principal, if an AWS service asks
+	Resource string            // ARN; "*" for an action without resources
+	Service  string            // the principal, if it is an AWS service
 	Context  map[string]string // condition keys
 }
 
-// Allows reports whether some statement allows the request and none denies it.
+// Allows reports whether a statement allows the request and none denies it.
 //
 // https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_evaluation-logic.html
 func (p Policy) Allows(r Request) bool {
@@ -162,7 +162,7 @@ func (s Statement) covers(r Request) bool {
 			if fold {
 				p, value = strings.ToLower(p), strings.ToLower(value)
 			}
-			if Like(p, value) {
+			if like(p, value) {
 				return true
 			}
 		}
@@ -199,9 +199,9 @@ func (s Statement) covers(r Request) bool {
 	return true
 }
 
-// Like matches a value with a pattern in which * stands for any characters and
-// ? for one, as in IAM policies; EventBridge's wildcards are the same but for ?.
-func Like(pattern, value string) bool {
+// like matches a value with a pattern in which * stands for any characters and ?
+// for one, as in IAM policies. (EventBridge's wildcards have no ?.)
+func like(pattern, value string) bool {
 	star, back := -1, 0
 	p, v := 0, 0
 	for v < len(value) {

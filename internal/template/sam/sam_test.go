@@ -80,8 +80,8 @@ func TestExpand(t *testing.T) {
 	}
 }
 
-// What CloudFormation refuses is refused, with the reason.
-func TestExpandRefuses(t *testing.T) {
+// What CloudFormation rejects is rejected, with the reason.
+func TestExpandRejects(t *testing.T) {
 	for _, test := range []struct {
 		old, new   string
 		parameters map[string]string
@@ -90,16 +90,16 @@ func TestExpandRefuses(t *testing.T) {
 		{"", "", map[string]string{"Mode": "c"}, `"c" is not one of [a b]`},
 		{"", "", map[string]string{"Names": "X"}, "does not match"},
 		{"", "", map[string]string{"Size": "10"}, "more than 9"},
-		{"", "", map[string]string{"Size": "many"}, "no number"},
+		{"", "", map[string]string{"Size": "many"}, "not a number"},
 		{"", "", map[string]string{"Other": "1"}, "no parameter Other"},
 		{"", "", map[string]string{"Mode": "b", "Size": "9"}, "rule NoNineInB: b is small."},
 		{"Default: a, ", "", nil, "neither a default nor a value"},
-		{"!If [B, !GetAtt Queue.Arn, !Ref AWS::NoValue]", "!GetAtt Queue.Arn", nil, "Queue, which does not exist under these parameters"},
-		{"!GetAtt Queue.Arn", "!GetAtt Queue.Colour", map[string]string{"Mode": "b"}, `no attribute "Colour"`},
-		{"!Ref Mode, Of]", "!Ref Names, Of]", nil, `no Of of "x,y"`},
-		{"!Select [1,", "!Select [2,", nil, "number 2 of 2"},
+		{"!If [B, !GetAtt Queue.Arn, !Ref AWS::NoValue]", "!GetAtt Queue.Arn", nil, "Queue, which does not exist with these parameters"},
+		{"!GetAtt Queue.Arn", "!GetAtt Queue.Colour", map[string]string{"Mode": "b"}, `unknown attribute "Colour"`},
+		{"!Ref Mode, Of]", "!Ref Names, Of]", nil, `no key Of in "x,y"`},
+		{"!Select [1,", "!Select [2,", nil, "index 2 of 2"},
 		{"Condition: Either", "Condition: Neither", nil, "no condition Neither"},
-		{"    Condition: Either", "    Properties: { Tags: [!Ref Topic] }", nil, "circle: Bucket -> Topic -> Bucket"},
+		{"    Condition: Either", "    Properties: { Tags: [!Ref Topic] }", nil, "circular dependency: Bucket -> Topic -> Bucket"},
 		{"- Local: !Sel", "- Locale: !Sel", nil, "does not use its variable Locale"},
 		{"!And [!Condition A, !Condition B]", "!And [!Condition A]", nil, ""},
 	} {
@@ -108,7 +108,7 @@ func TestExpandRefuses(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = template.Expand("s", test.parameters)
-		if test.want == "" { // a condition that nothing uses is not evaluated
+		if test.want == "" { // an unused condition is not evaluated
 			if err != nil {
 				t.Errorf("%q: %v", test.new, err)
 			}
@@ -118,16 +118,16 @@ func TestExpandRefuses(t *testing.T) {
 	}
 }
 
-func TestParseRefuses(t *testing.T) {
+func TestParseRejects(t *testing.T) {
 	for source, want := range map[string]string{
 		"":                     "empty",
-		"- x":                  "no mapping",
-		"a: 1\nb: 2\na: 3":     "line 3: a a second time",
-		"a: !Fetch x":          "line 1: no function !Fetch",
-		"a: &x 1\nb: *x":       "no aliases",
+		"- x":                  "not a mapping",
+		"a: 1\nb: 2\na: 3":     "line 3: duplicate key a",
+		"a: !Fetch x":          "line 1: unknown function !Fetch",
+		"a: &x 1\nb: *x":       "does not support aliases",
 		"a: [":                 "yaml",
 		"a: !!int notanumber":  "line 1",
-		"a: { b: !GetAt x.y }": "no function !GetAt",
+		"a: { b: !GetAt x.y }": "unknown function !GetAt",
 	} {
 		if _, err := Parse([]byte(source)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %v, want %q", source, err, want)
@@ -185,8 +185,8 @@ func TestLike(t *testing.T) {
 		{"", "", true}, {"*", "", true}, {"a*", "a", true}, {"*b*", "abc", true}, {"a?c", "abc", true}, {"a*c", "abcabc", true},
 		{"", "a", false}, {"a", "", false}, {"a*c", "abcab", false}, {"?", "", false}, {"*aab", "aaab", true}, {"*a*b*c", "xxaxxbxx", false},
 	} {
-		if got := Like(test.pattern, test.value); got != test.want {
-			t.Errorf("Like(%q, %q) is %t", test.pattern, test.value, got)
+		if got := like(test.pattern, test.value); got != test.want {
+			t.Errorf("like(%q, %q) is %t", test.pattern, test.value, got)
 		}
 	}
 }

@@ -1,8 +1,7 @@
 // Package sam reads the project's SAM template and expands it for given
-// parameters, as CloudFormation would, to what gets deployed: so that tests can
-// look at each way to deploy it, and a deployment can be simulated. It knows
-// the intrinsic functions, resource types and policy elements that the template
-// uses; anything else is an error and never passed over.
+// parameters, as CloudFormation does, so that tests can check every way to deploy
+// it and run what it deploys. It knows the intrinsic functions, resource types and
+// policy elements that the template uses. Anything else is an error.
 //
 // https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/template-anatomy.html
 package sam
@@ -20,8 +19,8 @@ import (
 // strings, numbers, booleans and nil.
 type Tree = map[string]any
 
-// A Template is a template as it is written, but for its short functions, which
-// are written out: !Ref x as {Ref: x} and !GetAtt x.y as {Fn::GetAtt: x.y}.
+// A Template is a template before expansion. Short forms of functions are written
+// out: !Ref x is {Ref: x}, and !GetAtt x.y is {Fn::GetAtt: x.y}.
 type Template struct{ Tree }
 
 // Parse reads a template.
@@ -31,7 +30,7 @@ func Parse(data []byte) (*Template, error) {
 		return nil, fmt.Errorf("template: %w", err)
 	}
 	if len(document.Content) != 1 {
-		return nil, fmt.Errorf("template: it is empty")
+		return nil, fmt.Errorf("template: empty")
 	}
 	root, err := written(document.Content[0])
 	if err != nil {
@@ -39,12 +38,12 @@ func Parse(data []byte) (*Template, error) {
 	}
 	tree, ok := root.(Tree)
 	if !ok {
-		return nil, fmt.Errorf("template: it is no mapping")
+		return nil, fmt.Errorf("template: not a mapping")
 	}
 	return &Template{tree}, nil
 }
 
-// functions are the intrinsic functions by their short form.
+// functions maps the short form of an intrinsic function to its full name.
 var functions = map[string]string{
 	"!Ref": "Ref", "!Condition": "Condition",
 	"!GetAtt": "Fn::GetAtt", "!Sub": "Fn::Sub", "!If": "Fn::If", "!FindInMap": "Fn::FindInMap",
@@ -52,7 +51,7 @@ var functions = map[string]string{
 	"!Equals": "Fn::Equals", "!Not": "Fn::Not", "!And": "Fn::And", "!Or": "Fn::Or", "!Contains": "Fn::Contains",
 }
 
-// written returns a YAML node with its short functions written out.
+// written returns the value of a YAML node, with short forms of functions written out.
 func written(node *yaml.Node) (value any, err error) {
 	switch node.Kind {
 	case yaml.MappingNode:
@@ -60,7 +59,7 @@ func written(node *yaml.Node) (value any, err error) {
 		for i := 0; i < len(node.Content); i += 2 {
 			key := node.Content[i]
 			if _, twice := fields[key.Value]; twice {
-				return nil, fmt.Errorf("line %d: %s a second time", key.Line, key.Value)
+				return nil, fmt.Errorf("line %d: duplicate key %s", key.Line, key.Value)
 			}
 			if fields[key.Value], err = written(node.Content[i+1]); err != nil {
 				return nil, err
@@ -83,28 +82,27 @@ func written(node *yaml.Node) (value any, err error) {
 			}
 		}
 	default:
-		return nil, fmt.Errorf("line %d: CloudFormation takes no aliases", node.Line)
+		return nil, fmt.Errorf("line %d: CloudFormation does not support aliases", node.Line)
 	}
 	if strings.HasPrefix(node.Tag, "!!") {
 		return value, nil
 	}
 	long, ok := functions[node.Tag]
 	if !ok {
-		return nil, fmt.Errorf("line %d: no function %s is known", node.Line, node.Tag)
+		return nil, fmt.Errorf("line %d: unknown function %s", node.Line, node.Tag)
 	}
 	return Tree{long: value}, nil
 }
 
-// Section returns one of the template's top-level mappings; it is empty where
-// the template has none.
+// Section returns a top-level mapping of the template, empty if there is none.
 func (t *Template) Section(name string) Tree {
 	section, _ := t.Tree[name].(Tree)
 	return section
 }
 
-// Defaults returns the parameters' default values, as CloudFormation passes
-// them: as text.
-func (t *Template) Defaults() map[string]string {
+// defaults returns the parameters' default values, as text, which is how
+// CloudFormation passes them.
+func (t *Template) defaults() map[string]string {
 	defaults := make(map[string]string)
 	for name, p := range t.Section("Parameters") {
 		if p, ok := p.(Tree); ok && p["Default"] != nil {
@@ -130,7 +128,7 @@ func Walk(value any, visit func(Tree)) {
 }
 
 // References returns the names of the parameters and resources that a part of a
-// template mentions, each as often as it does.
+// template refers to, with duplicates.
 func References(value any) []string {
 	var names []string
 	Walk(value, func(node Tree) {
@@ -151,7 +149,8 @@ func References(value any) []string {
 	return names
 }
 
-// List makes a list of what may be written without, if it has one element.
+// List returns a list as it is, nil as an empty list, and anything else as a list
+// of one: many properties accept either.
 func List(value any) []any {
 	switch value := value.(type) {
 	case nil:

@@ -1,7 +1,6 @@
 package sam
 
-// MaySend reports whether the policies of a queue let an EventBridge rule send
-// to it.
+// MaySend reports whether the policies of a queue let an EventBridge rule send to it.
 func (s *Stack) MaySend(queue *Resource, ruleARN string) bool {
 	arn, err1 := s.attribute(queue.Type, queue.ID, "Arn")
 	url, err2 := s.attribute(queue.Type, queue.ID, "QueueUrl")
@@ -46,7 +45,7 @@ func (s *Stack) ARN(r *Resource) (string, error) {
 	return s.attribute(r.Type, r.ID, "Arn")
 }
 
-// Ref returns what Ref gives for a resource of the stack.
+// Ref returns the value of Ref for a resource of the stack.
 func (s *Stack) Ref(r *Resource) (string, error) {
 	return s.attribute(r.Type, r.ID, refAttribute[r.Type])
 }
