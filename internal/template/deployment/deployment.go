@@ -1,10 +1,10 @@
-// Package deployment runs what a template deploys on this machine: the real
-// function binaries, between stand-ins for the services, wired by the
-// template's own event rules, queues, environment and policies. An API call
-// that the policies do not allow is denied.
+// Package deployment runs a stack on this machine: the real function binaries
+// between stand-ins for the AWS services, wired by the template's own event rules,
+// queues, environment variables and policies. An API call that the policies do not
+// allow is denied.
 //
-// What it proves is that the parts of the template fit each other and the
-// functions; see package localaws for what stand-ins do not prove.
+// It proves that the parts of the template fit each other and the functions.
+// Package localaws says what stand-ins cannot prove.
 package deployment
 
 import (
@@ -27,18 +27,18 @@ import (
 type Options struct {
 	Stack *sam.Stack
 
-	// Bootstraps are the executables of the functions by logical id. A function
-	// without one is not run.
+	// Bootstraps are the functions' executables, by logical id. A function without
+	// one does not run.
 	Bootstraps map[string]string
 
-	// Buckets are those outside the stack, whose notifications to EventBridge
-	// are on.
+	// Buckets are buckets outside the stack that notify EventBridge.
 	Buckets []string
-	Output  io.Writer        // what the functions write; default none
-	Now     func() time.Time // the clock of the services; default time.Now
+	Output  io.Writer // the functions' output; none by default
+
+	now func() time.Time // the services' clock, for tests; time.Now by default
 }
 
-// A Deployment is a stack that runs.
+// A Deployment is a running stack.
 type Deployment struct {
 	AWS       *localaws.Stack
 	Functions map[string]*localaws.Lambda // by logical id
@@ -48,20 +48,19 @@ type Deployment struct {
 
 	mu        sync.Mutex
 	denied    []string
-	allowed   map[string]bool // the actions that were used, by function and Sid
 	failures  []string
 	forwarded map[string]int // dead letters by function
 }
 
-// Start deploys a stack. It fails where CloudFormation would for want of a
+// Start deploys a stack. It fails where CloudFormation would for lack of a
 // permission.
 func Start(ctx context.Context, o Options) (*Deployment, error) {
 	d := &Deployment{
 		Functions: make(map[string]*localaws.Lambda), stack: o.Stack, roles: make(map[string]sam.Policy),
-		allowed: make(map[string]bool), forwarded: make(map[string]int),
+		forwarded: make(map[string]int),
 	}
 	var err error
-	if d.AWS, err = localaws.Start(ctx, localaws.Options{Region: sam.Region, Now: o.Now}); err != nil {
+	if d.AWS, err = localaws.Start(ctx, localaws.Options{Region: sam.Region, Now: o.now}); err != nil {
 		return nil, err
 	}
 	if err := d.create(ctx, o); err != nil {
@@ -72,7 +71,7 @@ func Start(ctx context.Context, o Options) (*Deployment, error) {
 	return d, nil
 }
 
-// Close ends the functions and the services.
+// Close stops the functions and the services.
 func (d *Deployment) Close() error {
 	var all []error
 	for _, f := range d.Functions {
@@ -81,7 +80,7 @@ func (d *Deployment) Close() error {
 	return errors.Join(append(all, d.AWS.Close())...)
 }
 
-// create makes the resources in the stack's order.
+// create creates the resources in the stack's order.
 func (d *Deployment) create(ctx context.Context, o Options) error {
 	for _, name := range o.Buckets {
 		if err := d.AWS.S3.CreateBucket(name); err != nil {
@@ -107,7 +106,7 @@ func (d *Deployment) create(ctx context.Context, o Options) error {
 			return fmt.Errorf("create %s: %w", id, err)
 		}
 	}
-	if arn := o.Stack.Outputs["AlertTopic"]; o.Stack.ByARN(arn) == nil && arn != "" { // one of the operator's own
+	if arn := o.Stack.Outputs["AlertTopic"]; o.Stack.ByARN(arn) == nil && arn != "" { // an existing topic
 		return same(arn, d.AWS.SNS.CreateTopic(last(arn)))
 	}
 	return nil
@@ -126,7 +125,7 @@ func last(arn string) string { return arn[strings.LastIndexAny(arn, ":/")+1:] }
 
 func same(want, got string) error {
 	if want != got {
-		return fmt.Errorf("the template calls it %s, the service %s", want, got)
+		return fmt.Errorf("expected %s, created %s", want, got)
 	}
 	return nil
 }
@@ -146,7 +145,7 @@ func (d *Deployment) createQueue(r *sam.Resource) error {
 	if arn := r.Text("RedrivePolicy", "deadLetterTargetArn"); arn != "" {
 		dead := d.stack.ByARN(arn)
 		if dead == nil {
-			return fmt.Errorf("there is no queue %s", arn)
+			return fmt.Errorf("no queue %s", arn)
 		}
 		var err error
 		if o.DeadLetters, err = d.stack.Ref(dead); err != nil {
@@ -187,7 +186,7 @@ func (d *Deployment) createFunction(ctx context.Context, r *sam.Resource, o Opti
 			env[name] = fmt.Sprint(value)
 		}
 	}
-	env["AWS_ACCESS_KEY_ID"] = r.ID // by which authorize knows who asks
+	env["AWS_ACCESS_KEY_ID"] = r.ID // tells authorize which function makes a request
 	env["AWS_LAMBDA_LOG_FORMAT"] = r.Text("LoggingConfig", "LogFormat")
 	env["AWS_LAMBDA_LOG_LEVEL"] = r.Text("LoggingConfig", "ApplicationLogLevel")
 	delays := []time.Duration{100 * time.Millisecond, 200 * time.Millisecond}
@@ -208,11 +207,11 @@ func (d *Deployment) createFunction(ctx context.Context, r *sam.Resource, o Opti
 func (d *Deployment) createMapping(ctx context.Context, r *sam.Resource) error {
 	queue := d.stack.ByARN(r.Text("EventSourceArn"))
 	if queue == nil {
-		return fmt.Errorf("there is no queue %s", r.Text("EventSourceArn"))
+		return fmt.Errorf("no queue %s", r.Text("EventSourceArn"))
 	}
 	id, function := d.function(r.Text("FunctionName"))
 	if function == nil {
-		return fmt.Errorf("there is no function %s", r.Text("FunctionName"))
+		return fmt.Errorf("no function %s", r.Text("FunctionName"))
 	}
 	for _, action := range []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"} {
 		if !d.authorize(localaws.Access{AccessKeyID: id, Action: action, Resource: r.Text("EventSourceArn")}) {
@@ -228,7 +227,7 @@ func (d *Deployment) createMapping(ctx context.Context, r *sam.Resource) error {
 		return err
 	}
 	function.MapQueue(ctx, d.AWS.SQS, localaws.QueueMapping{
-		Queue: url, BatchSize: size, Window: 200 * time.Millisecond, // of however many seconds: nobody wants to wait
+		Queue: url, BatchSize: size, Window: 200 * time.Millisecond, // instead of seconds, so that tests are fast
 		ReportBatchItemFailures: slices.Contains(sam.List(r.At("FunctionResponseTypes")), any("ReportBatchItemFailures")),
 	})
 	return nil
@@ -246,8 +245,8 @@ func (d *Deployment) function(name string) (id string, f *localaws.Lambda) {
 	return "", nil
 }
 
-// authorize asks the policy of the function that makes a request. Nobody else
-// makes any.
+// authorize reports whether the policy of the function that makes a request
+// allows it. Only functions make requests.
 func (d *Deployment) authorize(a localaws.Access) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -258,13 +257,11 @@ func (d *Deployment) authorize(a localaws.Access) bool {
 			denied += fmt.Sprintf(" with %v", a.Context)
 		}
 		d.denied = append(d.denied, denied)
-		return false
 	}
-	d.allowed[a.AccessKeyID+" "+a.Action] = true
-	return true
+	return ok
 }
 
-// deliver does what EventBridge does with the event of a new object.
+// deliver does what EventBridge does when an object is created.
 func (d *Deployment) deliver(c localaws.ObjectCreated, outside []string) {
 	if !slices.Contains(outside, c.Bucket) {
 		on := false
@@ -304,14 +301,14 @@ func (d *Deployment) deliver(c localaws.ObjectCreated, outside []string) {
 	}
 }
 
-// send hands an event to a target, if that lets the rule.
+// send sends an event to a target, if the target allows the rule to.
 func (d *Deployment) send(target *sam.Resource, rule string, event []byte) error {
 	switch {
 	case target == nil:
-		return errors.New("there is no such target")
+		return errors.New("no such target")
 	case target.Type == "AWS::SQS::Queue":
 		if !d.stack.MaySend(target, rule) {
-			return fmt.Errorf("%s does not let the rule send", target.ID)
+			return fmt.Errorf("%s does not allow the rule to send", target.ID)
 		}
 		url, err := d.stack.Ref(target)
 		if err == nil {
@@ -320,7 +317,7 @@ func (d *Deployment) send(target *sam.Resource, rule string, event []byte) error
 		return err
 	case target.Type == "AWS::Serverless::Function":
 		if !d.stack.MayInvoke(target, rule) {
-			return fmt.Errorf("%s does not let the rule invoke it", target.ID)
+			return fmt.Errorf("%s does not allow the rule to invoke it", target.ID)
 		}
 		f := d.Functions[target.ID]
 		if f == nil {
@@ -329,7 +326,7 @@ func (d *Deployment) send(target *sam.Resource, rule string, event []byte) error
 		_, err := f.InvokeAsync(event)
 		return err
 	}
-	return fmt.Errorf("%s is no target that is known", target.Type)
+	return fmt.Errorf("unknown kind of target %s", target.Type)
 }
 
 func (d *Deployment) fail(format string, args ...any) {
@@ -338,18 +335,11 @@ func (d *Deployment) fail(format string, args ...any) {
 	d.failures = append(d.failures, fmt.Sprintf(format, args...))
 }
 
-// Denied returns the requests that no policy allowed.
+// Denied returns the requests that were denied.
 func (d *Deployment) Denied() []string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Compact(slices.Sorted(slices.Values(d.denied)))
-}
-
-// Used returns the "FUNCTION ACTION" that were asked for and allowed.
-func (d *Deployment) Used() []string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return slices.Sorted(maps.Keys(d.allowed))
 }
 
 // Failures returns what could not be delivered.
@@ -359,11 +349,12 @@ func (d *Deployment) Failures() []string {
 	return slices.Clone(d.failures)
 }
 
-// Settle is Wait until no queue has a message for a function any more that it
-// did not try: what fails comes back only after the visibility timeout.
+// Settle waits until the functions are idle and every message in a queue has been
+// tried at least once. A message that failed stays hidden for its visibility
+// timeout and is not waited for.
 func (d *Deployment) Settle(ctx context.Context) error {
 	for {
-		if err := d.Wait(ctx); err != nil {
+		if err := d.wait(ctx); err != nil {
 			return err
 		}
 		untried := false
@@ -371,7 +362,7 @@ func (d *Deployment) Settle(ctx context.Context) error {
 			untried = untried || slices.ContainsFunc(d.messages(d.stack.ByARN(m.Text("EventSourceArn"))), func(m localaws.QueueMessage) bool { return m.Visible })
 		}
 		if !untried {
-			return d.Wait(ctx) // for what was taken since
+			return d.wait(ctx) // for messages received since
 		}
 		select {
 		case <-time.After(10 * time.Millisecond):
@@ -381,8 +372,8 @@ func (d *Deployment) Settle(ctx context.Context) error {
 	}
 }
 
-// Left counts the messages in the queues: those that failed for good, and those
-// that failed and may be tried again.
+// Left counts the messages in the queues: dead letters, and messages that failed
+// and may be retried.
 func (d *Deployment) Left() int {
 	n := 0
 	for _, q := range d.stack.OfType("AWS::SQS::Queue") {
@@ -402,9 +393,9 @@ func (d *Deployment) messages(queue *sam.Resource) []localaws.QueueMessage {
 	return d.AWS.SQS.Messages(url)
 }
 
-// Wait returns when the functions have nothing more to do and what they gave up
-// is in its on-failure destination.
-func (d *Deployment) Wait(ctx context.Context) error {
+// wait returns when the functions are idle and the events they gave up are in the
+// on-failure destination.
+func (d *Deployment) wait(ctx context.Context) error {
 	for _, id := range slices.Sorted(maps.Keys(d.Functions)) {
 		f := d.Functions[id]
 		if err := f.Wait(ctx); err != nil {
@@ -415,7 +406,7 @@ func (d *Deployment) Wait(ctx context.Context) error {
 		for _, letter := range dead[d.forwarded[id]:] {
 			queue := d.stack.ByARN(destination)
 			if queue == nil || !d.authorize(localaws.Access{AccessKeyID: id, Action: "sqs:SendMessage", Resource: destination}) {
-				d.fail("%s: an event is lost: it may not be sent to %q", id, destination)
+				d.fail("%s: an event is lost: sending it to %q is not allowed", id, destination)
 				continue
 			}
 			body, err := json.Marshal(letter)

@@ -105,7 +105,7 @@ func deploy(t *testing.T, source string, parameters map[string]string) (*run, er
 		t.Fatal(err)
 	}
 	r := &run{t: t, stack: s, clock: new(clock), output: new(output), bucket: s.Outputs["LogBucket"]}
-	o := Options{Stack: s, Bootstraps: bootstraps, Output: r.output, Now: r.clock.now}
+	o := Options{Stack: s, Bootstraps: bootstraps, Output: r.output, now: r.clock.now}
 	if r.bucket == existing {
 		o.Buckets = []string{existing}
 	}
@@ -206,7 +206,7 @@ func (r *run) wait() {
 	ctx, cancel := context.WithTimeout(r.t.Context(), time.Minute)
 	defer cancel()
 	for {
-		if err := r.Wait(ctx); err != nil {
+		if err := r.Deployment.wait(ctx); err != nil {
 			r.t.Fatal(err)
 		}
 		if r.stack.Resources["LogQueue"] == nil {
@@ -217,7 +217,7 @@ func (r *run) wait() {
 			return
 		}
 		if !slices.ContainsFunc(waiting, func(m localaws.QueueMessage) bool { return m.Visible }) {
-			if err := r.Wait(ctx); err != nil { // for what was taken; nothing more can be
+			if err := r.Deployment.wait(ctx); err != nil { // for what was taken; nothing more can be
 				r.t.Fatal(err)
 			}
 			seconds, err := r.stack.Resources["LogQueue"].Int("VisibilityTimeout")
