@@ -11,8 +11,8 @@ ARCHITECTURE ?= arm64
 
 # lambda.norpc leaves out net/rpc, which the provided runtimes never speak: a third of the binary.
 function_flags := -tags lambda.norpc -trimpath -ldflags "-s -w"
-# The profile of the whole job makes it 3 % faster, and a build that shares no object file with the tests' builds: it is
-# for what runs in AWS.
+# Builds with a profile share no object files with the tests' builds, so only what runs in AWS uses it
+# (docs/performance.md).
 optimised := -pgo=internal/dev/benchcompare/whole.pgo
 functions := $(notdir $(wildcard functions/*))
 goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))

@@ -7,7 +7,7 @@
 // costs. On connection logs it takes about a third of the time of
 // github.com/klauspost/compress/gzip, the best-known Go decompressor, and less
 // of that of compress/gzip; BenchmarkGunzip measures all three in one run.
-// Where the time goes, and what was tried, is in docs/performance.md.
+// docs/performance.md explains where the time goes.
 //
 // The verdict on any input is that of compress/gzip: the same bytes, and an
 // error for the same inputs, which fuzz tests check. Several members may follow
