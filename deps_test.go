@@ -137,8 +137,9 @@ var rules = []rule{
 		why:      "prices and their formula are data, which the command and the simulation share",
 	},
 	{
-		packages: []string{"internal/dev/connlogtest", "internal/localaws"},
+		packages: []string{"internal/dev/connlogtest", "internal/localaws/..."},
 		never:    []string{module + "/..."},
+		unless:   ours("internal/localaws/..."),
 		why:      "a judge or stand-in that shared our code would share our mistakes",
 	},
 	{
@@ -149,13 +150,12 @@ var rules = []rule{
 	{
 		packages: []string{"pkg/..."},
 		never:    []string{"os", "os/...", "syscall", "flag"},
-		unless:   []string{"internal/localaws"},
 		why:      "arguments, environment and exit belong to functions and cmd",
 	},
 	{
 		packages: []string{"..."},
-		never:    append(ours("internal/dev/connlogtest"), "testing", "testing/...", "net/http/httptest"),
-		unless:   []string{"internal/dev/benchcompare"},
+		never:    append(ours("internal/dev/connlogtest", "internal/localaws/awstest"), "testing", "testing/...", "net/http/httptest"),
+		unless:   []string{"internal/dev/benchcompare", "internal/localaws/awstest"},
 		why:      "no test code in a binary",
 	},
 }

@@ -15,6 +15,7 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
@@ -107,14 +108,14 @@ func TestBackfillResumed(t *testing.T) {
 
 	ctx, cancel := context.WithCancel(t.Context())
 	started := c.Calls.Counts()["lambda:Invoke"]
-	c.api.SetFaults(func(_ string, n int) localaws.Fault {
+	c.api.SetFaults(func(_ string, n int) wire.Fault {
 		switch n - started {
 		case 4, 5:
-			return localaws.Refuse(429, "TooManyRequestsException")
+			return wire.Refuse(429, "TooManyRequestsException")
 		case 15:
 			cancel()
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	r, stderr := backfill(t, ctx, exitInterrupted, args...)
 	if !r.Partial || r.Done < 100 || r.Done > 200 || r.Remaining == 0 || r.Failed != 0 || r.Throttled != 2 {
@@ -198,7 +199,7 @@ func TestBackfillFailures(t *testing.T) {
 		t.Fatal(err)
 	}
 	// A connection that breaks is no reason to give up.
-	c.api.SetFaults(localaws.Fault{Kind: localaws.FaultReset}.Once("lambda:Invoke", c.Calls.Counts()["lambda:Invoke"]+2))
+	c.api.SetFaults(wire.Fault{Kind: wire.FaultReset}.Once("lambda:Invoke", c.Calls.Counts()["lambda:Invoke"]+2))
 	r, _ = backfill(t, t.Context(), exitOK, args...)
 	if r.Done != 1 || r.AlreadyDone != 24 {
 		t.Errorf("after the repair: %+v", r)
@@ -225,7 +226,7 @@ func TestBackfillFailures(t *testing.T) {
 	}
 
 	// What holds for all objects ends the run.
-	c.api.SetFaults(func(_ string, n int) localaws.Fault { return localaws.Refuse(403, "AccessDeniedException") })
+	c.api.SetFaults(func(_ string, n int) wire.Fault { return wire.Refuse(403, "AccessDeniedException") })
 	status, stdout, stderr := cli(t.Context(), append([]string{"backfill"}, args...)...)
 	if status != exitFailed || stdout != "" || !strings.Contains(stderr, "AccessDenied") {
 		t.Errorf("without permission: exit status %d, %s%s", status, stdout, stderr)

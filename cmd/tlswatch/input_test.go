@@ -26,6 +26,7 @@ import (
 	"github.com/klauspost/compress/gzip"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/connlog"
 )
 
@@ -206,8 +207,8 @@ func TestInputsWrong(t *testing.T) {
 func TestInputsS3Faults(t *testing.T) {
 	b := newBucketful(t)
 	b.fill(t, 5000)
-	slow := localaws.Refuse(503, "SlowDown")
-	b.S3.SetFaults(func(op string, n int) localaws.Fault {
+	slow := wire.Refuse(503, "SlowDown")
+	b.S3.SetFaults(func(op string, n int) wire.Fault {
 		switch {
 		case op == "s3:ListObjectsV2":
 			if n == 2 {
@@ -216,11 +217,11 @@ func TestInputsS3Faults(t *testing.T) {
 		case n >= 1000 && n < 1004: // a while in which S3 wants less
 			return slow
 		case n%1000 == 500:
-			return localaws.Fault{Kind: localaws.FaultReplyCut}
+			return wire.Fault{Kind: wire.FaultReplyCut}
 		case n == 2000:
-			return localaws.Fault{Kind: localaws.FaultReset}
+			return wire.Fault{Kind: wire.FaultReset}
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	in := newInputs([]string{"s3://" + cloudBucket}, nil, nil)
 	got, err := scanTally(t.Context(), in)
@@ -249,7 +250,7 @@ func TestInputsS3Ahead(t *testing.T) {
 	const objects = 100
 	b.fill(t, objects)
 	all := make(chan struct{})
-	b.S3.SetFaults(func(op string, n int) localaws.Fault {
+	b.S3.SetFaults(func(op string, n int) wire.Fault {
 		switch {
 		case op != "s3:GetObject":
 		case n < openAhead: // all but one of those under way
@@ -261,7 +262,7 @@ func TestInputsS3Ahead(t *testing.T) {
 		case n == objects:
 			close(all)
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	got, err := scanTally(t.Context(), newInputs([]string{"s3://" + cloudBucket}, nil, nil))
 	if err != nil || len(got) != objects {
@@ -298,14 +299,11 @@ func TestInputsS3OneFails(t *testing.T) {
 // newProxy stands before the stand-in and answers what handle takes.
 func newProxy(t *testing.T, b *bucketful, handle func(http.ResponseWriter, *http.Request) bool) string {
 	t.Helper()
-	target, err := url.Parse(b.Addresses()["s3"])
+	target, err := url.Parse(b.S3.URL())
 	if err != nil {
 		t.Fatal(err)
 	}
-	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
-		r.SetURL(target)
-		r.Out.Host = r.In.Host
-	}}
+	forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !handle(w, r) {
 			forward.ServeHTTP(w, r)
@@ -493,10 +491,7 @@ func cutting(t *testing.T, address string, cuts *atomic.Int32) string {
 		t.Fatal(err)
 	}
 	forward := &httputil.ReverseProxy{
-		Rewrite: func(r *httputil.ProxyRequest) {
-			r.SetURL(target)
-			r.Out.Host = r.In.Host
-		},
+		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) },
 		ModifyResponse: func(r *http.Response) error {
 			if strings.HasSuffix(r.Request.URL.Path, ".log") && r.StatusCode == http.StatusOK && cuts.Add(1) == 1 {
 				r.Body = struct {

@@ -12,6 +12,8 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/elb"
+	"tlswatch/internal/localaws/wire"
 )
 
 // startELB starts a stand-in with some load balancers and points the
@@ -30,16 +32,16 @@ func startELB(t *testing.T) *localaws.Stack {
 	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
 	t.Setenv("XDG_CONFIG_HOME", t.TempDir())
 	stack.ELB.SetLoadBalancers(
-		localaws.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []localaws.Listener{
+		elb.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []elb.Listener{
 			{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08", CertificateARN: "arn:aws:acm:eu-west-2:123456789012:certificate/1"},
 			{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-2-2021-06"},
 			{Port: 80, Protocol: "HTTP"},
 		}},
-		localaws.LoadBalancer{Path: "net/edge/1234567890abcdef", Listeners: []localaws.Listener{
+		elb.LoadBalancer{Path: "net/edge/1234567890abcdef", Listeners: []elb.Listener{
 			{Port: 443, Protocol: "TLS", SSLPolicy: "ELBSecurityPolicy-Of-The-Future-2031-01"}, {Port: 53, Protocol: "UDP"},
 		}},
-		localaws.LoadBalancer{Path: "app/bare/fedcba0987654321"},
-		localaws.LoadBalancer{Path: "app/agency/0011223344556677", Listeners: []localaws.Listener{
+		elb.LoadBalancer{Path: "app/bare/fedcba0987654321"},
+		elb.LoadBalancer{Path: "app/agency/0011223344556677", Listeners: []elb.Listener{
 			{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"},
 		}},
 	)
@@ -160,7 +162,7 @@ func TestListenersFail(t *testing.T) {
 			t.Errorf("%q: %q, %q", c.args, stdout, stderr)
 		}
 	}
-	stack.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	stack.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	if _, stderr := listeners(t, exitFailed); !strings.Contains(stderr, "must be allowed elasticloadbalancing:DescribeLoadBalancers") {
 		t.Errorf("denied: %s", stderr)
 	}

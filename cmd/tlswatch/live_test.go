@@ -8,7 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/elb"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -26,12 +27,12 @@ func command(t *testing.T, want int, args ...string) (stdout, stderr string) {
 // over any number of pages.
 func TestPolicyUpdateLive(t *testing.T) {
 	stack := startELB(t)
-	var list []localaws.SSLPolicy
+	var list []elb.SSLPolicy
 	for _, p := range secpolicy.Builtin().Policies() {
-		list = append(list, localaws.SSLPolicy{Name: p.Name, Protocols: texts(p.Protocols), Ciphers: texts(p.Ciphers), LoadBalancerTypes: []string{"application"}})
+		list = append(list, elb.SSLPolicy{Name: p.Name, Protocols: texts(p.Protocols), Ciphers: texts(p.Ciphers), LoadBalancerTypes: []string{"application"}})
 	}
 	const future = "ELBSecurityPolicy-Of-The-Future-2031-01"
-	list = append(list[1:], localaws.SSLPolicy{Name: future, Protocols: []string{"TLSv1.3"}, Ciphers: []string{"TLS_AES_256_GCM_SHA384"}, LoadBalancerTypes: []string{"application"}})
+	list = append(list[1:], elb.SSLPolicy{Name: future, Protocols: []string{"TLSv1.3"}, Ciphers: []string{"TLS_AES_256_GCM_SHA384"}, LoadBalancerTypes: []string{"application"}})
 	list[0].Ciphers = list[0].Ciphers[1:]
 	stack.ELB.SetSSLPolicies(list...)
 	stack.ELB.SetPageSize(10)
@@ -57,7 +58,7 @@ func TestPolicyUpdateLive(t *testing.T) {
 		t.Errorf("listeners do not know the new policy: %s", stdout)
 	}
 
-	stack.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	stack.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	if _, stderr := command(t, exitFailed, "policy", "update"); !strings.Contains(stderr, "must be allowed elasticloadbalancing:DescribeSSLPolicies") {
 		t.Errorf("denied: %s", stderr)
 	}
@@ -74,8 +75,8 @@ func TestPolicyUpdateLive(t *testing.T) {
 func TestWhatIfLive(t *testing.T) {
 	stack := startELB(t)
 	stack.ELB.SetLoadBalancers(
-		localaws.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []localaws.Listener{{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06"}}},
-		localaws.LoadBalancer{Path: "app/new/1234567890abcdef", Listeners: []localaws.Listener{{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-Of-The-Future-2031-01"}}},
+		elb.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []elb.Listener{{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06"}}},
+		elb.LoadBalancer{Path: "app/new/1234567890abcdef", Listeners: []elb.Listener{{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-Of-The-Future-2031-01"}}},
 	)
 	const line = `2026-11-23T10:01:00.000000Z 203.0.113.7 40000 PORT TLSv1.2 AES128-SHA 0.010 "-" - - Success TID_1 - app/shop/50dc6c495c0c9188 192.0.2.1`
 	log := filepath.Join(t.TempDir(), "shop.log")
@@ -100,7 +101,7 @@ func TestWhatIfLive(t *testing.T) {
 	if text := strings.Join(live.Notes, "\n"); !strings.Contains(text, "ELBSecurityPolicy-Of-The-Future-2031-01") {
 		t.Errorf("a policy that is not known is not named: %s", text)
 	}
-	stack.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	stack.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	if _, stderr := command(t, exitFailed, "whatif", "--to", "ELBSecurityPolicy-2016-08", "--from", "live", log); !strings.Contains(stderr, "access denied") {
 		t.Errorf("denied: %s", stderr)
 	}

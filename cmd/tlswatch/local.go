@@ -17,6 +17,8 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/cloudwatch"
+	"tlswatch/internal/localaws/lambda"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/trigger"
@@ -249,7 +251,7 @@ func (o localOptions) findFunction() (string, error) {
 }
 
 // keep shows what else happens until Ctrl-C.
-func keep(ctx context.Context, stack *localaws.Stack, lambda *localaws.Lambda, bucket string, stdout, stderr io.Writer) {
+func keep(ctx context.Context, stack *localaws.Stack, lambda *lambda.Function, bucket string, stdout, stderr io.Writer) {
 	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", bucket)
 	env := stack.Env()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
@@ -289,7 +291,7 @@ type localResult struct {
 	Alerts      []localAlert      `json:"alerts"`
 	API         map[string]int    `json:"api"`
 
-	series []localaws.Series
+	series []cloudwatch.Series
 }
 
 type localInvocation struct {
@@ -320,7 +322,7 @@ type localAlert struct {
 	Attributes map[string]string `json:"attributes"`
 }
 
-func collect(stack *localaws.Stack, lambda *localaws.Lambda) localResult {
+func collect(stack *localaws.Stack, lambda *lambda.Function) localResult {
 	r := localResult{
 		Invocations: []localInvocation{},
 		Metrics:     []localMetric{},
@@ -328,9 +330,7 @@ func collect(stack *localaws.Stack, lambda *localaws.Lambda) localResult {
 		API:         stack.Calls.Counts(),
 		series:      stack.CloudWatch.Metrics(),
 	}
-	invocations := lambda.Invocations()
-	slices.SortStableFunc(invocations, func(a, b localaws.Invocation) int { return a.Started.Compare(b.Started) })
-	for _, i := range invocations {
+	for _, i := range lambda.Invocations() {
 		li := localInvocation{RequestID: i.RequestID, DurationMS: float64(i.Duration.Microseconds()) / 1000, attempt: i.Attempt}
 		if event, err := trigger.Parse(i.Payload); err == nil {
 			li.Objects = event.Objects()

@@ -12,7 +12,7 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/cloudwatch"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/metric"
 )
@@ -68,7 +68,7 @@ func (r localResult) writeMetrics(b *bufio.Writer) {
 		}
 	}
 	series := slices.Clone(r.series)
-	slices.SortStableFunc(series, func(a, b localaws.Series) int {
+	slices.SortStableFunc(series, func(a, b cloudwatch.Series) int {
 		return cmp.Or(cmp.Compare(order[a.Name], order[b.Name]), cmp.Compare(len(a.Dimensions), len(b.Dimensions)),
 			slices.Compare(slices.Sorted(maps.Keys(a.Dimensions)), slices.Sorted(maps.Keys(b.Dimensions))))
 	})
@@ -96,8 +96,8 @@ func (r localResult) writeMetrics(b *bufio.Writer) {
 
 // sumPoints adds up the points of one series as CloudWatch does for a longer
 // period.
-func sumPoints(points []localaws.Point) localaws.Point {
-	total := localaws.Point{Values: make(map[float64]float64)}
+func sumPoints(points []cloudwatch.Point) cloudwatch.Point {
+	total := cloudwatch.Point{Values: make(map[float64]float64)}
 	for _, p := range points {
 		total.Sum += p.Sum
 		total.Samples += p.Samples
@@ -109,7 +109,7 @@ func sumPoints(points []localaws.Point) localaws.Point {
 }
 
 // dimensions shows the dimensions but for the names that values explain.
-func dimensions(s localaws.Series) string {
+func dimensions(s cloudwatch.Series) string {
 	if len(s.Dimensions) == 0 {
 		return "(no dimensions)"
 	}

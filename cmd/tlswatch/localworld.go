@@ -13,6 +13,8 @@ import (
 	"strings"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
 	"tlswatch/internal/template/deployment"
 	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/config"
@@ -22,7 +24,7 @@ import (
 // A localWorld is the function, running, with the services around it.
 type localWorld struct {
 	stack  *localaws.Stack
-	lambda *localaws.Lambda
+	lambda *lambda.Function
 	bucket string
 	key    func(key string) string     // where the load balancers would have put a log
 	wait   func(context.Context) error // for all events to end
@@ -52,7 +54,7 @@ func (o localOptions) startWorld(ctx context.Context, function string, policies 
 	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic(localTopic)
 	env["STATE_BUCKET"] = stateBucket
 	env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
-	lambda, err := localaws.StartLambda(ctx, localaws.LambdaOptions{
+	lambda, err := lambda.Start(ctx, lambda.Options{
 		Bootstrap:   function,
 		Name:        "tlswatch-processor",
 		Env:         env,
@@ -63,11 +65,11 @@ func (o localOptions) startWorld(ctx context.Context, function string, policies 
 	if err != nil {
 		return nil, errors.Join(err, stack.Close())
 	}
-	stack.S3.SetOnCreated(func(c localaws.ObjectCreated) {
+	stack.S3.SetOnCreated(func(c s3.ObjectCreated) {
 		if c.Bucket != localBucket {
 			return
 		}
-		if _, err := lambda.InvokeAsync(c.Event()); err != nil && ctx.Err() == nil {
+		if _, err := lambda.InvokeAsync(s3.Event(c)); err != nil && ctx.Err() == nil {
 			complain(stderr, "event for %s: %v", c.Key, err)
 		}
 	})

@@ -17,6 +17,10 @@ import (
 
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
+	localsqs "tlswatch/internal/localaws/sqs"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
@@ -25,8 +29,8 @@ import (
 // environment of the test points at them.
 type cloud struct {
 	*localaws.Stack
-	lambda *localaws.Lambda
-	api    *localaws.LambdaAPI
+	lambda *lambda.Function
+	api    *lambda.API
 	queue  string // URL
 }
 
@@ -52,7 +56,7 @@ func newCloud(t *testing.T) *cloud {
 	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic("alerts")
 	env["STATE_BUCKET"] = cloudState
 	log := new(safeBuffer)
-	lambda, err := localaws.StartLambda(t.Context(), localaws.LambdaOptions{
+	fn, err := lambda.Start(t.Context(), lambda.Options{
 		Bootstrap:   function(t),
 		Name:        cloudFunction,
 		Env:         env,
@@ -65,12 +69,12 @@ func newCloud(t *testing.T) *cloud {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		lambda.Close()
+		fn.Close()
 		if t.Failed() {
 			t.Logf("log of the function:\n%s", log)
 		}
 	})
-	api, err := localaws.StartLambdaAPI(t.Context(), localaws.LambdaAPIOptions{Functions: []*localaws.Lambda{lambda}, Calls: stack.Calls})
+	api, err := lambda.StartAPI(t.Context(), stack.Calls, fn)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,14 +84,14 @@ func newCloud(t *testing.T) *cloud {
 			t.Setenv(name, value)
 		}
 	}
-	return &cloud{stack, lambda, api, stack.SQS.CreateQueue("failed", localaws.QueueOptions{})}
+	return &cloud{stack, fn, api, stack.SQS.CreateQueue("failed", localsqs.QueueOptions{})}
 }
 
 // A cloudLog is a log object in the cloud's bucket.
 type cloudLog struct {
 	key     string
 	lines   []string
-	created localaws.ObjectCreated
+	created s3.ObjectCreated
 }
 
 const cloudLB = "app/shop/50dc6c495c0c9188"
@@ -147,7 +151,7 @@ func decode(t *testing.T, text string, v any) {
 	}
 }
 
-func (c *cloud) send(t *testing.T, body string, attributes map[string]localaws.QueueAttribute) (id string) {
+func (c *cloud) send(t *testing.T, body string, attributes map[string]localsqs.Attribute) (id string) {
 	t.Helper()
 	id, err := c.SQS.Send(c.queue, body, attributes)
 	if err != nil {
@@ -182,11 +186,11 @@ func (c *cloud) wantMetrics(t *testing.T, logs ...cloudLog) {
 }
 
 // accessDenied is what a function without permission for its logs meets.
-func accessDenied(op string, _ int) localaws.Fault {
+func accessDenied(op string, _ int) wire.Fault {
 	if op == "s3:GetObject" {
-		return localaws.Refuse(403, "AccessDenied")
+		return wire.Refuse(403, "AccessDenied")
 	}
-	return localaws.Fault{}
+	return wire.Fault{}
 }
 
 // eventBridgeEvent is the event of an object as a rule's dead-letter queue
@@ -205,7 +209,7 @@ func TestRedrive(t *testing.T) {
 	first, second := c.putLog(t, 1, 400), c.putLog(t, 2, 300)
 
 	c.S3.SetFaults(accessDenied)
-	if _, err := c.lambda.InvokeAsync(first.created.Event()); err != nil {
+	if _, err := c.lambda.InvokeAsync(s3.Event(first.created)); err != nil {
 		t.Fatal(err)
 	}
 	if err := c.lambda.Wait(t.Context()); err != nil {
@@ -220,7 +224,7 @@ func TestRedrive(t *testing.T) {
 		t.Fatal(err)
 	}
 	recordID := c.send(t, string(record), nil)
-	eventID := c.send(t, eventBridgeEvent(second), map[string]localaws.QueueAttribute{
+	eventID := c.send(t, eventBridgeEvent(second), map[string]localsqs.Attribute{
 		"RULE_ARN":   {DataType: "String", StringValue: "arn:aws:events:us-east-1:123456789012:rule/logs"},
 		"ERROR_CODE": {DataType: "String", StringValue: "NO_PERMISSIONS"},
 		"RETRIES":    {DataType: "Number", StringValue: "5"},
@@ -326,17 +330,17 @@ func TestRedriveLimits(t *testing.T) {
 	if r.Received != 4 || r.Left != 4 || r.Ended != "max" || !r.DryRun || r.Messages[0].Reason != "would be sent" {
 		t.Errorf("dry run: %+v", r)
 	}
-	if len(c.lambda.Invocations()) != 0 || slices.ContainsFunc(c.SQS.Messages(c.queue), func(m localaws.QueueMessage) bool { return !m.Visible }) {
+	if len(c.lambda.Invocations()) != 0 || slices.ContainsFunc(c.SQS.Messages(c.queue), func(m localsqs.Message) bool { return !m.Visible }) {
 		t.Error("a dry run has effects")
 	}
 	// Lambda has no room at first, and SQS loses its reply to a deletion.
-	c.api.SetFaults(func(op string, n int) localaws.Fault {
+	c.api.SetFaults(func(op string, n int) wire.Fault {
 		if n == 3 || n == 4 {
-			return localaws.Refuse(429, "TooManyRequestsException")
+			return wire.Refuse(429, "TooManyRequestsException")
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
-	c.SQS.SetFaults(localaws.Fault{Kind: localaws.FaultReplyLost}.Once("sqs:DeleteMessage", 1))
+	c.SQS.SetFaults(wire.Fault{Kind: wire.FaultReplyLost}.Once("sqs:DeleteMessage", 1))
 	r, _ = c.redrive(t, t.Context(), exitOK, "--max", "3")
 	if r.Received != 3 || r.Done != 3 || r.Throttled != 2 || len(c.SQS.Messages(c.queue)) != 2 {
 		t.Errorf("with --max: %+v", r)
@@ -357,12 +361,12 @@ func TestRedriveInterrupted(t *testing.T) {
 		c.send(t, eventBridgeEvent(logs[i]), nil)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	c.api.SetFaults(func(_ string, n int) localaws.Fault {
+	c.api.SetFaults(func(_ string, n int) wire.Fault {
 		if n == 3 { // after the check and one message
 			cancel()
-			return localaws.Fault{Delay: 200 * time.Millisecond}
+			return wire.Fault{Delay: 200 * time.Millisecond}
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	r, stderr := c.redrive(t, ctx, exitInterrupted, "--concurrency", "1")
 	if r.Ended != "interrupted" || r.Done != 2 || r.Left != 0 || !strings.Contains(stderr, "interrupted") {
@@ -379,7 +383,7 @@ func TestRedriveInterrupted(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c.api.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Delay: 1500 * time.Millisecond} })
+	c.api.SetFaults(func(string, int) wire.Fault { return wire.Fault{Delay: 1500 * time.Millisecond} })
 	rd := &redriver{
 		sqs: sqs.NewFromConfig(cfg), function: newDeployed(cfg, cloudFunction), queue: c.queue,
 		arn: queueARN("us-east-1", "/123456789012/failed"), region: "us-east-1",
@@ -395,7 +399,7 @@ func TestRedriveInterrupted(t *testing.T) {
 
 	// One that cannot be ended in time is left.
 	c.send(t, eventBridgeEvent(logs[0]), nil)
-	c.api.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Delay: time.Hour} })
+	c.api.SetFaults(func(string, int) wire.Fault { return wire.Fault{Delay: time.Hour} })
 	ctx, cancel = context.WithCancel(t.Context())
 	var once sync.Once
 	rd = &redriver{
@@ -403,9 +407,9 @@ func TestRedriveInterrupted(t *testing.T) {
 		o: redriveOptions{concurrency: 3, wait: time.Second}, visibility: time.Minute, taken: make(map[string]*deadLetter),
 	}
 	rd.function.grace = 50 * time.Millisecond
-	c.api.SetFaults(func(string, int) localaws.Fault {
+	c.api.SetFaults(func(string, int) wire.Fault {
 		once.Do(func() { time.AfterFunc(50*time.Millisecond, cancel) })
-		return localaws.Fault{Delay: time.Hour}
+		return wire.Fault{Delay: time.Hour}
 	})
 	result, err = rd.run(ctx)
 	if err != nil || result.Left != 1 || result.Ended != "interrupted" || !strings.Contains(result.Messages[0].Reason, "interrupted while") || !c.SQS.Messages(c.queue)[0].Visible {
@@ -428,11 +432,11 @@ func TestRedriveRefused(t *testing.T) {
 	if status != exitFailed || !strings.Contains(stderr, "NonExistentQueue") {
 		t.Errorf("no such queue: exit status %d, %s", status, stderr)
 	}
-	c.api.SetFaults(func(_ string, n int) localaws.Fault {
+	c.api.SetFaults(func(_ string, n int) wire.Fault {
 		if n > 4 { // three checks and a message
-			return localaws.Refuse(403, "ExpiredTokenException")
+			return wire.Refuse(403, "ExpiredTokenException")
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	r, stderr := c.redrive(t, t.Context(), exitFailed, "--concurrency", "1")
 	if r.Ended != "error" || r.Received != 2 || r.Done != 1 || !strings.Contains(stderr, "ExpiredToken") {

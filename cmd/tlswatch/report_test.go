@@ -15,7 +15,8 @@ import (
 	"strings"
 	"testing"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/elb"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
 )
@@ -50,7 +51,7 @@ func TestReportS3OneFails(t *testing.T) {
 // --policy live judges each listener by the policy that it has.
 func TestReportLive(t *testing.T) {
 	b := newBucketful(t)
-	b.ELB.SetLoadBalancers(localaws.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []localaws.Listener{
+	b.ELB.SetLoadBalancers(elb.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []elb.Listener{
 		{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"},
 		{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
 	}})
@@ -87,7 +88,7 @@ func TestReportLive(t *testing.T) {
 		t.Errorf("standard error has %q, want %q", &stderr, said)
 	}
 
-	b.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	b.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	status, _, text := cli(t.Context(), "report", "--policy", "live", "x.log")
 	if status != exitFailed || !strings.Contains(text, "elasticloadbalancing:DescribeLoadBalancers") {
 		t.Errorf("denied: exit status %d, %s", status, text)

@@ -14,7 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/elb"
+	"tlswatch/internal/localaws/s3"
+	"tlswatch/internal/localaws/sqs"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
@@ -101,7 +104,7 @@ func zipped(text string) []byte {
 	return b.Bytes()
 }
 
-func (b *bucketful) putTail(t *testing.T, key, text string) localaws.ObjectCreated {
+func (b *bucketful) putTail(t *testing.T, key, text string) s3.ObjectCreated {
 	t.Helper()
 	created, err := b.S3.Put(cloudBucket, key, []byte(text))
 	if err != nil {
@@ -124,24 +127,24 @@ func TestTailPoll(t *testing.T) {
 
 	// Throttled, and one object that breaks off half-way and is refused then.
 	var gets, lists atomic.Int32
-	b.S3.SetFaults(func(operation string, _ int) localaws.Fault {
+	b.S3.SetFaults(func(operation string, _ int) wire.Fault {
 		switch operation {
 		case "s3:ListObjectsV2":
 			switch lists.Add(1) {
 			case 1:
-				return localaws.Refuse(503, "SlowDown")
+				return wire.Refuse(503, "SlowDown")
 			case 3:
-				return localaws.Refuse(403, "AccessDenied")
+				return wire.Refuse(403, "AccessDenied")
 			}
 		case "s3:GetObject":
 			switch gets.Add(1) {
 			case 1:
-				return localaws.Fault{Kind: localaws.FaultReplyCut}
+				return wire.Fault{Kind: wire.FaultReplyCut}
 			case 2, 3: // fetched ahead, and when it is read
-				return localaws.Refuse(403, "AccessDenied")
+				return wire.Refuse(403, "AccessDenied")
 			}
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	late := end.Add(-3 * time.Hour)
 	lateKey := strings.Replace(logKey(late, 4), late.Format(keyDate), end.Format(keyDate), 1)
@@ -198,7 +201,7 @@ func TestTailPoll(t *testing.T) {
 func TestTailGone(t *testing.T) {
 	b := newBucketful(t)
 	end := time.Now().UTC().Truncate(connlog.Period)
-	b.S3.SetFaults(localaws.Refuse(404, "NoSuchKey").Once("s3:GetObject", 1))
+	b.S3.SetFaults(wire.Refuse(404, "NoSuchKey").Once("s3:GetObject", 1))
 	b.putTail(t, logKey(end, 1), tailText(end, 1, 1))
 	tail := startTail(t, "--interval", "1s", "s3://"+cloudBucket)
 	tail.says("is gone before it was read")
@@ -232,7 +235,7 @@ func snsBody(event []byte) string {
 // A queue's messages are deleted when everything in them is printed, once.
 func TestTailQueue(t *testing.T) {
 	b := newBucketful(t)
-	queue := b.SQS.CreateQueue("new-logs", localaws.QueueOptions{})
+	queue := b.SQS.CreateQueue("new-logs", sqs.QueueOptions{})
 	send := func(body string) {
 		t.Helper()
 		if _, err := b.SQS.Send(queue, body, nil); err != nil {
@@ -241,18 +244,18 @@ func TestTailQueue(t *testing.T) {
 	}
 	end := time.Now().UTC().Truncate(connlog.Period)
 	event := func(n, failures int) []byte {
-		return localaws.S3Event(b.putTail(t, logKey(end, n), tailText(end, n, failures)))
+		return s3.Event(b.putTail(t, logKey(end, n), tailText(end, n, failures)))
 	}
 	gone := func(n int) string { return strings.Replace(string(event(n, 1)), "_0000", "_1111", 1) }
-	elsewhere := localaws.S3Event(b.putTail(t, "other/"+logKey(end, 9), tailText(end, 9, 1)))
-	b.S3.SetFaults(func(operation string, n int) localaws.Fault {
+	elsewhere := s3.Event(b.putTail(t, "other/"+logKey(end, 9), tailText(end, 9, 1)))
+	b.S3.SetFaults(func(operation string, n int) wire.Fault {
 		if operation == "s3:GetObject" && n <= 3 { // the first object, and what is left of it
 			if n == 1 {
-				return localaws.Fault{Kind: localaws.FaultReplyCut}
+				return wire.Fault{Kind: wire.FaultReplyCut}
 			}
-			return localaws.Refuse(403, "AccessDenied")
+			return wire.Refuse(403, "AccessDenied")
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	send(string(event(1, 200)))
 	stdout, stderr := new(safeBuffer), new(safeBuffer)
@@ -328,9 +331,9 @@ func TestTailQueue(t *testing.T) {
 // A writer that fails ends tail, and what could not be printed stays in the queue.
 func TestTailBrokenPipe(t *testing.T) {
 	b := newBucketful(t)
-	queue := b.SQS.CreateQueue("new-logs", localaws.QueueOptions{})
+	queue := b.SQS.CreateQueue("new-logs", sqs.QueueOptions{})
 	end := time.Now().UTC().Truncate(connlog.Period)
-	if _, err := b.SQS.Send(queue, string(localaws.S3Event(b.putTail(t, logKey(end, 1), tailText(end, 1, 1)))), nil); err != nil {
+	if _, err := b.SQS.Send(queue, string(s3.Event(b.putTail(t, logKey(end, 1), tailText(end, 1, 1)))), nil); err != nil {
 		t.Fatal(err)
 	}
 	var stderr bytes.Buffer
@@ -422,7 +425,7 @@ func TestTailManyFail(t *testing.T) {
 // in the summary.
 func TestTailLive(t *testing.T) {
 	b := newBucketful(t)
-	b.ELB.SetLoadBalancers(localaws.LoadBalancer{Path: cloudLB, Listeners: []localaws.Listener{
+	b.ELB.SetLoadBalancers(elb.LoadBalancer{Path: cloudLB, Listeners: []elb.Listener{
 		{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"},
 		{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
 	}})

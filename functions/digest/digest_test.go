@@ -17,6 +17,8 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/digest"
 	"tlswatch/pkg/pipeline"
@@ -44,14 +46,14 @@ func TestMain(m *testing.M) {
 	os.Exit(status)
 }
 
-func start(t *testing.T, stack *localaws.Stack, name string, env map[string]string) *localaws.Lambda {
+func start(t *testing.T, stack *localaws.Stack, name string, env map[string]string) *lambda.Function {
 	t.Helper()
-	o := localaws.LambdaOptions{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: stack.Env(), Timeout: time.Minute, Output: t.Output()}
+	o := lambda.Options{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: stack.Env(), Timeout: time.Minute, Output: t.Output()}
 	o.Env["STATE_BUCKET"] = "state"
 	for k, v := range env {
 		o.Env[k] = v
 	}
-	l, err := localaws.StartLambda(t.Context(), o)
+	l, err := lambda.Start(t.Context(), o)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -102,7 +104,7 @@ func TestDigest(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if result, err := processor.Invoke(t.Context(), localaws.S3Event(o)); err != nil || result.Error != nil {
+		if result, err := processor.Invoke(t.Context(), s3.Event(o)); err != nil || result.Error != nil {
 			t.Fatal(err, result.Error)
 		}
 	}

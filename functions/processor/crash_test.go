@@ -23,7 +23,9 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
+	"tlswatch/internal/localaws/sns"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
@@ -162,7 +164,7 @@ type crashLog struct {
 	end         time.Time
 	connections int
 	failed      int
-	created     localaws.ObjectCreated
+	created     s3.ObjectCreated
 }
 
 // A crashWorld is one round: the function, the services, and what they have
@@ -233,7 +235,7 @@ func newCrashWorld(t *testing.T, seed uint64) *crashWorld {
 		w.servers = append(w.servers, srv)
 		settings[variable] = srv.URL
 	}
-	w.rig = startRig(t, settings, localaws.LambdaOptions{
+	w.rig = startRig(t, settings, lambda.Options{
 		Timeout: time.Minute, Concurrency: atOnce, RetryDelays: []time.Duration{2 * time.Millisecond, 10 * time.Millisecond},
 	})
 	if err := w.stack.S3.CreateBucket(stateBucket); err != nil {
@@ -281,7 +283,7 @@ func (w *crashWorld) makeObjects(r *rand.Rand) {
 // makeEvents announces every object one to three times, few objects more often,
 // in any order, some of them together.
 func (w *crashWorld) makeEvents(r *rand.Rand) {
-	var all []localaws.ObjectCreated
+	var all []s3.ObjectCreated
 	for _, o := range w.objects {
 		for range 1 + r.IntN(3) {
 			all = append(all, o.created)
@@ -296,7 +298,7 @@ func (w *crashWorld) makeEvents(r *rand.Rand) {
 		if r.IntN(4) == 0 {
 			n = min(2+r.IntN(2), len(all))
 		}
-		w.events = append(w.events, localaws.S3Event(all[:n]...))
+		w.events = append(w.events, s3.Event(all[:n]...))
 		all = all[n:]
 	}
 	w.early = min(max(atOnce, len(w.events)*3/4), len(w.events))
@@ -342,7 +344,7 @@ func (w *crashWorld) invoke(events [][]byte) {
 
 // redrive sends the record of a failed invocation until the function accepts
 // it, as 'tlswatch redrive' does.
-func (w *crashWorld) redrive(d localaws.DeadLetter) {
+func (w *crashWorld) redrive(d lambda.DeadLetter) {
 	payload, err := json.Marshal(d)
 	if err != nil {
 		w.t.Error(err)
@@ -568,7 +570,7 @@ func (w *crashWorld) publications() map[string]int {
 	return counts
 }
 
-func (w *crashWorld) readAlert(m localaws.Message, trace string) *sentAlert {
+func (w *crashWorld) readAlert(m sns.Message, trace string) *sentAlert {
 	var doc struct {
 		Failed int
 		Window struct {

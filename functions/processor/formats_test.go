@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/metric"
 )
 
@@ -53,7 +53,7 @@ func TestVendedLogs(t *testing.T) {
 	hive := time.Now().UTC().Format("year=2006/month=01/day=02")
 	a, b, c := makeLog(t, 12, 2500, "app/shop/50dc6c495c0c9188"), makeLog(t, 13, 300, "app/b/2"), makeLog(t, 14, 300, "net/c/3")
 	c.lines = connlogtest.TLSLog(c.lines, c.lb)
-	objects := []localaws.ObjectCreated{
+	objects := []s3.ObjectCreated{
 		r.put("AWSLogs/111122223333/elasticloadbalancing/us-east-1/"+date+"/5f2c81d0.json.gz", logFile{lines: []string{form(t, "json").Format(a.lines, connlogtest.AllFields())}}.packed()),
 		r.put("AWSLogs/aws-account-id=111122223333/elasticloadbalancing/region=us-east-1/"+hive+"/a1.log", []byte(form(t, "w3c, tab").Format(b.lines, connlogtest.AllFields()))),
 		r.put("MyLogPrefix/us-east-1/"+date+"/c.log.gz", c.packed()),
@@ -96,7 +96,7 @@ func TestVendedLogsRefused(t *testing.T) {
 		{"e.log", "#Version: 1.0\n#Fields: time elb tls_protocol\n", "empty"},
 		{"f.log", "#Fields: version account-id interface-id\n", "flow log"},
 	}
-	var objects []localaws.ObjectCreated
+	var objects []s3.ObjectCreated
 	for _, b := range bodies {
 		objects = append(objects, r.put(dir+b.name, []byte(b.body)))
 	}

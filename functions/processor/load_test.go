@@ -19,7 +19,8 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/metric"
 )
 
@@ -37,7 +38,7 @@ type body struct {
 // A load is events about log objects of mixed sizes, some announced twice and
 // some broken.
 type load struct {
-	events  []localaws.ObjectCreated
+	events  []s3.ObjectCreated
 	objects int // that can be read
 	broken  int // events about objects that cannot
 	lines   int
@@ -116,7 +117,7 @@ func makeBody(t *testing.T, seed uint64, lines int, end time.Time) *body {
 func (l *load) direct(t *testing.T, r *rig) {
 	t.Helper()
 	for _, o := range l.events {
-		if _, err := r.lambda.InvokeAsync(o.Event()); err != nil {
+		if _, err := r.lambda.InvokeAsync(s3.Event(o)); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -142,7 +143,7 @@ func (l *load) queue(t *testing.T, r *rig) {
 	}
 	var messages []message
 	for i, o := range l.events {
-		messages = append(messages, message{fmt.Sprintf("message-%d", i), "receipt", string(o.Event()), map[string]string{"ApproximateReceiveCount": "1"}, "aws:sqs", "arn:aws:sqs:us-east-1:123456789012:logs"})
+		messages = append(messages, message{fmt.Sprintf("message-%d", i), "receipt", string(s3.Event(o)), map[string]string{"ApproximateReceiveCount": "1"}, "aws:sqs", "arn:aws:sqs:us-east-1:123456789012:logs"})
 	}
 	for attempt := 1; attempt <= 3; attempt++ {
 		var mu sync.Mutex
@@ -210,7 +211,7 @@ func TestLoad(t *testing.T) {
 		run  func(*load, *testing.T, *rig)
 	}{{"direct", (*load).direct}, {"queue", (*load).queue}} {
 		t.Run(way.name, func(t *testing.T) {
-			r := startRig(t, map[string]string{"STATE_BUCKET": "state", "CLIENT_BUDGET": "1000"}, localaws.LambdaOptions{Timeout: 5 * time.Minute, Concurrency: loadConcurrency})
+			r := startRig(t, map[string]string{"STATE_BUCKET": "state", "CLIENT_BUDGET": "1000"}, lambda.Options{Timeout: 5 * time.Minute, Concurrency: loadConcurrency})
 			if err := r.stack.S3.CreateBucket("state"); err != nil {
 				t.Fatal(err)
 			}

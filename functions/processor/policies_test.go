@@ -10,7 +10,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/elb"
+	"tlswatch/internal/localaws/wire"
 )
 
 const describeListeners = "elasticloadbalancing:DescribeListeners"
@@ -35,24 +36,24 @@ func TestListenerPolicies(t *testing.T) {
 	both := map[string]string{"LISTENER_LOOKUP": "true", "LISTENER_POLICIES": "443=ELBSecurityPolicy-FS-2018-06,ELBSecurityPolicy-2015-05"}
 	for name, c := range map[string]struct {
 		settings map[string]string
-		fault    localaws.Fault
+		fault    wire.Fault
 		want     map[string]string
 		calls    int // over two alerts about one load balancer
 		warnings int
 	}{
-		"nothing":         {nil, localaws.Fault{}, nil, 0, 0},
-		"by hand":         {map[string]string{"LISTENER_POLICIES": "ELBSecurityPolicy-2015-05"}, localaws.Fault{}, map[string]string{"443": "ELBSecurityPolicy-2015-05", "8443": "ELBSecurityPolicy-2015-05"}, 0, 0},
-		"looked up":       {lookup, localaws.Fault{}, map[string]string{"443": "ELBSecurityPolicy-2016-08", "8443": "ELBSecurityPolicy-TLS13-1-3-2021-06"}, 1, 0},
-		"both":            {both, localaws.Fault{}, map[string]string{"443": "ELBSecurityPolicy-FS-2018-06", "8443": "ELBSecurityPolicy-TLS13-1-3-2021-06"}, 1, 0},
-		"denied":          {lookup, localaws.Refuse(403, "AccessDenied"), nil, 1, 1},
-		"no answer":       {lookup, localaws.Fault{Delay: time.Hour}, nil, 1, 1},
-		"denied, by hand": {both, localaws.Refuse(403, "AccessDenied"), map[string]string{"443": "ELBSecurityPolicy-FS-2018-06", "8443": "ELBSecurityPolicy-2015-05"}, 1, 1},
+		"nothing":         {nil, wire.Fault{}, nil, 0, 0},
+		"by hand":         {map[string]string{"LISTENER_POLICIES": "ELBSecurityPolicy-2015-05"}, wire.Fault{}, map[string]string{"443": "ELBSecurityPolicy-2015-05", "8443": "ELBSecurityPolicy-2015-05"}, 0, 0},
+		"looked up":       {lookup, wire.Fault{}, map[string]string{"443": "ELBSecurityPolicy-2016-08", "8443": "ELBSecurityPolicy-TLS13-1-3-2021-06"}, 1, 0},
+		"both":            {both, wire.Fault{}, map[string]string{"443": "ELBSecurityPolicy-FS-2018-06", "8443": "ELBSecurityPolicy-TLS13-1-3-2021-06"}, 1, 0},
+		"denied":          {lookup, wire.Refuse(403, "AccessDenied"), nil, 1, 1},
+		"no answer":       {lookup, wire.Fault{Delay: time.Hour}, nil, 1, 1},
+		"denied, by hand": {both, wire.Refuse(403, "AccessDenied"), map[string]string{"443": "ELBSecurityPolicy-FS-2018-06", "8443": "ELBSecurityPolicy-2015-05"}, 1, 1},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, c.settings)
-			r.stack.ELB.SetFaults(func(string, int) localaws.Fault { return c.fault })
-			r.stack.ELB.SetLoadBalancers(localaws.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []localaws.Listener{
+			r.stack.ELB.SetFaults(func(string, int) wire.Fault { return c.fault })
+			r.stack.ELB.SetLoadBalancers(elb.LoadBalancer{Path: "app/shop/50dc6c495c0c9188", Listeners: []elb.Listener{
 				{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
 				{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"},
 				{Port: 9443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},

@@ -16,7 +16,9 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 )
@@ -104,9 +106,9 @@ func TestReplyCut(t *testing.T) {
 		t.Run(test.operation, func(t *testing.T) {
 			r := newRig(t, nil)
 			f := makeLog(t, 3, 2000, "app/a/1")
-			r.stack.S3.SetFaults(localaws.Fault{Kind: localaws.FaultReplyCut}.Once(test.operation, 1))
-			r.stack.CloudWatch.SetFaults(localaws.Fault{Kind: localaws.FaultReplyCut}.Once(test.operation, 1))
-			r.stack.SNS.SetFaults(localaws.Fault{Kind: localaws.FaultReplyCut}.Once(test.operation, 1))
+			r.stack.S3.SetFaults(wire.Fault{Kind: wire.FaultReplyCut}.Once(test.operation, 1))
+			r.stack.CloudWatch.SetFaults(wire.Fault{Kind: wire.FaultReplyCut}.Once(test.operation, 1))
+			r.stack.SNS.SetFaults(wire.Fault{Kind: wire.FaultReplyCut}.Once(test.operation, 1))
 			r.notify(r.put(f.key, f.packed()))
 			if got := r.errors(); len(got) != 1 || got[0] != "" {
 				t.Errorf("invocations: %q, want one success", got)
@@ -122,7 +124,7 @@ func TestReplyCut(t *testing.T) {
 // Objects of one event are independent: a bad one fails the invocation when
 // the others are done, and the error names each bad one.
 func TestOneBadObject(t *testing.T) {
-	r := startRig(t, nil, localaws.LambdaOptions{Timeout: 20 * time.Second, RetryDelays: []time.Duration{}})
+	r := startRig(t, nil, lambda.Options{Timeout: 20 * time.Second, RetryDelays: []time.Duration{}})
 	a, b, c, d := makeLog(t, 4, 200, "app/a/1"), makeLog(t, 5, 200, "app/b/2"), makeLog(t, 6, 200, "app/c/3"), makeLog(t, 7, 200, "app/d/4")
 	packed := b.packed()
 	r.notify(
@@ -153,7 +155,7 @@ func TestSkipped(t *testing.T) {
 	gone.Key = strings.Replace(gone.Key, "192.0.2.10", "192.0.2.11", 1)
 	replaced := r.put(f.key, f.packed())
 	replaced.ETag = "0123456789abcdef0123456789abcdef"
-	objects := []localaws.ObjectCreated{
+	objects := []s3.ObjectCreated{
 		gone, replaced,
 		r.put("AWSLogs/123456789012/ELBConnectionLogTestFile", []byte("test")),
 		r.put(strings.Replace(f.key, "conn_log_", "", 1), f.packed()),
@@ -180,7 +182,7 @@ func TestSkipped(t *testing.T) {
 
 func TestAccessDenied(t *testing.T) {
 	r := newRig(t, nil)
-	r.stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	r.stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	f := makeLog(t, 9, 100, "app/a/1")
 	r.notify(r.put(f.key, f.packed()))
 	got := r.errors()
@@ -198,12 +200,12 @@ func TestAccessDenied(t *testing.T) {
 func TestThrottled(t *testing.T) {
 	r := newRig(t, nil)
 	f := makeLog(t, 10, 2000, "app/a/1")
-	first := func(code string, status int) localaws.FaultFunc {
-		return func(_ string, n int) localaws.Fault {
+	first := func(code string, status int) wire.FaultFunc {
+		return func(_ string, n int) wire.Fault {
 			if n == 1 {
-				return localaws.Refuse(status, code)
+				return wire.Refuse(status, code)
 			}
-			return localaws.Fault{}
+			return wire.Fault{}
 		}
 	}
 	r.stack.S3.SetFaults(first("SlowDown", 503))
@@ -222,9 +224,9 @@ func TestThrottled(t *testing.T) {
 // The function ends by itself before its deadline, with an error that says so,
 // and publishes nothing of what it could not finish.
 func TestDeadline(t *testing.T) {
-	r := startRig(t, map[string]string{"DEADLINE_MARGIN": "500ms"}, localaws.LambdaOptions{Timeout: 2 * time.Second, RetryDelays: []time.Duration{}})
-	r.stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Second} })
-	var objects []localaws.ObjectCreated
+	r := startRig(t, map[string]string{"DEADLINE_MARGIN": "500ms"}, lambda.Options{Timeout: 2 * time.Second, RetryDelays: []time.Duration{}})
+	r.stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 10 * time.Second} })
+	var objects []s3.ObjectCreated
 	for i := range runtime.GOMAXPROCS(0) + 2 { // more than are read at the same time
 		log := makeLog(t, uint64(100+i), 500, fmt.Sprintf("app/a/%d", i))
 		objects = append(objects, r.put(log.key, log.packed()))
@@ -286,7 +288,7 @@ func TestFailingClientsAreLogged(t *testing.T) {
 		t.Fatal(err)
 	}
 	f := makeLog(t, 13, 2500, "app/a/1")
-	r.stack.CloudWatch.SetFaults(localaws.Refuse(400, "InvalidParameterValue").Once("cloudwatch:PutMetricData", 1))
+	r.stack.CloudWatch.SetFaults(wire.Refuse(400, "InvalidParameterValue").Once("cloudwatch:PutMetricData", 1))
 	o := r.put(f.key, f.packed())
 	r.notify(o)
 	r.notify(o)
@@ -330,7 +332,7 @@ func (r *rig) sumNames() []string {
 
 // A wrong setting is an error at the start that names every fault.
 func TestBadSettings(t *testing.T) {
-	r := startRig(t, map[string]string{"CLIENT_TOP": "many", "METRIC_NAMESPACE": "AWS/X"}, localaws.LambdaOptions{RetryDelays: []time.Duration{}})
+	r := startRig(t, map[string]string{"CLIENT_TOP": "many", "METRIC_NAMESPACE": "AWS/X"}, lambda.Options{RetryDelays: []time.Duration{}})
 	f := makeLog(t, 14, 10, "app/a/1")
 	r.notify(r.put(f.key, f.packed()))
 	if got := r.errors(); len(got) != 1 || got[0] == "" {

@@ -18,6 +18,8 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/metric"
 )
 
@@ -44,7 +46,7 @@ const bucket = "amzn-s3-demo-logging-bucket"
 type rig struct {
 	t      *testing.T
 	stack  *localaws.Stack
-	lambda *localaws.Lambda
+	lambda *lambda.Function
 	topic  string
 	log    *logBuffer
 }
@@ -69,10 +71,10 @@ func (l *logBuffer) String() string {
 // newRig starts the function with settings on top of the defaults.
 func newRig(t *testing.T, settings map[string]string) *rig {
 	t.Helper()
-	return startRig(t, settings, localaws.LambdaOptions{Timeout: 20 * time.Second})
+	return startRig(t, settings, lambda.Options{Timeout: 20 * time.Second})
 }
 
-func startRig(t *testing.T, settings map[string]string, o localaws.LambdaOptions) *rig {
+func startRig(t *testing.T, settings map[string]string, o lambda.Options) *rig {
 	t.Helper()
 	r := &rig{t: t, log: new(logBuffer)}
 	var err error
@@ -90,7 +92,7 @@ func startRig(t *testing.T, settings map[string]string, o localaws.LambdaOptions
 	o.Env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
 	maps.Copy(o.Env, settings)
 	o.Output = r.log
-	if r.lambda, err = localaws.StartLambda(t.Context(), o); err != nil {
+	if r.lambda, err = lambda.Start(t.Context(), o); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { r.lambda.Close() })
@@ -112,7 +114,7 @@ func (r *rig) wait() {
 	}
 }
 
-func (r *rig) put(key string, body []byte) localaws.ObjectCreated {
+func (r *rig) put(key string, body []byte) s3.ObjectCreated {
 	r.t.Helper()
 	o, err := r.stack.S3.Put(bucket, key, body)
 	if err != nil {
@@ -122,9 +124,9 @@ func (r *rig) put(key string, body []byte) localaws.ObjectCreated {
 }
 
 // notify sends the event of S3 for some objects, asynchronously, and waits.
-func (r *rig) notify(objects ...localaws.ObjectCreated) {
+func (r *rig) notify(objects ...s3.ObjectCreated) {
 	r.t.Helper()
-	if _, err := r.lambda.InvokeAsync(localaws.S3Event(objects...)); err != nil {
+	if _, err := r.lambda.InvokeAsync(s3.Event(objects...)); err != nil {
 		r.t.Fatal(err)
 	}
 	r.wait()

@@ -17,6 +17,8 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/dev/gobuild"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -47,7 +49,7 @@ func TestMain(m *testing.M) {
 type rig struct {
 	t      *testing.T
 	stack  *localaws.Stack
-	widget *localaws.Lambda
+	widget *lambda.Function
 	end    time.Time // of the period of the logs
 }
 
@@ -77,7 +79,7 @@ func newRig(t *testing.T) *rig {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if result, err := processor.Invoke(t.Context(), localaws.S3Event(o)); err != nil || result.Error != nil {
+		if result, err := processor.Invoke(t.Context(), s3.Event(o)); err != nil || result.Error != nil {
 			t.Fatal(err, result.Error)
 		}
 	}
@@ -85,14 +87,14 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) start(name string, env map[string]string) *localaws.Lambda {
+func (r *rig) start(name string, env map[string]string) *lambda.Function {
 	r.t.Helper()
-	o := localaws.LambdaOptions{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: r.stack.Env(), Timeout: 10 * time.Second, Output: r.t.Output()}
+	o := lambda.Options{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: r.stack.Env(), Timeout: 10 * time.Second, Output: r.t.Output()}
 	o.Env["STATE_BUCKET"] = "state"
 	for k, v := range env {
 		o.Env[k] = v
 	}
-	l, err := localaws.StartLambda(r.t.Context(), o)
+	l, err := lambda.Start(r.t.Context(), o)
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -120,7 +122,7 @@ func (r *rig) event(params map[string]any) []byte {
 }
 
 // invoke returns the text that the dashboard gets.
-func (r *rig) invoke(l *localaws.Lambda, event []byte) string {
+func (r *rig) invoke(l *lambda.Function, event []byte) string {
 	r.t.Helper()
 	result, err := l.Invoke(r.t.Context(), event)
 	if err != nil || result.Error != nil {

@@ -1,4 +1,4 @@
-package localaws
+package localaws_test
 
 import (
 	"context"
@@ -9,7 +9,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	cwtypes "github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -17,15 +16,17 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
+	localsqs "tlswatch/internal/localaws/sqs"
+	"tlswatch/internal/localaws/wire"
 )
 
 // What requests of the real SDK come to, allowed and denied.
 func TestAuthorize(t *testing.T) {
-	h := start(t, Options{})
-	cfg, err := config.LoadDefaultConfig(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := awstest.Start(t, localaws.Options{}, "logs")
+	cfg := awstest.Config(t)
 	cfg.Credentials = aws.CredentialsProviderFunc(func(ctx context.Context) (aws.Credentials, error) {
 		return aws.Credentials{AccessKeyID: "me", SecretAccessKey: "secret"}, nil
 	})
@@ -33,13 +34,13 @@ func TestAuthorize(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	topic, queue := h.SNS.CreateTopic("alerts"), h.SQS.CreateQueue("jobs", QueueOptions{})
+	topic, queue := h.SNS.CreateTopic("alerts"), h.SQS.CreateQueue("jobs", localsqs.QueueOptions{})
 	var (
 		mu    sync.Mutex
 		asked []string
 		deny  string
 	)
-	h.SetAuthorize(func(a Access) bool {
+	h.SetAuthorize(func(a wire.Access) bool {
 		mu.Lock()
 		defer mu.Unlock()
 		if a.AccessKeyID != "me" {
@@ -95,25 +96,22 @@ func TestAuthorize(t *testing.T) {
 			t.Errorf("asked: -want +got\n%s", d)
 		}
 		deny, _, _ = strings.Cut(test.want[len(test.want)-1], " ")
-		wantCode(t, test.call(), "AccessDenied")
+		awstest.WantCode(t, test.call(), "AccessDenied")
 	}
 }
 
 // Without s3:ListBucket a missing object is forbidden.
 func TestMissingIsForbidden(t *testing.T) {
-	h := start(t, Options{})
-	cfg, err := config.LoadDefaultConfig(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
+	h := awstest.Start(t, localaws.Options{}, "logs")
+	cfg := awstest.Config(t)
 	get := func() error {
 		_, err := s3.NewFromConfig(cfg).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("logs"), Key: aws.String("none")})
 		return err
 	}
-	h.SetAuthorize(func(a Access) bool { return true })
-	wantCode(t, get(), "NoSuchKey")
-	h.SetAuthorize(func(a Access) bool { return a.Action != "s3:ListBucket" })
-	wantCode(t, get(), "AccessDenied")
+	h.SetAuthorize(func(a wire.Access) bool { return true })
+	awstest.WantCode(t, get(), "NoSuchKey")
+	h.SetAuthorize(func(a wire.Access) bool { return a.Action != "s3:ListBucket" })
+	awstest.WantCode(t, get(), "AccessDenied")
 	h.SetAuthorize(nil)
-	wantCode(t, get(), "NoSuchKey")
+	awstest.WantCode(t, get(), "NoSuchKey")
 }

@@ -75,7 +75,7 @@ func TestCommands(t *testing.T) {
 		if _, err := stack.S3.Put(bucket, object, body); err != nil {
 			t.Fatal(err)
 		}
-		got := run(t, stack, stack.Addresses()["s3"], commands[1])
+		got := run(t, stack, stack.S3.URL(), commands[1])
 		if want := lines(3, "192.0.2.1", expired); got != want {
 			t.Errorf("%s printed %s\nwant %s", commands[1], got, want)
 		}

@@ -26,6 +26,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/metric"
 )
@@ -279,8 +280,8 @@ func TestBatchSize(t *testing.T) {
 // TestFaults: what goes wrong with the first request, and how the sink takes
 // it. Whatever happens, no datum is counted twice.
 func TestFaults(t *testing.T) {
-	first := func(f localaws.Fault) localaws.FaultFunc { return f.Once(operation, 1) }
-	always := func(f localaws.Fault) localaws.FaultFunc { return func(string, int) localaws.Fault { return f } }
+	first := func(f wire.Fault) wire.FaultFunc { return f.Once(operation, 1) }
+	always := func(f wire.Fault) wire.FaultFunc { return func(string, int) wire.Fault { return f } }
 	const (
 		sent      = iota // no error, data arrived
 		refused          // error, nothing arrived, and the error is sure of it
@@ -288,31 +289,31 @@ func TestFaults(t *testing.T) {
 	)
 	for _, test := range []struct {
 		name     string
-		faults   localaws.FaultFunc
+		faults   wire.FaultFunc
 		requests int
 		outcome  int
 		applied  bool // data arrived
 		code     string
 	}{
 		{"none", nil, 1, sent, true, ""},
-		{"slow", first(localaws.Fault{Delay: 100 * time.Millisecond}), 1, sent, true, ""},
-		{"slow reply", first(localaws.Fault{Drip: 100 * time.Millisecond}), 1, sent, true, ""},
-		{"closed before it was applied", first(localaws.Fault{Kind: localaws.FaultClose}), 1, uncertain, false, ""},
-		{"reset before it was applied", first(localaws.Fault{Kind: localaws.FaultReset}), 1, uncertain, false, ""},
-		{"reset after it was applied", first(localaws.Fault{Kind: localaws.FaultReplyLost}), 1, uncertain, true, ""},
-		{"reply cut in the body", first(localaws.Fault{Kind: localaws.FaultReplyCut}), 1, sent, true, ""},
-		{"500 once", first(localaws.Refuse(500, "InternalServiceFault")), 2, sent, true, ""},
-		{"503 once", first(localaws.Refuse(503, "ServiceUnavailable")), 2, sent, true, ""},
-		{"throttled once", first(localaws.Refuse(400, "Throttling")), 2, sent, true, ""},
-		{"throttled, the other code", first(localaws.Refuse(400, "ThrottlingException")), 2, sent, true, ""},
-		{"500 always", always(localaws.Refuse(500, "InternalServiceFault")), 5, refused, false, "InternalServiceFault"},
-		{"503 always", always(localaws.Refuse(503, "ServiceUnavailable")), 5, refused, false, "ServiceUnavailable"},
-		{"throttled always", always(localaws.Refuse(400, "Throttling")), 5, refused, false, "Throttling"},
-		{"403", first(localaws.Refuse(403, "AccessDenied")), 1, refused, false, "AccessDenied"},
-		{"400", first(localaws.Refuse(400, "InvalidParameterValue")), 1, refused, false, "InvalidParameterValue"},
-		{"no reply in time", first(localaws.Fault{Delay: time.Minute}), 1, uncertain, false, ""},
-		{"refused, then lost", func(_ string, n int) localaws.Fault {
-			return []localaws.Fault{localaws.Refuse(500, "InternalServiceFault"), {Kind: localaws.FaultReplyLost}}[min(n, 2)-1]
+		{"slow", first(wire.Fault{Delay: 100 * time.Millisecond}), 1, sent, true, ""},
+		{"slow reply", first(wire.Fault{Drip: 100 * time.Millisecond}), 1, sent, true, ""},
+		{"closed before it was applied", first(wire.Fault{Kind: wire.FaultClose}), 1, uncertain, false, ""},
+		{"reset before it was applied", first(wire.Fault{Kind: wire.FaultReset}), 1, uncertain, false, ""},
+		{"reset after it was applied", first(wire.Fault{Kind: wire.FaultReplyLost}), 1, uncertain, true, ""},
+		{"reply cut in the body", first(wire.Fault{Kind: wire.FaultReplyCut}), 1, sent, true, ""},
+		{"500 once", first(wire.Refuse(500, "InternalServiceFault")), 2, sent, true, ""},
+		{"503 once", first(wire.Refuse(503, "ServiceUnavailable")), 2, sent, true, ""},
+		{"throttled once", first(wire.Refuse(400, "Throttling")), 2, sent, true, ""},
+		{"throttled, the other code", first(wire.Refuse(400, "ThrottlingException")), 2, sent, true, ""},
+		{"500 always", always(wire.Refuse(500, "InternalServiceFault")), 5, refused, false, "InternalServiceFault"},
+		{"503 always", always(wire.Refuse(503, "ServiceUnavailable")), 5, refused, false, "ServiceUnavailable"},
+		{"throttled always", always(wire.Refuse(400, "Throttling")), 5, refused, false, "Throttling"},
+		{"403", first(wire.Refuse(403, "AccessDenied")), 1, refused, false, "AccessDenied"},
+		{"400", first(wire.Refuse(400, "InvalidParameterValue")), 1, refused, false, "InvalidParameterValue"},
+		{"no reply in time", first(wire.Fault{Delay: time.Minute}), 1, uncertain, false, ""},
+		{"refused, then lost", func(_ string, n int) wire.Fault {
+			return []wire.Fault{wire.Refuse(500, "InternalServiceFault"), {Kind: wire.FaultReplyLost}}[min(n, 2)-1]
 		}, 2, uncertain, true, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -422,7 +423,7 @@ func TestRefusedConnection(t *testing.T) {
 // TestDeadline: the caller's deadline ends the wait for a reply, and retries.
 func TestDeadline(t *testing.T) {
 	stack, s := start(t, awshttp.NewBuildableClient())
-	stack.CloudWatch.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Delay: time.Minute} })
+	stack.CloudWatch.SetFaults(func(string, int) wire.Fault { return wire.Fault{Delay: time.Minute} })
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	err := s.Put(ctx, some())
@@ -443,7 +444,7 @@ func TestDeadline(t *testing.T) {
 // before it have been accepted.
 func TestSecondRequest(t *testing.T) {
 	stack, s := start(t, transport())
-	stack.CloudWatch.SetFaults(localaws.Refuse(403, "AccessDenied").Once(operation, 2))
+	stack.CloudWatch.SetFaults(wire.Refuse(403, "AccessDenied").Once(operation, 2))
 	data := random(rand.New(rand.NewPCG(4, 4)), 2500, 1)
 	err := s.Put(t.Context(), data)
 	if err == nil || !strings.Contains(err.Error(), "request 2 of 3") || stack.Calls.Counts()[operation] != 2 {
@@ -458,7 +459,7 @@ func TestReusedConnection(t *testing.T) {
 	stack, s := start(t, transport())
 	for i := range 20 {
 		if i%2 == 1 {
-			stack.CloudWatch.SetFaults(localaws.Fault{Kind: localaws.FaultReset}.Once(operation, 1))
+			stack.CloudWatch.SetFaults(wire.Fault{Kind: wire.FaultReset}.Once(operation, 1))
 		} else {
 			stack.CloudWatch.SetFaults(nil)
 		}

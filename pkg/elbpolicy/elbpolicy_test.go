@@ -24,6 +24,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	localelb "tlswatch/internal/localaws/elb"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
 )
@@ -62,15 +64,15 @@ func start(t *testing.T) (*localaws.Stack, *elb.Client) {
 	}
 	t.Cleanup(func() { stack.Close() })
 	stack.ELB.SetLoadBalancers(
-		localaws.LoadBalancer{Path: shop, Listeners: []localaws.Listener{
+		localelb.LoadBalancer{Path: shop, Listeners: []localelb.Listener{
 			{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-FS-2018-06", CertificateARN: "arn:1"},
 			{Port: 80, Protocol: "HTTP"},
 			{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08", CertificateARN: "arn:2"},
 		}},
-		localaws.LoadBalancer{Path: "net/edge/1234567890abcdef", Listeners: []localaws.Listener{
+		localelb.LoadBalancer{Path: "net/edge/1234567890abcdef", Listeners: []localelb.Listener{
 			{Port: 443, Protocol: "TLS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, {Port: 53, Protocol: "UDP"},
 		}},
-		localaws.LoadBalancer{Path: "app/empty/fedcba0987654321"},
+		localelb.LoadBalancer{Path: "app/empty/fedcba0987654321"},
 	)
 	return stack, newClient(t, stack.Env())
 }
@@ -118,7 +120,7 @@ func TestLookup(t *testing.T) {
 	l.want(t, "net/edge/1234567890abcdef", pipeline.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, "", 1)
 	l.want(t, "app/empty/fedcba0987654321", pipeline.ListenerPolicies{}, "", 1)
 
-	l.ELB.SetLoadBalancers(localaws.LoadBalancer{Path: shop, Listeners: []localaws.Listener{{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"}}})
+	l.ELB.SetLoadBalancers(localelb.LoadBalancer{Path: shop, Listeners: []localelb.Listener{{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"}}})
 	l.want(t, shop, shopPolicies, "", 0)
 	l.time = l.time.Add(1)
 	l.want(t, shop, pipeline.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-3-2021-06"}, "", 1)
@@ -135,19 +137,19 @@ func TestLookupPages(t *testing.T) {
 // last answer outlives it.
 func TestLookupFails(t *testing.T) {
 	for name, c := range map[string]struct {
-		fault localaws.Fault
+		fault wire.Fault
 		calls int
 		want  string
 	}{
-		"throttled":       {localaws.Refuse(400, "Throttling"), 3, "Throttling"},
-		"server error":    {localaws.Refuse(500, "InternalFailure"), 3, "InternalFailure"},
-		"hung up":         {localaws.Fault{Kind: localaws.FaultClose}, 3, "EOF"},
-		"reply cut":       {localaws.Fault{Kind: localaws.FaultReplyCut}, 1, "deserialization"},
-		"no such balance": {localaws.Refuse(400, "LoadBalancerNotFound"), 1, "LoadBalancerNotFound"},
+		"throttled":       {wire.Refuse(400, "Throttling"), 3, "Throttling"},
+		"server error":    {wire.Refuse(500, "InternalFailure"), 3, "InternalFailure"},
+		"hung up":         {wire.Fault{Kind: wire.FaultClose}, 3, "EOF"},
+		"reply cut":       {wire.Fault{Kind: wire.FaultReplyCut}, 1, "deserialization"},
+		"no such balance": {wire.Refuse(400, "LoadBalancerNotFound"), 1, "LoadBalancerNotFound"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			l := newLookup(t)
-			l.ELB.SetFaults(func(string, int) localaws.Fault { return c.fault })
+			l.ELB.SetFaults(func(string, int) wire.Fault { return c.fault })
 			l.want(t, shop, nil, c.want, c.calls)
 			l.want(t, shop, nil, "", 0)
 			l.time = l.time.Add(RetryAfter - 1)
@@ -158,7 +160,7 @@ func TestLookupFails(t *testing.T) {
 			l.ELB.SetFaults(nil)
 			l.time = l.time.Add(RetryAfter)
 			l.want(t, shop, shopPolicies, "", 1)
-			l.ELB.SetFaults(func(string, int) localaws.Fault { return c.fault })
+			l.ELB.SetFaults(func(string, int) wire.Fault { return c.fault })
 			l.time = l.time.Add(MaxAge)
 			l.want(t, shop, shopPolicies, c.want, c.calls)
 			l.want(t, shop, shopPolicies, "", 0)
@@ -170,7 +172,7 @@ func TestLookupFails(t *testing.T) {
 // no call for as long as an answer would hold.
 func TestLookupDenied(t *testing.T) {
 	l := newLookup(t)
-	l.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	l.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	l.want(t, shop, nil, "must be allowed elasticloadbalancing:DescribeListeners", 1)
 	l.want(t, shop, nil, "", 0)
 	l.want(t, "app/other/1234567890abcdef", nil, "", 0)
@@ -189,7 +191,7 @@ func TestLookupDenied(t *testing.T) {
 func TestLookupTimeout(t *testing.T) {
 	l := newLookup(t)
 	l.timeout = 20 * time.Millisecond
-	l.ELB.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Delay: time.Hour} })
+	l.ELB.SetFaults(func(string, int) wire.Fault { return wire.Fault{Delay: time.Hour} })
 	_, err := l.Policies(t.Context(), account, region, shop)
 	if err == nil || !strings.Contains(err.Error(), "no answer within 20ms") || !strings.Contains(err.Error(), shop) {
 		t.Errorf("error %v", err)
@@ -202,9 +204,9 @@ func TestLookupTimeout(t *testing.T) {
 func TestLookupCut(t *testing.T) {
 	l := newLookup(t)
 	ctx, cancel := context.WithCancel(t.Context())
-	l.ELB.SetFaults(func(string, int) localaws.Fault {
+	l.ELB.SetFaults(func(string, int) wire.Fault {
 		cancel()
-		return localaws.Fault{Delay: time.Hour}
+		return wire.Fault{Delay: time.Hour}
 	})
 	if got, err := l.Policies(ctx, account, region, shop); got != nil || err != nil {
 		t.Errorf("got %v, %v", got, err)
@@ -284,11 +286,11 @@ func TestLoadBalancers(t *testing.T) {
 		}
 	}
 	for operation, want := range map[string]string{"DescribeLoadBalancers": "DescribeLoadBalancers", "DescribeListeners": shop} {
-		stack.ELB.SetFaults(func(op string, _ int) localaws.Fault {
+		stack.ELB.SetFaults(func(op string, _ int) wire.Fault {
 			if op == "elasticloadbalancing:"+operation {
-				return localaws.Refuse(403, "AccessDenied")
+				return wire.Refuse(403, "AccessDenied")
 			}
-			return localaws.Fault{}
+			return wire.Fault{}
 		})
 		if _, err := LoadBalancers(t.Context(), client, "shop"); err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), "must be allowed elasticloadbalancing:"+operation) {
 			t.Errorf("%s denied: %v", operation, err)
@@ -297,9 +299,9 @@ func TestLoadBalancers(t *testing.T) {
 }
 
 // sslPolicies are those that are compiled in, as the stand-in has them.
-func sslPolicies() (list []localaws.SSLPolicy) {
+func sslPolicies() (list []localelb.SSLPolicy) {
 	for _, p := range secpolicy.Builtin().Policies() {
-		s := localaws.SSLPolicy{Name: p.Name, LoadBalancerTypes: []string{"application"}}
+		s := localelb.SSLPolicy{Name: p.Name, LoadBalancerTypes: []string{"application"}}
 		for _, v := range p.Protocols {
 			s.Protocols = append(s.Protocols, v.String())
 		}
@@ -316,7 +318,7 @@ func sslPolicies() (list []localaws.SSLPolicy) {
 func TestPolicies(t *testing.T) {
 	stack, client := start(t)
 	all := sslPolicies()
-	stack.ELB.SetSSLPolicies(append(all, localaws.SSLPolicy{Name: "ELBSecurityPolicy-Gateway", LoadBalancerTypes: []string{"gateway"}})...)
+	stack.ELB.SetSSLPolicies(append(all, localelb.SSLPolicy{Name: "ELBSecurityPolicy-Gateway", LoadBalancerTypes: []string{"gateway"}})...)
 	for _, size := range []int{1, 7, 400} {
 		stack.ELB.SetPageSize(size)
 		list, err := Policies(t.Context(), client)
@@ -340,7 +342,7 @@ func TestPolicies(t *testing.T) {
 			}
 		}
 	}
-	stack.ELB.SetFaults(localaws.Refuse(403, "AccessDenied").Once("elasticloadbalancing:DescribeSSLPolicies", stack.Calls.Counts()["elasticloadbalancing:DescribeSSLPolicies"]+1))
+	stack.ELB.SetFaults(wire.Refuse(403, "AccessDenied").Once("elasticloadbalancing:DescribeSSLPolicies", stack.Calls.Counts()["elasticloadbalancing:DescribeSSLPolicies"]+1))
 	if _, err := Policies(t.Context(), client); err == nil || !strings.Contains(err.Error(), "must be allowed elasticloadbalancing:DescribeSSLPolicies") {
 		t.Errorf("denied: %v", err)
 	}

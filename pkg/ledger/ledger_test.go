@@ -19,6 +19,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -48,7 +49,7 @@ func newWorld(t *testing.T) *world {
 	if err := stack.S3.CreateBucket("state"); err != nil {
 		t.Fatal(err)
 	}
-	return &world{t: t, stack: stack, store: newStore(t, stack.Addresses()["s3"], "state"), at: start}
+	return &world{t: t, stack: stack, store: newStore(t, stack.S3.URL(), "state"), at: start}
 }
 
 func newStore(t *testing.T, endpoint, bucket string) S3 {
@@ -192,7 +193,7 @@ func TestClaimRace(t *testing.T) {
 func TestLostReplies(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		w := newWorld(t)
-		w.stack.S3.SetFaults(localaws.Fault{Kind: localaws.FaultReplyLost}.Once("s3:PutObject", n))
+		w.stack.S3.SetFaults(wire.Fault{Kind: wire.FaultReplyLost}.Once("s3:PutObject", n))
 		ticket := w.claim(claim("event-1", 1, 5))
 		if ticket.State != pipeline.Claimed || ticket.TakenOver {
 			t.Errorf("reply %d lost: %+v", n, ticket)
@@ -205,29 +206,29 @@ func TestLostReplies(t *testing.T) {
 }
 
 func TestConflictAndSlowDown(t *testing.T) {
-	for _, fault := range []localaws.Fault{localaws.Refuse(409, "ConditionalRequestConflict"), localaws.Refuse(503, "SlowDown"), localaws.Refuse(500, "InternalError")} {
+	for code, status := range map[string]int{"ConditionalRequestConflict": 409, "SlowDown": 503, "InternalError": 500} {
 		w := newWorld(t)
-		w.stack.S3.SetFaults(fault.Once("s3:PutObject", 1))
+		w.stack.S3.SetFaults(wire.Refuse(status, code).Once("s3:PutObject", 1))
 		ticket := w.claim(claim("event-1", 1, 5))
 		if ticket.State != pipeline.Claimed {
-			t.Errorf("%s: %v", fault.Code, ticket.State)
+			t.Errorf("%s: %v", code, ticket.State)
 		}
 		w.commit(ticket)
 		if records, err := w.ledger().Records(t.Context(), lb, period.Add(-time.Minute), period); err != nil || len(records) != 1 {
-			t.Errorf("%s: %v, %v", fault.Code, records, err)
+			t.Errorf("%s: %v, %v", code, records, err)
 		}
 	}
 }
 
 func TestForbidden(t *testing.T) {
 	w := newWorld(t)
-	w.stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Refuse(403, "AccessDenied") })
+	w.stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	_, err := w.ledger().Claim(t.Context(), claim("event-1", 1, 5))
 	if err == nil || !strings.Contains(err.Error(), "s3:PutObject") || !strings.Contains(err.Error(), `"state"`) {
 		t.Errorf("got %v", err)
 	}
 	w.stack.S3.SetFaults(nil)
-	store := newStore(t, w.stack.Addresses()["s3"], "nowhere")
+	store := newStore(t, w.stack.S3.URL(), "nowhere")
 	if _, err := New(store, Options{Now: w.now}).Claim(t.Context(), claim("e", 1, 5)); err == nil || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
 		t.Errorf("got %v", err)
 	}
@@ -459,7 +460,7 @@ func TestAlertRace(t *testing.T) {
 func TestAlertLostReplies(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		w := newWorld(t)
-		w.stack.S3.SetFaults(localaws.Fault{Kind: localaws.FaultReplyLost}.Once("s3:PutObject", n))
+		w.stack.S3.SetFaults(wire.Fault{Kind: wire.FaultReplyLost}.Once("s3:PutObject", n))
 		w.send(alertClaim("a", 0, 100))
 		w.suppressed("after that", alertClaim("b", 0, 100))
 	}

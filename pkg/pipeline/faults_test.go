@@ -14,7 +14,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
@@ -27,36 +27,36 @@ type fault struct {
 	name string
 	damage
 	timeOut bool
-	codes   [3]localaws.Fault // of S3, CloudWatch and SNS, if they differ
+	codes   [3]wire.Fault // of S3, CloudWatch and SNS, if they differ
 }
 
 // errors3 are refusals of S3, CloudWatch and SNS.
-func errors3(status int, s3, cloudWatch, sns string) [3]localaws.Fault {
-	return [3]localaws.Fault{localaws.Refuse(status, s3), localaws.Refuse(status, cloudWatch), localaws.Refuse(status, sns)}
+func errors3(status int, s3, cloudWatch, sns string) [3]wire.Fault {
+	return [3]wire.Fault{wire.Refuse(status, s3), wire.Refuse(status, cloudWatch), wire.Refuse(status, sns)}
 }
 
-func of(kind localaws.FaultKind) damage { return damage{Fault: localaws.Fault{Kind: kind}} }
+func of(kind wire.FaultKind) damage { return damage{Fault: wire.Fault{Kind: kind}} }
 
 var faults = []fault{
 	{name: "connection refused", damage: damage{refused: true}},
-	{name: "connection closed", damage: of(localaws.FaultClose)},
-	{name: "reset before it was read", damage: of(localaws.FaultReset)},
-	{name: "reset after it was applied", damage: of(localaws.FaultReplyLost)},
+	{name: "connection closed", damage: of(wire.FaultClose)},
+	{name: "reset before it was read", damage: of(wire.FaultReset)},
+	{name: "reset after it was applied", damage: of(wire.FaultReplyLost)},
 	{name: "500", codes: errors3(500, "InternalError", "InternalServiceFault", "InternalError")},
 	{name: "503", codes: errors3(503, "SlowDown", "ServiceUnavailable", "ServiceUnavailable")},
 	{name: "throttle", codes: errors3(400, "RequestLimitExceeded", "Throttling", "Throttled")},
 	{name: "403", codes: errors3(403, "AccessDenied", "AccessDenied", "AuthorizationError")},
 	{name: "409", codes: errors3(409, "ConditionalRequestConflict", "ConflictException", "ConflictException")},
 	{name: "412", codes: errors3(412, "PreconditionFailed", "PreconditionFailed", "PreconditionFailed")},
-	{name: "slow body", damage: damage{Fault: localaws.Fault{Drip: 20 * time.Millisecond}}},
-	{name: "truncated body", damage: of(localaws.FaultReplyCut)},
-	{name: "time-out", damage: damage{Fault: localaws.Fault{Delay: time.Hour}}, timeOut: true},
+	{name: "slow body", damage: damage{Fault: wire.Fault{Drip: 20 * time.Millisecond}}},
+	{name: "truncated body", damage: of(wire.FaultReplyCut)},
+	{name: "time-out", damage: damage{Fault: wire.Fault{Delay: time.Hour}}, timeOut: true},
 }
 
 // to is what the fault does to a call.
 func (f fault) to(call string) damage {
 	d := f.damage
-	if f.codes != [3]localaws.Fault{} {
+	if f.codes != [3]wire.Fault{} {
 		d.Fault = f.codes[map[string]int{putMetrics: 1, publish: 2}[call]]
 	}
 	return d
@@ -150,7 +150,7 @@ type row struct {
 	besides map[string]damage
 }
 
-var refused = damage{Fault: localaws.Refuse(403, "AccessDenied")}
+var refused = damage{Fault: wire.Refuse(403, "AccessDenied")}
 
 var rows = []row{
 	{call: getLog},

@@ -25,7 +25,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	gocmp "github.com/google/go-cmp/cmp"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/ledger"
@@ -44,13 +44,13 @@ var period = time.Date(2026, 11, 23, 10, 5, 0, 0, time.UTC)
 // test moves it.
 type fleet struct {
 	*world
-	wire *wire // of the function that newFleet makes
+	wire *httpClient // of the function that newFleet makes
 	mu   sync.Mutex
 	at   time.Time
 }
 
 // newFleet makes a fleet of one function, which is that of the world with a
-// ledger and a wire that tests can watch and hurt.
+// ledger and an HTTP client that tests can watch and hurt.
 func newFleet(t *testing.T) *fleet {
 	t.Helper()
 	f := &fleet{world: newWorld(t), at: now}
@@ -67,9 +67,9 @@ func newFleet(t *testing.T) *fleet {
 
 // function returns another function: its clients, connections and ledger are
 // its own.
-func (f *fleet) function(t *testing.T) (*pipeline.Pipeline, *wire) {
+func (f *fleet) function(t *testing.T) (*pipeline.Pipeline, *httpClient) {
 	t.Helper()
-	w := &wire{http: awshttp.NewBuildableClient()}
+	w := &httpClient{http: awshttp.NewBuildableClient()}
 	c, err := config.LoadDefaultConfig(t.Context(), config.WithHTTPClient(w), config.WithRetryer(func() aws.Retryer {
 		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
 	}))
@@ -202,9 +202,9 @@ func (f *fleet) sentAlerts(t *testing.T) (list []document) {
 	return list
 }
 
-// A wire is the HTTP client of a function. It knows requests by what they are
+// An httpClient is the HTTP client of a function. It knows requests by what they are
 // for, counts them, and has the stand-ins hurt those that a test chooses.
-type wire struct {
+type httpClient struct {
 	http aws.HTTPClient
 
 	mu   sync.Mutex
@@ -216,7 +216,7 @@ type wire struct {
 
 // A damage is what happens to a request.
 type damage struct {
-	localaws.Fault
+	wire.Fault
 	refused bool   // there is nobody to connect to
 	hook    func() // called when the request has arrived
 }
@@ -273,7 +273,7 @@ func kind(r *http.Request, body string) string {
 }
 
 // Do implements [aws.HTTPClient].
-func (w *wire) Do(r *http.Request) (*http.Response, error) {
+func (w *httpClient) Do(r *http.Request) (*http.Response, error) {
 	var body []byte
 	if r.Body != nil {
 		var err error
@@ -317,8 +317,8 @@ var nobody = func() string {
 	return l.Addr().String()
 }()
 
-// fault is the localaws.FaultFunc that hurts the request on its way.
-func (w *wire) fault(string, int) localaws.Fault {
+// fault is the wire.FaultFunc that hurts the request on its way.
+func (w *httpClient) fault(string, int) wire.Fault {
 	w.mu.Lock()
 	d := w.next
 	w.mu.Unlock()
@@ -329,14 +329,14 @@ func (w *wire) fault(string, int) localaws.Fault {
 }
 
 // hurt sets what happens to requests from now on, which it counts anew.
-func (w *wire) hurt(plan func(call string, n int) damage) {
+func (w *httpClient) hurt(plan func(call string, n int) damage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen, w.plan = nil, plan
 }
 
 // calls returns how many requests of each kind were sent since hurt.
-func (w *wire) calls() map[string]int {
+func (w *httpClient) calls() map[string]int {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := make(map[string]int)
@@ -476,7 +476,7 @@ func TestBatchRequestFails(t *testing.T) {
 		jobs = slices.Insert(jobs, 3, test) // one that is skipped, among those of the second request
 		f.wire.hurt(func(call string, n int) damage {
 			if call == putMetrics && n == fails {
-				return damage{Fault: localaws.Refuse(403, "AccessDenied")}
+				return damage{Fault: wire.Refuse(403, "AccessDenied")}
 			}
 			return damage{}
 		})
@@ -527,7 +527,7 @@ func TestBatchSameObject(t *testing.T) {
 			jobs := []pipeline.Job{f.job(t, load{ok: 1, node: 1}), first, f.job(t, load{ok: 1, node: 2}), test.second(first)}
 			f.wire.hurt(func(call string, n int) damage {
 				if call == putMetrics {
-					return damage{Fault: localaws.Refuse(403, "AccessDenied")}
+					return damage{Fault: wire.Refuse(403, "AccessDenied")}
 				}
 				return damage{}
 			})
@@ -562,7 +562,7 @@ func TestForeignClaim(t *testing.T) {
 	theirs := f.job(t, load{ok: 20, failed: 5})
 	f.wire.hurt(func(call string, n int) damage {
 		if call == putMetrics {
-			return damage{Fault: localaws.Fault{Kind: localaws.FaultReset}} // for all that the function knows, it was applied
+			return damage{Fault: wire.Fault{Kind: wire.FaultReset}} // for all that the function knows, it was applied
 		}
 		return damage{}
 	})
@@ -781,7 +781,7 @@ func TestNamelessHolder(t *testing.T) {
 	theirs.Stable = false
 	f.wire.hurt(func(call string, n int) damage {
 		if call == putMetrics {
-			return damage{Fault: localaws.Fault{Kind: localaws.FaultReset}}
+			return damage{Fault: wire.Fault{Kind: wire.FaultReset}}
 		}
 		return damage{}
 	})

@@ -24,6 +24,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/cwsink"
@@ -295,13 +296,13 @@ func TestObjects(t *testing.T) {
 
 // TestFaults is about what can happen to an object and to the services.
 func TestFaults(t *testing.T) {
-	cut := localaws.Fault{Kind: localaws.FaultReplyCut}
-	always := func(f localaws.Fault) localaws.FaultFunc { return func(string, int) localaws.Fault { return f } }
-	cutTwice := func(_ string, n int) localaws.Fault {
+	cut := wire.Fault{Kind: wire.FaultReplyCut}
+	always := func(f wire.Fault) wire.FaultFunc { return func(string, int) wire.Fault { return f } }
+	cutTwice := func(_ string, n int) wire.Fault {
 		if n <= 2 {
 			return cut
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	}
 	later := func(n int) func(*outcome) {
 		return func(o *outcome) { o.Report.Attempts, o.Calls.Get = n, n }
@@ -332,13 +333,13 @@ func TestFaults(t *testing.T) {
 		{"other reading of the key", func(t *testing.T, w *world, o *pipeline.Object) { o.Key, o.AltKey = "a%20b/"+key, key },
 			whole().with(func(o *outcome) { o.Calls.Get = 2 }), nil},
 		{"access denied", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.S3.SetFaults(always(localaws.Refuse(403, "AccessDenied")))
+			w.S3.SetFaults(always(wire.Refuse(403, "AccessDenied")))
 		}, nothing(1, 1), []string{"access denied", "s3:GetObject"}},
 		{"S3 busy for long", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.S3.SetFaults(always(localaws.Refuse(503, "SlowDown")))
+			w.S3.SetFaults(always(wire.Refuse(503, "SlowDown")))
 		}, nothing(1, 3), []string{"SlowDown"}},
 		{"S3 busy once", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.S3.SetFaults(localaws.Refuse(503, "SlowDown").Once("s3:GetObject", 1))
+			w.S3.SetFaults(wire.Refuse(503, "SlowDown").Once("s3:GetObject", 1))
 		}, whole().with(func(o *outcome) { o.Calls.Get = 2 }), nil},
 		{"body cut once", func(t *testing.T, w *world, o *pipeline.Object) { w.S3.SetFaults(cut.Once("s3:GetObject", 1)) },
 			whole().with(later(2)), nil},
@@ -346,34 +347,34 @@ func TestFaults(t *testing.T) {
 		{"body cut thrice", func(t *testing.T, w *world, o *pipeline.Object) { w.S3.SetFaults(always(cut)) },
 			nothing(3, 3), []string{"transfer broke off", "unexpected EOF"}},
 		{"body cut, then replaced", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.S3.SetFaults(func(_ string, n int) localaws.Fault {
+			w.S3.SetFaults(func(_ string, n int) wire.Fault {
 				if n == 1 {
 					return cut
 				}
-				return localaws.Refuse(412, "PreconditionFailed")
+				return wire.Refuse(412, "PreconditionFailed")
 			})
 		}, skipped(pipeline.SkippedReplaced, 2), nil},
 		{"CloudWatch refuses", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.CloudWatch.SetFaults(always(localaws.Refuse(403, "AccessDenied")))
+			w.CloudWatch.SetFaults(always(wire.Refuse(403, "AccessDenied")))
 		}, refused(1), []string{"publishing metrics", "AccessDenied"}},
 		{"CloudWatch throttles", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.CloudWatch.SetFaults(always(localaws.Refuse(400, "Throttling")))
+			w.CloudWatch.SetFaults(always(wire.Refuse(400, "Throttling")))
 		}, refused(5), []string{"publishing metrics", "Throttling"}},
 		{"CloudWatch throttles once", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.CloudWatch.SetFaults(localaws.Refuse(400, "Throttling").Once("cloudwatch:PutMetricData", 1))
+			w.CloudWatch.SetFaults(wire.Refuse(400, "Throttling").Once("cloudwatch:PutMetricData", 1))
 		}, whole().with(func(o *outcome) { o.Calls.Put = 2 }), nil},
 		{"CloudWatch's reply is lost", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.CloudWatch.SetFaults(always(localaws.Fault{Kind: localaws.FaultReplyLost}))
+			w.CloudWatch.SetFaults(always(wire.Fault{Kind: wire.FaultReplyLost}))
 		}, whole().with(func(o *outcome) { o.Report.Alerts, o.Calls.Publish, o.Messages = 0, 0, 0 }), []string{"may have been accepted"}},
 		{"SNS refuses", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.SNS.SetFaults(always(localaws.Refuse(403, "AuthorizationError")))
+			w.SNS.SetFaults(always(wire.Refuse(403, "AuthorizationError")))
 		}, unsent(1), []string{"publishing alert failed-negotiations", "sns:Publish"}},
 		{"SNS fails for long", func(t *testing.T, w *world, o *pipeline.Object) {
-			w.SNS.SetFaults(always(localaws.Refuse(500, "InternalError")))
+			w.SNS.SetFaults(always(wire.Refuse(500, "InternalError")))
 		}, unsent(5), []string{"publishing alert failed-negotiations"}},
 		{"one of two rules fails", func(t *testing.T, w *world, o *pipeline.Object) {
 			w.Rules = append(w.Rules, alert.Rule{Name: "second", MinFailed: 1}, alert.Rule{Name: "never", MinFailed: 1000})
-			w.SNS.SetFaults(localaws.Refuse(403, "AuthorizationError").Once("sns:Publish", 1))
+			w.SNS.SetFaults(wire.Refuse(403, "AuthorizationError").Once("sns:Publish", 1))
 		}, whole().with(func(o *outcome) { o.Report.Alerts, o.Calls.Publish = 2, 2 }), []string{"publishing alert failed-negotiations"}},
 		{"no alert sink", func(t *testing.T, w *world, o *pipeline.Object) { w.Alerts = nil }, unsent(0), nil},
 		{"no rules", func(t *testing.T, w *world, o *pipeline.Object) { w.Rules = nil },
@@ -461,7 +462,7 @@ func TestDeadlineWhileReading(t *testing.T) {
 	w := newWorld(t)
 	w.Sleep = pipeline.Sleep
 	object := w.put(t, key, zip(text+junk()))
-	w.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Minute} })
+	w.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 10 * time.Minute} })
 	near := errors.New("deadline of the invocation is near")
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, near)
 	defer cancel()
@@ -484,7 +485,7 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 		return pipeline.Sleep(ctx, time.Minute)
 	}
 	object := w.put(t, key, zip(text))
-	w.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Kind: localaws.FaultReplyCut} })
+	w.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Kind: wire.FaultReplyCut} })
 	r, err := w.Process(ctx, object)
 	if !errors.Is(err, near) || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v", err)
@@ -531,7 +532,7 @@ func TestDeadlineWhilePublishing(t *testing.T) {
 	w := newWorld(t)
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
-	w.SNS.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Delay: 10 * time.Minute} })
+	w.SNS.SetFaults(func(string, int) wire.Fault { return wire.Fault{Delay: 10 * time.Minute} })
 	object := w.put(t, key, zip(text))
 	r, err := w.Process(ctx, object)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "failed-negotiations") {

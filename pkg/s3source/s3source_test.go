@@ -19,6 +19,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"tlswatch/internal/localaws"
+	locals3 "tlswatch/internal/localaws/s3"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"
 )
@@ -58,7 +60,7 @@ func start(t *testing.T, client aws.HTTPClient) (*localaws.Stack, *s3.Client) {
 	return stack, s3.NewFromConfig(c)
 }
 
-func put(t *testing.T, stack *localaws.Stack, key string, body []byte) localaws.ObjectCreated {
+func put(t *testing.T, stack *localaws.Stack, key string, body []byte) locals3.ObjectCreated {
 	t.Helper()
 	o, err := stack.S3.Put(bucket, key, body)
 	if err != nil {
@@ -145,22 +147,22 @@ func TestVersion(t *testing.T) {
 func TestRefusals(t *testing.T) {
 	for _, test := range []struct {
 		name     string
-		fault    localaws.Fault
+		fault    wire.Fault
 		object   pipeline.Object
 		requests int
 		err      error
 		says     []string
 	}{
-		{"denied", localaws.Refuse(403, "AccessDenied"), pipeline.Object{Bucket: bucket, Key: key}, 1, nil, []string{"access denied", bucket, key, "allow s3:GetObject for"}},
-		{"version denied", localaws.Refuse(403, "AccessDenied"), pipeline.Object{Bucket: bucket, Key: key, VersionID: "v1"}, 1, nil, []string{"access denied", bucket, key, "allow s3:GetObjectVersion for"}},
-		{"no bucket", localaws.Refuse(404, "NoSuchBucket"), pipeline.Object{Bucket: bucket, Key: key, AltKey: "other"}, 1, nil, []string{`no bucket "` + bucket}},
-		{"archived", localaws.Refuse(403, "InvalidObjectState"), pipeline.Object{Bucket: bucket, Key: key}, 1, nil, []string{"archived", "restore"}},
-		{"delete marker", localaws.Refuse(405, "MethodNotAllowed"), pipeline.Object{Bucket: bucket, Key: key, VersionID: "v1"}, 1, pipeline.ErrGone, nil},
-		{"busy always", localaws.Refuse(503, "SlowDown"), pipeline.Object{Bucket: bucket, Key: key}, 3, nil, []string{"SlowDown"}},
+		{"denied", wire.Refuse(403, "AccessDenied"), pipeline.Object{Bucket: bucket, Key: key}, 1, nil, []string{"access denied", bucket, key, "allow s3:GetObject for"}},
+		{"version denied", wire.Refuse(403, "AccessDenied"), pipeline.Object{Bucket: bucket, Key: key, VersionID: "v1"}, 1, nil, []string{"access denied", bucket, key, "allow s3:GetObjectVersion for"}},
+		{"no bucket", wire.Refuse(404, "NoSuchBucket"), pipeline.Object{Bucket: bucket, Key: key, AltKey: "other"}, 1, nil, []string{`no bucket "` + bucket}},
+		{"archived", wire.Refuse(403, "InvalidObjectState"), pipeline.Object{Bucket: bucket, Key: key}, 1, nil, []string{"archived", "restore"}},
+		{"delete marker", wire.Refuse(405, "MethodNotAllowed"), pipeline.Object{Bucket: bucket, Key: key, VersionID: "v1"}, 1, pipeline.ErrGone, nil},
+		{"busy always", wire.Refuse(503, "SlowDown"), pipeline.Object{Bucket: bucket, Key: key}, 3, nil, []string{"SlowDown"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			stack, client := start(t, awshttp.NewBuildableClient())
-			stack.S3.SetFaults(func(string, int) localaws.Fault { return test.fault })
+			stack.S3.SetFaults(func(string, int) wire.Fault { return test.fault })
 			_, err := read(t, s3source.Source{Client: client}, test.object)
 			if err == nil || test.err != nil && !errors.Is(err, test.err) {
 				t.Fatalf("error %v, want %v", err, test.err)
@@ -190,10 +192,10 @@ func TestNoBucket(t *testing.T) {
 }
 
 func TestRetries(t *testing.T) {
-	for name, fault := range map[string]localaws.Fault{
-		"busy":  localaws.Refuse(503, "SlowDown"),
-		"500":   localaws.Refuse(500, "InternalError"),
-		"reset": {Kind: localaws.FaultReset},
+	for name, fault := range map[string]wire.Fault{
+		"busy":  wire.Refuse(503, "SlowDown"),
+		"500":   wire.Refuse(500, "InternalError"),
+		"reset": {Kind: wire.FaultReset},
 	} {
 		t.Run(name, func(t *testing.T) {
 			stack, client := start(t, awshttp.NewBuildableClient())
@@ -210,7 +212,7 @@ func TestRetries(t *testing.T) {
 func TestCutBody(t *testing.T) {
 	stack, client := start(t, awshttp.NewBuildableClient())
 	put(t, stack, key, content)
-	stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Kind: localaws.FaultReplyCut} })
+	stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Kind: wire.FaultReplyCut} })
 	got, err := read(t, s3source.Source{Client: client}, pipeline.Object{Bucket: bucket, Key: key})
 	if err == nil || len(got) == len(content) || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("%d bytes, %v", len(got), err)
@@ -277,7 +279,7 @@ func TestWrongChecksum(t *testing.T) {
 func TestStall(t *testing.T) {
 	stack, client := start(t, awshttp.NewBuildableClient())
 	put(t, stack, key, content)
-	stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Minute} })
+	stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 10 * time.Minute} })
 	began := time.Now()
 	_, err := read(t, s3source.Source{Client: client, Stall: 50 * time.Millisecond}, pipeline.Object{Bucket: bucket, Key: key})
 	if took := time.Since(began); err == nil || took < 50*time.Millisecond || took > 5*time.Second || !strings.Contains(err.Error(), "no bytes for 50ms") {
@@ -293,7 +295,7 @@ func TestSlow(t *testing.T) {
 	put(t, stack, key, content)
 	source := s3source.Source{Client: client, Stall: stall}
 
-	stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 2 * stall} })
+	stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 2 * stall} })
 	if got, err := read(t, source, pipeline.Object{Bucket: bucket, Key: key}); err != nil || !bytes.Equal(got, content) {
 		t.Errorf("slow sender: %d bytes, %v", len(got), err)
 	}
@@ -329,7 +331,7 @@ func TestEndings(t *testing.T) {
 	object := pipeline.Object{Bucket: bucket, Key: key}
 
 	gone := make(chan struct{})
-	stack.S3.SetFaults(func(string, int) localaws.Fault { return localaws.Fault{Drip: 10 * time.Minute} })
+	stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 10 * time.Minute} })
 	_, body, err := source.Open(t.Context(), object)
 	if err != nil {
 		t.Fatal(err)
@@ -366,13 +368,13 @@ func TestResume(t *testing.T) {
 	stack, client := start(t, awshttp.NewBuildableClient())
 	put(t, stack, key, content)
 	source := s3source.Source{Client: client, Resumes: 2}
-	cut := localaws.Fault{Kind: localaws.FaultReplyCut}
+	cut := wire.Fault{Kind: wire.FaultReplyCut}
 
-	stack.S3.SetFaults(func(op string, n int) localaws.Fault {
+	stack.S3.SetFaults(func(op string, n int) wire.Fault {
 		if n <= 4 {
 			return cut
 		}
-		return localaws.Fault{}
+		return wire.Fault{}
 	})
 	got, err := read(t, source, pipeline.Object{Bucket: bucket, Key: key})
 	if err != nil || !bytes.Equal(got, content) {
@@ -384,11 +386,11 @@ func TestResume(t *testing.T) {
 
 	// A half that never comes again ends the attempts.
 	stack.Calls.Reset()
-	stack.S3.SetFaults(func(op string, n int) localaws.Fault {
+	stack.S3.SetFaults(func(op string, n int) wire.Fault {
 		if n == 1 {
 			return cut
 		}
-		return localaws.Refuse(403, "AccessDenied")
+		return wire.Refuse(403, "AccessDenied")
 	})
 	got, err = read(t, source, pipeline.Object{Bucket: bucket, Key: key})
 	if err == nil || !strings.Contains(err.Error(), "resuming at byte") || len(got) == 0 {

@@ -19,6 +19,7 @@ import (
 
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/rollup"
@@ -110,30 +111,30 @@ func TestEmptyAttributes(t *testing.T) {
 }
 
 func TestFaults(t *testing.T) {
-	always := func(f localaws.Fault) localaws.FaultFunc { return func(string, int) localaws.Fault { return f } }
-	first := func(f localaws.Fault) localaws.FaultFunc { return f.Once(operation, 1) }
+	always := func(f wire.Fault) wire.FaultFunc { return func(string, int) wire.Fault { return f } }
+	first := func(f wire.Fault) wire.FaultFunc { return f.Once(operation, 1) }
 	for _, test := range []struct {
 		name     string
-		faults   localaws.FaultFunc
+		faults   wire.FaultFunc
 		requests int
 		messages int
 		code     string   // of the error; "" for none
 		says     []string // in the error
 	}{
-		{"slow", first(localaws.Fault{Delay: 100 * time.Millisecond}), 1, 1, "", nil},
-		{"throttled once", first(localaws.Refuse(400, "Throttled")), 2, 1, "", nil},
-		{"throttled by 429", first(localaws.Refuse(429, "Throttled")), 2, 1, "", nil},
-		{"throttling once", first(localaws.Refuse(400, "Throttling")), 2, 1, "", nil},
-		{"500 once", first(localaws.Refuse(500, "InternalError")), 2, 1, "", nil},
-		{"503 once", first(localaws.Refuse(503, "ServiceUnavailable")), 2, 1, "", nil},
-		{"reset", first(localaws.Fault{Kind: localaws.FaultReset}), 2, 1, "", nil},
-		{"reply lost", first(localaws.Fault{Kind: localaws.FaultReplyLost}), 2, 2, "", nil}, // rather twice than never
-		{"reply cut", first(localaws.Fault{Kind: localaws.FaultReplyCut}), 1, 1, "", nil},
-		{"throttled always", always(localaws.Refuse(400, "Throttled")), 5, 0, "Throttled", []string{"topic arn:aws:sns:us-east-1:123456789012:alerts"}},
-		{"500 always", always(localaws.Refuse(500, "InternalError")), 5, 0, "InternalError", []string{":alerts"}},
-		{"denied", first(localaws.Refuse(403, "AuthorizationError")), 1, 0, "AuthorizationError", []string{"access denied", "sns:Publish", ":alerts"}},
-		{"key denied", first(localaws.Refuse(400, "KMSAccessDenied")), 1, 0, "KMSAccessDenied", []string{"access denied", "kms:GenerateDataKey*", "kms:Decrypt", ":alerts"}},
-		{"refused", first(localaws.Refuse(400, "InvalidParameter")), 1, 0, "InvalidParameter", []string{":alerts"}},
+		{"slow", first(wire.Fault{Delay: 100 * time.Millisecond}), 1, 1, "", nil},
+		{"throttled once", first(wire.Refuse(400, "Throttled")), 2, 1, "", nil},
+		{"throttled by 429", first(wire.Refuse(429, "Throttled")), 2, 1, "", nil},
+		{"throttling once", first(wire.Refuse(400, "Throttling")), 2, 1, "", nil},
+		{"500 once", first(wire.Refuse(500, "InternalError")), 2, 1, "", nil},
+		{"503 once", first(wire.Refuse(503, "ServiceUnavailable")), 2, 1, "", nil},
+		{"reset", first(wire.Fault{Kind: wire.FaultReset}), 2, 1, "", nil},
+		{"reply lost", first(wire.Fault{Kind: wire.FaultReplyLost}), 2, 2, "", nil}, // rather twice than never
+		{"reply cut", first(wire.Fault{Kind: wire.FaultReplyCut}), 1, 1, "", nil},
+		{"throttled always", always(wire.Refuse(400, "Throttled")), 5, 0, "Throttled", []string{"topic arn:aws:sns:us-east-1:123456789012:alerts"}},
+		{"500 always", always(wire.Refuse(500, "InternalError")), 5, 0, "InternalError", []string{":alerts"}},
+		{"denied", first(wire.Refuse(403, "AuthorizationError")), 1, 0, "AuthorizationError", []string{"access denied", "sns:Publish", ":alerts"}},
+		{"key denied", first(wire.Refuse(400, "KMSAccessDenied")), 1, 0, "KMSAccessDenied", []string{"access denied", "kms:GenerateDataKey*", "kms:Decrypt", ":alerts"}},
+		{"refused", first(wire.Refuse(400, "InvalidParameter")), 1, 0, "InvalidParameter", []string{":alerts"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			stack, sink := start(t)
@@ -175,8 +176,8 @@ func wantError(t *testing.T, err error, code string, says []string) {
 
 func TestDeadline(t *testing.T) {
 	stack, sink := start(t)
-	for _, f := range []localaws.Fault{{Delay: time.Minute}, localaws.Refuse(400, "Throttled")} {
-		stack.SNS.SetFaults(func(string, int) localaws.Fault { return f })
+	for _, f := range []wire.Fault{{Delay: time.Minute}, wire.Refuse(400, "Throttled")} {
+		stack.SNS.SetFaults(func(string, int) wire.Fault { return f })
 		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 		defer cancel()
 		if f.Delay == 0 {

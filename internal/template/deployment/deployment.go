@@ -20,6 +20,10 @@ import (
 	"time"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
+	"tlswatch/internal/localaws/sqs"
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/internal/template/sam"
 )
 
@@ -41,7 +45,7 @@ type Options struct {
 // A Deployment is a running stack.
 type Deployment struct {
 	AWS       *localaws.Stack
-	Functions map[string]*localaws.Lambda // by logical id
+	Functions map[string]*lambda.Function // by logical id
 
 	stack *sam.Stack
 	roles map[string]sam.Policy // by function
@@ -56,7 +60,7 @@ type Deployment struct {
 // permission.
 func Start(ctx context.Context, o Options) (*Deployment, error) {
 	d := &Deployment{
-		Functions: make(map[string]*localaws.Lambda), stack: o.Stack, roles: make(map[string]sam.Policy),
+		Functions: make(map[string]*lambda.Function), stack: o.Stack, roles: make(map[string]sam.Policy),
 		forwarded: make(map[string]int),
 	}
 	var err error
@@ -67,7 +71,7 @@ func Start(ctx context.Context, o Options) (*Deployment, error) {
 		return nil, errors.Join(err, d.Close())
 	}
 	d.AWS.SetAuthorize(d.authorize)
-	d.AWS.S3.SetOnCreated(func(c localaws.ObjectCreated) { d.deliver(c, o.Buckets) })
+	d.AWS.S3.SetOnCreated(func(c s3.ObjectCreated) { d.deliver(c, o.Buckets) })
 	return d, nil
 }
 
@@ -131,7 +135,7 @@ func same(want, got string) error {
 }
 
 func (d *Deployment) createQueue(r *sam.Resource) error {
-	o := localaws.QueueOptions{}
+	o := sqs.QueueOptions{}
 	for property, value := range map[string]*time.Duration{"VisibilityTimeout": &o.VisibilityTimeout, "MessageRetentionPeriod": &o.Retention} {
 		if r.At(property) == nil {
 			continue
@@ -197,7 +201,7 @@ func (d *Deployment) createFunction(ctx context.Context, r *sam.Resource, o Opti
 		}
 		delays = delays[:min(retries, len(delays))]
 	}
-	d.Functions[r.ID], err = localaws.StartLambda(ctx, localaws.LambdaOptions{
+	d.Functions[r.ID], err = lambda.Start(ctx, lambda.Options{
 		Bootstrap: bootstrap, Name: name, Region: sam.Region, Env: env, Handler: r.Text("Handler"),
 		MemoryMB: memory, Timeout: time.Duration(timeout) * time.Second, Concurrency: 2, RetryDelays: delays, Output: o.Output,
 	})
@@ -214,7 +218,7 @@ func (d *Deployment) createMapping(ctx context.Context, r *sam.Resource) error {
 		return fmt.Errorf("no function %s", r.Text("FunctionName"))
 	}
 	for _, action := range []string{"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes"} {
-		if !d.authorize(localaws.Access{AccessKeyID: id, Action: action, Resource: r.Text("EventSourceArn")}) {
+		if !d.authorize(wire.Access{AccessKeyID: id, Action: action, Resource: r.Text("EventSourceArn")}) {
 			return fmt.Errorf("the function's role does not allow %s", action)
 		}
 	}
@@ -226,7 +230,7 @@ func (d *Deployment) createMapping(ctx context.Context, r *sam.Resource) error {
 	if err != nil {
 		return err
 	}
-	function.MapQueue(ctx, d.AWS.SQS, localaws.QueueMapping{
+	function.MapQueue(ctx, d.AWS.SQS, lambda.QueueMapping{
 		Queue: url, BatchSize: size, Window: 200 * time.Millisecond, // instead of seconds, so that tests are fast
 		ReportBatchItemFailures: slices.Contains(sam.List(r.At("FunctionResponseTypes")), any("ReportBatchItemFailures")),
 	})
@@ -234,7 +238,7 @@ func (d *Deployment) createMapping(ctx context.Context, r *sam.Resource) error {
 }
 
 // function finds a running function by its name.
-func (d *Deployment) function(name string) (id string, f *localaws.Lambda) {
+func (d *Deployment) function(name string) (id string, f *lambda.Function) {
 	for id, f := range d.Functions {
 		if r := d.stack.Resources[id]; r != nil {
 			if ref, err := d.stack.Ref(r); err == nil && ref == name {
@@ -247,7 +251,7 @@ func (d *Deployment) function(name string) (id string, f *localaws.Lambda) {
 
 // authorize reports whether the policy of the function that makes a request
 // allows it. Only functions make requests.
-func (d *Deployment) authorize(a localaws.Access) bool {
+func (d *Deployment) authorize(a wire.Access) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	ok := d.roles[a.AccessKeyID].Allows(sam.Request{Action: a.Action, Resource: a.Resource, Context: a.Context})
@@ -262,7 +266,7 @@ func (d *Deployment) authorize(a localaws.Access) bool {
 }
 
 // deliver does what EventBridge does when an object is created.
-func (d *Deployment) deliver(c localaws.ObjectCreated, outside []string) {
+func (d *Deployment) deliver(c s3.ObjectCreated, outside []string) {
 	if !slices.Contains(outside, c.Bucket) {
 		on := false
 		for _, b := range d.stack.OfType("AWS::S3::Bucket") {
@@ -359,7 +363,7 @@ func (d *Deployment) Settle(ctx context.Context) error {
 		}
 		untried := false
 		for _, m := range d.stack.OfType("AWS::Lambda::EventSourceMapping") {
-			untried = untried || slices.ContainsFunc(d.messages(d.stack.ByARN(m.Text("EventSourceArn"))), func(m localaws.QueueMessage) bool { return m.Visible })
+			untried = untried || slices.ContainsFunc(d.messages(d.stack.ByARN(m.Text("EventSourceArn"))), func(m sqs.Message) bool { return m.Visible })
 		}
 		if !untried {
 			return d.wait(ctx) // for messages received since
@@ -382,7 +386,7 @@ func (d *Deployment) Left() int {
 	return n
 }
 
-func (d *Deployment) messages(queue *sam.Resource) []localaws.QueueMessage {
+func (d *Deployment) messages(queue *sam.Resource) []sqs.Message {
 	if queue == nil {
 		return nil
 	}
@@ -405,7 +409,7 @@ func (d *Deployment) wait(ctx context.Context) error {
 		destination := d.stack.Resources[id].Text("EventInvokeConfig", "DestinationConfig", "OnFailure", "Destination")
 		for _, letter := range dead[d.forwarded[id]:] {
 			queue := d.stack.ByARN(destination)
-			if queue == nil || !d.authorize(localaws.Access{AccessKeyID: id, Action: "sqs:SendMessage", Resource: destination}) {
+			if queue == nil || !d.authorize(wire.Access{AccessKeyID: id, Action: "sqs:SendMessage", Resource: destination}) {
 				d.fail("%s: an event is lost: sending it to %q is not allowed", id, destination)
 				continue
 			}

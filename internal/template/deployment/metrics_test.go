@@ -12,7 +12,7 @@ import (
 	"strings"
 	"time"
 
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/cloudwatch"
 )
 
 // A line is the values of a metric, by the start of their five minutes in Unix time.
@@ -24,15 +24,15 @@ type line struct {
 // metrics evaluates the metric math that the dashboard uses.
 //
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/using-metric-math.html
-type metrics struct{ series []localaws.Series }
+type metrics struct{ series []cloudwatch.Series }
 
 // newMetrics returns what the stack published, and what AWS would publish about the
 // stack.
 func newMetrics(r *run) *metrics {
 	m := &metrics{r.AWS.CloudWatch.Metrics()}
 	add := func(namespace, name string, dimensions map[string]string, at time.Time, value float64) {
-		m.series = append(m.series, localaws.Series{Namespace: namespace, Name: name, Dimensions: dimensions,
-			Points: []localaws.Point{{Timestamp: at, Sum: value, Samples: 1, Min: value, Max: value}}})
+		m.series = append(m.series, cloudwatch.Series{Namespace: namespace, Name: name, Dimensions: dimensions,
+			Points: []cloudwatch.Point{{Timestamp: at, Sum: value, Samples: 1, Min: value, Max: value}}})
 	}
 	function := map[string]string{"FunctionName": "tlswatch-ProcessorFunction"}
 	for _, i := range r.Functions["ProcessorFunction"].Invocations() {
@@ -49,7 +49,7 @@ func newMetrics(r *run) *metrics {
 	}
 	for _, s := range r.AWS.CloudWatch.Metrics() { // the load balancer counts these as well
 		if s.Name == "FailedNegotiations" && len(s.Dimensions) == 1 {
-			m.series = append(m.series, localaws.Series{Namespace: "AWS/ApplicationELB", Name: "ClientTLSNegotiationErrorCount", Dimensions: s.Dimensions, Points: s.Points})
+			m.series = append(m.series, cloudwatch.Series{Namespace: "AWS/ApplicationELB", Name: "ClientTLSNegotiationErrorCount", Dimensions: s.Dimensions, Points: s.Points})
 		}
 	}
 	return m

@@ -17,7 +17,8 @@ import (
 
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/dev/gobuild"
-	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/s3"
+	"tlswatch/internal/localaws/sqs"
 	"tlswatch/internal/template/sam"
 )
 
@@ -181,7 +182,7 @@ func (r *run) deliver(prefix string) {
 // announceGone sends the event of a log that no longer exists.
 func (r *run) announceGone(prefix string) {
 	key := makeLog(r.t, prefix, 4, 1, "app/web/1234567890abcdef").key
-	r.Deployment.deliver(localaws.ObjectCreated{EventName: "ObjectCreated:Put", Region: sam.Region, Bucket: r.bucket, Key: key, ETag: "0a", Sequencer: "00", Time: time.Now()}, []string{existing})
+	r.Deployment.deliver(s3.ObjectCreated{EventName: "ObjectCreated:Put", Region: sam.Region, Bucket: r.bucket, Key: key, ETag: "0a", Sequencer: "00", Time: time.Now()}, []string{existing})
 }
 
 func (r *run) url(id string) string {
@@ -209,7 +210,7 @@ func (r *run) wait() {
 		if len(waiting) == 0 {
 			return
 		}
-		if !slices.ContainsFunc(waiting, func(m localaws.QueueMessage) bool { return m.Visible }) {
+		if !slices.ContainsFunc(waiting, func(m sqs.Message) bool { return m.Visible }) {
 			if err := r.Deployment.wait(ctx); err != nil { // for what was received; nothing else is visible
 				r.t.Fatal(err)
 			}

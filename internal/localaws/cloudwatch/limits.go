@@ -1,0 +1,318 @@
+package cloudwatch
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"tlswatch/internal/localaws/wire"
+)
+
+// The limits of PutMetricData, except where noted from
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
+const (
+	// maxPutMetricDataBytes caps a request, 1 MB. The documentation does not
+	// say whether that counts before or after compression: here, before. The
+	// error beyond it is not documented either: here it is HTTP 413 with code
+	// RequestEntityTooLarge.
+	maxPutMetricDataBytes = 1 << 20
+
+	maxDatums        = 1000 // per request, over MetricData and EntityMetricData
+	maxEntities      = 2    // elements of EntityMetricData
+	maxValues        = 150  // elements of Values per datum
+	maxDimensions    = 30   // per datum
+	maxNamespace     = 255  // characters
+	maxMetricName    = 255  // characters, API_MetricDatum
+	maxDimensionName = 255  // characters, API_Dimension
+	maxDimValue      = 1024 // characters, API_Dimension
+
+	oldestDatum = 14 * 24 * time.Hour // before now
+	newestDatum = 2 * time.Hour       // after now
+)
+
+// maxMagnitude bounds values from -2^360 to 2^360.
+const maxMagnitude = 0x1p360
+
+// units are the values of StandardUnit.
+//
+// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
+const units = " Seconds Microseconds Milliseconds" +
+	" Bytes Kilobytes Megabytes Gigabytes Terabytes" +
+	" Bits Kilobits Megabits Gigabits Terabits" +
+	" Percent Count" +
+	" Bytes/Second Kilobytes/Second Megabytes/Second Gigabytes/Second Terabytes/Second" +
+	" Bits/Second Kilobits/Second Megabits/Second Gigabits/Second Terabits/Second" +
+	" Count/Second None "
+
+// A putRequest is the input of PutMetricData.
+type putRequest struct {
+	namespace string
+	data      []datum
+	entities  int
+}
+
+// A datum is one MetricDatum. What was absent is nil or zero.
+type datum struct {
+	member     string // its place in the request: "MetricData.member.1"
+	name       string
+	dimensions []dimension
+	unit       string
+	at         time.Time
+	resolution *float64 // seconds
+	value      *float64
+	values     []float64
+	counts     []float64
+	stats      *statisticSet
+}
+
+type dimension struct{ name, value string }
+
+// A statisticSet is a summary whose single values are not known.
+type statisticSet struct{ samples, sum, min, max float64 }
+
+func decodePutMetricData(in message) (*putRequest, *wire.Refusal) {
+	var b members
+	p := &putRequest{namespace: b.string(in, "Namespace")}
+	if !b.has(in, "Namespace") {
+		return nil, missing("Namespace")
+	}
+	for i, m := range b.structures(in, "MetricData") {
+		p.decodeDatum(&b, fmt.Sprintf("MetricData.member.%d", i+1), m)
+	}
+	for i, e := range b.structures(in, "EntityMetricData") {
+		p.entities++
+		for j, m := range b.structures(e, "MetricData") {
+			p.decodeDatum(&b, fmt.Sprintf("EntityMetricData.member.%d.MetricData.member.%d", i+1, j+1), m)
+		}
+	}
+	return p, b.refusal
+}
+
+func (p *putRequest) decodeDatum(b *members, member string, m message) {
+	d := datum{
+		member: member,
+		name:   b.string(m, "MetricName"),
+		unit:   b.string(m, "Unit"),
+		at:     b.time(m, "Timestamp"),
+		values: b.numbers(m, "Values"),
+		counts: b.numbers(m, "Counts"),
+	}
+	d.dimensions = decodeDimensions(b, m)
+	if b.has(m, "Value") {
+		v := b.number(m, "Value")
+		d.value = &v
+	}
+	if b.has(m, "StorageResolution") {
+		r := b.number(m, "StorageResolution")
+		d.resolution = &r
+	}
+	if s := b.structure(m, "StatisticValues"); s != nil {
+		for _, name := range [...]string{"SampleCount", "Sum", "Minimum", "Maximum"} {
+			if !b.has(s, name) && b.refusal == nil {
+				b.refusal = missing(member + ".StatisticValues." + name)
+			}
+		}
+		d.stats = &statisticSet{b.number(s, "SampleCount"), b.number(s, "Sum"), b.number(s, "Minimum"), b.number(s, "Maximum")}
+	}
+	p.data = append(p.data, d)
+}
+
+func decodeDimensions(b *members, m message) []dimension {
+	var dimensions []dimension
+	for _, d := range b.structures(m, "Dimensions") {
+		dimensions = append(dimensions, dimension{b.string(d, "Name"), b.string(d, "Value")})
+	}
+	return dimensions
+}
+
+// invalid, combination and missing are the three refusals of PutMetricData.
+func invalid(format string, args ...any) *wire.Refusal {
+	return wire.BadRequest("InvalidParameterValue", fmt.Sprintf(format, args...))
+}
+
+func combination(format string, args ...any) *wire.Refusal {
+	return wire.BadRequest("InvalidParameterCombination", fmt.Sprintf(format, args...))
+}
+
+func missing(parameter string) *wire.Refusal {
+	return wire.BadRequest("MissingParameter", fmt.Sprintf("The parameter %s is required.", parameter))
+}
+
+// check returns the first documented limit that the request breaks.
+func (p *putRequest) check(now time.Time) *wire.Refusal {
+	switch {
+	case len(p.data) == 0:
+		return missing("MetricData")
+	case len(p.data) > maxDatums:
+		return invalid("The collection MetricData must not have a size greater than %d.", maxDatums)
+	case p.entities > maxEntities:
+		return invalid("The collection EntityMetricData must not have a size greater than %d.", maxEntities)
+	}
+	if refusal := checkNamespace(p.namespace); refusal != nil {
+		return refusal
+	}
+	for i := range p.data {
+		if refusal := p.data[i].check(now); refusal != nil {
+			return refusal
+		}
+	}
+	return nil
+}
+
+func checkNamespace(namespace string) *wire.Refusal {
+	if refusal := checkText("Namespace", namespace, maxNamespace); refusal != nil {
+		return refusal
+	}
+	if strings.HasPrefix(namespace, ":") || strings.HasPrefix(namespace, "AWS/") {
+		return invalid("The value %s for parameter Namespace is invalid.", namespace)
+	}
+	return nil
+}
+
+// checkText holds what namespaces, dimension names and values have in common:
+// 1 to max characters of ASCII, no control characters, not only spaces. (That
+// a namespace must not be blank is not documented.)
+func checkText(parameter, text string, max int) *wire.Refusal {
+	switch {
+	case text == "":
+		return missing(parameter)
+	case utf8.RuneCountInString(text) > max:
+		return invalid("The value for parameter %s must not be longer than %d characters.", parameter, max)
+	case strings.TrimSpace(text) == "":
+		return invalid("The value for parameter %s must contain at least one non-whitespace character.", parameter)
+	case strings.ContainsFunc(text, func(r rune) bool { return r < 0x20 || r > 0x7e }):
+		return invalid("The value for parameter %s contains non-ASCII or control characters.", parameter)
+	}
+	return nil
+}
+
+func (d *datum) check(now time.Time) *wire.Refusal {
+	switch {
+	case d.name == "":
+		return missing(d.member + ".MetricName")
+	case utf8.RuneCountInString(d.name) > maxMetricName:
+		return invalid("The value for parameter %s.MetricName must not be longer than %d characters.", d.member, maxMetricName)
+	case d.unit != "" && !knownUnit(d.unit):
+		return invalid("The value %s for parameter %s.Unit is invalid.", d.unit, d.member)
+	case d.resolution != nil && *d.resolution != 1 && *d.resolution != 60:
+		return invalid("The value %v for parameter %s.StorageResolution is invalid: 1 or 60.", *d.resolution, d.member)
+	case !d.at.IsZero() && d.at.Before(now.Add(-oldestDatum)):
+		return invalid("The parameter %s.Timestamp must specify a time no more than two weeks in the past.", d.member)
+	case d.at.After(now.Add(newestDatum)):
+		return invalid("The parameter %s.Timestamp must specify a time no more than two hours in the future.", d.member)
+	}
+	if refusal := checkDimensions(d.member, d.dimensions); refusal != nil {
+		return refusal
+	}
+	return d.checkValues()
+}
+
+// knownUnit reports whether CloudWatch has a unit of that name.
+func knownUnit(unit string) bool {
+	return !strings.Contains(unit, " ") && strings.Contains(units, " "+unit+" ")
+}
+
+func checkDimensions(member string, dimensions []dimension) *wire.Refusal {
+	if len(dimensions) > maxDimensions {
+		return invalid("The collection %s.Dimensions must not have a size greater than %d.", member, maxDimensions)
+	}
+	seen := make(map[string]bool, len(dimensions))
+	for i, dim := range dimensions {
+		at := fmt.Sprintf("%s.Dimensions.member.%d", member, i+1)
+		if refusal := checkText(at+".Name", dim.name, maxDimensionName); refusal != nil {
+			return refusal
+		}
+		if refusal := checkText(at+".Value", dim.value, maxDimValue); refusal != nil {
+			return refusal
+		}
+		if dim.name[0] == ':' {
+			return invalid("The value %s for parameter %s.Name must not start with a colon.", dim.name, at)
+		}
+		// Duplicates are not mentioned in the documentation; two values for
+		// one name cannot make sense.
+		if seen[dim.name] {
+			return invalid("The dimension name %s is duplicated in %s.", dim.name, member)
+		}
+		seen[dim.name] = true
+	}
+	return nil
+}
+
+// checkValues: exactly one of Value, Values and StatisticValues, all numbers
+// finite and within range. Counts and sample counts of less than zero are
+// refused although the documentation does not mention them; zero is taken and
+// adds nothing.
+func (d *datum) checkValues() *wire.Refusal {
+	forms := 0
+	for _, present := range [...]bool{d.value != nil, d.values != nil, d.stats != nil} {
+		if present {
+			forms++
+		}
+	}
+	switch {
+	case forms == 0 && d.counts == nil:
+		return wire.BadRequest("MissingParameter", "At least one of the parameters "+d.member+".Value, .Values and .StatisticValues must be specified.")
+	case forms > 1:
+		return combination("The parameters %s.Value, .Values and .StatisticValues are mutually exclusive and you have specified more than one.", d.member)
+	case d.counts != nil && d.values == nil:
+		return combination("The parameter %s.Counts requires the parameter %[1]s.Values.", d.member)
+	case d.values != nil && len(d.values) == 0:
+		return missing(d.member + ".Values")
+	case len(d.values) > maxValues:
+		return invalid("The collection %s.Values must not have a size greater than %d.", d.member, maxValues)
+	case d.counts != nil && len(d.counts) != len(d.values):
+		return invalid("The parameters %s.Values and %[1]s.Counts must be of the same size.", d.member)
+	}
+	if d.value != nil {
+		return checkNumber(d.member+".Value", *d.value)
+	}
+	for i, v := range d.values {
+		if refusal := checkNumber(fmt.Sprintf("%s.Values.member.%d", d.member, i+1), v); refusal != nil {
+			return refusal
+		}
+	}
+	for i, n := range d.counts {
+		if refusal := checkCount(fmt.Sprintf("%s.Counts.member.%d", d.member, i+1), n); refusal != nil {
+			return refusal
+		}
+	}
+	if s := d.stats; s != nil {
+		if refusal := checkCount(d.member+".StatisticValues.SampleCount", s.samples); refusal != nil {
+			return refusal
+		}
+		for i, v := range [...]float64{s.sum, s.min, s.max} {
+			name := [...]string{"Sum", "Minimum", "Maximum"}[i]
+			if refusal := checkNumber(d.member+".StatisticValues."+name, v); refusal != nil {
+				return refusal
+			}
+		}
+		if s.min > s.max {
+			return combination("The parameter %s.StatisticValues.Minimum must not be greater than Maximum.", d.member)
+		}
+	}
+	return nil
+}
+
+func checkNumber(parameter string, v float64) *wire.Refusal {
+	if !(math.Abs(v) <= maxMagnitude) { // NaN too
+		return invalid("The value %v for parameter %s is invalid.", v, parameter)
+	}
+	return nil
+}
+
+func checkCount(parameter string, n float64) *wire.Refusal {
+	if n < 0 {
+		return invalid("The value %v for parameter %s must not be negative.", n, parameter)
+	}
+	return checkNumber(parameter, n)
+}
+
+// sortDimensions orders dimensions by name: their order has no meaning.
+func sortDimensions(dimensions []dimension) []dimension {
+	sorted := slices.Clone(dimensions)
+	slices.SortFunc(sorted, func(a, b dimension) int { return strings.Compare(a.name, b.name) })
+	return sorted
+}

@@ -1,0 +1,19 @@
+//go:build unix
+
+package lambda
+
+import (
+	"os"
+	"os/exec"
+	"syscall"
+)
+
+// isolate gives the process a group of its own, so that a signal can reach its
+// descendants too, and a Ctrl-C at the terminal does not.
+func isolate(cmd *exec.Cmd) {
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+}
+
+func terminate(p *os.Process) { syscall.Kill(-p.Pid, syscall.SIGTERM) }
+
+func killGroup(p *os.Process) { syscall.Kill(-p.Pid, syscall.SIGKILL) }

@@ -1,0 +1,388 @@
+// Package sqs is a stand-in for Amazon SQS.
+package sqs
+
+import (
+	"context"
+	"encoding/base64"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"tlswatch/internal/localaws/wire"
+)
+
+// Service is a stand-in for Amazon SQS standard queues: CreateQueue,
+// GetQueueUrl, GetQueueAttributes, SendMessage, ReceiveMessage, DeleteMessage
+// and ChangeMessageVisibility in the awsJson1.0 protocol. Messages arrive in
+// the order in which they were sent, and never twice within the visibility
+// timeout; real standard queues promise neither. The limit on messages in
+// flight is not enforced.
+//
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/Welcome.html
+type Service struct {
+	*wire.Endpoint
+	region string
+	now    func() time.Time
+
+	mu      sync.Mutex
+	queues  map[string]*queue // by name
+	changed chan struct{}     // closed, and replaced, when a message may have become visible
+}
+
+// QueueOptions are the settings of a queue. All may be left out.
+type QueueOptions struct {
+	VisibilityTimeout time.Duration // default 30 s as on SQS
+	Retention         time.Duration // default 4 days as on SQS
+
+	// DeadLetters is the URL of the queue that takes a message which was
+	// received MaxReceives times and not deleted; default none.
+	//
+	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
+	DeadLetters string
+	MaxReceives int
+}
+
+type queue struct {
+	name, arn string
+	created   time.Time
+	o         QueueOptions
+	messages  []*queued
+}
+
+// A queued is a message in a queue.
+type queued struct {
+	id         string
+	body       string
+	attributes map[string]Attribute
+	sent       time.Time
+	visible    time.Time // when it can be received
+	first      time.Time // receipt; zero before it
+	last       time.Time // receipt
+	receives   int
+}
+
+// An Attribute is a message attribute: a text, or bytes for the type Binary.
+type Attribute struct {
+	DataType    string
+	StringValue string `json:",omitempty"`
+	BinaryValue []byte `json:",omitempty"`
+}
+
+// A Message is a message as [Service.Messages] shows it and
+// [Service.Receive] takes it.
+type Message struct {
+	MessageID  string
+	Body       string
+	Attributes map[string]Attribute
+	Sent       time.Time
+	Received   time.Time // for the first time; zero if never
+	Receives   int
+	Visible    bool // can be received now
+
+	ReceiptHandle string // of the latest receipt
+}
+
+// New returns an SQS without queues.
+func New(c wire.Config) *Service {
+	s := &Service{region: c.Region, now: c.Now, queues: make(map[string]*queue), changed: make(chan struct{})}
+	s.Endpoint = wire.NewEndpoint(wire.Protocol{
+		Service:   "sqs",
+		Operation: operation,
+		Apply:     s.apply,
+		Refuse:    writeError,
+		Accesses:  s.accesses,
+	}, c.Calls)
+	return s
+}
+
+// CreateQueue makes a queue, if there is none of that name, and returns its
+// URL: the one at AWS. An SDK with an endpoint for SQS sends its requests to
+// the endpoint all the same.
+func (s *Service) CreateQueue(name string, o QueueOptions) (url string) {
+	if o.VisibilityTimeout == 0 {
+		o.VisibilityTimeout = defaultVisibility
+	}
+	if o.Retention == 0 {
+		o.Retention = defaultRetention
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.create(name, o)
+}
+
+const (
+	defaultVisibility = 30 * time.Second
+	defaultRetention  = 4 * 24 * time.Hour
+)
+
+// create is CreateQueue for options that are complete. The caller holds s.mu.
+func (s *Service) create(name string, o QueueOptions) (url string) {
+	if s.queues[name] == nil {
+		s.queues[name] = &queue{name: name, arn: "arn:aws:sqs:" + s.region + ":" + wire.AccountID + ":" + name, created: s.now(), o: o}
+	}
+	return s.urlOf(name)
+}
+
+func (s *Service) urlOf(name string) string {
+	return "https://sqs." + s.region + ".amazonaws.com/" + wire.AccountID + "/" + name
+}
+
+// Send sends a message as a SendMessage request would, but does not count as a
+// call and meets no faults.
+func (s *Service) Send(url, body string, attributes map[string]Attribute) (messageID string, err error) {
+	m, refusal := s.send(url, body, attributes, 0)
+	if refusal != nil {
+		return "", fmt.Errorf("send to %s: %w", url, refusal)
+	}
+	return m.id, nil
+}
+
+// Messages returns the messages in a queue in the order in which they were
+// sent, those in flight too.
+func (s *Service) Messages(url string) []Message {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, refusal := s.queue(url)
+	if refusal != nil {
+		return nil
+	}
+	var list []Message
+	for _, m := range q.messages {
+		list = append(list, q.message(m, s.now()))
+	}
+	return list
+}
+
+func (q *queue) message(m *queued, now time.Time) Message {
+	return Message{
+		MessageID: m.id, Body: m.body, Attributes: m.attributes, Sent: m.sent, Received: m.first, Receives: m.receives,
+		Visible: !m.visible.After(now), ReceiptHandle: q.handle(m),
+	}
+}
+
+// ARN returns the ARN of a queue by its URL, or "" if there is none.
+func (s *Service) ARN(url string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, refusal := s.queue(url)
+	if refusal != nil {
+		return ""
+	}
+	return q.arn
+}
+
+// queue finds a queue by its URL, of which only the account and the name count,
+// and drops what has passed its retention. The caller holds s.mu.
+func (s *Service) queue(url string) (*queue, *wire.Refusal) {
+	if url == "" {
+		return nil, wire.BadRequest("MissingParameter", "The request must contain the parameter QueueUrl.")
+	}
+	rest, name := url, ""
+	if i := strings.LastIndexByte(url, '/'); i >= 0 {
+		rest, name = url[:i], url[i+1:]
+	}
+	q := s.queues[name]
+	if q == nil || !strings.HasSuffix(rest, "/"+wire.AccountID) {
+		return nil, wire.BadRequest("QueueDoesNotExist", "The specified queue does not exist.")
+	}
+	expired := s.now().Add(-q.o.Retention)
+	q.messages = slices.DeleteFunc(q.messages, func(m *queued) bool { return m.sent.Before(expired) })
+	return q, nil
+}
+
+// wake makes long polls look at their queues again. The caller holds s.mu.
+func (s *Service) wake() {
+	close(s.changed)
+	s.changed = make(chan struct{})
+}
+
+func (s *Service) send(url, body string, attributes map[string]Attribute, delay time.Duration) (*queued, *wire.Refusal) {
+	if refusal := checkMessage(body, attributes); refusal != nil {
+		return nil, refusal
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, refusal := s.queue(url)
+	if refusal != nil {
+		return nil, refusal
+	}
+	now := s.now()
+	m := &queued{id: wire.NewUUID(), body: body, attributes: attributes, sent: now, visible: now.Add(delay)}
+	q.messages = append(q.messages, m)
+	s.wake()
+	return m, nil
+}
+
+// clockStep is how often a long poll looks at the clock, which may jump in a
+// test.
+const clockStep = 10 * time.Millisecond
+
+// Receive takes up to n messages out of view for the queue's visibility
+// timeout, like a ReceiveMessage request, but does not count as a call and
+// meets no faults. It waits for the first message; without one in time, or
+// without such a queue, it returns none.
+func (s *Service) Receive(ctx context.Context, url string, n int, wait time.Duration) []Message {
+	list, _ := s.receive(ctx, url, n, wait, nil)
+	return list
+}
+
+// receive is Receive with a visibility timeout of the client, if not nil. A
+// client that went away takes no messages.
+func (s *Service) receive(ctx context.Context, url string, n int, wait time.Duration, visibility *time.Duration) ([]Message, *wire.Refusal) {
+	end := time.NewTimer(wait)
+	defer end.Stop()
+	for {
+		taken, changed, refusal := s.take(ctx, url, n, visibility)
+		if refusal != nil || len(taken) > 0 || wait == 0 {
+			return taken, refusal
+		}
+		step := time.NewTimer(clockStep)
+		select {
+		case <-changed:
+		case <-step.C:
+		case <-end.C:
+			wait = 0 // one last look
+		case <-ctx.Done():
+			step.Stop()
+			return nil, nil
+		}
+		step.Stop()
+	}
+}
+
+// take takes messages that are visible now, and returns a channel that is
+// closed when others may have become visible.
+func (s *Service) take(ctx context.Context, url string, n int, visibility *time.Duration) ([]Message, <-chan struct{}, *wire.Refusal) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, refusal := s.queue(url)
+	if refusal != nil {
+		return nil, nil, refusal
+	}
+	now := s.now()
+	s.bury(q, now)
+	timeout := q.o.VisibilityTimeout
+	if visibility != nil {
+		timeout = *visibility
+	}
+	var taken []Message
+	for _, m := range q.messages {
+		if len(taken) == n || ctx.Err() != nil {
+			break
+		}
+		if m.visible.After(now) {
+			continue
+		}
+		m.visible = now.Add(timeout)
+		if m.receives++; m.receives == 1 {
+			m.first = now
+		}
+		m.last = now
+		taken = append(taken, q.message(m, now))
+	}
+	return taken, s.changed, nil
+}
+
+// bury moves the messages of a queue that were received often enough, and are
+// visible again, to its dead-letter queue. The caller holds s.mu.
+func (s *Service) bury(q *queue, now time.Time) {
+	if q.o.DeadLetters == "" {
+		return
+	}
+	dead, refusal := s.queue(q.o.DeadLetters)
+	if refusal != nil {
+		return
+	}
+	q.messages = slices.DeleteFunc(q.messages, func(m *queued) bool {
+		if m.receives < q.o.MaxReceives || m.visible.After(now) {
+			return false
+		}
+		dead.messages = append(dead.messages, m)
+		return true
+	})
+}
+
+// A receipt handle names the message and the receipt.
+func (q *queue) handle(m *queued) string {
+	return base64.StdEncoding.EncodeToString([]byte(q.name + " " + m.id + " " + strconv.Itoa(m.receives)))
+}
+
+// find returns the message of a receipt handle, nil if it is deleted, and
+// whether the handle is the latest receipt's.
+func (q *queue) find(handle string) (m *queued, latest bool, refusal *wire.Refusal) {
+	invalid := wire.BadRequest("ReceiptHandleIsInvalid", "The input receipt handle \""+handle+"\" is not a valid receipt handle.")
+	raw, err := base64.StdEncoding.DecodeString(handle)
+	parts := strings.Split(string(raw), " ")
+	if err != nil || len(parts) != 3 || parts[0] != q.name {
+		return nil, false, invalid
+	}
+	for _, m := range q.messages {
+		if m.id == parts[1] {
+			return m, strconv.Itoa(m.receives) == parts[2], nil
+		}
+	}
+	return nil, false, nil
+}
+
+// Delete removes a message, like a DeleteMessage request, but does not count as
+// a call and meets no faults. As on SQS the handle of an earlier receipt, or of
+// a message already deleted, is no error and has no effect.
+//
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
+func (s *Service) Delete(url, handle string) error {
+	if refusal := s.delete(url, handle); refusal != nil {
+		return fmt.Errorf("delete from %s: %w", url, refusal)
+	}
+	return nil
+}
+
+func (s *Service) delete(url, handle string) *wire.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, refusal := s.queue(url)
+	if refusal != nil {
+		return refusal
+	}
+	m, latest, refusal := q.find(handle)
+	if refusal == nil && latest {
+		q.messages = slices.DeleteFunc(q.messages, func(other *queued) bool { return other == m })
+	}
+	return refusal
+}
+
+// maxVisibility is the longest that a message can be out of view, in all,
+// after it was received.
+//
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
+const maxVisibility = 12 * time.Hour
+
+// changeVisibility sets when a message in flight comes back, from now on.
+//
+// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
+func (s *Service) changeVisibility(url, handle string, visibility time.Duration) *wire.Refusal {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	q, refusal := s.queue(url)
+	if refusal != nil {
+		return refusal
+	}
+	m, latest, refusal := q.find(handle)
+	now := s.now()
+	switch {
+	case refusal != nil:
+		return refusal
+	case m == nil || !latest:
+		// AWS's message for a handle that has been overtaken.
+		return invalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", handle)
+	case !m.visible.After(now):
+		return wire.BadRequest("MessageNotInflight", "The specified message isn't in flight.")
+	case now.Add(visibility).Sub(m.last) > maxVisibility:
+		return invalidParameter("Value %d for parameter VisibilityTimeout is invalid. Reason: Total VisibilityTimeout for the message is beyond the limit [%d seconds].", visibility/time.Second, maxVisibility/time.Second)
+	}
+	m.visible = now.Add(visibility)
+	s.wake()
+	return nil
+}
