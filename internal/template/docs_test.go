@@ -15,7 +15,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the parts of docs/ that are made from the template")
 
-// What docs/ says about the template is what the template says.
+// The parts of docs/ about the template are generated from it.
 func TestDocs(t *testing.T) {
 	template := loadTemplate(t)
 	expand := func(parameters map[string]string) *sam.Stack {
@@ -41,7 +41,7 @@ func TestDocs(t *testing.T) {
 	}
 }
 
-// The metrics that alarms watch are counted alike in the template, in the prices and in docs/cost.md.
+// The template, package price and docs/cost.md agree on the number of metrics that alarms watch.
 func TestStackAlarms(t *testing.T) {
 	template := loadTemplate(t)
 	row := "| alarms |"
@@ -76,7 +76,7 @@ func TestStackAlarms(t *testing.T) {
 	}
 }
 
-// alarmTable lists the alarms, those of the default first.
+// alarmTable lists the alarms, default ones first.
 func alarmTable(usual, everything *sam.Stack) string {
 	var b strings.Builder
 	b.WriteString("| alarm | says | there |\n|---|---|---|\n")

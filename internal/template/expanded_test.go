@@ -14,11 +14,10 @@ import (
 	"tlswatch/internal/template/sam"
 )
 
-var expanded = flag.String("expanded", "", "write what the template comes to under each variant into this folder, for other validators")
+var expanded = flag.String("expanded", "", "write the expanded template of each variant into this folder, for other validators")
 
-// TestExpanded has cfn-lint look at what the template comes to under each variant: without conditions and
-// functions, every value can be held to its schema. The plain CloudFormation that SAM makes of functions is enough of it
-// for that.
+// TestExpanded checks the expanded template of each variant with cfn-lint: without conditions and intrinsic functions,
+// every value can be checked against its schema.
 func TestExpanded(t *testing.T) {
 	template := loadTemplate(t)
 	folder := *expanded
@@ -45,17 +44,17 @@ func TestExpanded(t *testing.T) {
 	}
 	program, err := exec.LookPath("cfn-lint")
 	if err != nil {
-		t.Log("SKIPPED: the expanded templates were not checked by cfn-lint, which is not on PATH")
+		t.Log("SKIPPED: cfn-lint did not check the expanded templates: it is not on PATH")
 		return
 	}
-	// E3502 follows references between queues, of which there are none left.
+	// E3502 needs references between queues, which are expanded.
 	args := []string{"--ignore-checks", "E3502", "--"}
 	if out, err := exec.Command(program, append(args, files...)...).CombinedOutput(); err != nil {
 		t.Errorf("cfn-lint: %v\n%s", err, out)
 	}
 }
 
-// plain is a stack as a CloudFormation template.
+// plain returns a stack as a CloudFormation template, with the resources that SAM would generate from functions.
 func plain(s *sam.Stack) sam.Tree {
 	resources := sam.Tree{}
 	for id, r := range s.Resources {

@@ -11,11 +11,11 @@ import (
 	"tlswatch/pkg/config"
 )
 
-// lambdas are the functions of the template by logical id, and the settings that each reads.
+// lambdas are the functions of the template by logical id, with the settings that each reads.
 var lambdas = map[string]struct {
 	path     string // of the main package
 	settings []config.Setting
-	never    []string // calls that its packages have for others
+	never    []string // API calls in its packages that it does not make
 }{
 	"ProcessorFunction": {"functions/processor", config.Settings(), []string{"elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeSSLPolicies"}}, // the command's
 	// A reader of the ledger writes nothing.
@@ -23,11 +23,11 @@ var lambdas = map[string]struct {
 	"DigestFunction": {"functions/digest", config.SettingsOf(config.Digest), []string{"s3:PutObject"}},
 }
 
-// runtimeVariables are those that the Go runtime reads.
+// runtimeVariables are environment variables that the Go runtime reads.
 var runtimeVariables = []string{"GOMEMLIMIT"}
 
-// checkEnvironment: each function is given the variables that it reads and no others, with the same defaults, and accepts
-// what it is given.
+// checkEnvironment: each function has the environment variables that it reads and no others, with the same defaults, and
+// accepts their values.
 func checkEnvironment(template *sam.Template) (p problems) {
 	for _, id := range slices.Sorted(maps.Keys(lambdas)) {
 		given := at[sam.Tree](template.Tree, "Resources", id, "Properties", "Environment", "Variables")
@@ -35,7 +35,7 @@ func checkEnvironment(template *sam.Template) (p problems) {
 		for _, s := range lambdas[id].settings {
 			defaults[s.Name] = s.Default
 			if given[s.Name] == nil {
-				p.add("%s reads %s, which the template does not give it", id, s.Name)
+				p.add("%s reads %s, which the template does not set", id, s.Name)
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(given)) {
@@ -44,7 +44,7 @@ func checkEnvironment(template *sam.Template) (p problems) {
 			}
 			value, known := defaults[name]
 			if !known {
-				p.add("%s is given %s, which it does not read", id, name)
+				p.add("%s has %s, which it does not read", id, name)
 			}
 			ref, _ := given[name].(sam.Tree)
 			parameter, ok := template.Section("Parameters")[fmt.Sprint(ref["Ref"])].(sam.Tree)
@@ -74,7 +74,7 @@ func checkFunctions(template *sam.Template) (p problems) {
 			continue
 		}
 		if _, known := lambdas[id]; !known {
-			p.add("%s is a function that no check knows", id)
+			p.add("unexpected function %s", id)
 		}
 		if got := at[string](r, "Metadata", "BuildMethod"); got != "makefile" {
 			p.add("%s is built by %s", id, got)
@@ -83,7 +83,7 @@ func checkFunctions(template *sam.Template) (p problems) {
 		recipe, _, _ = strings.Cut(recipe, "\n\n")
 		for _, want := range []string{"CGO_ENABLED=0", "GOOS=linux", "-o \"$(ARTIFACTS_DIR)/bootstrap\""} {
 			if !strings.Contains(recipe, want) {
-				p.add("the Makefile's target build-%s does not hold %s", id, want)
+				p.add("the Makefile's target build-%s does not contain %s", id, want)
 			}
 		}
 		for property, want := range map[string]any{"Runtime": "provided.al2023", "Handler": "bootstrap", "CodeUri": "."} {
@@ -98,22 +98,22 @@ func checkFunctions(template *sam.Template) (p problems) {
 	p.each(template, func(name string, s *sam.Stack) {
 		for _, f := range s.OfType("AWS::Serverless::Function") {
 			if ref, err := s.Ref(f); err != nil || !slices.Contains(slices.Collect(maps.Values(s.Outputs)), ref) {
-				p.add("%s: no output has the name of %s (%v), so nobody finds it", name, f.ID, err)
+				p.add("%s: no output has the name of %s (%v)", name, f.ID, err)
 			}
 			found := false
 			for _, group := range s.OfType("AWS::Logs::LogGroup") {
 				if f.Text("LoggingConfig", "LogGroup") == "tlswatch-"+group.ID {
 					found = true
 					if group.At("RetentionInDays") == nil {
-						p.add("%s: %s keeps logs for ever", name, group.ID)
+						p.add("%s: %s keeps logs forever", name, group.ID)
 					}
 				}
 			}
 			if !found {
-				p.add("%s: %s logs to %q, which is no log group of the stack", name, f.ID, f.Text("LoggingConfig", "LogGroup"))
+				p.add("%s: %s logs to %q, which is not a log group of the stack", name, f.ID, f.Text("LoggingConfig", "LogGroup"))
 			}
 			if s.ByARN(f.Text("Role")) == nil {
-				p.add("%s: %s has no role of the stack, but one that SAM makes up", name, f.ID)
+				p.add("%s: %s has no role of the stack, so SAM generates one", name, f.ID)
 			}
 			reserved := f.Text("ReservedConcurrentExecutions")
 			if want := map[string]string{"elsewhere ProcessorFunction": "1"}[name+" "+f.ID]; reserved != want {
@@ -122,7 +122,7 @@ func checkFunctions(template *sam.Template) (p problems) {
 		}
 		for _, r := range s.OfType("AWS::IAM::Role") {
 			if got, want := r.Text("PermissionsBoundary"), s.Parameters["PermissionsBoundaryArn"]; got != want {
-				p.add("%s: %s is bounded by %q, want %q", name, r.ID, got, want)
+				p.add("%s: %s has the permissions boundary %q, want %q", name, r.ID, got, want)
 			}
 		}
 	})

@@ -32,7 +32,7 @@ type insightRule struct {
 
 var insightField = regexp.MustCompile(`^\$\.[A-Za-z][A-Za-z0-9]*$`)
 
-// checkInsights: the rules are well formed and look for what the function logs; functions/processor tests that it does.
+// checkInsights: the rules are well formed and count what the function logs. A test of functions/processor checks the log.
 func checkInsights(template *sam.Template) (p problems) {
 	logged := []string{"$.message", "$.loadBalancer", "$.client", "$.reason", "$.failed", "$.listenerPort", "$.protocol", "$.cipher"}
 	p.each(template, func(name string, s *sam.Stack) {
@@ -53,12 +53,12 @@ func checkInsights(template *sam.Template) (p problems) {
 			for _, f := range c.Filters {
 				fields = append(fields, f.Match)
 				if f.Match == "$.message" && !slices.Equal(f.In, []string{"failing client"}) {
-					p.add("%s: %s looks for lines %q", name, r.ID, f.In)
+					p.add("%s: %s selects lines %q", name, r.ID, f.In)
 				}
 			}
 			for _, field := range fields {
 				if !insightField.MatchString(field) || !slices.Contains(logged, field) {
-					p.add("%s: %s looks at %q, which is not logged", name, r.ID, field)
+					p.add("%s: %s uses %q, which is not logged", name, r.ID, field)
 				}
 			}
 			if rule.Schema.Name != "CloudWatchLogRule" || rule.Schema.Version != 1 || rule.LogFormat != "JSON" || rule.AggregateOn != "Sum" ||
@@ -66,7 +66,7 @@ func checkInsights(template *sam.Template) (p problems) {
 				p.add("%s: %s: %+v", name, r.ID, rule)
 			}
 			if !slices.Equal(rule.LogGroupNames, []string{s.Outputs["FunctionLogGroup"]}) {
-				p.add("%s: %s looks into %q", name, r.ID, rule.LogGroupNames)
+				p.add("%s: %s reads %q", name, r.ID, rule.LogGroupNames)
 			}
 			if len(r.Text("RuleName")) > 128 || len(r.Text("RuleBody")) > 8192 || r.Text("RuleState") != "ENABLED" {
 				p.add("%s: %s: %v", name, r.ID, r.Properties)

@@ -9,7 +9,7 @@ import (
 	"tlswatch/pkg/metric"
 )
 
-// awsMetrics are the metrics of AWS's own that the template uses, with their dimensions.
+// awsMetrics are the AWS metrics that the template uses, with their dimensions.
 //
 //   - https://docs.aws.amazon.com/lambda/latest/dg/monitoring-metrics-types.html
 //   - https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html
@@ -27,16 +27,16 @@ var awsMetrics = map[string][]string{
 
 var statistic = regexp.MustCompile(`^(Sum|Average|Minimum|Maximum|SampleCount|p(\d|[1-9]\d)(\.\d+)?|p100)$`)
 
-// checkMetric says what is wrong with a use of a metric.
+// checkMetric returns an error if a use of a metric is wrong.
 func checkMetric(s *sam.Stack, namespace, name string, dimensions []string, stat string) error {
 	if !statistic.MatchString(stat) {
-		return fmt.Errorf("%s %s: there is no statistic %q", namespace, name, stat)
+		return fmt.Errorf("%s %s: no statistic %q", namespace, name, stat)
 	}
 	slices.Sort(dimensions)
 	if namespace != s.Parameters["MetricNamespace"] {
 		want, ok := awsMetrics[namespace+" "+name]
 		if !ok || !slices.Equal(want, dimensions) {
-			return fmt.Errorf("%s %s %v is no metric that is known", namespace, name, dimensions)
+			return fmt.Errorf("%s %s %v is not a known metric", namespace, name, dimensions)
 		}
 		return nil
 	}
@@ -50,10 +50,10 @@ func checkMetric(s *sam.Stack, namespace, name string, dimensions []string, stat
 			}
 		}
 	}
-	return fmt.Errorf("%s %v is no metric that the function publishes", name, dimensions)
+	return fmt.Errorf("%s %v is not a metric that the function publishes", name, dimensions)
 }
 
-// checkMetrics: every metric of an alarm is one that exists.
+// checkMetrics: the metrics of every alarm exist.
 func checkMetrics(template *sam.Template) (p problems) {
 	p.each(template, func(name string, s *sam.Stack) {
 		for _, a := range s.OfType("AWS::CloudWatch::Alarm") {
@@ -65,14 +65,14 @@ func checkMetrics(template *sam.Template) (p problems) {
 					dimensions = append(dimensions, at[string](d, "Name"))
 					value := at[any](d, "Value")
 					if value == "" {
-						p.add("%s: %s is about an empty %s", name, a.ID, at[string](d, "Name"))
+						p.add("%s: %s has an empty dimension %s", name, a.ID, at[string](d, "Name"))
 					}
 				}
 				if err := checkMetric(s, m.Text("Namespace"), m.Text("MetricName"), dimensions, stat); err != nil {
 					p.add("%s: %s: %v", name, a.ID, err)
 				}
 				if m.At("Unit") != nil {
-					p.add("%s: %s names a unit, which finds nothing if it is another", name, a.ID)
+					p.add("%s: %s has a unit, which matches nothing if it differs", name, a.ID)
 				}
 			}
 			if a.At("MetricName") != nil {
@@ -94,7 +94,7 @@ func checkMetrics(template *sam.Template) (p problems) {
 				expression, _ := q.(sam.Tree)["Expression"].(string)
 				for _, id := range variableOfMath.FindAllString(expression, -1) {
 					if !ids[id] {
-						p.add("%s: %s computes with %s, which it does not have", name, a.ID, id)
+						p.add("%s: %s uses %s in an expression, but does not define it", name, a.ID, id)
 					}
 				}
 			}
@@ -103,12 +103,12 @@ func checkMetrics(template *sam.Template) (p problems) {
 				p.add("%s: %s returns %d series, threshold %q", name, a.ID, returned, band)
 			}
 			if found == 0 {
-				p.add("%s: %s is about no metric", name, a.ID)
+				p.add("%s: %s has no metric", name, a.ID)
 			}
 		}
 	})
 	return p
 }
 
-// variableOfMath is the id of a metric in metric math; functions are in capitals.
+// variableOfMath matches the id of a metric in metric math. Functions are in capitals.
 var variableOfMath = regexp.MustCompile(`\b[a-z][A-Za-z0-9_]*\b`)

@@ -9,8 +9,8 @@ import (
 	"tlswatch/internal/template/sam"
 )
 
-// checkParameters: each parameter is used, described, in one group of the console's form, and constrained such that its
-// default fits.
+// checkParameters: each parameter is used, described, in one group of the console's form, and constrained. Its default
+// meets its constraints.
 func checkParameters(template *sam.Template) (p problems) {
 	used := map[string]bool{}
 	for _, section := range []string{"Conditions", "Resources", "Outputs"} {
@@ -47,13 +47,13 @@ func checkParameters(template *sam.Template) (p problems) {
 	}
 	for name := range grouped {
 		if parameters[name] == nil {
-			p.add("the groups have a parameter %s, which does not exist", name)
+			p.add("a group has the parameter %s, which does not exist", name)
 		}
 	}
 	return p
 }
 
-// checkNames: whatever is referred to exists, under whatever parameters, and every condition and mapping is used.
+// checkNames: everything referred to exists, and every condition and mapping is used.
 func checkNames(template *sam.Template) (p problems) {
 	for _, name := range sam.References(template.Tree) {
 		if !strings.HasPrefix(name, "AWS::") && template.Section("Parameters")[name] == nil && template.Section("Resources")[name] == nil {
@@ -86,8 +86,8 @@ func checkNames(template *sam.Template) (p problems) {
 	return p
 }
 
-// refused are parameters that make no sense together, and what the template says to them.
-var refused = map[string]struct {
+// rejected are invalid combinations of parameters, by the rule that must reject each, and what the rule says.
+var rejected = map[string]struct {
 	parameters map[string]string
 	says       string
 }{
@@ -100,14 +100,14 @@ var refused = map[string]struct {
 	"AlarmsThatAreOff":        {map[string]string{"Alarms": "false", "AnomalyAlarm": "true"}, "need Alarms=true"},
 }
 
-// checkRules: each rule refuses what makes no sense, and says why.
+// checkRules: each rule rejects an invalid combination, and says why.
 func checkRules(template *sam.Template) (p problems) {
 	for name := range template.Section("Rules") {
-		if _, ok := refused[name]; !ok {
-			p.add("rule %s is not tried", name)
+		if _, ok := rejected[name]; !ok {
+			p.add("rule %s is not tested", name)
 		}
 	}
-	for name, r := range refused {
+	for name, r := range rejected {
 		if _, err := template.Expand("tlswatch", r.parameters); err == nil {
 			p.add("rule %s accepts %v", name, r.parameters)
 		} else if !strings.Contains(err.Error(), "rule "+name+": ") || !strings.Contains(err.Error(), r.says) {
@@ -117,7 +117,7 @@ func checkRules(template *sam.Template) (p problems) {
 	return p
 }
 
-// checkMappings: the mappings do the arithmetic that CloudFormation cannot.
+// checkMappings: the mappings hold the results of arithmetic, which CloudFormation cannot do.
 func checkMappings(template *sam.Template) (p problems) {
 	for _, m := range []struct {
 		mapping, parameter, key string

@@ -18,20 +18,20 @@ import (
 	"tlswatch/internal/template/sam"
 )
 
-// onBehalf are the actions that Lambda takes with a function's role for reasons of its own.
+// onBehalf are the actions that Lambda itself takes with a function's role.
 var onBehalf = []string{
 	"logs:CreateLogStream", "logs:PutLogEvents", // its log
 	"sqs:SendMessage",                                                   // the on-failure destination
 	"sqs:ReceiveMessage", "sqs:DeleteMessage", "sqs:GetQueueAttributes", // the event source mapping
 }
 
-// implied are actions that S3 and SNS ask for because of an action in the code.
+// implied are the actions that S3 and SNS also require for an action in the code.
 var implied = map[string][]string{
-	"s3:GetObject": {"s3:GetObjectVersion"},                // of an object whose version an event names
+	"s3:GetObject": {"s3:GetObjectVersion"},                // when an event names a version
 	"sns:Publish":  {"kms:Decrypt", "kms:GenerateDataKey"}, // to an encrypted topic
 }
 
-// actionOf is the IAM action of an API operation, where it has another name.
+// actionOf is the IAM action of an API operation where its name differs.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 var actionOf = map[string]string{
@@ -41,13 +41,13 @@ var actionOf = map[string]string{
 	"elasticloadbalancingv2:DescribeSSLPolicies":   "elasticloadbalancing:DescribeSSLPolicies",
 }
 
-// optional says of actions in the code when they are needed.
+// optional says when an action in the code is needed, if not always.
 var optional = map[string]func(*sam.Stack) bool{
 	"elasticloadbalancing:DescribeListeners": func(s *sam.Stack) bool { return s.Parameters["ListenerLookup"] == "true" },
 }
 
-// checkPermissions: each function's role has the permissions for its API calls, on the resources that it works with, and
-// no permission for anything else.
+// checkPermissions: each function's role allows the API calls that it makes, on the resources that it uses, and nothing
+// else.
 func checkPermissions(template *sam.Template) (p problems) {
 	for id, l := range lambdas {
 		calls, err := apiCalls(l.path)
@@ -102,7 +102,7 @@ type roleRequest struct {
 	want bool
 }
 
-// roleRequests are what a function must be able to do, and what it must not.
+// roleRequests are requests that a function must be allowed, and requests that it must be denied.
 func roleRequests(s *sam.Stack, id string) (list []roleRequest) {
 	ask := func(want bool, action, resource string, context ...string) {
 		r := roleRequest{sam.Request{Action: action, Resource: resource, Context: map[string]string{}}, want}
@@ -156,8 +156,8 @@ func roleRequests(s *sam.Stack, id string) (list []roleRequest) {
 	return list
 }
 
-// apiCalls returns the IAM actions of the API calls in a main package and in all that it imports of ours: each call of
-// the SDK has an input structure that is named after it.
+// apiCalls returns the IAM actions of the API calls in a main package and in the module's packages that it imports. Each
+// operation of the SDK has an input structure named after it.
 func apiCalls(path string) ([]string, error) {
 	roots, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedDeps}, "tlswatch/"+path)
 	if err != nil {
@@ -169,7 +169,7 @@ func apiCalls(path string) ([]string, error) {
 		if !strings.HasPrefix(p.PkgPath, "tlswatch/") {
 			return
 		}
-		if _, err := os.ReadDir(p.Dir); err != nil { // so that a new file there ends go test's cached result
+		if _, err := os.ReadDir(p.Dir); err != nil { // a new file must invalidate go test's cached result
 			faults = append(faults, err)
 		}
 		for _, name := range p.GoFiles {
@@ -188,7 +188,7 @@ func apiCalls(path string) ([]string, error) {
 
 const sdkServices = "github.com/aws/aws-sdk-go-v2/service/"
 
-// operations are the "service:Operation" of the SDK's input structures that a file makes.
+// operations returns the "service:Operation" of each input structure of the SDK in a file.
 func operations(file *ast.File) (list []string) {
 	services := map[string]string{}
 	for _, spec := range file.Imports {

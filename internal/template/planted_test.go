@@ -10,8 +10,7 @@ import (
 	"tlswatch/internal/template/sam"
 )
 
-// planted are mistakes of the kind that deployments are full of, as replacements of text in the template, and the check
-// that is to find each.
+// planted are common mistakes, as replacements of text in the template, and the check that must find each.
 var planted = []struct {
 	mistake  string
 	old, new string
@@ -20,7 +19,7 @@ var planted = []struct {
 }{
 	{"a misspelt environment variable", "ALERT_MIN_FAILED_PERCENT: !Ref", "ALERT_MIN_FAIL_PERCENT: !Ref", "environment", "ALERT_MIN_FAIL_PERCENT"},
 	{"an environment variable that is left out", "          STATE_BUCKET: !Ref StateBucket\n", "", "environment", "STATE_BUCKET"},
-	{"a default that is not the function's", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 100", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 10", "environment", "ALERT_MIN_FAILED"},
+	{"a default other than the function's", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 100", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 10", "environment", "ALERT_MIN_FAILED"},
 	{"a permission that is left out", "Action: [s3:GetObject, s3:PutObject]", "Action: s3:GetObject", "permissions", "s3:PutObject"},
 	{"a permission that nothing needs", "Action: [s3:GetObject, s3:PutObject]", "Action: [s3:GetObject, s3:PutObject, s3:DeleteObject]", "permissions", "s3:DeleteObject"},
 	{"a permission for any action", "Action: [s3:GetObject, s3:PutObject]", "Action: s3:*", "policies", "s3:*"},
@@ -30,32 +29,32 @@ var planted = []struct {
 	{"a circular dependency", "      NotificationConfiguration:\n        EventBridgeConfiguration:\n", "      Tags: [{ Key: for, Value: !GetAtt LogRule.Arn }]\n      NotificationConfiguration:\n        EventBridgeConfiguration:\n", "expansion", "circular"},
 	{"an unknown metric in an alarm", "MetricName: MalformedLines", "MetricName: MalformedLine", "metrics", "MalformedLine "},
 	{"a dimension that the metric does not have", "{ Name: FunctionName, Value: !Ref ProcessorFunction }\n      Statistic: Sum\n      Period: 300\n      EvaluationPeriods: 3\n      DatapointsToAlarm: 2", "{ Name: Function, Value: !Ref ProcessorFunction }\n      Statistic: Sum\n      Period: 300\n      EvaluationPeriods: 3\n      DatapointsToAlarm: 2", "metrics", "AWS/Lambda Errors [Function]"},
-	{"silence that is no alarm", "TreatMissingData: breaching", "TreatMissingData: notBreaching", "alarms", "logs-stopped"},
+	{"silence without an alarm", "TreatMissingData: breaching", "TreatMissingData: notBreaching", "alarms", "logs-stopped"},
 	{"messages that come back too early", `"120": { Seconds: 780 }`, `"120": { Seconds: 120 }`, "queues", "120 s"},
-	{"one bad message that takes the batch with it", "      FunctionResponseTypes: [ReportBatchItemFailures]\n", "", "wiring", "takes the others"},
+	{"one bad message that fails its batch", "      FunctionResponseTypes: [ReportBatchItemFailures]\n", "", "wiring", "fails its whole batch"},
 	{"an event pattern that matches every log", "File: !If [AllLogTypes, elasticloadbalancing/*, conn_log*]", "File: elasticloadbalancing/*", "wiring", "the rule matches"},
 	{"the principal of other logs", "logdelivery.elasticloadbalancing.amazonaws.com", "delivery.logs.amazonaws.com", "policies", "load balancers may write"},
 	{"a log bucket with KMS", "          # Load balancers cannot write to a bucket that encrypts with KMS.\n          - ServerSideEncryptionByDefault: { SSEAlgorithm: AES256 }", "          - ServerSideEncryptionByDefault: { SSEAlgorithm: aws:kms }", "data", "load balancers cannot write"},
-	{"a bucket without notifications", "EventBridgeEnabled: true", "EventBridgeEnabled: false", "wiring", "tells EventBridge nothing"},
+	{"a bucket without notifications", "EventBridgeEnabled: true", "EventBridgeEnabled: false", "wiring", "does not notify EventBridge"},
 	{"a resource that exists only sometimes", "Resource: !If [CreateTopic, !Ref AlertTopic, !Ref AlertTopicArn]", "Resource: !Ref AlertTopic", "expansion", "does not exist with these parameters"},
 	{"a rule that may not invoke", "    Type: AWS::Lambda::Permission\n    Condition: InvokeDirectly\n", "    Type: AWS::Lambda::Permission\n    Condition: UseQueue\n", "wiring", "may not invoke"},
 	{"a schedule that may not invoke", "      SourceArn: !GetAtt DigestRule.Arn\n", "      SourceArn: !GetAtt LogRule.Arn\n", "wiring", "DigestRule"},
 	{"a key that shuts alarms out", "Action: [kms:Decrypt, kms:GenerateDataKey*]", "Action: [kms:Decrypt]", "policies", "the key denies"},
 	{"a field that Contributor Insights cannot read", `"$.failed"`, `"$.failed_count"`, "insights", "failed_count"},
-	{"a rule body that is no JSON", `"AggregateOn": "Sum"`, `"AggregateOn": "Sum",`, "insights", "invalid character"},
+	{"a rule body that is not JSON", `"AggregateOn": "Sum"`, `"AggregateOn": "Sum",`, "insights", "invalid character"},
 	{"a dashboard of a metric that is not published", `MetricName=\"HandshakeLatency\"', 'p99'`, `MetricName=\"HandshakeLatencies\"', 'p99'`, "dashboard", "HandshakeLatencies"},
-	{"a dashboard that groups by what is no dimension", `LoadBalancer,Reason} MetricName`, `LoadBalancer,Cause} MetricName`, "dashboard", "Cause"},
+	{"a dashboard that groups by an unknown dimension", `LoadBalancer,Reason} MetricName`, `LoadBalancer,Cause} MetricName`, "dashboard", "Cause"},
 	{"a widget on another", `"x": 8, "y": 62`, `"x": 7, "y": 62`, "dashboard", "lies on another"},
-	{"a dashboard body that is no JSON", `"title": "Processing lag",`, `"title": "Processing lag"`, "dashboard", "invalid character"},
+	{"a dashboard body that is not JSON", `"title": "Processing lag",`, `"title": "Processing lag"`, "dashboard", "invalid character"},
 	{"an alarm that the dashboard does not show", `"${LagAlarm.Arn}",`, "", "dashboard", "does not show LagAlarm"},
 	{"a parameter that accepts everything", "    Description: Days until connection logs in the new bucket expire.\n    Type: Number\n    Default: 90\n    MinValue: 1\n    MaxValue: 3650", "    Description: Days until connection logs in the new bucket expire.\n    Type: Number\n    Default: 90", "parameters", "accepts everything"},
-	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may forget"},
-	{"a function in an unknown role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
+	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may expire"},
+	{"a function without a role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
 	{"a function without an output", "    Value: !Ref DigestFunction\n", "    Value: !Ref ProcessorFunction\n", "functions", "the name of DigestFunction"},
 	{"a rule that refuses nothing", "Assert: !Equals [!Ref NewLogBucketName, \"\"]", "Assert: !Equals [!Ref Ingest, !Ref Ingest]", "rules", "OneLogBucket"},
 }
 
-// plantedForLint are mistakes against the schemas of resources, which cfn-lint knows.
+// plantedForLint are mistakes against resource schemas, which cfn-lint finds.
 var plantedForLint = []struct{ mistake, old, new, says string }{
 	{"a wrong property", "      LoggingConfig:\n        LogFormat: JSON\n        LogGroup: !Ref ProcessorLogGroup", "      LogingConfig:\n        LogFormat: JSON\n        LogGroup: !Ref ProcessorLogGroup", "LogingConfig"},
 	{"a property that is left out", "      RuleState: ENABLED\n", "", "RuleState"},
@@ -72,7 +71,7 @@ func TestPlantedForLint(t *testing.T) {
 		t.Run(m.mistake, func(t *testing.T) {
 			t.Parallel()
 			if !strings.Contains(source, m.old) {
-				t.Fatalf("the template has no %q to be mistaken about", m.old)
+				t.Fatalf("the template does not contain %q", m.old)
 			}
 			file := filepath.Join(t.TempDir(), "template.yaml")
 			if err := os.WriteFile(file, []byte(strings.ReplaceAll(source, m.old, m.new)), 0o666); err != nil {
@@ -80,7 +79,7 @@ func TestPlantedForLint(t *testing.T) {
 			}
 			out, err := exec.Command(program, "-t", file).CombinedOutput()
 			if err == nil || !strings.Contains(string(out), m.says) {
-				t.Errorf("cfn-lint finds nothing about %s: %v\n%s", m.says, err, out)
+				t.Errorf("cfn-lint does not report %s: %v\n%s", m.says, err, out)
 			}
 		})
 	}
@@ -95,7 +94,7 @@ func TestPlanted(t *testing.T) {
 	for _, m := range planted {
 		t.Run(m.mistake, func(t *testing.T) {
 			if !strings.Contains(source, m.old) {
-				t.Fatalf("the template has no %q to be mistaken about", m.old)
+				t.Fatalf("the template does not contain %q", m.old)
 			}
 			template, err := sam.Parse([]byte(strings.ReplaceAll(source, m.old, m.new)))
 			if err != nil {
@@ -107,7 +106,7 @@ func TestPlanted(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("the check of %s finds %q, nothing about %q", m.check, found, m.says)
+			t.Errorf("the check of %s finds %q, but not %q", m.check, found, m.says)
 		})
 	}
 }

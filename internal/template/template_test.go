@@ -12,8 +12,8 @@ import (
 	"tlswatch/internal/template/sam"
 )
 
-// A check looks at one thing about the template and returns what is wrong with it. TestTemplate has the real template
-// pass all of them; TestPlanted shows that each mistake of a list fails one.
+// A check returns what is wrong with one aspect of the template. TestTemplate runs all of them on the real template;
+// TestPlanted shows that they find mistakes.
 type check struct {
 	name string
 	find func(*sam.Template) problems
@@ -38,8 +38,8 @@ var templateChecks = []check{
 	{"dashboard", checkDashboard},
 }
 
-// variants are ways to deploy the template, by their parameters: a new bucket or an existing one, directly or through a
-// queue; and whatever else makes resources come and go.
+// variants are ways to deploy the template, by their parameters: with a new or an existing bucket, directly or through a
+// queue, and with every optional resource present and absent.
 var variants = map[string]map[string]string{
 	"new bucket, direct":      {},
 	"new bucket, queue":       {"Ingest": "Queue"},
@@ -95,7 +95,7 @@ func TestTemplate(t *testing.T) {
 	}
 }
 
-// run makes a panic, by which a check says that what it looks at is not there at all, one of the problems.
+// run runs a check. It turns a panic with a value of type missing into a problem.
 func (c check) run(template *sam.Template) (problems []string) {
 	defer func() {
 		switch r := recover().(type) {
@@ -109,23 +109,24 @@ func (c check) run(template *sam.Template) (problems []string) {
 	return c.find(template)
 }
 
+// missing is what a check panics with if what it checks does not exist.
 type missing string
 
-// problems collects what a check finds.
+// problems collects the findings of a check.
 type problems []string
 
 func (p *problems) add(format string, args ...any) { *p = append(*p, fmt.Sprintf(format, args...)) }
 
-// each runs a look at every variant that can be expanded; checkExpansion complains of the others.
-func (p *problems) each(template *sam.Template, look func(name string, s *sam.Stack)) {
+// each calls a function with every variant that can be expanded. checkExpansion reports the others.
+func (p *problems) each(template *sam.Template, do func(name string, s *sam.Stack)) {
 	for _, name := range slices.Sorted(maps.Keys(variants)) {
 		if s, err := template.Expand("tlswatch", variants[name]); err == nil {
-			look(name, s)
+			do(name, s)
 		}
 	}
 }
 
-// checkExpansion: under every variant, nothing refers to what does not exist, and nothing depends on itself.
+// checkExpansion: in every variant, all references exist and no dependency is circular.
 func checkExpansion(template *sam.Template) (p problems) {
 	for _, name := range slices.Sorted(maps.Keys(variants)) {
 		if _, err := template.Expand("tlswatch", variants[name]); err != nil {
@@ -135,7 +136,7 @@ func checkExpansion(template *sam.Template) (p problems) {
 	return p
 }
 
-// at panics where the template has nothing, or something else than a T.
+// at returns the value at a path. It panics if there is none, or it is not a T.
 func at[T any](value any, path ...string) T {
 	for _, field := range path {
 		inner, _ := value.(sam.Tree)
@@ -153,7 +154,7 @@ func at[T any](value any, path ...string) T {
 func TestLint(t *testing.T) {
 	program, err := exec.LookPath("cfn-lint")
 	if err != nil {
-		t.Log("SKIPPED: the template was not checked by cfn-lint, which is not on PATH")
+		t.Log("SKIPPED: cfn-lint did not check the template: it is not on PATH")
 		return
 	}
 	if out, err := exec.Command(program, "-t", templateFile).CombinedOutput(); err != nil || len(out) > 0 {
