@@ -31,7 +31,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger", "pkg/elbpolicy"}
 )
 
@@ -154,8 +154,8 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"..."},
-		never:    append(ours("internal/dev/connlogtest", "internal/localaws/awstest"), "testing", "testing/...", "net/http/httptest"),
-		unless:   []string{"internal/dev/benchcompare", "internal/localaws/awstest"},
+		never:    append(ours("internal/dev/connlogtest", "internal/dev/alerttest", "internal/localaws/awstest"), "testing", "testing/...", "net/http/httptest"),
+		unless:   []string{"internal/dev/benchcompare", "internal/dev/alerttest", "internal/localaws/awstest"},
 		why:      "no test code in a binary",
 	},
 }

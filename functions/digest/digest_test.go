@@ -19,8 +19,8 @@ import (
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
-	"tlswatch/pkg/alert"
 	"tlswatch/pkg/digest"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -196,9 +196,9 @@ func (l largeLedger) Posture(context.Context, string) (json.RawMessage, error) {
 	return json.RawMessage(`{"negotiated":[{"p":"TLSv1.3","c":"TLS_AES_128_GCM_SHA256","k":"x25519","n":1}]}`), nil
 }
 
-type topicFunc func(alert.Message) error
+type topicFunc func(notice.Message) error
 
-func (f topicFunc) Publish(_ context.Context, m alert.Message) error { return f(m) }
+func (f topicFunc) Publish(_ context.Context, m notice.Message) error { return f(m) }
 
 // The number of records read is bounded, and what is left out is said.
 func TestBounds(t *testing.T) {
@@ -211,8 +211,8 @@ func TestBounds(t *testing.T) {
 		{largeLedger{loadBalancers: 2, perDay: 10}, 280, "70 successful TLS connections"},
 		{largeLedger{loadBalancers: 2, perDay: 10, old: true}, 280, "280 records do not tell of the TLS in use"},
 	} {
-		var got alert.Message
-		h := handler{ledger: test.ledger, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(m alert.Message) error { got = m; return nil })}
+		var got notice.Message
+		h := handler{ledger: test.ledger, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(m notice.Message) error { got = m; return nil })}
 		s, err := h.handle(t.Context())
 		if err != nil || s.Records != test.read || !strings.Contains(strings.Join(strings.Fields(got.Texts["email"]), " "), test.want) {
 			t.Errorf("%+v: %+v, %v; %q is missing in\n%s", test.ledger, s, err, test.want, got.Texts["email"])
@@ -224,11 +224,11 @@ func TestBounds(t *testing.T) {
 func TestErrors(t *testing.T) {
 	broken := errors.New("broken")
 	sent := 0
-	h := handler{ledger: largeLedger{loadBalancers: 1, perDay: 1, broken: broken}, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(alert.Message) error { sent++; return nil })}
+	h := handler{ledger: largeLedger{loadBalancers: 1, perDay: 1, broken: broken}, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(notice.Message) error { sent++; return nil })}
 	if _, err := h.handle(t.Context()); !errors.Is(err, broken) || sent != 0 {
 		t.Errorf("%v, %d sent", err, sent)
 	}
-	h.ledger, h.topic = largeLedger{}, topicFunc(func(alert.Message) error { return broken })
+	h.ledger, h.topic = largeLedger{}, topicFunc(func(notice.Message) error { return broken })
 	if _, err := h.handle(t.Context()); !errors.Is(err, broken) {
 		t.Errorf("%v", err)
 	}

@@ -28,6 +28,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/cwsink"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"
 	"tlswatch/pkg/snssink"
@@ -128,7 +129,7 @@ func TestMoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	var doc struct{ Schema string }
-	if err := json.Unmarshal([]byte(envelope.Message), &doc); err != nil || doc.Schema != alert.Schema {
+	if err := json.Unmarshal([]byte(envelope.Message), &doc); err != nil || doc.Schema != notice.Schema {
 		t.Errorf("the queue got %q: %v", envelope.Message, err)
 	}
 	if !strings.HasPrefix(envelope.Subject, "tlswatch warning: shop: ") {

@@ -29,3 +29,27 @@ func Printable(s string) string {
 	}
 	return b.String()
 }
+
+// maxName bounds a [Name].
+const maxName = 64
+
+// nameCharacters are what names of protocols, cipher suites and reasons consist
+// of. None of them means something to Markdown in a code span, to a shell in
+// quotes or to HTML.
+const nameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+ "
+
+// Name makes a name from a log fit for every channel, whatever it holds: at most
+// 64 characters, others than letters, digits and some punctuation replaced by
+// "?".
+func Name(s string) string {
+	name := strings.Map(func(r rune) rune {
+		if !strings.ContainsRune(nameCharacters, r) {
+			return '?'
+		}
+		return r
+	}, s[:min(len(s), maxName+1)])
+	if len(name) > maxName {
+		name = name[:maxName-3] + "..."
+	}
+	return name
+}

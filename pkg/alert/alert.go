@@ -1,19 +1,16 @@
-// Package alert decides when failed TLS negotiations are worth telling
-// somebody, and says so: to people by e-mail, chat and text message, and to
-// machines in a JSON document.
-//
-// It is pure: a [Window] of observations and a [Rule] give an [Alert] or none,
-// and an Alert gives its texts.
+// Package alert decides when failed TLS negotiations are worth an alert: a
+// [Window] of observations and a [Rule] give an [Alert] or none. Package notice
+// writes the messages.
 package alert
 
 import (
 	"cmp"
-	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
@@ -58,22 +55,6 @@ type Alert struct {
 	Connections uint64 // TLS connections, likewise
 	Client      string // for a rule per client, the one with most failures; else ""
 	Window      Window
-
-	// Policies are the names of the listeners' security policies by port, as
-	// far as they are known; port 0 stands for all that are not listed.
-	Policies map[uint16]string
-
-	// Known are the security policies that failures are judged by; nil for
-	// those that are compiled in.
-	Known *secpolicy.Set
-}
-
-// policy is the security policy of a listener, "" if it is not known.
-func (a *Alert) policy(port uint16) string {
-	if name, ok := a.Policies[port]; ok {
-		return name
-	}
-	return a.Policies[0]
 }
 
 // Percent is the share of the TLS connections that failed.
@@ -177,6 +158,11 @@ type Group struct {
 	Scanners int `json:"scanners,omitempty"`
 }
 
+// Attempt is what the failed negotiations have in common.
+func (g *Group) Attempt() secpolicy.Attempt {
+	return secpolicy.Attempt{Protocol: g.Protocol, Cipher: g.Cipher, Reason: g.Reason}
+}
+
 // A groupKey is what the failures of a Group have in common.
 type groupKey struct {
 	port                     uint16
@@ -225,7 +211,7 @@ func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool)
 	}
 	groups := make(map[groupKey]*Group)
 	for _, f := range s.Failures() {
-		g := &Group{ListenerPort: f.ListenerPort, Protocol: clean(f.Protocol), Cipher: clean(f.Cipher), Reason: reason(f.Status)}
+		g := &Group{ListenerPort: f.ListenerPort, Protocol: text.Name(f.Protocol), Cipher: text.Name(f.Cipher), Reason: reason(f.Status)}
 		if known := groups[g.key()]; known != nil {
 			g = known
 		} else {
@@ -252,29 +238,7 @@ func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool)
 func name(c rollup.Client) string { return cmp.Or(c.String(), "-") }
 
 func reason(status string) string {
-	return cmp.Or(clean(strings.TrimPrefix(status, connlog.FailedPrefix)), "none")
-}
-
-// maxNameLength bounds the names that are taken over from the log.
-const maxNameLength = 64
-
-// nameCharacters are what names of protocols, cipher suites and reasons consist
-// of. None of them means something to Markdown in a code span, to a shell in
-// quotes or to HTML.
-const nameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+ "
-
-// clean makes a name from the log fit for every channel, whatever it holds.
-func clean(name string) string {
-	name = strings.Map(func(r rune) rune {
-		if !strings.ContainsRune(nameCharacters, r) {
-			return '?'
-		}
-		return r
-	}, name[:min(len(name), maxNameLength+1)])
-	if len(name) > maxNameLength {
-		name = name[:maxNameLength-3] + "..."
-	}
-	return name
+	return cmp.Or(text.Name(strings.TrimPrefix(status, connlog.FailedPrefix)), "none")
 }
 
 // Sum adds up windows of one load balancer's objects in the time of the given
@@ -437,10 +401,4 @@ func (w Window) only(reasons []string) Window {
 	sortClients(w.Clients)
 	w.Clients = w.Clients[:min(len(w.Clients), maxClients)]
 	return w
-}
-
-// span says which time the window covers: "in the 5 minutes to 10:05 UTC".
-func (w *Window) span() string {
-	minutes := int(w.End.Sub(w.Start) / time.Minute)
-	return fmt.Sprintf("in the %d minutes to %s UTC", minutes, w.End.UTC().Format("15:04"))
 }

@@ -341,3 +341,12 @@ func otherLog(base string) string {
 	}
 	return NotClassicLog
 }
+
+// LoadBalancerName is the name in app/NAME/ID, by which people know a load
+// balancer. Whatever has another form is its own name.
+func LoadBalancerName(lb string) string {
+	if parts := strings.Split(lb, "/"); len(parts) == 3 {
+		return parts[1]
+	}
+	return lb
+}

@@ -9,7 +9,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"tlswatch/pkg/connlog"
@@ -386,12 +385,4 @@ func (lb *LoadBalancer) forecast(in Input) {
 	if in.Now.OtherWeak() > 0 {
 		lb.Forecast.Why = append(lb.Forecast.Why, "Of some clients only the number of connections is kept.")
 	}
-}
-
-// name is the part of app/NAME/ID that people know.
-func name(lb string) string {
-	if parts := strings.Split(lb, "/"); len(parts) == 3 {
-		return parts[1]
-	}
-	return lb
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
@@ -139,9 +139,9 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-func checkLimits(t *testing.T, m alert.Message) {
+func checkLimits(t *testing.T, m notice.Message) {
 	t.Helper()
-	if m.Size() > alert.MaxMessage || len(m.Subject) > alert.MaxSubject || strings.ContainsFunc(m.Subject, func(r rune) bool { return r > '~' || r < ' ' }) {
+	if m.Size() > notice.MaxMessage || len(m.Subject) > notice.MaxSubject || strings.ContainsFunc(m.Subject, func(r rune) bool { return r > '~' || r < ' ' }) {
 		t.Errorf("%d bytes, subject %q", m.Size(), m.Subject)
 	}
 	for _, protocol := range []string{"default", "email", "https", "sqs", "lambda", "email-json", "sms"} {

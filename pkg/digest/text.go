@@ -1,15 +1,16 @@
 package digest
 
 import (
-	"encoding/json"
+	"cmp"
 	"fmt"
 	"math"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
-	"tlswatch/pkg/alert"
+	"tlswatch/internal/text"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/notice"
 )
 
 // Attribute values of the message, for subscription filters.
@@ -21,62 +22,52 @@ const (
 // Bounds of the texts for people.
 const (
 	maxText = 40 // load balancers in the e-mail
-	maxChat = 3000
 	columns = 78
 )
 
 // Message renders the digest for SNS. If it would exceed what SNS takes, the
 // texts have fewer load balancers, and say so.
-func (d *Digest) Message() (alert.Message, error) {
+func (d *Digest) Message() (notice.Message, error) {
 	for n := len(d.LoadBalancers); ; n /= 2 {
 		m, err := d.message(n)
-		if err != nil || n == 0 || m.Size() <= alert.MaxMessage {
+		if err != nil || n == 0 || m.Size() <= notice.MaxMessage {
 			return m, err
 		}
 	}
 }
 
 // message renders the first n load balancers.
-func (d *Digest) message(n int) (alert.Message, error) {
+func (d *Digest) message(n int) (notice.Message, error) {
 	doc := *d
 	doc.LoadBalancers, doc.Omitted = d.LoadBalancers[:n], len(d.LoadBalancers)-n
-	machine, err := json.Marshal(doc)
+	texts, err := notice.Texts{Mail: d.text(min(n, maxText)), Card: d.card(), SMS: d.headline(), Document: doc}.ByProtocol()
 	if err != nil {
-		return alert.Message{}, fmt.Errorf("encoding a digest: %w", err)
+		return notice.Message{}, fmt.Errorf("weekly digest: %w", err)
 	}
-	chat, err := json.Marshal(d.chat())
-	if err != nil {
-		return alert.Message{}, fmt.Errorf("encoding a digest for chat: %w", err)
-	}
-	text := d.text(min(n, maxText))
-	m := alert.Message{
+	return notice.Message{
 		Subject:    d.subject(),
-		Texts:      map[string]string{"default": text, "email": text, "https": string(chat), "sms": d.headline()},
+		Texts:      texts,
 		Attributes: map[string]string{"rule": Rule, "severity": Severity, "region": d.Region},
-	}
-	for _, protocol := range []string{"sqs", "lambda", "email-json"} {
-		m.Texts[protocol] = string(machine)
-	}
-	return m, nil
+	}, nil
 }
 
 func (d *Digest) subject() string {
 	s := "tlswatch weekly: " + d.headline()
-	return s[:min(len(s), alert.MaxSubject)]
+	return s[:min(len(s), notice.MaxSubject)]
 }
 
 // headline is the digest in a phrase.
 func (d *Digest) headline() string {
 	t := d.totals
-	parts := []string{plural(t.loadBalancers, "load balancer")}
+	parts := []string{text.Plural(t.loadBalancers, "load balancer")}
 	if t.weak > 0 {
-		parts = append(parts, number(uint64(t.weak))+" with weak TLS")
+		parts = append(parts, text.Count(t.weak)+" with weak TLS")
 	}
 	if t.breaking > 0 {
-		parts = append(parts, number(uint64(t.breaking))+" not policy-ready")
+		parts = append(parts, text.Count(t.breaking)+" not policy-ready")
 	}
 	if t.expiring > 0 {
-		parts = append(parts, plural(t.expiring, "certificate")+" ending")
+		parts = append(parts, text.Plural(t.expiring, "certificate")+" ending")
 	}
 	if len(parts) == 1 {
 		parts = append(parts, "nothing weak in use")
@@ -86,8 +77,8 @@ func (d *Digest) headline() string {
 
 // text is the digest for people.
 func (d *Digest) text(n int) string {
-	var b strings.Builder
-	fmt.Fprintf(&b, "TLS posture of %s", plural(d.totals.loadBalancers, "load balancer"))
+	var b mail
+	fmt.Fprintf(&b, "TLS posture of %s", text.Plural(d.totals.loadBalancers, "load balancer"))
 	if d.Region != "" {
 		fmt.Fprintf(&b, " in %s", d.Region)
 	}
@@ -96,120 +87,115 @@ func (d *Digest) text(n int) string {
 		d.LoadBalancers[i].text(&b, d)
 	}
 	if rest := len(d.LoadBalancers) - n; rest > 0 {
-		fmt.Fprintf(&b, "\n%s with less to tell are left out here.\n", plural(rest, "load balancer"))
+		fmt.Fprintf(&b, "\n%s with less to tell are left out here.\n", text.Plural(rest, "load balancer"))
 	}
 	if d.totals.loadBalancers == 0 {
 		b.WriteString("\nThe ledger has no records of this time. Are connection logs enabled, and does\nthe function process them?\n")
 	}
 	for _, note := range d.Notes {
 		b.WriteString("\n")
-		wrap(&b, "", note)
+		b.wrap("", note)
 	}
 	b.WriteString("\nMore: tlswatch report, tlswatch whatif --to " + d.Policy + "\n")
 	return b.String()
 }
 
-func (lb *LoadBalancer) text(b *strings.Builder, d *Digest) {
-	fmt.Fprintf(b, "\n%s (%s)\n", name(lb.Name), lb.Name)
-	connections := plural64(lb.Connections, "successful TLS connection")
+func (lb *LoadBalancer) text(b *mail, d *Digest) {
+	fmt.Fprintf(b, "\n%s (%s)\n", connlog.LoadBalancerName(lb.Name), lb.Name)
+	connections := text.Plural(lb.Connections, "successful TLS connection")
 	if lb.Change != nil {
 		connections += fmt.Sprintf(", %s against the week before", signed(100*max(-1, min(*lb.Change, 99)))+" %")
 	}
-	field(b, "connections", connections)
+	b.field("connections", connections)
 	if lb.Read < lb.Objects {
-		field(b, "", fmt.Sprintf("in %d of %d log objects, evenly spread", lb.Read, lb.Objects))
+		b.field("", fmt.Sprintf("in %d of %d log objects, evenly spread", lb.Read, lb.Objects))
 	}
 	if lb.Connections > 0 {
-		field(b, "protocols", list(lb.Protocols))
-		field(b, "post-quantum", lb.PostQuantum.percent()+" of the key exchanges")
-		field(b, "ciphers", list(lb.Ciphers))
+		b.field("protocols", list(lb.Protocols))
+		b.field("post-quantum", lb.PostQuantum.percent()+" of the key exchanges")
+		b.field("ciphers", list(lb.Ciphers))
 	}
 	for i, w := range lb.Weak {
 		title := ""
 		if i == 0 {
 			title = "weak"
 		}
-		text := fmt.Sprintf("%s: %s", strings.TrimSpace(w.Protocol+" "+w.Cipher), plural64(w.Connections, "connection"))
+		what := fmt.Sprintf("%s: %s", strings.TrimSpace(w.Protocol+" "+w.Cipher), text.Plural(w.Connections, "connection"))
 		if who := clients(w.Clients, w.Others); who != "" {
-			text += " by " + who
+			what += " by " + who
 		}
 		if len(w.Reasons) > 0 {
-			text += " (" + strings.Join(w.Reasons, "; ") + ")"
+			what += " (" + strings.Join(w.Reasons, "; ") + ")"
 		}
-		field(b, title, text)
+		b.field(title, what)
 	}
 	if len(lb.Weak) == 0 && lb.Connections > 0 && lb.OtherWeak == 0 {
-		field(b, "weak", "nothing")
+		b.field("weak", "nothing")
 	}
 	if lb.OtherWeak > 0 {
-		field(b, "", plural64(lb.OtherWeak, "other weak connection"))
+		b.field("", text.Plural(lb.OtherWeak, "other weak connection"))
 	}
 	for i, c := range lb.Expiring {
 		title := ""
 		if i == 0 {
 			title = "certificates"
 		}
-		field(b, title, c.text(d.Until))
+		b.field(title, c.text(d.Until))
 	}
 	if lb.OtherExpiring > 0 {
-		field(b, "", "and "+number(uint64(lb.OtherExpiring))+" more")
+		b.field("", "and "+text.Count(lb.OtherExpiring)+" more")
 	}
 	if lb.UnnamedExpiring > 0 {
 		title := ""
 		if len(lb.Expiring) == 0 {
 			title = "certificates"
 		}
-		field(b, title, plural64(lb.UnnamedExpiring, "more connection")+" with certificates that end within 40 days, without their names")
+		b.field(title, text.Plural(lb.UnnamedExpiring, "more connection")+" with certificates that end within 40 days, without their names")
 	}
 	if f := lb.Forecast; f.Breaks+f.CannotTell > 0 {
-		text := "no client would break for certain"
+		forecast := "no client would break for certain"
 		if f.Breaks > 0 {
-			text = plural64(f.Breaks, "connection") + " would fail"
+			forecast = text.Plural(f.Breaks, "connection") + " would fail"
 			if who := clients(f.Clients, f.Others); who != "" {
-				text += ": " + who
+				forecast += ": " + who
 			}
 		}
 		if f.CannotTell > 0 {
-			text += fmt.Sprintf("; of %s it cannot be told", plural64(f.CannotTell, "connection"))
+			forecast += fmt.Sprintf("; of %s it cannot be told", text.Plural(f.CannotTell, "connection"))
 			if len(f.Why) > 0 {
-				text += ": " + strings.Join(f.Why, " ")
+				forecast += ": " + strings.Join(f.Why, " ")
 			}
 		}
-		field(b, "forecast", "under "+d.Policy+", "+text)
+		b.field("forecast", "under "+d.Policy+", "+forecast)
 	} else if lb.Connections > 0 {
-		field(b, "forecast", "all would keep working under "+d.Policy)
+		b.field("forecast", "all would keep working under "+d.Policy)
 	}
 }
 
 func (c *Certificate) text(now time.Time) string {
-	text := c.Subject
-	if text == "" {
-		text = "a client certificate"
-	}
+	s := cmp.Or(c.Subject, "a client certificate")
 	if c.Serial != "" {
-		text += ", serial " + c.Serial
+		s += ", serial " + c.Serial
 	}
-	days := int(math.Ceil(c.NotAfter.Sub(now).Hours() / 24))
-	switch {
-	case days > 0:
-		text += fmt.Sprintf(": ends on %s, in %s", c.NotAfter.Format(time.DateOnly), plural(days, "day"))
-	default:
-		text += fmt.Sprintf(": ended on %s", c.NotAfter.Format(time.DateOnly))
+	if days := int(math.Ceil(c.NotAfter.Sub(now).Hours() / 24)); days > 0 {
+		s += fmt.Sprintf(": ends on %s, in %s", c.NotAfter.Format(time.DateOnly), text.Plural(days, "day"))
+	} else {
+		s += fmt.Sprintf(": ended on %s", c.NotAfter.Format(time.DateOnly))
 	}
-	text += "; " + plural64(c.Connections, "connection")
+	s += "; " + text.Plural(c.Connections, "connection")
 	if c.Failed > 0 {
-		text += fmt.Sprintf(", %d of them failed", c.Failed)
+		s += fmt.Sprintf(", %d of them failed", c.Failed)
 	}
-	return text
+	return s
 }
 
 // percent is the share with its change.
 func (s *Share) percent() string {
-	text := percent(s.Share)
+	share := text.Share(s.Share)
 	if s.Change != nil {
-		text += " [" + signed(100**s.Change) + "]"
+		share += " [" + signed(100**s.Change) + "]"
 	}
-	return text
+	return share
 }
 
 func list(shares []Share) string {
@@ -224,79 +210,44 @@ func clients(list []Client, others int) string {
 	var parts []string
 	for _, c := range list {
 		if c.Client != "" {
-			parts = append(parts, fmt.Sprintf("%s (%s)", c.Client, number(c.Connections)))
+			parts = append(parts, fmt.Sprintf("%s (%s)", c.Client, text.Count(c.Connections)))
 		}
 	}
-	text := strings.Join(parts, ", ")
-	if others > 0 && text != "" {
-		text += " and " + plural(others, "more client")
+	s := strings.Join(parts, ", ")
+	if others > 0 && s != "" {
+		s += " and " + text.Plural(others, "more client")
 	}
-	return text
+	return s
 }
 
-// A notification is a custom notification of Amazon Q Developer in chat
-// applications.
-type notification struct {
-	Version string `json:"version"` // "1.0"
-	Source  string `json:"source"`  // "custom"
-	Content struct {
-		TextType    string `json:"textType"` // "client-markdown"
-		Title       string `json:"title"`
-		Description string `json:"description"`
-	} `json:"content"`
-	Metadata struct {
-		ThreadID  string `json:"threadId"`
-		Summary   string `json:"summary"`
-		EventType string `json:"eventType"`
-	} `json:"metadata"`
-}
-
-func (d *Digest) chat() notification {
-	text := fmt.Sprintf("*TLS posture*, %s to %s UTC", d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006"))
-	add := func(part string) { // whole parts, so that no markup is cut
-		if len(text)+len(part) <= maxChat {
-			text += part
-		}
-	}
+// card is the digest for chat programs.
+func (d *Digest) card() notice.Card {
+	card := notice.NewCard(d.subject(), fmt.Sprintf("*TLS posture*, %s to %s UTC", d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006")), notice.Metadata{
+		ThreadID:  Rule + " " + d.Region,
+		Summary:   d.headline(),
+		EventType: "tlswatch." + Rule,
+	})
 	for i := range d.LoadBalancers {
 		lb := &d.LoadBalancers[i]
-		line := fmt.Sprintf("\n\n*%s*: post-quantum %s", span(name(lb.Name)), lb.PostQuantum.percent())
+		line := fmt.Sprintf("\n\n*%s*: post-quantum %s", notice.Code(connlog.LoadBalancerName(lb.Name)), lb.PostQuantum.percent())
 		if n := lb.weak(); n > 0 {
-			line += fmt.Sprintf(", %s", plural64(n, "weak connection"))
+			line += fmt.Sprintf(", %s", text.Plural(n, "weak connection"))
 		}
 		if lb.Forecast.Breaks > 0 {
-			line += fmt.Sprintf(", %s would fail under the recommended policy", plural64(lb.Forecast.Breaks, "connection"))
+			line += fmt.Sprintf(", %s would fail under the recommended policy", text.Plural(lb.Forecast.Breaks, "connection"))
 		}
 		if len(lb.Expiring) > 0 {
-			line += ", " + plural(len(lb.Expiring)+lb.OtherExpiring, "client certificate") + " near the end"
+			line += ", " + text.Plural(len(lb.Expiring)+lb.OtherExpiring, "client certificate") + " near the end"
 		}
 		for _, w := range lb.Weak[:min(3, len(lb.Weak))] {
-			line += fmt.Sprintf("\n- %s: %s", span(strings.TrimSpace(w.Protocol+" "+w.Cipher)), number(w.Connections))
+			line += fmt.Sprintf("\n- %s: %s", notice.Code(strings.TrimSpace(w.Protocol+" "+w.Cipher)), text.Count(w.Connections))
 			if who := clients(w.Clients, w.Others); who != "" {
 				line += " by " + who
 			}
 		}
-		add(line)
+		card.Add(line)
 	}
-	n := notification{Version: "1.0", Source: "custom"}
-	n.Content.TextType, n.Content.Title, n.Content.Description = "client-markdown", d.subject(), text
-	n.Metadata.ThreadID, n.Metadata.Summary, n.Metadata.EventType = Rule+" "+d.Region, d.headline(), "tlswatch."+Rule
-	return n
-}
-
-// span is a code span in Markdown.
-func span(s string) string { return "`" + strings.ReplaceAll(s, "`", "'") + "`" }
-
-// percent never rounds some to none or all.
-func percent(share float64) string {
-	switch p := 100 * share; {
-	case p > 0 && p < 0.05:
-		return "under 0.1 %"
-	case p < 100 && p >= 99.95:
-		return "over 99.9 %"
-	default:
-		return strconv.FormatFloat(p, 'f', 1, 64) + " %"
-	}
+	return card
 }
 
 func signed(f float64) string {
@@ -310,63 +261,11 @@ func signed(f float64) string {
 	return "+" + s
 }
 
-func plural(n int, noun string) string { return plural64(uint64(n), noun) }
-
-func plural64(n uint64, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return number(n) + " " + noun + "s"
-}
-
-// number groups thousands.
-func number(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
-}
+// A mail is the text of an e-mail.
+type mail struct{ strings.Builder }
 
 // field writes a named part, wrapped.
-func field(b *strings.Builder, name, text string) {
-	const indent = 15
-	fmt.Fprintf(b, "  %-*s", indent-2, name)
-	fill(b, strings.Repeat(" ", indent), indent, text)
-}
+func (m *mail) field(name, s string) { m.wrap(fmt.Sprintf("  %-13s", name), s) }
 
-func wrap(b *strings.Builder, indent, text string) {
-	b.WriteString(indent)
-	fill(b, indent, len(indent), text)
-}
-
-// fill writes words where column characters of the line are taken.
-func fill(b *strings.Builder, indent string, column int, text string) {
-	text = strings.ReplaceAll(strings.Map(printable, text), " %", glue+"%") // a number and its unit stay together
-	for i, word := range strings.Fields(text) {
-		word = strings.ReplaceAll(word, glue, " ")
-		if i > 0 {
-			if column+1+len(word) > columns {
-				b.WriteString("\n" + indent)
-				column = len(indent)
-			} else {
-				b.WriteByte(' ')
-				column++
-			}
-		}
-		b.WriteString(word)
-		column += len(word)
-	}
-	b.WriteByte('\n')
-}
-
-// glue holds words together; printable lets no text have it.
-const glue = "\x01"
-
-// printable keeps what a log holds from steering a terminal.
-func printable(r rune) rune {
-	if !unicode.IsPrint(r) {
-		return '?'
-	}
-	return r
-}
+// wrap writes a paragraph behind a label, harmless for a terminal.
+func (m *mail) wrap(label, s string) { m.WriteString(text.Wrap(columns, label, text.Printable(s))) }

@@ -16,6 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/smithy-go"
 
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -94,10 +95,7 @@ func nameOf(n string) string {
 	if _, path, ok := strings.Cut(n, ":loadbalancer/"); ok {
 		n = path
 	}
-	if parts := strings.Split(n, "/"); len(parts) == 3 {
-		return parts[1]
-	}
-	return n
+	return connlog.LoadBalancerName(n)
 }
 
 // listeners returns the listeners of a load balancer by port.

@@ -11,6 +11,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/notice"
 )
 
 // alert evaluates the rules for what the tasks have published, and for what
@@ -43,8 +44,7 @@ func (p *Pipeline) alertObject(ctx context.Context, t *task) error {
 	for _, rule := range p.Rules {
 		if a := rule.Evaluate(t.window); a != nil {
 			t.Alerts++
-			a.Policies, a.Known = p.policies(ctx, t), p.KnownPolicies
-			failed = append(failed, p.send(ctx, a))
+			failed = append(failed, p.send(ctx, a, p.policies(ctx, t)))
 		}
 	}
 	return errors.Join(failed...)
@@ -138,7 +138,6 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		policies = p.policies(ctx, t)
 	}
 	for _, m := range met {
-		m.alert.Policies, m.alert.Known = policies, p.KnownPolicies
 		ticket, err := p.Ledger.RaiseAlert(ctx, m.claim)
 		switch {
 		case err != nil:
@@ -152,7 +151,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 			return nil
 		}
 		t.AlertTakenOver = ticket.TakenOver
-		if err := p.finish(ctx, 2, func(ctx context.Context) error { return p.send(ctx, m.alert) }); err != nil {
+		if err := p.finish(ctx, 2, func(ctx context.Context) error { return p.send(ctx, m.alert, policies) }); err != nil {
 			return errors.Join(err, p.finish(ctx, 3, ticket.Release))
 		}
 		t.Alerts++
@@ -166,11 +165,11 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 // start a cooldown for what happens now.
 const MaxAlertAge = 24 * time.Hour
 
-func (p *Pipeline) send(ctx context.Context, a *alert.Alert) error {
+func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPolicies) error {
 	if p.Alerts == nil {
 		return nil
 	}
-	m, err := a.Message()
+	m, err := notice.Alert{Alert: a, Policies: policies, Known: p.KnownPolicies}.Message()
 	if err != nil {
 		return err
 	}

@@ -17,6 +17,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
@@ -48,7 +49,7 @@ type MetricSink interface {
 
 // An AlertSink publishes alerts.
 type AlertSink interface {
-	Publish(context.Context, alert.Message) error
+	Publish(context.Context, notice.Message) error
 }
 
 // A Pipeline processes log objects. Its fields must not be changed once it is

@@ -14,7 +14,7 @@ import (
 	"github.com/aws/smithy-go"
 
 	"tlswatch/internal/accepted"
-	"tlswatch/pkg/alert"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -34,7 +34,7 @@ var _ pipeline.AlertSink = Sink{}
 // Publish sends one message with a text for each protocol. If a reply is lost,
 // the SDK sends the message again: an alert may come twice rather than not at
 // all.
-func (s Sink) Publish(ctx context.Context, m alert.Message) error {
+func (s Sink) Publish(ctx context.Context, m notice.Message) error {
 	texts, err := json.Marshal(m.Texts)
 	if err != nil {
 		return fmt.Errorf("encoding the message for topic %s: %w", s.TopicARN, err)

@@ -22,6 +22,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/snssink"
 )
@@ -52,7 +53,7 @@ func start(t *testing.T) (*localaws.Stack, snssink.Sink) {
 }
 
 // busy is a message with everything in it.
-func busy(t *testing.T) alert.Message {
+func busy(t *testing.T) notice.Message {
 	t.Helper()
 	var log bytes.Buffer
 	if err := connlogtest.Write(&log, connlogtest.Options{Seed: 1}); err != nil {
@@ -68,7 +69,7 @@ func busy(t *testing.T) alert.Message {
 	if a == nil {
 		t.Fatal("no alert")
 	}
-	m, err := a.Message()
+	m, err := notice.Alert{Alert: a}.Message()
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,10 +6,10 @@ import (
 	"fmt"
 	"html/template"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 )
@@ -57,16 +57,15 @@ var (
 // A link is a text that shows another view when it is clicked.
 type link struct{ Text, Endpoint, Params string }
 
-func (v *View) link(text string, f Filter) (link, error) {
+func (v *View) link(label string, f Filter) (link, error) {
 	params := struct {
 		LoadBalancer string `json:"loadBalancer,omitempty"`
 		Client       string `json:"client,omitempty"`
 		Policy       string `json:"policy,omitempty"`
 		Rows         int    `json:"rows,omitempty"`
 	}{f.LoadBalancer, f.Client, v.Policy, v.Rows}
-	text = strings.ToValidUTF8(text, "?")
 	encoded, err := json.Marshal(params)
-	return link{text, v.Endpoint, string(encoded)}, err
+	return link{strings.ToValidUTF8(label, "?"), v.Endpoint, string(encoded)}, err
 }
 
 // pageData is what page.html shows.
@@ -130,7 +129,7 @@ func (t *Tally) Render(v View) (string, error) {
 	if t.failed == 0 {
 		d.Nothing = "No failed TLS negotiations in this time."
 	} else {
-		d.Failed = number(t.failed)
+		d.Failed = text.Count(t.failed)
 		t.chart(&d, v)
 	}
 	for _, fill := range []func(*pageData, View, int) error{t.fillLoadBalancers, t.fillCauses, t.fillClients} {
@@ -142,7 +141,7 @@ func (t *Tally) Render(v View) (string, error) {
 }
 
 // Problem returns the HTML that says why there is nothing else.
-func Problem(text string) (string, error) { return execute("problem", text) }
+func Problem(problem string) (string, error) { return execute("problem", problem) }
 
 func execute(name string, data any) (string, error) {
 	var b strings.Builder
@@ -161,13 +160,13 @@ func (t *Tally) trail(d *pageData, v View) error {
 	if err != nil {
 		return err
 	}
-	d.Trail, d.Here = []link{all}, name(t.only.LoadBalancer)
+	d.Trail, d.Here = []link{all}, connlog.LoadBalancerName(t.only.LoadBalancer)
 	if t.only.Client == "" {
 		return nil
 	}
 	d.Here = t.only.Client
 	if t.only.LoadBalancer != "" {
-		lb, err := v.link(name(t.only.LoadBalancer), Filter{LoadBalancer: t.only.LoadBalancer})
+		lb, err := v.link(connlog.LoadBalancerName(t.only.LoadBalancer), Filter{LoadBalancer: t.only.LoadBalancer})
 		if err != nil {
 			return err
 		}
@@ -184,11 +183,11 @@ func (t *Tally) fillLoadBalancers(d *pageData, v View, rows int) error {
 	keys, others := top(t.loadBalancers, rows, strings.Compare)
 	for _, lb := range keys {
 		r := t.loadBalancers[lb]
-		l, err := v.link(name(lb), Filter{LoadBalancer: lb, Client: t.only.Client})
+		l, err := v.link(connlog.LoadBalancerName(lb), Filter{LoadBalancer: lb, Client: t.only.Client})
 		if err != nil {
 			return err
 		}
-		d.LoadBalancers = append(d.LoadBalancers, loadBalancerRow{number(r.failed), strings.Join(r.most(3), ", "), l})
+		d.LoadBalancers = append(d.LoadBalancers, loadBalancerRow{text.Count(r.failed), strings.Join(r.most(3), ", "), l})
 	}
 	d.OtherLoadBalancers = more(others, "load balancer", "load balancers")
 	return nil
@@ -199,11 +198,11 @@ func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
 	for _, k := range keys {
 		r := t.causes[k]
 		c := causeRow{
-			Failed: number(r.failed), Offer: strings.Join(nonEmpty(k.protocol, k.cipher), " "), Reason: k.reason,
+			Failed: text.Count(r.failed), Offer: strings.Join(nonEmpty(k.protocol, k.cipher), " "), Reason: k.reason,
 			Where: fmt.Sprintf("port %d", k.port),
 		}
 		if d.ManyLoadBalancers {
-			c.Where = name(k.loadBalancer) + ", " + c.Where
+			c.Where = connlog.LoadBalancerName(k.loadBalancer) + ", " + c.Where
 		}
 		if t.only.Client == "" {
 			c.Who = strings.Join(r.most(3), ", ")
@@ -231,11 +230,11 @@ func (t *Tally) fillClients(d *pageData, v View, rows int) error {
 		if err != nil {
 			return err
 		}
-		d.Clients = append(d.Clients, clientRow{number(r.failed), number(r.connections), name(k.loadBalancer), strings.Join(r.most(1), ""), l})
+		d.Clients = append(d.Clients, clientRow{text.Count(r.failed), text.Count(r.connections), connlog.LoadBalancerName(k.loadBalancer), strings.Join(r.most(1), ""), l})
 	}
 	d.OtherClients = more(others, "client", "clients")
 	if t.otherClients > 0 {
-		d.Notes = append(slices.Clip(d.Notes), number(t.otherClients)+" failures are of clients beyond the "+number(maxClients)+" that are told apart here.")
+		d.Notes = append(slices.Clip(d.Notes), text.Count(t.otherClients)+" failures are of clients beyond the "+text.Count(maxClients)+" that are told apart here.")
 	}
 	return nil
 }
@@ -263,7 +262,7 @@ func (t *Tally) chart(d *pageData, v View) {
 		most = max(most, sums[i])
 	}
 	step := time.Duration(each) * connlog.Period
-	d.ChartWidth, d.ChartMost, d.ChartStep = barWidth*len(sums), number(most), spell(step)
+	d.ChartWidth, d.ChartMost, d.ChartStep = barWidth*len(sums), text.Count(most), text.Span(step)
 	for i, n := range sums {
 		if n == 0 {
 			continue
@@ -272,16 +271,9 @@ func (t *Tally) chart(d *pageData, v View) {
 		begin := first.Add(-connlog.Period + time.Duration(i)*step)
 		d.Bars = append(d.Bars, bar{
 			X: float64(barWidth * i), Y: barHeight + 1 - height, Width: barWidth - 1, Height: height,
-			Title: fmt.Sprintf("%s failures in the %s from %s", number(n), spell(step), begin.In(v.Zone).Format("2 Jan 15:04")),
+			Title: fmt.Sprintf("%s failures in the %s from %s", text.Count(n), text.Span(step), begin.In(v.Zone).Format("2 Jan 15:04")),
 		})
 	}
-}
-
-func spell(d time.Duration) string {
-	if d%time.Hour == 0 {
-		return plural(int(d/time.Hour), "hour")
-	}
-	return plural(int(d/time.Minute), "minute")
 }
 
 func (v *View) span() string {
@@ -303,36 +295,9 @@ func zoneName(t time.Time) string {
 	return t.Format("UTC-07:00")
 }
 
-// name is the part of app/NAME/ID that people know.
-func name(lb string) string {
-	if parts := strings.Split(lb, "/"); len(parts) == 3 {
-		return parts[1]
-	}
-	return lb
-}
-
 func more(n int, one, many string) string {
-	switch n {
-	case 0:
+	if n == 0 {
 		return ""
-	case 1:
-		return "and 1 more " + one
 	}
-	return fmt.Sprintf("and %s more %s", number(uint64(n)), many)
-}
-
-func plural(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return strconv.Itoa(n) + " " + noun + "s"
-}
-
-// number groups thousands.
-func number(n uint64) string {
-	s := strconv.FormatUint(n, 10)
-	for i := len(s) - 3; i > 0; i -= 3 {
-		s = s[:i] + "," + s[i:]
-	}
-	return s
+	return "and " + text.Counted(n, "more "+one, "more "+many)
 }

@@ -22,6 +22,7 @@ import (
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/metric"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -489,7 +490,7 @@ func (s sink) Put(_ context.Context, data []metric.Datum) error {
 
 type topic struct{ p *process }
 
-func (t topic) Publish(_ context.Context, m alert.Message) error {
+func (t topic) Publish(_ context.Context, m notice.Message) error {
 	return t.p.call("publish alert", func() {
 		var doc struct {
 			Failed uint64

@@ -1,21 +1,24 @@
-package alert_test
+package notice_test
 
 import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
 	"unicode/utf8"
 
+	"tlswatch/internal/dev/alerttest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/rollup"
 )
 
 // checkMessage holds what is true of every message.
-func checkMessage(t *testing.T, m alert.Message) {
+func checkMessage(t *testing.T, m notice.Message) {
 	t.Helper()
 
 	texts, err := json.Marshal(m.Texts)
@@ -126,7 +129,7 @@ func hostile(prefix string, clients int) *rollup.Summary {
 			Time: at, ListenerPort: uint16(i % 7), Protocol: name(1), Cipher: name(3),
 			Status: fmt.Sprintf("Failed:%s%d", name(5), i%400),
 		}
-		e.Client = addr(i)
+		e.Client = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
 		s.Add(&e)
 	}
 	return s
@@ -134,46 +137,46 @@ func hostile(prefix string, clients int) *rollup.Summary {
 
 func TestHostileSummary(t *testing.T) {
 	for prefix, clients := range map[string]int{"": 100_000, strings.Repeat("\x00", 60): 5000, "z" + strings.Repeat("&", 100): 5000} {
-		k, err := connlog.ParseObjectKey(key)
+		k, err := connlog.ParseObjectKey(alerttest.Key)
 		if err != nil {
 			t.Fatal(err)
 		}
 		// The prefix of a key may hold almost anything, up to 1,024 bytes in all.
-		hostileKey := strings.Repeat("<\"\x01", 250) + "/" + key
+		hostileKey := strings.Repeat("<\"\x01", 250) + "/" + alerttest.Key
 		s := hostile(prefix, clients)
 		part := alert.Observe(s, k, "", true)
 		var w alert.Window
 		for i := range 60 {
-			part.Objects = []string{fmt.Sprintf("s3://%s/%d%s", bucket, i, hostileKey)}
+			part.Objects = []string{fmt.Sprintf("s3://%s/%d%s", alerttest.Bucket, i, hostileKey)}
 			w.Merge(part)
 		}
 		rule := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}
-		m := message(t, rule.Evaluate(w))
+		m := evaluated(t, rule, w)
 		checkMessage(t, m)
 
 		for i := range 200 { // more than an environment variable of a function can hold
 			rule.Reasons = append(rule.Reasons, fmt.Sprintf("ClientCertReason%d", i))
 		}
 		rule.Reasons = append(rule.Reasons, w.Groups[0].Reason, "`\x00\xff")
-		checkMessage(t, message(t, rule.Evaluate(w)))
+		checkMessage(t, evaluated(t, rule, w))
 	}
 }
 
 // TestHostileName: a load balancer's name cannot be longer than 32 characters,
 // but the key's parser does not insist on that.
 func TestHostileName(t *testing.T) {
-	w := observe(t, []byte(lines(3, "192.0.2.1", expired)), true)
+	w := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
 	for _, n := range []int{1, 30, 32, 80, 900} {
 		w.LoadBalancer = "app/" + strings.Repeat("n", n) + "/1234567890abcdef"
 		w.Failed, w.Connections = 12_345_678_901, 12_345_678_902
-		m := message(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(w))
+		m := evaluated(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}, w)
 		checkMessage(t, m)
 		if n < 32 && !strings.Contains(m.Subject, strings.Repeat("n", min(n, 5))) || !strings.Contains(m.Subject, "over 99.9 %") {
 			t.Errorf("subject %q", m.Subject)
 		}
 	}
 	w.Failed, w.Connections = 1<<64-1, 1<<64-1
-	checkMessage(t, message(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(w)))
+	checkMessage(t, evaluated(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}, w))
 }
 
 // TestUnprintableKeys: a command is one line that can be pasted, or absent.
@@ -186,10 +189,10 @@ func TestUnprintableKeys(t *testing.T) {
 		"s3://b/a\xff.log":        "",
 		"s3://b/a\u2028.log":      "",
 	} {
-		w := observe(t, []byte(lines(3, "192.0.2.1", expired)), true)
+		w := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
 		w.Objects = []string{uri}
-		m := message(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(w))
-		checkMessage(t, alert.Message{Subject: m.Subject, Texts: map[string]string{"email": m.Texts["email"], "https": m.Texts["https"], "sqs": m.Texts["sqs"]}})
+		m := evaluated(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}, w)
+		checkMessage(t, notice.Message{Subject: m.Subject, Texts: map[string]string{"email": m.Texts["email"], "https": m.Texts["https"], "sqs": m.Texts["sqs"]}})
 		if want == "" {
 			if strings.Contains(m.Texts["email"], "s3 cp") {
 				t.Errorf("%q: %s", uri, m.Texts["email"])
@@ -202,15 +205,15 @@ func TestUnprintableKeys(t *testing.T) {
 
 // TestManyObjects: their names are left out before a message is too large.
 func TestManyObjects(t *testing.T) {
-	w := observe(t, []byte(lines(3, "192.0.2.1", expired)), true)
+	w := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
 	part := w
 	for i := range 60 {
-		part.Objects = []string{fmt.Sprintf("s3://%s/%s%02d", bucket, strings.Repeat("<", 950), i)}
+		part.Objects = []string{fmt.Sprintf("s3://%s/%s%02d", alerttest.Bucket, strings.Repeat("<", 950), i)}
 		w.Merge(part)
 	}
 	a := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(w)
 	before := len(a.Window.Objects)
-	m := message(t, a)
+	m := message(t, notice.Alert{Alert: a})
 	checkMessage(t, m)
 	if len(a.Window.Objects) != before {
 		t.Error("Message changed the alert")
@@ -226,7 +229,7 @@ func TestManyObjects(t *testing.T) {
 
 // TestLongChat: what does not fit into a description is left out as a whole.
 func TestLongChat(t *testing.T) {
-	w := observe(t, []byte(lines(3, "192.0.2.1", expired)), true)
+	w := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
 	w.Groups = nil
 	for i := range 20 {
 		w.Groups = append(w.Groups, alert.Group{
@@ -234,7 +237,7 @@ func TestLongChat(t *testing.T) {
 			Reason: fmt.Sprintf("%s%d", strings.Repeat("r", 60), i%4), Failed: 1 << 60, Clients: math.MaxInt,
 		})
 	}
-	m := message(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(w))
+	m := evaluated(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}, w)
 	checkMessage(t, m)
 	if n := len(m.Texts["https"]); n < 2500 {
 		t.Errorf("the chat text is short, of %d characters", n)

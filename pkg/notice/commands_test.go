@@ -1,4 +1,4 @@
-package alert_test
+package notice_test
 
 import (
 	"bytes"
@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 
+	"tlswatch/internal/dev/alerttest"
 	"tlswatch/internal/localaws"
 	"tlswatch/pkg/alert"
 )
@@ -30,9 +31,9 @@ func TestCommands(t *testing.T) {
 	if _, scan := fmt.Sscanf(string(version), "aws-cli/%d.%d", &major, &minor); err != nil || scan != nil || major == 1 && minor < 29 || major == 2 && minor < 13 {
 		t.Skipf("SKIPPED: %q knows no endpoints from the environment: the commands of an alert were not run", version)
 	}
-	log := lines(3, "192.0.2.1", expired) + lines(2, "10.0.0.1", success)
-	w := observe(t, []byte(log), true)
-	w.Objects = []string{"s3://" + bucket + "/it's a log/" + key}
+	log := alerttest.Lines(3, "192.0.2.1", alerttest.Expired) + alerttest.Lines(2, "10.0.0.1", alerttest.Success)
+	w := alerttest.Observe(t, []byte(log), true)
+	w.Objects = []string{"s3://" + alerttest.Bucket + "/it's a log/" + alerttest.Key}
 
 	elb := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		const arn = "arn:aws:elasticloadbalancing:us-east-2:123456789012:loadbalancer/app/my-loadbalancer/1234567890abcdef"
@@ -49,16 +50,16 @@ func TestCommands(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer stack.Close()
-	if err := stack.S3.CreateBucket(bucket); err != nil {
+	if err := stack.S3.CreateBucket(alerttest.Bucket); err != nil {
 		t.Fatal(err)
 	}
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	z.Write([]byte(log))
 	z.Close()
-	object := strings.TrimPrefix(w.Objects[0], "s3://"+bucket+"/")
+	object := strings.TrimPrefix(w.Objects[0], "s3://"+alerttest.Bucket+"/")
 
-	m := message(t, alert.Rule{MinFailed: 1}.Evaluate(w))
+	m := evaluated(t, alert.Rule{MinFailed: 1}, w)
 	var commands []string
 	for line := range strings.Lines(m.Texts["email"]) {
 		if strings.HasPrefix(line, "    aws ") {
@@ -72,11 +73,11 @@ func TestCommands(t *testing.T) {
 		t.Errorf("%s printed %s", commands[0], got)
 	}
 	for _, body := range [][]byte{packed.Bytes(), []byte(log)} {
-		if _, err := stack.S3.Put(bucket, object, body); err != nil {
+		if _, err := stack.S3.Put(alerttest.Bucket, object, body); err != nil {
 			t.Fatal(err)
 		}
 		got := run(t, stack, stack.S3.URL(), commands[1])
-		if want := lines(3, "192.0.2.1", expired); got != want {
+		if want := alerttest.Lines(3, "192.0.2.1", alerttest.Expired); got != want {
 			t.Errorf("%s printed %s\nwant %s", commands[1], got, want)
 		}
 	}

@@ -1,25 +1,22 @@
-package alert
+package notice
 
 import (
 	"cmp"
 	"slices"
 	"strings"
 
+	"tlswatch/pkg/alert"
 	"tlswatch/pkg/secpolicy"
 )
 
-// Attempt is what the group's failed negotiations have in common.
-func (g Group) Attempt() secpolicy.Attempt {
-	return secpolicy.Attempt{Protocol: g.Protocol, Cipher: g.Cipher, Reason: g.Reason}
-}
-
-// A judgement is what security policies and reason codes say about a window:
-// why its failures happened, and what would change that.
-type judgement struct {
-	groups  []secpolicy.Diagnosis // in the order of the window's groups
-	causes  []cause               // most failures first, scanners last
-	changes []change              // of listeners whose policy refuses clients, by port
-	unknown []string              // policies that the set does not know, as sentences
+// explained is an alert with what security policies and reason codes say about
+// its window: why its failures happened, and what would change that.
+type explained struct {
+	*Alert
+	diagnoses []secpolicy.Diagnosis // in the order of the window's groups
+	causes    []cause               // most failures first, scanners last
+	changes   []change              // of listeners whose policy refuses clients, by port
+	unknown   []string              // policies that the set does not know, as sentences
 }
 
 // A cause is the failures that have one diagnosis.
@@ -27,7 +24,7 @@ type cause struct {
 	secpolicy.Diagnosis
 	reason string // code of the log
 	failed uint64
-	groups []Group // most failures first
+	groups []alert.Group // most failures first
 }
 
 // rank puts what people can discount behind the rest.
@@ -64,22 +61,22 @@ type change struct {
 	beyond uint64                // failures of clients that no such change would accept
 }
 
-// judge judges every group by the policy of its listener.
-func (a *Alert) judge() judgement {
+// explain judges every group by the policy of its listener.
+func (a *Alert) explain() *explained {
 	policies := a.Known
 	if policies == nil {
 		policies = secpolicy.Builtin()
 	}
-	var j judgement
+	e := &explained{Alert: a}
 	refused := make(map[uint16]*refusals)
 	for _, g := range a.Window.Groups {
 		p, err := a.listenerPolicy(policies, g.ListenerPort)
-		if err != nil && !slices.Contains(j.unknown, err.Error()) {
-			j.unknown = append(j.unknown, err.Error())
+		if err != nil && !slices.Contains(e.unknown, err.Error()) {
+			e.unknown = append(e.unknown, err.Error())
 		}
 		d := policies.DiagnoseAttempt(g.Attempt(), p)
-		j.groups = append(j.groups, d)
-		j.add(g, d)
+		e.diagnoses = append(e.diagnoses, d)
+		e.add(g, d)
 		if d.ID == secpolicy.ProtocolRefused || d.ID == secpolicy.CipherRefused {
 			if refused[g.ListenerPort] == nil {
 				refused[g.ListenerPort] = &refusals{policy: p}
@@ -87,14 +84,14 @@ func (a *Alert) judge() judgement {
 			refused[g.ListenerPort].add(g, d)
 		}
 	}
-	slices.SortStableFunc(j.causes, func(a, b cause) int {
+	slices.SortStableFunc(e.causes, func(a, b cause) int {
 		return cmp.Or(a.rank()-b.rank(), cmp.Compare(b.failed, a.failed))
 	})
 	for port, r := range refused {
-		j.changes = append(j.changes, r.smallest(policies, port))
+		e.changes = append(e.changes, r.smallest(policies, port))
 	}
-	slices.SortFunc(j.changes, func(a, b change) int { return cmp.Compare(a.port, b.port) })
-	return j
+	slices.SortFunc(e.changes, func(a, b change) int { return cmp.Compare(a.port, b.port) })
+	return e
 }
 
 // listenerPolicy is nil, without an error, where the policy's name is not known.
@@ -108,30 +105,30 @@ func (a *Alert) listenerPolicy(policies *secpolicy.Set, port uint16) (*secpolicy
 
 // add counts a group under its diagnosis. What looks like scanners is counted
 // apart.
-func (j *judgement) add(g Group, d secpolicy.Diagnosis) {
+func (e *explained) add(g alert.Group, d secpolicy.Diagnosis) {
 	noise := secpolicy.Noise{Clients: uint64(g.Scanners)}
 	if apart, ok := noise.Diagnose(); ok && d.ID == secpolicy.NothingNegotiated {
 		scanners := g
 		scanners.Failed, scanners.Clients = noise.Clients, g.Scanners
-		j.addTo(scanners, apart)
+		e.addTo(scanners, apart)
 		g.Failed -= min(g.Failed, noise.Clients)
 		g.Clients -= min(g.Clients, g.Scanners)
 		if g.Failed == 0 {
 			return
 		}
 	}
-	j.addTo(g, d)
+	e.addTo(g, d)
 }
 
-func (j *judgement) addTo(g Group, d secpolicy.Diagnosis) {
-	i := slices.IndexFunc(j.causes, func(c cause) bool {
+func (e *explained) addTo(g alert.Group, d secpolicy.Diagnosis) {
+	i := slices.IndexFunc(e.causes, func(c cause) bool {
 		return c.reason == g.Reason && c.ID == d.ID && c.Remedy == d.Remedy && (c.Cause == d.Cause || d.ID == secpolicy.ScannerNoise)
 	})
 	if i < 0 {
-		i = len(j.causes)
-		j.causes = append(j.causes, cause{Diagnosis: d, reason: g.Reason})
+		i = len(e.causes)
+		e.causes = append(e.causes, cause{Diagnosis: d, reason: g.Reason})
 	}
-	c := &j.causes[i]
+	c := &e.causes[i]
 	c.failed += g.Failed
 	c.groups = append(c.groups, g)
 	if d.ID == secpolicy.ScannerNoise && len(c.groups) > 1 { // of several listeners
@@ -147,7 +144,7 @@ type refusals struct {
 	beyond   uint64   // failures that no policy would prevent
 }
 
-func (r *refusals) add(g Group, d secpolicy.Diagnosis) {
+func (r *refusals) add(g alert.Group, d secpolicy.Diagnosis) {
 	offer, ok := g.Attempt().Offer()
 	if !ok || d.Change == nil {
 		r.beyond += g.Failed

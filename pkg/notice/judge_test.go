@@ -1,4 +1,4 @@
-package alert_test
+package notice_test
 
 import (
 	"encoding/json"
@@ -6,7 +6,9 @@ import (
 	"strings"
 	"testing"
 
+	"tlswatch/internal/dev/alerttest"
 	"tlswatch/pkg/alert"
+	"tlswatch/pkg/notice"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
@@ -29,7 +31,7 @@ type judged struct {
 	}
 }
 
-func judge(t *testing.T, a *alert.Alert) (j judged, email string) {
+func judge(t *testing.T, a notice.Alert) (j judged, email string) {
 	t.Helper()
 	m := message(t, a)
 	checkMessage(t, m)
@@ -64,12 +66,12 @@ func TestScanners(t *testing.T) {
 	scanners := func(from, to int) string {
 		var b strings.Builder
 		for i := from; i < to; i++ {
-			b.WriteString(lines(1, fmt.Sprintf("192.0.2.%d", i), nothing))
+			b.WriteString(alerttest.Lines(1, fmt.Sprintf("192.0.2.%d", i), nothing))
 		}
 		return b.String()
 	}
-	stubborn := lines(7, "198.51.100.1", nothing)
-	retries := lines(1, "198.51.100.2", nothing) + lines(3, "198.51.100.2", success) // one failure is not one attempt
+	stubborn := alerttest.Lines(7, "198.51.100.1", nothing)
+	retries := alerttest.Lines(1, "198.51.100.2", nothing) + alerttest.Lines(3, "198.51.100.2", alerttest.Success) // one failure is not one attempt
 	for _, test := range []struct {
 		name     string
 		nodes    []string
@@ -85,9 +87,9 @@ func TestScanners(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			var w alert.Window
 			for _, log := range test.nodes {
-				w.Merge(observe(t, []byte(log), true))
+				w.Merge(alerttest.Observe(t, []byte(log), true))
 			}
-			j, email := judge(t, alert.Rule{MinFailed: 1}.Evaluate(w))
+			j, email := judge(t, notice.Alert{Alert: alert.Rule{MinFailed: 1}.Evaluate(w)})
 			if len(j.Window.Groups) != 1 || j.Window.Groups[0].Scanners != test.scanners {
 				t.Errorf("groups %+v, want %d scanners", j.Window.Groups, test.scanners)
 			}
@@ -112,14 +114,14 @@ func TestPolicyChanges(t *testing.T) {
 		log              string
 		prevents, leaves uint64
 	}{
-		{"one suite", "TLS13-1-2-2021-06", "TLS13-1-2-Ext2-2021-06", lines(5, "192.0.2.1", offer("TLSv1.2", "ECDHE-RSA-AES256-SHA")), 5, 0},
-		{"suite and protocol", "TLS13-1-2-2021-06", "TLS13-1-0-2021-06", lines(5, "192.0.2.1", offer("TLSv1.2", "ECDHE-RSA-AES256-SHA")) + lines(2, "192.0.2.2", offer("TLSv1", "AES128-SHA")), 7, 0},
-		{"one beyond all", "TLS13-1-2-2021-06", "TLS13-1-2-Ext2-2021-06", lines(5, "192.0.2.1", offer("TLSv1.2", "RC4-SHA")) + lines(2, "192.0.2.2", offer("TLSv1.2", "AES128-SHA")), 2, 5},
-		{"all beyond", "TLS13-1-2-2021-06", "", lines(5, "192.0.2.1", offer("TLSv1.2", "RC4-SHA")), 0, 5},
-		{"newer client", "2016-08", "TLS13-1-0-2021-06", lines(5, "192.0.2.1", offer("TLSv1.3", "TLS_AES_128_GCM_SHA256")), 5, 0},
+		{"one suite", "TLS13-1-2-2021-06", "TLS13-1-2-Ext2-2021-06", alerttest.Lines(5, "192.0.2.1", offer("TLSv1.2", "ECDHE-RSA-AES256-SHA")), 5, 0},
+		{"suite and protocol", "TLS13-1-2-2021-06", "TLS13-1-0-2021-06", alerttest.Lines(5, "192.0.2.1", offer("TLSv1.2", "ECDHE-RSA-AES256-SHA")) + alerttest.Lines(2, "192.0.2.2", offer("TLSv1", "AES128-SHA")), 7, 0},
+		{"one beyond all", "TLS13-1-2-2021-06", "TLS13-1-2-Ext2-2021-06", alerttest.Lines(5, "192.0.2.1", offer("TLSv1.2", "RC4-SHA")) + alerttest.Lines(2, "192.0.2.2", offer("TLSv1.2", "AES128-SHA")), 2, 5},
+		{"all beyond", "TLS13-1-2-2021-06", "", alerttest.Lines(5, "192.0.2.1", offer("TLSv1.2", "RC4-SHA")), 0, 5},
+		{"newer client", "2016-08", "TLS13-1-0-2021-06", alerttest.Lines(5, "192.0.2.1", offer("TLSv1.3", "TLS_AES_128_GCM_SHA256")), 5, 0},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			a := alert.Rule{MinFailed: 1}.Evaluate(observe(t, []byte(test.log), true))
+			a := notice.Alert{Alert: alert.Rule{MinFailed: 1}.Evaluate(alerttest.Observe(t, []byte(test.log), true))}
 			a.Policies = map[uint16]string{443: secpolicy.Prefix + test.policy}
 			j, email := judge(t, a)
 			if len(j.PolicyChanges) != 1 {

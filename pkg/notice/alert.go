@@ -1,0 +1,151 @@
+package notice
+
+import (
+	"fmt"
+	"slices"
+	"unicode"
+	"unicode/utf8"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/secpolicy"
+)
+
+// An Alert is an alert with what explains it.
+type Alert struct {
+	*alert.Alert
+
+	// Policies are the names of the listeners' security policies by port, as
+	// far as they are known; port 0 stands for all that are not listed.
+	Policies map[uint16]string
+
+	// Known are the security policies that failures are judged by; nil for
+	// those that are compiled in.
+	Known *secpolicy.Set
+}
+
+// policy is the security policy of a listener, "" if it is not known.
+func (a *Alert) policy(port uint16) string {
+	if name, ok := a.Policies[port]; ok {
+		return name
+	}
+	return a.Policies[0]
+}
+
+// Message writes the alert. If it would exceed MaxMessage, the document for
+// machines lists fewer log objects.
+func (a Alert) Message() (Message, error) {
+	e := a.explain()
+	m := Message{
+		Subject: e.subject(),
+		Attributes: map[string]string{
+			"rule":         a.Rule.Name,
+			"severity":     a.Severity,
+			"loadBalancer": a.Window.LoadBalancer,
+			"region":       a.Window.Region,
+		},
+	}
+	if a.Window.Account != "" { // SNS takes no empty value
+		m.Attributes["account"] = a.Window.Account
+	}
+	d := e.document()
+	for texts := (Texts{Mail: e.mail(), Card: e.card(), SMS: e.sms(), Document: &d}); ; d.Window.Objects = d.Window.Objects[:len(d.Window.Objects)/2] {
+		var err error
+		if m.Texts, err = texts.ByProtocol(); err != nil {
+			return Message{}, fmt.Errorf("alert %s: %w", a.Rule.Name, err)
+		}
+		if len(d.Window.Objects) == 0 || m.Size() <= MaxMessage {
+			return m, nil
+		}
+	}
+}
+
+// headline is the alert in one phrase.
+func (a *Alert) headline() string {
+	who := ""
+	if a.Client != "" {
+		who = " of client " + a.Client
+	}
+	return fmt.Sprintf("%s of %s TLS negotiations%s failed (%s)", text.Count(a.Failed), text.Count(a.Connections), who, text.Share(a.Percent()/100))
+}
+
+// name is the load balancer's name, which people know it by.
+func (a *Alert) name() string { return text.Name(connlog.LoadBalancerName(a.Window.LoadBalancer)) }
+
+func (a *Alert) subject() string {
+	return fit(MaxSubject, "tlswatch "+a.Severity+": ", a.name(), ": "+a.headline())
+}
+
+// fit joins the three parts in at most that many characters. The middle one gives
+// way.
+func fit(most int, before, middle, after string) string {
+	if room := most - len(before) - len(after); len(middle) > room {
+		middle = middle[:max(room-len("..."), 0)] + "..."
+	}
+	s := before + middle + after
+	return s[:min(len(s), most)]
+}
+
+// maxSMS is the length of one text message; SNS splits longer ones.
+// Source: https://docs.aws.amazon.com/sns/latest/dg/sms_sending-overview.html
+const maxSMS = 160
+
+// sms is the alert in one line.
+func (e *explained) sms() string {
+	s := fmt.Sprintf("tlswatch %s: %s: %s", e.Severity, e.name(), e.headline())
+	if len(e.causes) > 0 {
+		c := &e.causes[0]
+		s += fmt.Sprintf(", mostly %s: %s", label(c.ID, ""), what(c.groups[0]))
+	}
+	if len(s) > maxSMS {
+		s = s[:maxSMS-3] + "..."
+	}
+	return s
+}
+
+// card is the alert for chat programs.
+func (e *explained) card() Card {
+	w := &e.Window
+	card := NewCard(e.subject(), fmt.Sprintf("*%s* on %s %s.", e.headline(), Code(w.LoadBalancer), e.span()), Metadata{
+		ThreadID:  e.Rule.Name + " " + w.LoadBalancer,
+		Summary:   e.headline(),
+		EventType: "tlswatch." + e.Rule.Name,
+		Resources: notEmpty(e.arn()),
+	})
+	steps := []string{}
+	changes := e.changes[:min(len(e.changes), maxCardItems-3)]
+	for i, c := range e.causes[:min(len(e.causes), maxCardItems-1)] {
+		card.Add(fmt.Sprintf("\n\n*%s*, %s: %s", c.title(), text.Plural(c.failed, "failure"), withoutCode(c.Cause)))
+		for _, g := range c.groups[:min(len(c.groups), maxCardItems-1)] {
+			card.Add(fmt.Sprintf("\n- %s: %s, port %d, %s", text.Count(g.Failed), Code(negotiated(g)), g.ListenerPort, e.clients(g)))
+		}
+		if i < maxCardItems-1-len(changes) {
+			steps = append(steps, c.title()+": "+withoutCode(c.Remedy))
+		}
+	}
+	for _, c := range changes {
+		steps = append(steps, fmt.Sprintf("Port %d has %s. %s", c.port, c.from.Name, withoutCode(c.advice())))
+	}
+	for i, c := range w.Clients[:min(len(w.Clients), maxCardItems)] {
+		part := fmt.Sprintf("%s (%s of %s)", Code(c.Client), text.Count(c.Failed), text.Count(c.Connections))
+		if i == 0 {
+			card.Add("\n\nClients with most failures: " + part)
+		} else {
+			card.Add(", " + part)
+		}
+	}
+	card.Content.NextSteps = append(steps, "See the listeners' policies: "+Code(e.describeListeners()))
+	card.Content.Keywords = notEmpty(e.Severity, e.Rule.Name, w.Region, w.Account)
+	return card
+}
+
+func capitalized(s string) string {
+	r, n := utf8.DecodeRuneInString(s)
+	return string(unicode.ToUpper(r)) + s[n:]
+}
+
+// notEmpty returns the texts that say something.
+func notEmpty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+}

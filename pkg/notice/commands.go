@@ -1,0 +1,111 @@
+package notice
+
+import (
+	"fmt"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+
+	"tlswatch/pkg/connlog"
+)
+
+// arn is empty if the log did not say which account it is from.
+func (a *Alert) arn() string {
+	if a.Window.Account == "" {
+		return ""
+	}
+	return connlog.ObjectKey{Account: a.Window.Account, Region: a.Window.Region, LoadBalancer: a.Window.LoadBalancer}.LoadBalancerARN()
+}
+
+func (a *Alert) describeListeners() string {
+	region, arn := shellWord(a.Window.Region), shellWord(a.arn())
+	if a.arn() == "" {
+		arn = fmt.Sprintf(`"$(aws elbv2 describe-load-balancers --region %s --output text --query 'LoadBalancers[0].LoadBalancerArn' --names %s)"`, region, shellWord(a.name()))
+	}
+	return fmt.Sprintf("aws elbv2 describe-listeners --region %s --output table --query 'Listeners[].[Port,SslPolicy]' --load-balancer-arn %s", region, arn)
+}
+
+// fetchLog is the command that prints the failures in the log, gzip or not. It
+// is empty if no object's name fits into a line.
+func (a *Alert) fetchLog() string {
+	for _, uri := range a.Window.Objects {
+		if printable(uri) {
+			failures := "grep Failed:"
+			if strings.HasPrefix(a.Window.LoadBalancer, "net/") { // which has no status: no handshake time, or an alert of the client
+				failures = `awk '$9 == "-" || $12 ~ /^[1-9]/'`
+			}
+			return fmt.Sprintf("aws s3 cp --region %s %s - | gzip -cdf | %s", shellWord(a.Window.Region), shellWord(uri), failures)
+		}
+	}
+	return ""
+}
+
+// report is the command that shows the window in full, "" if there is no
+// selection.
+func (a *Alert) report() string {
+	selection := a.selection()
+	if selection == "" {
+		return ""
+	}
+	if policy := a.onlyPolicy(); policy != "" {
+		selection = "--policy " + shellWord(policy) + " " + selection
+	}
+	return "tlswatch report --failed " + selection
+}
+
+// whatIf is the command that shows what the first of the changes would do to
+// all clients in the window, "" if there is none.
+func (e *explained) whatIf() string {
+	for _, c := range e.changes {
+		if selection := e.selection(); c.to != nil && selection != "" {
+			return fmt.Sprintf("tlswatch whatif --from %s --to %s --listener-port %d %s", shellWord(c.from.Name), shellWord(c.to.B.Name), c.port, selection)
+		}
+	}
+	return ""
+}
+
+// selection are the arguments of a command about the window. It is empty if the
+// objects are not all below one prefix that fits into a line.
+func (a *Alert) selection() string {
+	w := &a.Window
+	prefix := ""
+	for i, uri := range w.Objects {
+		dir := uri[:strings.LastIndexByte(uri, '/')+1]
+		if i > 0 && dir != prefix || !printable(dir) {
+			return ""
+		}
+		prefix = dir
+	}
+	if prefix == "" {
+		return ""
+	}
+	return fmt.Sprintf("--load-balancer %s --since %s --until %s %s", shellWord(w.LoadBalancer),
+		w.Start.UTC().Format(time.RFC3339), w.End.UTC().Format(time.RFC3339), shellWord(prefix))
+}
+
+// onlyPolicy is the security policy of all listeners with failures, "" if they
+// differ or not all are known.
+func (a *Alert) onlyPolicy() string {
+	only := ""
+	for i, g := range a.Window.Groups {
+		if policy := a.policy(g.ListenerPort); i == 0 {
+			only = policy
+		} else if policy != only {
+			return ""
+		}
+	}
+	return only
+}
+
+func printable(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// shellWord makes s one word of a POSIX shell.
+func shellWord(s string) string {
+	if s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/") == "" {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
+}

@@ -1,0 +1,62 @@
+// Package notice writes the messages that tell people and machines of an alert:
+// e-mail, chat card, text message and JSON document. When to alert is decided
+// in package alert.
+package notice
+
+import (
+	"encoding/json"
+	"fmt"
+)
+
+// A Message is what Amazon SNS takes, with a text for each protocol.
+type Message struct {
+	Subject    string            // e-mail subject: printable ASCII, at most MaxSubject characters
+	Texts      map[string]string // by SNS protocol; "default" is always there
+	Attributes map[string]string // for subscription filters
+}
+
+// Limits of SNS: the longest subject, in characters, and the largest message
+// with its subject and attributes, in bytes.
+// Source: https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
+const (
+	MaxSubject = 99
+	MaxMessage = 256 << 10
+)
+
+// Texts are the parts of a message.
+type Texts struct {
+	Mail     string
+	Card     Card
+	SMS      string
+	Document any // is encoded as JSON
+}
+
+// ByProtocol returns the texts by the names of SNS's protocols. Chat programs
+// get the card: Amazon Q Developer in chat applications subscribes by https.
+// Source of the names: Publish, parameter MessageStructure.
+func (t Texts) ByProtocol() (map[string]string, error) {
+	document, err := json.Marshal(t.Document)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the document: %w", err)
+	}
+	card, err := json.Marshal(t.Card)
+	if err != nil {
+		return nil, fmt.Errorf("encoding the chat card: %w", err)
+	}
+	return map[string]string{
+		"default": t.Mail, "email": t.Mail,
+		"https": string(card),
+		"sms":   t.SMS,
+		"sqs":   string(document), "lambda": string(document), "email-json": string(document),
+	}, nil
+}
+
+// Size is what SNS counts of the message, in bytes, or a little more.
+func (m *Message) Size() int {
+	texts, _ := json.Marshal(m.Texts) // strings: cannot fail
+	n := len(texts) + len(m.Subject)
+	for name, value := range m.Attributes {
+		n += len(name) + len("String") + len(value)
+	}
+	return n
+}
