@@ -74,8 +74,8 @@ bench-compare: build build/processor-arm64.zip build/benchcompare ## measure tls
 	build/benchcompare $(BENCHFLAGS)
 
 pgo: ## renew the profile that the functions are optimised by
-	go run ./internal/dev/benchcompare child data build/bench 0.2
-	go run ./internal/dev/benchcompare child profile internal/dev/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
+	go run ./internal/dev/benchcompare job data build/bench 0.2
+	go run ./internal/dev/benchcompare job profile internal/dev/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
 
 large: ## run the memory tests in full: 5 million clients, a million ciphers, 10 GB that gzip made 1000 times smaller
 	TLSWATCH_LARGE=1 go test -v -run Memory ./pkg/rollup ./pkg/connlog

@@ -39,7 +39,7 @@ const sampleDir = "../../events/sample"
 // functionDir holds the function binary, which is built when a test needs it.
 var functionDir string
 
-var buildFunction = sync.OnceValues(func() (string, error) { return gobuild.Function(functionDir) })
+var buildFunction = sync.OnceValues(func() (string, error) { return gobuild.Function(functionDir, "processor") })
 
 func TestMain(m *testing.M) {
 	testscript.Main(testMain{m}, map[string]func(){"tlswatch": main})

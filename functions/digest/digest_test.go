@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	for _, name := range []string{"processor", "digest"} {
 		sub := filepath.Join(dir, name)
 		if err = os.Mkdir(sub, 0o777); err == nil {
-			bootstraps[name], err = gobuild.OtherFunction(sub, name)
+			bootstraps[name], err = gobuild.Function(sub, name)
 		}
 		if err != nil {
 			log.Fatal(err)

@@ -32,7 +32,7 @@ func TestMain(m *testing.M) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	if bootstrap, err = gobuild.Function(dir); err != nil {
+	if bootstrap, err = gobuild.Function(dir, "processor"); err != nil {
 		log.Fatal(err)
 	}
 	status := m.Run()

@@ -16,13 +16,13 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 )
 
-// data are the files that are read. The same scale gives the same bytes, and
-// gzip(1), of the same version, the same files.
+// data are the files that the programs read. The same scale and the same version of
+// gzip(1) give the same files.
 type data struct {
-	medium, large file   // a log of 50,000 clients, and of scanners that come once
-	town          file   // one of 50,000 clients, each of which comes as often as any other
-	crowd         file   // one of 5 million clients, each of which comes once
-	small         string // directory of many logs
+	medium, large file   // a log of 50,000 clients with few heavy ones, and of scanners seen once
+	uniform       file   // 50,000 clients with the same number of lines each
+	unique        file   // 5 million clients with one line each
+	small         string // a directory of many small logs
 	smallFiles    int
 }
 
@@ -33,10 +33,10 @@ type file struct {
 	label string
 }
 
-// lineBytes is what a line of the made-up logs has, about.
+// lineBytes is the approximate size of a line.
 const lineBytes = 148
 
-// The format with 12 fields is that of most logs in archives.
+// Most archived logs have 12 fields.
 const fields = 12
 
 func (b *bench) data() (*data, error) {
@@ -52,8 +52,8 @@ func (b *bench) data() (*data, error) {
 	}{
 		{&d.medium, "medium", 200e6, population},
 		{&d.large, "large", 1e9, population},
-		{&d.town, "town", 1e9, func(w io.Writer, lines int) error { return crowd(w, lines, 50_000) }},
-		{&d.crowd, "crowd", 5e6 * lineBytes, func(w io.Writer, lines int) error { return crowd(w, lines, lines) }},
+		{&d.uniform, "uniform", 1e9, func(w io.Writer, lines int) error { return evenly(w, lines, 50_000) }},
+		{&d.unique, "unique", 5e6 * lineBytes, func(w io.Writer, lines int) error { return evenly(w, lines, lines) }},
 	} {
 		lines := max(int(log.bytes*b.scale/lineBytes), 1)
 		path := filepath.Join(b.dir, fmt.Sprintf("%s-%d.log.gz", log.name, lines))
@@ -78,7 +78,7 @@ func (b *bench) data() (*data, error) {
 	return d, nil
 }
 
-// megabytes tells files of any scale apart.
+// megabytes labels a file by its size.
 func megabytes(size int64) string {
 	if size < 10e6 {
 		return fmt.Sprintf("%.2g MB", float64(size)/1e6)
@@ -86,8 +86,8 @@ func megabytes(size int64) string {
 	return fmt.Sprintf("%.0f MB", float64(size)/1e6)
 }
 
-// traffic returns a capture of 1 GB, which a test of pkg/clienthello writes: its
-// clients and servers are real ones.
+// traffic returns a packet capture of 1 GB. A test of pkg/clienthello writes it, with
+// real TLS clients and servers.
 func (b *bench) traffic() (string, error) {
 	dir, err := filepath.Abs(b.dir)
 	if err != nil {
@@ -107,13 +107,13 @@ func (b *bench) traffic() (string, error) {
 	return path, os.Rename(part, path)
 }
 
+// population writes a log in which few clients make most connections.
 func population(w io.Writer, lines int) error {
 	return connlogtest.Write(w, connlogtest.Options{Seed: 1, Lines: lines, Clients: 50_000, Fields: fields})
 }
 
-// crowd writes a log of so many clients, which come in turn, and of which every
-// tenth fails.
-func crowd(w io.Writer, lines, clients int) error {
+// evenly writes a log of clients that take turns. Every tenth client fails.
+func evenly(w io.Writer, lines, clients int) error {
 	start := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	bw := bufio.NewWriterSize(w, 1<<16)
 	for i := range lines {
@@ -122,15 +122,15 @@ func crowd(w io.Writer, lines, clients int) error {
 		if i%clients%10 == 0 {
 			latency, status = "-", "Failed:UnmappedConnectionError"
 		}
-		n := uint32(i%clients) * 2654435761 // all different
+		n := uint32(i%clients) * 2654435761 // unique per client
 		fmt.Fprintf(bw, "%s %d.%d.%d.%d %d 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 %s \"-\" - - %s TID_%016x%016x\n",
 			at.Format("2006-01-02T15:04:05.000000Z"), n>>24, n>>16&255, n>>8&255, n&255, 1024+i%60_000, latency, status, uint64(n)*0x9e3779b97f4a7c15, uint64(i)*0xbf58476d1ce4e5b9)
 	}
 	return bw.Flush()
 }
 
-// pack writes a file compressed by gzip(1), unless it is there, and returns the
-// size of what is in it.
+// pack writes a file compressed by gzip(1), unless it exists, and returns its
+// uncompressed size.
 func pack(path string, write func(io.Writer) error) (size int64, err error) {
 	sizePath := path + ".size"
 	if text, err := os.ReadFile(sizePath); err == nil {

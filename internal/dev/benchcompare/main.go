@@ -1,15 +1,13 @@
 //go:build unix
 
-// Command benchcompare measures tlswatch beside others on the same files, in
-// the same minutes: decompressors alone, the pipelines of zcat and awk that it
-// replaces, and the obvious program in Go. It prints what each took, the ratios
-// and whether the project's targets are met, and exits with 1 if one is missed
-// by more than a tenth.
+// Command benchcompare measures tlswatch and other programs on the same files:
+// decompressors alone, the zcat and awk pipelines that it replaces, and the obvious
+// program in Go. It prints the results, their ratios and whether the project's
+// targets are met, and exits with 1 if one is missed by more than a tenth.
 //
-// Every measurement is a process of its own. They take turns, round by round,
-// so that a slow minute of the machine hits all alike; of each the median
-// counts. CPU time decides where it can, since it bears other load on the
-// machine better than time on the clock.
+// Every measurement is a process of its own. The programs take turns, round by
+// round, so that a slow minute affects all of them, and the median counts. CPU time
+// is preferred to wall time, which other load on the machine affects more.
 package main
 
 import (
@@ -28,19 +26,19 @@ import (
 )
 
 func main() {
-	if len(os.Args) > 2 && os.Args[1] == "child" {
-		if err := child(os.Args[2], os.Args[3:]); err != nil {
+	if len(os.Args) > 2 && os.Args[1] == "job" {
+		if err := runJob(os.Args[2], os.Args[3:]); err != nil {
 			fmt.Fprintln(os.Stderr, "benchcompare:", err)
 			os.Exit(1)
 		}
 		return
 	}
 	var b bench
-	flag.IntVar(&b.rounds, "rounds", 5, "how often everything runs; fewer than 5 say little")
-	flag.StringVar(&b.dir, "dir", "build/bench", "where the data are, and made if they are missing")
-	flag.StringVar(&b.build, "build", "build", "where the built programs are")
-	flag.Float64Var(&b.scale, "scale", 1, "size of the data, as a share of the 200 MB and 1 GB that the targets are about")
-	doc := flag.String("write", "", "text file to write the tables into, between its <!-- bench --> and <!-- /bench -->")
+	flag.IntVar(&b.rounds, "rounds", 5, "how often every program runs; fewer than 5 give poor medians")
+	flag.StringVar(&b.dir, "dir", "build/bench", "directory of the data, which is created if missing")
+	flag.StringVar(&b.build, "build", "build", "directory of the built programs")
+	flag.Float64Var(&b.scale, "scale", 1, "size of the data, as a share of the 200 MB and 1 GB of the targets")
+	doc := flag.String("write", "", "document to write the tables into, between <!-- bench --> and <!-- /bench -->")
 	flag.Parse()
 	text, missed, err := b.run()
 	if err == nil && *doc != "" {
@@ -56,7 +54,7 @@ func main() {
 	}
 }
 
-// A bench is one run over everything.
+// A bench is one comparison of all programs.
 type bench struct {
 	rounds     int
 	scale      float64
@@ -66,28 +64,28 @@ type bench struct {
 	results map[string][]result
 }
 
-// A result is what one process took.
+// A result is what one process used.
 type result struct {
 	cpu, wall time.Duration
-	rss       int64 // bytes at its peak, of the process itself
+	rss       int64 // peak, in bytes
 	output    string
 }
 
-// A program is one of those that take turns.
+// A program is one of the programs that take turns.
 type program struct {
 	name string
 	argv []string
 	env  []string
-	keep bool // its output, which is small
-	once bool // it takes so long that one round has to do
+	keep bool // keep its output
+	once bool // it takes so long that one round must do
 }
 
 func (b *bench) run() (text string, missed bool, err error) {
 	if b.rounds < 1 {
-		return "", false, fmt.Errorf("-rounds %d: there must be one", b.rounds)
+		return "", false, fmt.Errorf("-rounds %d: must be at least 1", b.rounds)
 	}
-	// Linux counts the memory of whoever starts a process to the peak of the
-	// process. So this one stays small, and lets another make the data.
+	// On Linux, the peak memory of a process includes its parent's at the fork. So
+	// this process stays small and makes the data in another one.
 	if err := b.makeData(); err != nil {
 		return "", false, err
 	}
@@ -133,12 +131,12 @@ func (b *bench) makeData() error {
 	if err != nil {
 		return err
 	}
-	c := exec.Command(self, "child", "data", b.dir, fmt.Sprint(b.scale))
+	c := exec.Command(self, "job", "data", b.dir, fmt.Sprint(b.scale))
 	c.Stderr = os.Stderr
 	return c.Run()
 }
 
-// measure runs a program to its end.
+// measure runs a program.
 func measure(p program) (result, error) {
 	if len(p.argv) > 0 && p.argv[0] == startup {
 		return measureStart(p.argv[1])
@@ -157,7 +155,7 @@ func measure(p program) (result, error) {
 		return result{}, fmt.Errorf("%w: %s", err, stderr.String())
 	}
 	peak := int64(c.ProcessState.SysUsage().(*syscall.Rusage).Maxrss)
-	if runtime.GOOS != "darwin" { // others count in KB
+	if runtime.GOOS != "darwin" { // other systems report KB
 		peak <<= 10
 	}
 	return result{
@@ -166,8 +164,8 @@ func measure(p program) (result, error) {
 	}, nil
 }
 
-// median returns the median of what f takes from the results of a program, and
-// false if the program was not run.
+// median returns the median of f over the results of a program, and false if the
+// program did not run.
 func (b *bench) median(name string, f func(result) float64) (float64, bool) {
 	var values []float64
 	for _, r := range b.results[name] {
@@ -186,22 +184,22 @@ func wall(r result) float64 { return r.wall.Seconds() }
 func rss(r result) float64  { return float64(r.rss) / 1e6 }
 
 func (b *bench) writeResults(out *strings.Builder, data *data) {
-	fmt.Fprintf(out, "| program | CPU s | CPU, klauspost = 1 | on the clock s | peak MB |\n|---|---|---|---|---|\n")
+	fmt.Fprintf(out, "| program | CPU s | CPU, klauspost = 1 | wall s | peak MB |\n|---|---|---|---|---|\n")
 	for _, name := range b.names {
 		c, _ := b.median(name, cpu)
 		w, _ := b.median(name, wall)
 		m, _ := b.median(name, rss)
 		ratio := ""
 		if _, file, ok := strings.Cut(name, ": "); ok {
-			if yard, ok := b.median(klauspostGunzip+": "+file, cpu); ok {
-				ratio = fmt.Sprintf("%.2f", c/yard)
+			if yardstick, ok := b.median(klauspostGunzip+": "+file, cpu); ok {
+				ratio = fmt.Sprintf("%.2f", c/yardstick)
 			}
 		}
 		fmt.Fprintf(out, "| %s | %.3f | %s | %.3f | %.1f |\n", name, c, ratio, w, m)
 	}
 }
 
-// processor is the name that Linux gives the processor.
+// processor returns the processor's name on Linux, elsewhere its architecture.
 func processor() string {
 	info, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.SplitSeq(string(info), "\n") {
@@ -220,7 +218,7 @@ func kernel() string {
 	return "Linux " + strings.TrimSpace(string(release))
 }
 
-// find returns the path of a program that the build made.
+// find returns the path of a program that "make build" made.
 func (b *bench) find(name string) (string, error) {
 	path, err := filepath.Abs(filepath.Join(b.build, name))
 	if err != nil {

@@ -11,14 +11,14 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if len(os.Args) > 2 && os.Args[1] == "child" { // as it starts itself
+	if len(os.Args) > 2 && os.Args[1] == "job" { // started by the test itself
 		main()
 		return
 	}
 	os.Exit(m.Run())
 }
 
-// Everything runs, on little data, and every job counts the same lines.
+// All programs run on little data, and all jobs count the same lines.
 func TestRun(t *testing.T) {
 	if _, err := exec.LookPath("gzip"); err != nil {
 		t.Skip("SKIPPED: gzip is not on PATH")
@@ -28,7 +28,7 @@ func TestRun(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{wholeJob, wholePipelined, smallAll, "allocations a line"} {
+	for _, name := range []string{wholeJob, wholePipelined, smallAll, "allocations per line"} {
 		if !strings.Contains(text, "| "+name) {
 			t.Errorf("no row for %s:\n%s", name, text)
 		}
@@ -63,10 +63,10 @@ func TestRun(t *testing.T) {
 
 func TestVerdicts(t *testing.T) {
 	d := &data{medium: file{label: "200 MB"}, large: file{label: "1 GB"}}
-	run := func(whole, yard time.Duration) (string, bool) {
+	run := func(whole, yardstick time.Duration) (string, bool) {
 		b := bench{build: t.TempDir(), results: map[string][]result{
 			wholeJob + ": 200 MB":        {{cpu: whole}, {cpu: 2 * whole}, {cpu: whole}},
-			klauspostGunzip + ": 200 MB": {{cpu: yard}},
+			klauspostGunzip + ": 200 MB": {{cpu: yardstick}},
 		}}
 		var out strings.Builder
 		missed := b.writeTargets(&out, d)

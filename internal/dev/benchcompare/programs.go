@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// Names of programs, before ": " and the file they read.
+// Names of programs. ": " and the file they read follows.
 const (
 	klauspostGunzip = "gunzip, klauspost/compress"
 	inflateGunzip   = "gunzip, pkg/inflate"
@@ -19,8 +19,8 @@ const (
 	wholeJob        = "whole job"
 	wholePipelined  = "whole job, pipelined"
 	reportJob       = "tlswatch report"
-	townJob         = "whole job: 1 GB of 50 k clients"
-	crowdJob        = "whole job: 5 M clients"
+	uniformJob      = "whole job: 1 GB of 50 k clients"
+	uniqueJob       = "whole job: 5 M clients"
 	smallOne        = "small objects, 1 core"
 	smallAll        = "small objects, all cores"
 	startup         = "spawn to ready"
@@ -28,12 +28,13 @@ const (
 	tsharkJob       = "tshark -Y"
 )
 
-// pipeline is the article's count by status, with one awk or another.
+// pipeline is the pipeline of docs/from-the-article.md that counts by status, with
+// the given awk.
 func pipeline(awk, path string) []string {
 	return []string{"bash", "-c", fmt.Sprintf(`set -o pipefail; zcat '%s' | %s '{print $11}' | sort | uniq -c | sort -r`, path, awk)}
 }
 
-// programs returns what takes turns, and what cannot.
+// programs returns the programs to measure, and those that cannot run here.
 func (b *bench) programs(d *data) (list []program, skipped []string, err error) {
 	self, err := os.Executable()
 	if err != nil {
@@ -53,11 +54,11 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 		return true
 	}
 	m := d.medium
-	add(klauspostGunzip, m, self, "child", "klauspost", m.path)
-	add(inflateGunzip, m, self, "child", "inflate", m.path)
-	add(wholeJob, m, self, "child", "whole", m.path)
-	add(wholePipelined, m, self, "child", "pipelined", m.path)
-	add("gunzip, compress/gzip", m, self, "child", "standard", m.path)
+	add(klauspostGunzip, m, self, "job", "klauspost", m.path)
+	add(inflateGunzip, m, self, "job", "inflate", m.path)
+	add(wholeJob, m, self, "job", "whole", m.path)
+	add(wholePipelined, m, self, "job", "pipelined", m.path)
+	add("gunzip, compress/gzip", m, self, "job", "standard", m.path)
 	add("gzip -dc", m, "gzip", "-dc", m.path)
 	if needs("igzip") {
 		add(igzip, m, "igzip", "-dc", m.path)
@@ -65,7 +66,7 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 	if needs("pigz") {
 		add("pigz -dc", m, "pigz", "-dc", m.path)
 	}
-	add("Scanner, strings.Fields, maps", m, self, "child", "naive", m.path)
+	add("Scanner, strings.Fields, maps", m, self, "job", "naive", m.path)
 	gawk := needs("gawk")
 	if gawk {
 		add(gawkPipeline, m, pipeline("gawk", m.path)...)
@@ -74,9 +75,9 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 		add("zcat, mawk, sort, uniq, sort", m, pipeline("mawk", m.path)...)
 	}
 	l := d.large
-	add(klauspostGunzip, l, self, "child", "klauspost", l.path)
-	add(wholeJob, l, self, "child", "whole", l.path)
-	add(wholePipelined, l, self, "child", "pipelined", l.path)
+	add(klauspostGunzip, l, self, "job", "klauspost", l.path)
+	add(wholeJob, l, self, "job", "whole", l.path)
+	add(wholePipelined, l, self, "job", "pipelined", l.path)
 	if tlswatch, err := b.find("tlswatch"); err == nil {
 		add(reportJob, l, tlswatch, "report", "--format", "json", l.path)
 		if gawk {
@@ -94,11 +95,11 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 	} else {
 		skipped = append(skipped, "tlswatch report and hello: "+err.Error())
 	}
-	add(townJob, file{}, self, "child", "whole", d.town.path)
-	add(crowdJob, file{}, self, "child", "whole", d.crowd.path)
+	add(uniformJob, file{}, self, "job", "whole", d.uniform.path)
+	add(uniqueJob, file{}, self, "job", "whole", d.unique.path)
 	list = append(list,
-		program{name: smallOne, argv: []string{self, "child", "small", d.small}, keep: true, env: []string{"GOMAXPROCS=1"}},
-		program{name: smallAll, argv: []string{self, "child", "small", d.small}, keep: true})
+		program{name: smallOne, argv: []string{self, "job", "small", d.small}, keep: true, env: []string{"GOMAXPROCS=1"}},
+		program{name: smallAll, argv: []string{self, "job", "small", d.small}, keep: true})
 	if bootstrap, err := b.find("bootstrap"); err == nil {
 		add(startup, file{}, startup, bootstrap)
 	} else {
@@ -107,10 +108,10 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 	return list, skipped, nil
 }
 
-// A target is a figure that the project holds itself to.
+// A target is a limit that the project sets itself.
 type target struct {
 	what  string
-	least bool // the figure is to be at least the limit, not at most
+	least bool // the figure must be at least the limit, not at most
 	limit float64
 	unit  string
 	value func() (float64, bool)
@@ -134,14 +135,14 @@ func (b *bench) targets(d *data) []target {
 		{"whole job / igzip alone, CPU", false, 2.2, "", b.ratio(wholeJob+m, igzip+m, cpu)},
 		{"pipeline of gawk / whole job, CPU", true, 4, "", b.ratio(gawkPipeline+m, wholeJob+m, cpu)},
 		{"pipeline of gawk / tlswatch report, CPU", true, 4, "", b.ratio(gawkPipeline+l, reportJob+l, cpu)},
-		{"pipelined / klauspost gunzip alone, on the clock", false, 0.5, "", b.ratio(wholePipelined+l, klauspostGunzip+l, wall)},
-		{"peak memory of the whole job, 50 k clients", false, 16, "MB", peak(townJob)},
-		{"peak memory of the whole job, 5 M clients", false, 32, "MB", peak(crowdJob)},
+		{"pipelined / klauspost gunzip alone, wall time", false, 0.5, "", b.ratio(wholePipelined+l, klauspostGunzip+l, wall)},
+		{"peak memory of the whole job, 50 k clients", false, 16, "MB", peak(uniformJob)},
+		{"peak memory of the whole job, 5 M clients", false, 32, "MB", peak(uniqueJob)},
 		{"peak memory of tlswatch report", false, 64 << 20 / 1e6, "MB", peak(reportJob + l)},
 		{"tshark -Y / tlswatch hello, CPU", true, 5, "", b.ratio(tsharkJob, helloJob, cpu)},
 		{"peak memory of tlswatch hello", false, 128 << 20 / 1e6, "MB", peak(helloJob)},
-		{"allocations a line", false, 0.001, "", func() (float64, bool) { return b.median(wholeJob+l, allocations) }},
-		{"small objects, one core / all, on the clock", true, 1.8, "", b.ratio(smallOne, smallAll, wall)},
+		{"allocations per line", false, 0.001, "", func() (float64, bool) { return b.median(wholeJob+l, allocations) }},
+		{"small objects, one core / all, wall time", true, 1.8, "", b.ratio(smallOne, smallAll, wall)},
 		{"function, spawn to ready", false, 7, "ms", func() (float64, bool) {
 			seconds, ok := b.median(startup, wall)
 			return seconds * 1000, ok
@@ -160,7 +161,7 @@ func (b *bench) targets(d *data) []target {
 	}
 }
 
-// allocations a line, as whole prints them.
+// allocations returns the allocations per line that the job "whole" prints.
 func allocations(r result) float64 {
 	var n [3]float64
 	for i, s := range strings.Fields(r.output) {
@@ -169,7 +170,7 @@ func allocations(r result) float64 {
 	return n[2] / n[0]
 }
 
-// writeTargets writes a table and reports whether a target is missed by more
+// writeTargets writes the table of targets and reports whether one is missed by more
 // than a tenth.
 func (b *bench) writeTargets(out *strings.Builder, d *data) (missed bool) {
 	fmt.Fprintf(out, "\n| target | limit | measured | |\n|---|---|---|---|\n")

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// measureStart runs the function under a Lambda Runtime API that has no event
-// for it, and returns the time from its start to its first request for one.
+// measureStart runs the function against a Lambda Runtime API without events and
+// returns the time from its start to its first request for one.
 func measureStart(bootstrap string) (result, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -53,10 +53,10 @@ func measureStart(bootstrap string) (result, error) {
 		<-exited
 		return result{wall: at.Sub(start), cpu: c.ProcessState.UserTime() + c.ProcessState.SystemTime()}, nil
 	case err := <-exited:
-		return result{}, fmt.Errorf("it ended before it asked for an event: %v: %s", err, stderr.String())
+		return result{}, fmt.Errorf("it exited before it requested an event: %v: %s", err, stderr.String())
 	case <-time.After(10 * time.Second):
 		c.Process.Kill()
 		<-exited
-		return result{}, fmt.Errorf("it did not ask for an event in 10 s: %s", stderr.String())
+		return result{}, fmt.Errorf("it did not request an event within 10 s: %s", stderr.String())
 	}
 }

@@ -1,4 +1,4 @@
-// Package gobuild builds the project's binaries for tests that run them.
+// Package gobuild builds the Lambda functions for tests that run them.
 package gobuild
 
 import (
@@ -10,26 +10,14 @@ import (
 	"strings"
 )
 
-// Function builds the Lambda function for this machine, with the flags that a
-// deployment uses, and returns the path of the executable in dir.
-func Function(dir string) (string, error) { return OtherFunction(dir, "processor") }
-
-// OtherFunction is Function for one of the others, by the name of its folder.
-func OtherFunction(dir, name string) (string, error) {
-	return build(filepath.Join(dir, "bootstrap"), "tlswatch/functions/"+name, "-tags", "lambda.norpc")
-}
-
-// CLI builds the command tlswatch.
-func CLI(dir string) (string, error) {
-	return build(filepath.Join(dir, "tlswatch"), "tlswatch/cmd/tlswatch")
-}
-
-func build(out, pkg string, flags ...string) (string, error) {
+// Function builds a Lambda function, by the name of its folder, for this machine with
+// the flags of a deployment. It returns the path of the executable in dir.
+func Function(dir, name string) (string, error) {
+	out, pkg := filepath.Join(dir, "bootstrap"), "tlswatch/functions/"+name
 	if err := readSources(); err != nil {
 		return "", fmt.Errorf("reading the sources of %s: %w", pkg, err)
 	}
-	args := append([]string{"build", "-trimpath", "-ldflags", "-s -w", "-o", out}, flags...)
-	cmd := exec.Command("go", append(args, pkg)...)
+	cmd := exec.Command("go", "build", "-trimpath", "-tags", "lambda.norpc", "-ldflags", "-s -w", "-o", out, pkg)
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if output, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build %s: %w\n%s", pkg, err, output)
@@ -37,9 +25,9 @@ func build(out, pkg string, flags ...string) (string, error) {
 	return out, nil
 }
 
-// readSources reads what the binaries are built from. The go command takes a
-// test's result from its cache unless a file has changed that the test itself
-// has read; what a process that it starts reads does not count.
+// readSources reads the sources of the binaries. The go command caches a test's
+// result until a file changes that the test process itself has read. Files that a
+// child process reads do not count.
 func readSources() error {
 	mod, err := exec.Command("go", "env", "GOMOD").Output()
 	if err != nil {

@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 		if err := os.Mkdir(folder, 0o777); err != nil {
 			log.Fatal(err)
 		}
-		if bootstraps[id], err = gobuild.OtherFunction(folder, name); err != nil {
+		if bootstraps[id], err = gobuild.Function(folder, name); err != nil {
 			log.Fatal(err)
 		}
 	}

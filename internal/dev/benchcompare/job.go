@@ -25,9 +25,9 @@ import (
 	"tlswatch/pkg/rollup"
 )
 
-// child is what this program does when it is one of those that are measured.
-func child(job string, files []string) error {
-	switch job {
+// runJob runs one of the jobs that are measured, each in a process of its own.
+func runJob(name string, files []string) error {
+	switch name {
 	case "data":
 		scale, err := strconv.ParseFloat(files[1], 64)
 		if err != nil {
@@ -39,7 +39,7 @@ func child(job string, files []string) error {
 		return small(files[0])
 	case "whole", "pipelined":
 		var options []connlog.Option
-		if job == "pipelined" {
+		if name == "pipelined" {
 			options = append(options, connlog.Pipelined)
 		}
 		return opened(files, func(f *os.File) error { return whole(f, options...) })
@@ -77,9 +77,10 @@ func child(job string, files []string) error {
 			return err
 		})
 	}
-	return fmt.Errorf("no job is called %q", job)
+	return fmt.Errorf("unknown job %q", name)
 }
 
+// opened calls read with each file.
 func opened(files []string, read func(*os.File) error) error {
 	for _, name := range files {
 		f, err := os.Open(name)
@@ -93,8 +94,8 @@ func opened(files []string, read func(*os.File) error) error {
 	return nil
 }
 
-// whole reads and counts a log as the function does, and prints how many lines
-// it has, how many clients fail, and how many allocations there were.
+// whole reads and counts a log as the function does. It prints the number of lines,
+// of failed connections and of allocations.
 func whole(f *os.File, options ...connlog.Option) error {
 	r := connlog.NewReader(f, options...)
 	s := rollup.New(rollup.Options{IPv6Prefix: 64})
@@ -107,7 +108,7 @@ func whole(f *os.File, options ...connlog.Option) error {
 	return nil
 }
 
-// profile writes a CPU profile of the whole job over all files, several times.
+// profile writes a CPU profile of ten runs of the whole job over all files.
 func profile(to string, files []string) (err error) {
 	out, err := os.Create(to)
 	if err != nil {
@@ -130,6 +131,7 @@ func profile(to string, files []string) (err error) {
 	return nil
 }
 
+// fold counts all entries of a log.
 func fold(s *rollup.Summary, r *connlog.Reader) error {
 	var e connlog.Entry
 	for {
@@ -147,7 +149,7 @@ func fold(s *rollup.Summary, r *connlog.Reader) error {
 	}
 }
 
-// small counts all logs of a directory, with a worker for each core.
+// small counts all logs of a directory, with one worker per core.
 func small(dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.gz"))
 	if err != nil {
@@ -185,8 +187,8 @@ func small(dir string) error {
 	return errors.Join(errs...)
 }
 
-// naive is the program that comes to mind first. It counts by status, by
-// protocol and cipher, by client and by minute.
+// naive is the obvious program. It counts by status, by protocol and cipher, by
+// client and by minute.
 func naive(f *os.File) error {
 	debug.SetGCPercent(100)
 	z, err := stdgzip.NewReader(f)
