@@ -89,7 +89,7 @@ fuzz: ## fuzz every target for FUZZTIME (30s)
 	done <<<"$$targets"
 
 golden: ## rewrite the golden files that tests compare with
-	go test $(call packages_with,flag\.Bool.*"update") -update
+	go test $(call packages_with,flag\.Bool.*"update"|clitest\.(Scripts|Update)) -update
 
 zips := $(foreach f,$(functions),build/$(f)-arm64.zip build/$(f)-amd64.zip)
 

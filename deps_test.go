@@ -154,8 +154,8 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"..."},
-		never:    append(ours("internal/dev/connlogtest", "internal/dev/alerttest", "internal/localaws/awstest"), "testing", "testing/...", "net/http/httptest"),
-		unless:   []string{"internal/dev/benchcompare", "internal/dev/alerttest", "internal/localaws/awstest"},
+		never:    append(ours("internal/dev/connlogtest", "internal/dev/alerttest", "internal/localaws/awstest", "internal/cli/clitest"), "testing", "testing/...", "net/http/httptest"),
+		unless:   []string{"internal/dev/benchcompare", "internal/dev/alerttest", "internal/localaws/awstest", "internal/cli/clitest"},
 		why:      "no test code in a binary",
 	},
 }

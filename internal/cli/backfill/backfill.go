@@ -1,0 +1,444 @@
+// Package backfill is the command backfill: it sends existing log objects through the deployed function.
+package backfill
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/deployed"
+	"tlswatch/internal/cli/input"
+	"tlswatch/internal/text"
+	"tlswatch/pkg/trigger"
+)
+
+const (
+	// batchSize is how many objects one invocation works on: few enough
+	// to end well within the function's time limit.
+	batchSize = 10
+
+	// tooOld is the age from which on CloudWatch refuses data.
+	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
+	tooOld = 14 * 24 * time.Hour
+)
+
+type options struct {
+	since, until string
+	function     string
+	concurrency  int
+	manifest     string
+	state        string
+	format       string
+	dryRun       bool
+
+	bucket, prefix string
+	from, to, now  time.Time
+}
+
+// New returns the command.
+func New() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "backfill s3://BUCKET/PREFIX --function NAME",
+		Short: "Send existing log objects through the function",
+		Example: `  tlswatch backfill s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --since 3d --function tlswatch
+  tlswatch backfill s3://my-logs --since 2026-11-20 --until 2026-11-21T06:00Z --function tlswatch --state backfill.state`,
+		Long: `backfill lists the connection logs under a prefix and has the deployed function
+work on those whose five minutes ended between --since and --until, the oldest
+first. A time is ` + input.TimeForms + `.
+
+With --state FILE the objects that are done are noted in FILE and passed over by
+the next run, after Ctrl-C or a failure, with the same FILE. The function's own
+ledger keeps what is sent twice from being published twice.
+
+CloudWatch refuses data older than two weeks: such objects are counted, not
+sent.
+
+--manifest FILE writes a manifest for S3 Batch Operations instead, for more
+objects than one machine should drive, and prints the commands that start the
+job.
+
+Folders AWSLogs/ACCOUNT/elasticloadbalancing/REGION/ are listed for the days in
+question only, anything else in full.
+
+It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
+		Args: cobra.ExactArgs(1),
+		RunE: command.Runs(func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.since, "since", "2w", "the earliest end of an object's five minutes")
+	f.StringVar(&o.until, "until", "now", "the latest end of an object's five minutes")
+	f.StringVar(&o.function, "function", "", "name or ARN of the deployed function")
+	f.IntVar(&o.concurrency, "concurrency", 4, "invocations at the same time")
+	f.StringVar(&o.manifest, "manifest", "", "write an S3 Batch Operations manifest to this file, and invoke nothing")
+	f.StringVar(&o.state, "state", "", "file that remembers what is done")
+	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be sent, and invoke nothing")
+	command.AddFormat(cmd, &o.format, "table", "json")
+	return cmd
+}
+
+func (o *options) check(uri string, now time.Time) error {
+	rest, ok := strings.CutPrefix(uri, "s3://")
+	o.bucket, o.prefix, _ = strings.Cut(rest, "/")
+	var sinceErr, untilErr error
+	o.now = now
+	o.from, sinceErr = input.ParseTime(o.since, now)
+	o.to, untilErr = input.ParseTime(o.until, now)
+	switch {
+	case !ok || !cloud.BucketName.MatchString(o.bucket):
+		return fmt.Errorf("%q: want s3://BUCKET/PREFIX", uri)
+	case sinceErr != nil:
+		return fmt.Errorf("--since %w", sinceErr)
+	case untilErr != nil:
+		return fmt.Errorf("--until %w", untilErr)
+	case o.to.Before(o.from):
+		return fmt.Errorf("--until %s is before --since %s", o.until, o.since)
+	case o.concurrency < 1:
+		return fmt.Errorf("--concurrency %d: want 1 or more", o.concurrency)
+	case o.manifest != "" && o.dryRun:
+		return errors.New("--manifest and --dry-run exclude each other")
+	case o.function == "" && o.manifest == "" && !o.dryRun:
+		return errors.New("--function is missing: the name or ARN of the deployed function")
+	}
+	return nil
+}
+
+func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) error {
+	if err := o.check(uri, time.Now().UTC()); err != nil {
+		return command.Usage(err)
+	}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx)
+	if err != nil {
+		return err
+	}
+	state, err := openState(o.state, o.bucket, o.dryRun || o.manifest != "")
+	if err != nil {
+		return err
+	}
+	defer state.close()
+	function := deployed.New(cfg, o.function)
+	if o.function != "" && o.manifest == "" {
+		if err := function.Check(ctx); err != nil {
+			return err
+		}
+	}
+	b := &backfiller{o: o, function: function, state: state, progress: console.NewProgress(stderr, "object")}
+	result := b.newResult()
+	b.progress.Start(0, 0)
+	listed, err := listObjects(ctx, s3.NewFromConfig(cfg), o, b.progress)
+	b.progress.End()
+	result.count(listed, state)
+	switch {
+	case err != nil:
+		err = fmt.Errorf("list s3://%s/%s: %w", o.bucket, o.prefix, err)
+	case o.dryRun:
+	case o.manifest != "":
+		err = result.writeManifest(o, listed.objects)
+	default:
+		b.progress.Start(len(listed.objects), result.SelectedBytes)
+		err = b.send(ctx, listed.objects, &result)
+		b.progress.End()
+	}
+	result.Partial = err != nil || ctx.Err() != nil
+	if werr := result.write(stdout, o.format); werr != nil {
+		return errors.Join(err, werr)
+	}
+	switch {
+	case ctx.Err() != nil:
+		hint := "; --state FILE would let another run go on from here"
+		if o.state != "" {
+			hint = "; the same command goes on from here"
+		}
+		return command.Interrupted("interrupted" + hint)
+	case err != nil:
+		return err
+	case result.Failed > 0:
+		return fmt.Errorf("%d of %d objects failed", result.Failed, result.Selected)
+	}
+	return nil
+}
+
+// A backfiller takes objects to the function.
+type backfiller struct {
+	o        options
+	function *deployed.Function
+	state    *state
+	progress *console.Progress
+}
+
+// send has the function work on objects in batches. The error is for what ends
+// it early; the result holds what was done until then.
+func (b *backfiller) send(ctx context.Context, objects []logObject, result *result) error {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	batches := make(chan []logObject)
+	var mu sync.Mutex // guards result
+	var workers sync.WaitGroup
+	for range b.o.concurrency {
+		workers.Go(func() {
+			for batch := range batches {
+				failed, err := b.sendBatch(ctx, batch)
+				if err != nil { // neither done nor failed
+					if s, ok := errors.AsType[deployed.StopError](err); ok {
+						stop(fmt.Errorf("function %s: %w", b.o.function, s.Unwrap()))
+					}
+					continue
+				}
+				var done []logObject
+				mu.Lock()
+				for i, o := range batch {
+					if reason, ok := failed[i]; ok {
+						result.fail(o, reason)
+					} else {
+						done = append(done, o)
+					}
+				}
+				result.Done += len(done)
+				mu.Unlock()
+				if err := b.state.add(done); err != nil {
+					stop(err)
+				}
+				b.progress.Add(len(batch), totalSize(batch))
+			}
+		})
+	}
+feed:
+	for batch := range slices.Chunk(objects, batchSize) {
+		if ctx.Err() != nil {
+			break
+		}
+		select {
+		case batches <- batch:
+		case <-ctx.Done():
+			break feed
+		}
+	}
+	close(batches)
+	workers.Wait()
+	result.Throttled = b.function.Throttled()
+	result.Remaining = result.Selected - result.Done - result.Failed
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
+		return cause
+	}
+	return nil
+}
+
+// sendBatch has the function work on a batch and returns the reasons for those
+// objects that failed, by their place in it. The error is for an interruption,
+// and for what no other batch could do better.
+func (b *backfiller) sendBatch(ctx context.Context, batch []logObject) (failed map[int]string, err error) {
+	type object struct {
+		Bucket string `json:"bucket"`
+		Key    string `json:"key"`
+		ETag   string `json:"etag"`
+	}
+	var event []object
+	for _, o := range batch {
+		event = append(event, object{b.o.bucket, o.Key, o.ETag})
+	}
+	payload, err := json.Marshal(event)
+	if err == nil {
+		var reply []byte
+		if reply, _, err = b.function.Invoke(ctx, payload, true); err == nil {
+			var summary trigger.Summary
+			if summary, err = deployed.ParseSummary(reply); err == nil && summary.Objects != len(batch) {
+				err = fmt.Errorf("the function saw %d objects of %d", summary.Objects, len(batch))
+			}
+		}
+	}
+	switch f, ok := errors.AsType[*deployed.FunctionError](err); {
+	case err == nil:
+		return nil, nil
+	case ok:
+		if failed := failedItems(f, len(batch)); len(failed) > 0 {
+			return failed, nil
+		}
+	case ctx.Err() != nil || errors.As(err, new(deployed.StopError)):
+		return nil, err
+	}
+	failed = make(map[int]string, len(batch))
+	for i := range batch {
+		failed[i] = err.Error()
+	}
+	return failed, nil
+}
+
+// failedItem finds the items that a trigger.Failures names in its text.
+var failedItem = regexp.MustCompile(`(?:^|; )item (\d+): `)
+
+// failedItems returns the reasons for the items of a batch that the function
+// says have failed, or nil if it does not tell them apart. An item that only
+// seems to be named, in the reason of another, is taken for failed as well: it
+// is then sent again by another run.
+func failedItems(e *deployed.FunctionError, n int) map[int]string {
+	if e.Type != "Failures" {
+		return nil
+	}
+	at := failedItem.FindAllStringSubmatchIndex(e.Message, -1)
+	failed := make(map[int]string)
+	for i, m := range at {
+		end := len(e.Message)
+		if i+1 < len(at) {
+			end = at[i+1][0]
+		}
+		item, err := strconv.Atoi(e.Message[m[2]:m[3]])
+		if err != nil || item >= n {
+			return nil
+		}
+		failed[item] = e.Message[m[1]:end]
+	}
+	return failed
+}
+
+func totalSize(objects []logObject) (n int64) {
+	for _, o := range objects {
+		n += o.Size
+	}
+	return n
+}
+
+// A result is what backfill did, in the form of --format json. Every
+// object listed is in one of Selected, NotLogs, OutsideTime, TooOld and
+// AlreadyDone; every one selected in one of Done, Failed and Remaining.
+type result struct {
+	Bucket   string    `json:"bucket"`
+	Prefix   string    `json:"prefix"`
+	Since    time.Time `json:"since"`
+	Until    time.Time `json:"until"`
+	Function string    `json:"function,omitempty"`
+	DryRun   bool      `json:"dryRun"`
+	Partial  bool      `json:"partial"` // interrupted, or ended by an error
+
+	Listed      int          `json:"listed"`
+	NotLogs     []passedOver `json:"notLogs"`     // what is no connection log, by reason
+	OutsideTime int          `json:"outsideTime"` // period ended before since or after until
+	TooOld      int          `json:"tooOld"`      // period ended more than two weeks ago, so CloudWatch would refuse the data
+	OldestEnd   *time.Time   `json:"oldestEnd,omitempty"`
+	AlreadyDone int          `json:"alreadyDone"` // according to the state file
+
+	Selected      int            `json:"selected"`
+	SelectedBytes int64          `json:"selectedBytes"`
+	Done          int            `json:"done"`
+	Failed        int            `json:"failed"`
+	Remaining     int            `json:"remaining"` // selected, and not sent
+	Throttled     int64          `json:"throttled"` // invocations that Lambda had no room for, and that were repeated
+	Failures      []failedObject `json:"failures"`  // at most 100
+
+	Manifest  string   `json:"manifest,omitempty"`
+	NextSteps []string `json:"nextSteps,omitempty"` // commands
+}
+
+type passedOver struct {
+	Reason string `json:"reason"`
+	Count  int    `json:"count"`
+}
+
+type failedObject struct {
+	Key    string `json:"key"`
+	Reason string `json:"reason"`
+}
+
+func (b *backfiller) newResult() result {
+	return result{
+		Bucket: b.o.bucket, Prefix: b.o.prefix, Since: b.o.from, Until: b.o.to,
+		Function: b.o.function, DryRun: b.o.dryRun,
+		NotLogs: []passedOver{}, Failures: []failedObject{},
+	}
+}
+
+// count takes over what was listed, and leaves in it what is to be done.
+func (r *result) count(l *listing, state *state) {
+	r.Listed, r.OutsideTime, r.TooOld = l.listed, l.outside, l.tooOld
+	if !l.oldest.IsZero() {
+		r.OldestEnd = &l.oldest
+	}
+	for reason, n := range l.others {
+		r.NotLogs = append(r.NotLogs, passedOver{reason, n})
+	}
+	slices.SortFunc(r.NotLogs, func(a, b passedOver) int {
+		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Reason, b.Reason))
+	})
+	n := len(l.objects)
+	l.objects = slices.DeleteFunc(l.objects, state.has)
+	r.AlreadyDone = n - len(l.objects)
+	r.Selected, r.SelectedBytes = len(l.objects), totalSize(l.objects)
+	r.Remaining = r.Selected
+}
+
+func (r *result) fail(o logObject, reason string) {
+	if r.Failed++; len(r.Failures) < command.MaxListed {
+		r.Failures = append(r.Failures, failedObject{o.Key, reason})
+	}
+}
+
+func (r result) write(w io.Writer, format string) error {
+	slices.SortFunc(r.Failures, func(a, b failedObject) int { return cmp.Compare(a.Key, b.Key) })
+	if format == "json" {
+		return command.WriteJSON(w, r)
+	}
+	b := bufio.NewWriter(w)
+	switch {
+	case r.Partial:
+		fmt.Fprintf(b, "PARTIAL RESULT: not all was done\n\n")
+	case r.DryRun:
+		fmt.Fprintf(b, "DRY RUN: nothing was sent\n\n")
+	}
+	t := console.Table{Right: []bool{true, false}}
+	line := func(n int, format string, args ...any) {
+		if n > 0 {
+			t.Add(console.Grouped(n), fmt.Sprintf(format, args...))
+		}
+	}
+	t.Add(console.Grouped(r.Listed), fmt.Sprintf("listed in s3://%s/%s", r.Bucket, r.Prefix))
+	for _, o := range r.NotLogs {
+		line(o.Count, "passed over: %s", o.Reason)
+	}
+	const when = "2006-01-02 15:04"
+	line(r.OutsideTime, "passed over: ended before %s or after %s", r.Since.Format(when), r.Until.Format(when))
+	if r.TooOld > 0 {
+		line(r.TooOld, "not sent: ended more than two weeks ago (the oldest %s), so CloudWatch would refuse the data", r.OldestEnd.Format(when))
+	}
+	line(r.AlreadyDone, "done by an earlier run")
+	t.Add(console.Grouped(r.Selected), fmt.Sprintf("to be done, %s", console.ByteSize(r.SelectedBytes)))
+	if r.Manifest != "" {
+		t.Add(console.Grouped(r.Selected), "written to "+r.Manifest)
+	} else if !r.DryRun {
+		t.Add(console.Grouped(r.Done), "done")
+		line(r.Failed, "failed")
+		line(r.Remaining, "not sent")
+	}
+	line(int(r.Throttled), "repeated because Lambda had no room")
+	t.Write(b)
+	if len(r.Failures) > 0 {
+		fmt.Fprintf(b, "\nFAILED\n\n")
+		for _, f := range r.Failures {
+			fmt.Fprintf(b, "  %s\n      %s\n", text.Printable(f.Key), text.Printable(deployed.OneLine(f.Reason)))
+		}
+		if more := r.Failed - len(r.Failures); more > 0 {
+			fmt.Fprintf(b, "  and %s more\n", console.Grouped(more))
+		}
+	}
+	if len(r.NextSteps) > 0 {
+		fmt.Fprintf(b, "\nNEXT, with a bucket and a role of yours\n\n%s\n", strings.Join(r.NextSteps, "\n"))
+	}
+	return b.Flush()
+}

@@ -1,0 +1,68 @@
+package backfill
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/input"
+	"tlswatch/pkg/connlog"
+)
+
+// A logObject is a connection log to be sent.
+type logObject struct {
+	input.Object
+	end time.Time // of its period
+}
+
+// A listing is what was found under a prefix.
+type listing struct {
+	objects []logObject // by end of period
+	listed  int
+	others  map[string]int // no connection logs, by the reason of the KeyError
+	outside int            // of the time asked for
+	tooOld  int
+	oldest  time.Time // end of period of those too old
+}
+
+// listObjects lists what is under the prefix and sorts it out. With an error it
+// returns what was listed before it.
+func listObjects(ctx context.Context, client *s3.Client, o options, p *console.Progress) (*listing, error) {
+	l := &listing{others: make(map[string]int)}
+	lister := input.Lister{Client: client, Bucket: o.bucket, Span: input.Span{Since: o.from, Until: o.to}}
+	err := lister.List(ctx, o.prefix, func(page []input.Object) error {
+		for _, c := range page {
+			l.add(o, c)
+		}
+		p.Add(len(page), 0)
+		return nil
+	})
+	slices.SortFunc(l.objects, func(a, b logObject) int {
+		return cmp.Or(a.end.Compare(b.end), cmp.Compare(a.Key, b.Key))
+	})
+	return l, err
+}
+
+func (l *listing) add(o options, c input.Object) {
+	l.listed++
+	k, err := connlog.ParseObjectKey(c.Key)
+	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
+		l.others[ke.Reason]++
+		return
+	}
+	switch earliest, end := k.Ends(); {
+	case end.Before(o.from) || earliest.After(o.to):
+		l.outside++
+	case o.now.Sub(end) > tooOld:
+		if l.tooOld++; l.oldest.IsZero() || end.Before(l.oldest) {
+			l.oldest = end
+		}
+	default:
+		l.objects = append(l.objects, logObject{c, end})
+	}
+}

@@ -1,0 +1,81 @@
+// Package captures reads packet captures for a command, and says how handshakes
+// ended and whether a security policy accepts a client.
+package captures
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/pkg/clienthello"
+)
+
+// Read reads all captures, the others also where one is faulty: files in
+// the order of their packets, then standard input and other pipes.
+func Read(ctx context.Context, t *clienthello.Tracker, paths []string, stdin io.Reader) error {
+	var files []clienthello.Capture
+	var pipes []string
+	for _, path := range paths {
+		if info, err := os.Stat(path); path == command.StdinPath || err == nil && !info.Mode().IsRegular() {
+			pipes = append(pipes, path)
+			continue
+		}
+		files = append(files, clienthello.Capture{Name: path, Open: func() (io.ReadCloser, error) {
+			f, err := os.Open(path)
+			if err != nil {
+				return nil, errors.Unwrap(err) // without the path, which is named anyway
+			}
+			return f, nil
+		}})
+	}
+	errs := []error{t.ReadAll(ctx, files)}
+	for _, path := range pipes {
+		if err := readPipe(ctx, t, path, stdin); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", path, err))
+		}
+	}
+	return cmp.Or(ctx.Err(), errors.Join(errs...))
+}
+
+func readPipe(ctx context.Context, t *clienthello.Tracker, path string, stdin io.Reader) error {
+	if path == command.StdinPath {
+		return t.Read(ctx, stdin)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	defer f.Close()
+	return t.Read(ctx, f)
+}
+
+// Remarks are what a user should know of what was not shown.
+func Remarks(s clienthello.Stats) []string {
+	var remarks []string
+	add := func(n int64, one, many string) {
+		if n > 0 {
+			remarks = append(remarks, console.Counted(n, one, many))
+		}
+	}
+	add(s.Cut, "TCP packet is cut by the snap length: capture with 'tcpdump -s 0'", "TCP packets are cut by the snap length: capture with 'tcpdump -s 0'")
+	add(s.Midstream, "connection began before the capture, or its first packets are not in it", "connections began before the capture, or their first packets are not in it")
+	add(s.Unreadable, "connection has its first bytes cut or lost", "connections have their first bytes cut or lost")
+	add(s.Empty, "connection ended before the client sent anything", "connections ended before the client sent anything")
+	add(s.Plaintext, "connection of HTTP on another port than 443 is not shown; --port shows it", "connections of HTTP on other ports than 443 are not shown; --port shows them")
+	add(s.Other, "connection is neither TLS nor HTTP", "connections are neither TLS nor HTTP")
+	add(s.QUIC, "flow is QUIC, which is out of scope: connection logs are of TLS over TCP", "flows are QUIC, which is out of scope: connection logs are of TLS over TCP")
+	add(s.DTLS, "flow is DTLS, which is out of scope: connection logs are of TLS over TCP", "flows are DTLS, which is out of scope: connection logs are of TLS over TCP")
+	add(s.Fragments, "IP fragment is without the rest of its packet", "IP fragments are without the rest of their packets")
+	add(s.Malformed, "packet has headers that are cut or malformed", "packets have headers that are cut or malformed")
+	add(s.OtherLinks, "packet is of a link type that is not read", "packets are of link types that are not read")
+	add(s.GivenUp, "connection was given up to bound memory", "connections were given up to bound memory")
+	if s.Handshakes == 0 {
+		remarks = append(remarks, "no ClientHello among "+console.Counted(s.Packets, "packet", "packets"))
+	}
+	return remarks
+}

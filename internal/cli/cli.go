@@ -1,0 +1,81 @@
+// Package cli is the command tlswatch: what all its subcommands have in common,
+// its help and its manual pages. Each subcommand is a package below.
+//
+// Rules of its user interface:
+//
+//   - Results go to standard output, everything else to standard error, where
+//     errors begin with "tlswatch: ".
+//   - Exit status 0 means done, 1 failed, 2 wrong usage, 130 interrupted.
+//   - The JSON of --format json is stable: members are added, not changed.
+package cli
+
+import (
+	"context"
+	"io"
+	"runtime/debug"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/backfill"
+	"tlswatch/internal/cli/cipher"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/cost"
+	"tlswatch/internal/cli/hello"
+	"tlswatch/internal/cli/listeners"
+	"tlswatch/internal/cli/local"
+	"tlswatch/internal/cli/policy"
+	"tlswatch/internal/cli/redrive"
+	"tlswatch/internal/cli/report"
+	"tlswatch/internal/cli/tail"
+	"tlswatch/internal/cli/whatif"
+)
+
+// Run is main without the process around it.
+func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return command.Run(ctx, New(), args, stdin, stdout, stderr)
+}
+
+// New returns the command.
+func New() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "tlswatch COMMAND [flags] [PATH...]",
+		Short: "Why do clients fail the TLS negotiation with my load balancer?",
+		Example: `  tlswatch report --policy live --since 2h s3://my-logs/AWSLogs/123456789012/
+  tlswatch whatif --to ELBSecurityPolicy-TLS13-1-2-2021-06 conn_log_*.log.gz`,
+		Long: `tlswatch reads the connection logs of AWS Application Load Balancers and says
+which clients fail the TLS negotiation, how often, and why.`,
+		Version: version(),
+	}
+	command.Group(root)
+	root.SetHelpTemplate(helpTemplate)
+	root.SetUsageTemplate(usageTemplate)
+	root.AddCommand(
+		report.New(),
+		tail.New(),
+		whatif.New(),
+		hello.New(),
+		policy.New(),
+		cipher.New(),
+		listeners.New(),
+		local.New(),
+		backfill.New(),
+		redrive.New(),
+		cost.New(),
+		newMan(),
+	)
+	return root
+}
+
+// version is that of the module, or the revision it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && info.Main.Version == "(devel)" {
+			return s.Value
+		}
+	}
+	return info.Main.Version
+}

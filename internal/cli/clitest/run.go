@@ -1,0 +1,65 @@
+// Package clitest runs commands in tests, beside stand-ins for AWS.
+package clitest
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+)
+
+// testRoot is a command that has only cmd below it, unless it is one itself.
+func testRoot(cmd *cobra.Command) *cobra.Command {
+	if cmd.Name() == "tlswatch" {
+		return cmd
+	}
+	root := &cobra.Command{Use: "tlswatch"}
+	root.AddCommand(cmd)
+	return root
+}
+
+// Run runs a command in this process. The arguments begin with its name.
+func Run(ctx context.Context, cmd *cobra.Command, args ...string) (status int, stdout, stderr string) {
+	var out, diag bytes.Buffer
+	status = RunIO(ctx, cmd, args, strings.NewReader(""), &out, &diag)
+	return status, out.String(), diag.String()
+}
+
+// RunIO runs a command in this process. The arguments begin with its name.
+func RunIO(ctx context.Context, cmd *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	return command.Run(ctx, testRoot(cmd), args, stdin, stdout, stderr)
+}
+
+// Want runs a command that must end with an exit status.
+func Want(t *testing.T, want int, cmd *cobra.Command, args ...string) (stdout, stderr string) {
+	t.Helper()
+	status, stdout, stderr := Run(t.Context(), cmd, args...)
+	if status != want {
+		t.Fatalf("%q: exit status %d, want %d: %s", args, status, want, stderr)
+	}
+	return stdout, stderr
+}
+
+// Buffer may be read while it is written.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (s *Buffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+func (s *Buffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

@@ -1,0 +1,24 @@
+package cloud
+
+import (
+	"context"
+	"fmt"
+
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
+
+	"tlswatch/internal/cli/command"
+)
+
+// ELB returns a client of Elastic Load Balancing for a region, "" for that
+// of the environment.
+func ELB(ctx context.Context, region string) (*elb.Client, string, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
+	switch {
+	case err != nil:
+		return nil, "", fmt.Errorf("AWS configuration: %w", err)
+	case cfg.Region == "":
+		return nil, "", command.Usagef("which region? --region or AWS_REGION says so")
+	}
+	return elb.NewFromConfig(cfg), cfg.Region, nil
+}

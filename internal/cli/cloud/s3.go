@@ -1,0 +1,156 @@
+// Package cloud reaches the services of AWS from a command: with the usual
+// credentials and profiles, in the right Region, patiently, and with errors that
+// say what to do.
+package cloud
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/ratelimit"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
+)
+
+const S3Scheme = "s3://"
+
+// ParseS3 takes s3://BUCKET/PREFIX apart.
+func ParseS3(uri string) (bucket, prefix string, err error) {
+	rest, ok := strings.CutPrefix(uri, S3Scheme)
+	bucket, prefix, _ = strings.Cut(rest, "/")
+	if !ok || !BucketName.MatchString(bucket) {
+		return "", "", fmt.Errorf("%q: want s3://BUCKET/PREFIX", uri)
+	}
+	return bucket, prefix, nil
+}
+
+// Buckets are clients for buckets in whatever regions, by the standard chain
+// of credentials, profiles, regions and endpoints. The zero value is ready for
+// use.
+type Buckets struct {
+	load sync.Once
+	cfg  aws.Config
+	err  error
+
+	mu      sync.Mutex            // guards what follows
+	regions map[string]string     // by bucket, if it is not in the configured one
+	clients map[string]*s3.Client // by bucket
+}
+
+// Attempts of a request and the longest wait between two: S3 asks clients to
+// slow down rather than to give up.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html
+const (
+	s3Attempts   = 8
+	s3MaxBackoff = 20 * time.Second
+
+	S3Resumes = 4 // see s3source.Source
+
+	MaxOpen = 16 // of a bucket, at the same time
+)
+
+// client returns a client for the region that the bucket is known to be in.
+func (c *Buckets) client(ctx context.Context, name string) (*s3.Client, error) {
+	c.load.Do(func() {
+		web := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = MaxOpen })
+		if c.cfg, c.err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(web)); c.err != nil {
+			return
+		}
+		c.regions, c.clients = make(map[string]string), make(map[string]*s3.Client)
+		c.cfg.Region = cmp.Or(c.cfg.Region, "us-east-1") // which knows where every bucket is
+		attempts := cmp.Or(c.cfg.RetryMaxAttempts, s3Attempts)
+		if c.cfg.Retryer == nil {
+			c.cfg.RetryMaxAttempts = 0
+			c.cfg.Retryer = func() aws.Retryer {
+				return retry.NewStandard(func(o *retry.StandardOptions) {
+					o.MaxAttempts = attempts
+					o.MaxBackoff = s3MaxBackoff
+					o.RateLimiter = ratelimit.None // a quota for all objects would let some fail for the others
+				})
+			}
+		}
+	})
+	if c.err != nil {
+		return nil, c.err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.clients[name] == nil {
+		c.clients[name] = s3.NewFromConfig(c.cfg, func(o *s3.Options) {
+			o.Region = cmp.Or(c.regions[name], o.Region)
+			o.DisableLogOutputChecksumValidationSkipped = true
+		})
+	}
+	return c.clients[name], nil
+}
+
+// moved notes the region that a refusal names, and reports whether it is news.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingRouting.html
+func (c *Buckets) moved(bucket string, err error) bool {
+	re, ok := errors.AsType[*awshttp.ResponseError](err)
+	if !ok || re.HTTPStatusCode() != http.StatusMovedPermanently && re.HTTPStatusCode() != http.StatusTemporaryRedirect && re.HTTPStatusCode() != http.StatusBadRequest {
+		return false
+	}
+	region := re.Response.Header.Get("X-Amz-Bucket-Region")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if region == "" || region == cmp.Or(c.regions[bucket], c.cfg.Region) {
+		return false
+	}
+	c.regions[bucket] = region
+	delete(c.clients, bucket)
+	return true
+}
+
+// InRegion calls f with a client for the bucket, again if the bucket turns out
+// to be in another region.
+func (c *Buckets) InRegion(ctx context.Context, bucket string, f func(*s3.Client) error) error {
+	for {
+		client, err := c.client(ctx, bucket)
+		if err != nil {
+			return err
+		}
+		if err = f(client); err == nil || !c.moved(bucket, err) {
+			return err
+		}
+	}
+}
+
+// ExplainS3 says what to do about an error.
+func ExplainS3(bucket string, err error) error {
+	if err == nil {
+		return nil
+	}
+	status, code := 0, ""
+	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		status = re.HTTPStatusCode()
+	}
+	if ae, ok := errors.AsType[smithy.APIError](err); ok {
+		code = ae.ErrorCode()
+	}
+	switch {
+	case code == "NoSuchBucket":
+		return fmt.Errorf("there is no bucket %q", bucket)
+	case status == http.StatusForbidden && (code == "AccessDenied" || code == "Forbidden"):
+		return fmt.Errorf("access denied: the caller needs s3:ListBucket for bucket %q and s3:GetObject for its objects: %w", bucket, err)
+	case status == 0 && strings.Contains(err.Error(), "failed to refresh cached credentials"):
+		return fmt.Errorf("no usable AWS credentials; set AWS_PROFILE, or sign in with 'aws sso login': %w", err)
+	}
+	return err
+}
+
+// BucketName is the form of bucket names and of access point aliases.
+var BucketName = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]{1,61}[0-9a-z]$`)

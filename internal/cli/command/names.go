@@ -1,0 +1,79 @@
+package command
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// SuiteNames are those that a shell completes: as in logs and policies, and as
+// in captures.
+func SuiteNames() []string {
+	var names []string
+	for _, s := range tlsname.Suites() {
+		names = append(names, s.String())
+		if iana := s.IANA(); iana != "" && iana != s.String() {
+			names = append(names, iana)
+		}
+	}
+	return names
+}
+
+// CompleteSuites completes the names of cipher suites, in arguments or in a flag.
+func CompleteSuites(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+	return SuiteNames(), cobra.ShellCompDirectiveNoFileComp
+}
+
+// Suggestion is what an error about an unknown name ends with, or "".
+func Suggestion(text string, names []string) string {
+	if name := nearest(text, names); name != "" {
+		return "; did you mean " + name + "?"
+	}
+	return ""
+}
+
+// nearest returns the one of the names that a text is most likely a slip of, or
+// else the only one that it is a part of, or "".
+func nearest(text string, names []string) string {
+	fold := strings.NewReplacer("_", "-").Replace
+	text = fold(strings.ToLower(text))
+	best, least := "", max(len(text)/4, 1)+1
+	var having []string
+	for _, name := range names {
+		folded := fold(strings.ToLower(name))
+		if d := distance(text, folded); d < least {
+			best, least = name, d
+		}
+		if len(text) >= 4 && strings.Contains(folded, text) {
+			having = append(having, name)
+		}
+	}
+	if best == "" && len(having) == 1 {
+		return having[0]
+	}
+	return best
+}
+
+// distance is how many bytes are to be inserted, deleted or replaced to make
+// one text of another (Levenshtein).
+func distance(a, b string) int {
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			replaced := diagonal
+			if a[i] != b[j] {
+				replaced++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(replaced, diagonal+1, row[j]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,99 @@
+// Package command is what every subcommand needs: its exit status, checks of
+// arguments and flags, shell completion, and messages.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+)
+
+// Exit statuses.
+const (
+	ExitOK     = 0
+	ExitFailed = 1
+	ExitUsage  = 2
+
+	ExitInterrupted = 130 // by Ctrl-C, with a partial result
+)
+
+// Run runs a root command with arguments and returns the exit status.
+// It writes what went wrong to stderr.
+func Run(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root.SilenceErrors, root.SilenceUsage = true, true
+	root.SetFlagErrorFunc(flagError)
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	cmd, err := root.ExecuteContextC(ctx)
+	status := Status(err)
+	if err != nil {
+		Complain(stderr, "%v", err)
+	}
+	if status == ExitUsage {
+		fmt.Fprintf(stderr, "Run '%s --help' for usage.\n", cmd.CommandPath())
+	}
+	return status
+}
+
+// flagError shortens pflag's message about a value that a choice does not have.
+func flagError(_ *cobra.Command, err error) error {
+	wrong, ok := errors.AsType[*pflag.InvalidValueError](err)
+	if !ok || !errors.As(err, new(choiceError)) {
+		return err
+	}
+	return fmt.Errorf("--%s %s: %w", wrong.GetFlag().Name, wrong.GetValue(), wrong.Unwrap())
+}
+
+// Status returns the exit status for what running a command returned.
+func Status(err error) int {
+	if err == nil {
+		return ExitOK
+	}
+	// What fails before a command runs is wrong usage; cobra has no type for it.
+	if f, ok := errors.AsType[*failure](err); ok {
+		return f.status
+	}
+	return ExitUsage
+}
+
+// A failure is an error of a command that was used correctly.
+type failure struct {
+	status int
+	err    error
+}
+
+func (f *failure) Error() string { return f.err.Error() }
+
+func (f *failure) Unwrap() error { return f.err }
+
+// Interrupted is the error of a command that Ctrl-C ended.
+func Interrupted(text string) error { return &failure{ExitInterrupted, errors.New(text)} }
+
+// A usageError is wrong usage that a command finds itself.
+type usageError struct{ error }
+
+func (e *usageError) Unwrap() error { return e.error }
+
+// Usage makes err an error about usage.
+func Usage(err error) error { return &usageError{err} }
+
+// Usagef returns an error about usage.
+func Usagef(format string, args ...any) error { return Usage(fmt.Errorf(format, args...)) }
+
+// Runs adapts the work of a command for cobra. Errors that are not about usage
+// end it with exit status 1.
+func Runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
+	return func(cmd *cobra.Command, args []string) error {
+		err := f(cmd, args)
+		if err == nil || errors.As(err, new(*failure)) || errors.As(err, new(*usageError)) {
+			return err
+		}
+		return &failure{ExitFailed, err}
+	}
+}

@@ -1,0 +1,140 @@
+package console
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+	"time"
+)
+
+// A Progress shows on a terminal how far a long command has come, in one line
+// that is written over. A nil *progress shows nothing.
+type Progress struct {
+	w    io.Writer
+	now  func() time.Time
+	noun string // what is counted: "object"
+
+	mu         sync.Mutex
+	started    time.Time
+	shown      time.Time
+	growing    bool // the totals may grow yet
+	total      int  // 0 if not known
+	totalBytes int64
+	done       int
+	bytes      int64
+}
+
+// progressStep is the shortest time between two states of the line.
+const progressStep = 100 * time.Millisecond
+
+// NewProgress returns a progress on w, or nil if w is no terminal.
+func NewProgress(w io.Writer, noun string) *Progress {
+	if !isTerminal(w) {
+		return nil
+	}
+	return &Progress{w: w, now: time.Now, noun: noun}
+}
+
+// isTerminal takes every character device for a terminal, except one that
+// cannot move its cursor. (It does not matter what is written to /dev/null.)
+func isTerminal(w io.Writer) bool {
+	f, ok := w.(*os.File)
+	if !ok || os.Getenv("TERM") == "dumb" {
+		return false
+	}
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// Start begins anew with a total, 0 if it is not known.
+func (p *Progress) Start(total int, bytes int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.started, p.shown = p.now(), time.Time{}
+	p.total, p.totalBytes, p.growing = total, bytes, false
+	p.done, p.bytes = 0, 0
+}
+
+// Expect adds to the totals; there may be more until complete is called.
+func (p *Progress) Expect(n int, bytes int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.total += n
+	p.totalBytes += bytes
+	p.growing = true
+}
+
+// Complete says that the totals are known.
+func (p *Progress) Complete() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.growing = false
+}
+
+// Add counts what was done.
+func (p *Progress) Add(n int, bytes int64) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.done += n
+	p.bytes += bytes
+	if now := p.now(); now.Sub(p.shown) >= progressStep {
+		p.shown = now
+		fmt.Fprintf(p.w, "\r%s\x1b[K", p.line(now))
+	}
+}
+
+// End removes the line.
+func (p *Progress) End() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if !p.shown.IsZero() {
+		fmt.Fprint(p.w, "\r\x1b[K")
+		p.shown = time.Time{}
+	}
+}
+
+// line is the state as text, short enough for 80 columns.
+func (p *Progress) line(now time.Time) string {
+	if p.total == 0 || p.growing {
+		line := "  " + Counted(p.done, p.noun, p.noun+"s")
+		if p.bytes > 0 {
+			line += ", " + ByteSize(p.bytes)
+		}
+		if p.growing {
+			line += fmt.Sprintf(", %s found so far", Grouped(p.total))
+		}
+		return line
+	}
+	part := float64(p.done) / float64(p.total)
+	if p.totalBytes > 0 {
+		part = min(float64(p.bytes)/float64(p.totalBytes), 1)
+	}
+	const width = 20
+	bar := strings.Repeat("#", int(part*width))
+	line := fmt.Sprintf("  [%-*s] %s of %s", width, bar, Grouped(p.done), Counted(p.total, p.noun, p.noun+"s"))
+	if p.totalBytes > 0 {
+		line += fmt.Sprintf(", %s of %s", ByteSize(p.bytes), ByteSize(p.totalBytes))
+	}
+	// The first second says little about the rest.
+	if passed := now.Sub(p.started); passed >= time.Second && part > 0 && part < 1 {
+		line += ", " + roughly(time.Duration(float64(passed)/part*(1-part))) + " left"
+	}
+	return line
+}

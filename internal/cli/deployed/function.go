@@ -1,0 +1,218 @@
+// Package deployed calls the deployed function as its triggers do.
+package deployed
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awsmiddleware "github.com/aws/aws-sdk-go-v2/aws/middleware"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
+	"github.com/aws/aws-sdk-go-v2/service/lambda"
+	"github.com/aws/aws-sdk-go-v2/service/lambda/types"
+	"github.com/aws/smithy-go"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/pkg/trigger"
+)
+
+// LastCalls is how long calls in progress may go on after Ctrl-C.
+const LastCalls = 10 * time.Second
+
+// outlast returns a context that is cancelled later than ctx by grace.
+func outlast(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	stop := context.AfterFunc(ctx, func() {
+		t := time.AfterFunc(grace, cancel)
+		context.AfterFunc(longer, func() { t.Stop() })
+	})
+	return longer, func() {
+		stop()
+		cancel()
+	}
+}
+
+// A Function is the function as it is deployed, behind the Lambda API.
+type Function struct {
+	client    *lambda.Client
+	name      string
+	Grace     time.Duration // see LastCalls
+	throttles atomic.Int64  // how often Lambda had no room
+}
+
+func New(cfg aws.Config, name string) *Function {
+	return &Function{
+		client: lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} }), // see invoke
+		name:   name,
+		Grace:  LastCalls,
+	}
+}
+
+// Throttled returns how many invocations Lambda had no room for at first.
+func (d *Function) Throttled() int64 { return d.throttles.Load() }
+
+// Check asks Lambda whether the function is there and may be invoked, without
+// running it.
+func (d *Function) Check(ctx context.Context) error {
+	err := d.retry(ctx, true, func(ctx context.Context) error {
+		_, err := d.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &d.name, InvocationType: types.InvocationTypeDryRun})
+		return err
+	})
+	switch {
+	case ctx.Err() != nil:
+		return command.Interrupted("interrupted before anything was sent")
+	case err != nil:
+		return fmt.Errorf("function %s: %w", d.name, err)
+	}
+	return nil
+}
+
+// A StopError means that no other invocation can do better.
+type StopError struct{ error }
+
+func (e StopError) Unwrap() error { return e.error }
+
+// A FunctionError is the error of the function itself.
+type FunctionError struct {
+	Type      string `json:"errorType"`
+	Message   string `json:"errorMessage"`
+	requestID string
+}
+
+func (e *FunctionError) Error() string {
+	return fmt.Sprintf("%s: %s (request %s)", e.Type, e.Message, e.requestID)
+}
+
+// Invoke has the function work on an event and returns its reply. The error is
+// a *FunctionError if it failed, a StopError if Lambda refuses all
+// invocations.
+//
+// What Lambda did not run because it had no room is sent again after a pause.
+// What may have run without our knowing is sent again only if repeat is set:
+// the first run may still be going on. Once ctx is cancelled nothing is sent
+// any more; what is on its way has until d.grace to end.
+func (d *Function) Invoke(ctx context.Context, payload []byte, repeat bool) (reply []byte, requestID string, err error) {
+	err = d.retry(ctx, repeat, func(ctx context.Context) error {
+		out, err := d.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &d.name, Payload: payload})
+		if err != nil {
+			return err
+		}
+		reply = out.Payload
+		requestID, _ = awsmiddleware.GetRequestIDMetadata(out.ResultMetadata)
+		if out.FunctionError != nil {
+			e := &FunctionError{requestID: requestID}
+			if json.Unmarshal(out.Payload, e) != nil || e.Type == "" {
+				e.Type, e.Message = *out.FunctionError, clipText(string(out.Payload))
+			}
+			return e
+		}
+		return nil
+	})
+	return reply, requestID, err
+}
+
+// Bounds of trying again. The pauses of throttled calls add up to a minute and
+// a half.
+const (
+	maxThrottles = 15
+	maxRepeats   = 4
+	firstPause   = 100 * time.Millisecond
+	longestPause = 15 * time.Second
+)
+
+func (d *Function) retry(ctx context.Context, repeat bool, call func(context.Context) error) error {
+	longer, cancel := outlast(ctx, d.Grace)
+	defer cancel()
+	throttles, repeats := 0, 0
+	for pause := firstPause; ; pause = min(2*pause, longestPause) {
+		if ctx.Err() != nil {
+			return errors.New("interrupted before it was sent")
+		}
+		err := call(longer)
+		switch {
+		case err == nil || errors.As(err, new(*FunctionError)):
+			return err
+		case longer.Err() != nil:
+			return errors.New("interrupted while the function was at it")
+		case hadNoRoom(err):
+			d.throttles.Add(1)
+			if throttles++; throttles == maxThrottles {
+				return err
+			}
+		case refused(err):
+			return StopError{err}
+		default:
+			if repeats++; repeats == maxRepeats || !repeat {
+				return err
+			}
+		}
+		wait := pause/2 + rand.N(pause/2)
+		if t, ok := errors.AsType[*types.TooManyRequestsException](err); ok && t.RetryAfterSeconds != nil {
+			if n, err := strconv.Atoi(*t.RetryAfterSeconds); err == nil {
+				wait = max(wait, min(time.Duration(n)*time.Second, longestPause))
+			}
+		}
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return fmt.Errorf("interrupted before another attempt: %w", err)
+		}
+	}
+}
+
+// hadNoRoom reports whether Lambda had no room to run the function.
+func hadNoRoom(err error) bool {
+	if (retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}).IsErrorThrottle(err).Bool() {
+		return true
+	}
+	re, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && (re.HTTPStatusCode() == http.StatusTooManyRequests || re.HTTPStatusCode() == http.StatusConflict)
+}
+
+// refused reports whether Lambda refuses any invocation: no such function, no
+// permission, no valid credentials. A payload that it does not like is only
+// that.
+func refused(err error) bool {
+	api, ok := errors.AsType[smithy.APIError](err)
+	if !ok {
+		// Without an answer and without anything sent, the fault is in the
+		// configuration: no region, no credentials.
+		return !errors.As(err, new(*smithyhttp.ResponseError)) && !errors.As(err, new(*smithyhttp.RequestSendError))
+	}
+	switch api.ErrorCode() {
+	case "RequestTooLargeException", "InvalidRequestContentException", "SerializedRequestEntityTooLargeException":
+		return false
+	}
+	re, ok := errors.AsType[*smithyhttp.ResponseError](err)
+	return ok && re.HTTPStatusCode() >= 400 && re.HTTPStatusCode() < 500
+}
+
+// ParseSummary reads the reply to objects that were named directly or to an
+// invocation record. Any other reply is that of another function.
+func ParseSummary(reply []byte) (trigger.Summary, error) {
+	var in struct{ Objects, Ignored *int }
+	if err := json.Unmarshal(reply, &in); err != nil || in.Objects == nil || in.Ignored == nil {
+		return trigger.Summary{}, fmt.Errorf("the reply is not that of tlswatch's function: %s", clipText(string(reply)))
+	}
+	return trigger.Summary{Objects: *in.Objects, Ignored: *in.Ignored}, nil
+}
+
+// clipText cuts what somebody else wrote.
+func clipText(s string) string {
+	const most = 300
+	if len(s) > most {
+		return strings.ToValidUTF8(s[:most], "") + "..."
+	}
+	return s
+}

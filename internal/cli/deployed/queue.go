@@ -1,0 +1,77 @@
+package deployed
+
+import (
+	"crypto/md5"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"github.com/aws/aws-lambda-go/events"
+	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/pkg/connlog"
+)
+
+// QueueARN returns the ARN of the queue whose URL has the path /ACCOUNT/NAME.
+func QueueARN(region, path string) string {
+	m := cloud.QueuePath.FindStringSubmatch(path)
+	return fmt.Sprintf("arn:%s:sqs:%s:%s:%s", connlog.Partition(region), region, m[1], m[2])
+}
+
+// QueueEvent is the event by which Lambda would hand a function this one
+// message of a queue: with its own message id and all attributes, which are its
+// identity for the function.
+//
+// https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
+func QueueEvent(m types.Message, arn, region string) ([]byte, error) {
+	sum := md5.Sum([]byte(*m.Body))
+	r := events.SQSMessage{
+		MessageId:         *m.MessageId,
+		ReceiptHandle:     *m.ReceiptHandle,
+		Body:              *m.Body,
+		Md5OfBody:         hex.EncodeToString(sum[:]),
+		Attributes:        m.Attributes,
+		MessageAttributes: make(map[string]events.SQSMessageAttribute, len(m.MessageAttributes)),
+		EventSource:       "aws:sqs",
+		EventSourceARN:    arn,
+		AWSRegion:         region,
+	}
+	if m.MD5OfMessageAttributes != nil {
+		r.Md5OfMessageAttributes = *m.MD5OfMessageAttributes
+	}
+	for name, a := range m.MessageAttributes {
+		r.MessageAttributes[name] = events.SQSMessageAttribute{
+			StringValue:      a.StringValue,
+			BinaryValue:      a.BinaryValue,
+			StringListValues: []string{},
+			BinaryListValues: [][]byte{},
+			DataType:         *a.DataType,
+		}
+	}
+	return json.Marshal(events.SQSEvent{Records: []events.SQSMessage{r}})
+}
+
+// CheckQueueReply returns an error unless the function accepted the message.
+func CheckQueueReply(reply []byte, messageID, requestID string) error {
+	var in struct {
+		BatchItemFailures *[]struct {
+			ItemIdentifier string `json:"itemIdentifier"`
+		} `json:"batchItemFailures"`
+	}
+	switch err := json.Unmarshal(reply, &in); {
+	case err != nil || in.BatchItemFailures == nil:
+		return fmt.Errorf("the reply is not that of tlswatch's function: %s", clipText(string(reply)))
+	case len(*in.BatchItemFailures) == 0:
+		return nil
+	case (*in.BatchItemFailures)[0].ItemIdentifier != messageID:
+		return fmt.Errorf("the function failed another message than it was given: %s", clipText(string(reply)))
+	}
+	return fmt.Errorf("the function could not process it; the reason is in its log, request %s", requestID)
+}
+
+// OneLine makes a reason fit into a table.
+func OneLine(s string) string {
+	return clipText(strings.Join(strings.Fields(s), " "))
+}

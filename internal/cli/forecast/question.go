@@ -1,0 +1,110 @@
+// Package forecast says what another security policy would do to the connections
+// of a log.
+package forecast
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/secpolicy"
+)
+
+// A Change is the question what another security policy would do, by
+// flags.
+type Change struct {
+	File         policies.File
+	From, To     string
+	Region       string // of from, if it is live
+	Certificates []string
+}
+
+// Question reads the flags that are about policies, and what is to be said of
+// the policies.
+func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []string, err error) {
+	set, err := o.File.Load()
+	if err != nil {
+		return q, nil, err
+	}
+	if q.To, err = policies.Lookup(set, o.To); err != nil {
+		return q, nil, err
+	}
+	if q.Certificates, err = policies.ParseCertificates(o.Certificates); err != nil {
+		return q, nil, err
+	}
+	known := map[string]*secpolicy.Policy{o.To: q.To}
+	switch o.From {
+	case "":
+		notes = append(notes, "The current policy is not known, so that less is certain: --from names it.")
+	case policies.Live:
+		live, err := policies.LivePolicies(ctx, o.Region)
+		if err != nil {
+			return q, nil, fmt.Errorf("--from live: %w", err)
+		}
+		missing := make(map[string]bool)
+		for _, listeners := range live {
+			for _, name := range listeners {
+				if policy, err := set.Lookup(name); err != nil {
+					missing[name] = true
+				} else if policy != q.To {
+					known[name] = policy
+				}
+			}
+		}
+		for _, name := range slices.Sorted(maps.Keys(missing)) {
+			notes = append(notes, fmt.Sprintf("Listeners have %s, of which nothing is known: refresh with `tlswatch policy update`.", name))
+		}
+		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
+			policy, err := set.Lookup(live[l.LoadBalancer].At(l.Port))
+			if err != nil {
+				return nil
+			}
+			return policy
+		}
+	default:
+		names, err := config.ParseListenerPolicies(o.From)
+		if err != nil {
+			return q, nil, command.Usagef("--from: %w", err)
+		}
+		for _, name := range names {
+			if known[name], err = policies.Lookup(set, name); err != nil {
+				return q, nil, err
+			}
+			if len(names) == 1 && name == o.From {
+				o.From = known[name].Name
+			}
+		}
+		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
+			return known[pipeline.ListenerPolicies(names).At(l.Port)]
+		}
+	}
+	for _, name := range slices.Sorted(maps.Keys(known)) {
+		if c := known[name].Caveat(); c != "" {
+			notes = append(notes, fmt.Sprintf("Not confirmed about %s: %s.", known[name].Name, c))
+		}
+	}
+	return q, notes, nil
+}
+
+// Forecast answers the question.
+func (o *Change) Forecast(q secpolicy.Question, folds []Observations, caveats []string) Forecast {
+	all := folds[0]
+	for _, f := range folds[1:] {
+		all.merge(f)
+	}
+	f := q.WhatIf(all.each)
+	if f.Contradicting > 0 {
+		caveats = append(caveats, console.Counted(f.Contradicting, "connection", "connections")+" negotiated what --from does not have: it was not the policy of that listener then. There it counts as not known.")
+	}
+	if all.other > 0 {
+		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s count as one, \"other\".", console.Counted(all.other, "connection", "connections")))
+	}
+	return newForecast(cmp.Or(o.From, "unknown"), q.To.Name, f, caveats)
+}

@@ -1,0 +1,315 @@
+// Package hello is the command hello: it shows what clients offered in packet captures.
+package hello
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/captures"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/input"
+	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/tlsname"
+)
+
+// options are the flags of hello.
+type options struct {
+	ports   []uint
+	clients []string
+	format  string
+	judge   verdicts
+}
+
+// New returns the command.
+func New() *cobra.Command {
+	var h options
+	cmd := &cobra.Command{
+		Use:   "hello [flags] CAPTURE...",
+		Short: "Show what clients offered in packet captures, and how it ended",
+		Long: `hello finds the ClientHellos in packet captures, decodes them, and follows the
+connections until it is clear how the handshakes ended. With --policy it says
+whether a security policy accepts the client, why not, and which policies would.
+
+CAPTURE is a pcap or pcapng file, which may be compressed with gzip, or - for
+standard input. Several files are read as one, in the order of their packets,
+and pipes after them. From 'tcpdump -w -' on standard input, handshakes appear
+as they end; from files they are in the order of time.
+
+VXLAN (VPC Traffic Mirroring) and GENEVE are unwrapped. QUIC and DTLS are
+recognised and not decoded. A snap length that cuts packets hides offers: capture
+with 'tcpdump -s 0'.`,
+		Example: `  tlswatch hello capture.pcapng
+  tcpdump -i any -s 0 -U -w - tcp port 443 | tlswatch hello -
+  tlswatch hello --client 203.0.113.0/24 --policy ELBSecurityPolicy-TLS13-1-2-2021-06 capture.pcap`,
+		Args: command.Needs("CAPTURE: a packet capture, or - for standard input"),
+		RunE: command.Runs(func(cmd *cobra.Command, args []string) error { return h.run(cmd, args) }),
+	}
+	f := cmd.Flags()
+	f.UintSliceVar(&h.ports, "port", nil, "only servers at these ports")
+	f.Lookup("port").DefValue = "" // which help does not show
+	f.StringSliceVar(&h.clients, "client", nil, "only these clients: addresses or CIDR blocks")
+	command.AddFormat(cmd, &h.format, "table", "json")
+	h.judge.register(cmd)
+	return cmd
+}
+
+// memoryLimit makes the garbage collector work harder before memory gets scarce:
+// what a Tracker needs is bounded.
+const memoryLimit = 96 << 20
+
+// A writer prints handshakes.
+type writer interface {
+	begin() error
+	handshake(*clienthello.Handshake) error
+	end() error
+}
+
+func (h *options) run(cmd *cobra.Command, paths []string) error {
+	options, err := h.options(paths)
+	if err != nil {
+		return command.Usage(err)
+	}
+	if err := h.judge.prepare(cmd.Context()); err != nil {
+		return err
+	}
+	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
+	out := bufio.NewWriter(cmd.OutOrStdout())
+	var w writer = &textWriter{w: out, judge: &h.judge}
+	if h.format == "json" {
+		w = &jsonWriter{w: out, judge: &h.judge}
+	}
+	if err := w.begin(); err != nil {
+		return err
+	}
+	tracker := clienthello.NewTracker(options, func(handshake *clienthello.Handshake) error {
+		if err := w.handshake(handshake); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
+	err = captures.Read(cmd.Context(), tracker, paths, cmd.InOrStdin())
+	if err := tracker.Close(); err != nil {
+		return err
+	}
+	if err := errors.Join(w.end(), out.Flush()); err != nil {
+		return err
+	}
+	command.WriteRemarks(cmd.ErrOrStderr(), captures.Remarks(tracker.Stats()))
+	if cmd.Context().Err() != nil {
+		return command.Interrupted("interrupted: the captures were not read to their end")
+	}
+	return err
+}
+
+// options reads the flags. Errors are about usage.
+func (h *options) options(paths []string) (clienthello.Options, error) {
+	options := clienthello.Options{InTimeOrder: true}
+	dashes := 0
+	for _, path := range paths {
+		if path == command.StdinPath {
+			dashes++
+			options.InTimeOrder = h.format == "json"
+		}
+	}
+	if dashes > 1 {
+		return options, errors.New("standard input (-) can be read only once")
+	}
+	for _, port := range h.ports {
+		if port == 0 || port > 65535 {
+			return options, fmt.Errorf("--port %d: want a number from 1 to 65535", port)
+		}
+		options.Ports = append(options.Ports, uint16(port))
+	}
+	for _, client := range h.clients {
+		network, err := input.ParsePrefix(client)
+		if err != nil {
+			return options, fmt.Errorf("--client %q: want an address or a CIDR block", client)
+		}
+		options.Clients = append(options.Clients, network)
+	}
+	return options, nil
+}
+
+// handshakeJSON is a handshake as --format json has it.
+type handshakeJSON struct {
+	Time             time.Time         `json:"time"`
+	Client           string            `json:"client"`
+	Server           string            `json:"server"`
+	Protocol         string            `json:"protocol"` // TLS, SSLv2 ClientHello, HTTP, PROXY
+	SNI              string            `json:"sni"`
+	RecordVersion    string            `json:"recordVersion"`
+	LegacyVersion    string            `json:"legacyVersion"`
+	Versions         []string          `json:"versions"` // of the extension supported_versions
+	CipherSuites     []suiteJSON       `json:"cipherSuites"`
+	Groups           []string          `json:"groups"`
+	KeyShares        []string          `json:"keyShares"`
+	PostQuantum      bool              `json:"postQuantum"` // among the key shares
+	SignatureSchemes []string          `json:"signatureSchemes"`
+	ALPN             []string          `json:"alpn"`
+	Extensions       []string          `json:"extensions"`
+	PSK              bool              `json:"psk"`
+	EarlyData        bool              `json:"earlyData"`
+	FallbackSCSV     bool              `json:"fallbackSCSV"`
+	Renegotiation    bool              `json:"secureRenegotiation"`
+	JA3              string            `json:"ja3"`
+	JA4              string            `json:"ja4"`
+	Segments         int               `json:"segments"`
+	Truncated        bool              `json:"truncated"`
+	Fault            string            `json:"fault"`
+	SecondHello      *secondHelloJSON  `json:"secondHello"`
+	Outcome          outcomeJSON       `json:"outcome"`
+	Verdict          *captures.Verdict `json:"verdict,omitempty"`
+}
+
+// A suiteJSON is a cipher suite that a client offers. Names that it does not
+// have are empty.
+type suiteJSON struct {
+	Hex     string `json:"hex"` // as tshark has it
+	IANA    string `json:"iana"`
+	OpenSSL string `json:"openssl"`
+	GREASE  bool   `json:"grease"`
+}
+
+// secondHelloJSON is what a second ClientHello changes, after a
+// HelloRetryRequest.
+type secondHelloJSON struct {
+	KeyShares []string `json:"keyShares"`
+}
+
+type outcomeJSON struct {
+	Kind                       string `json:"kind"`
+	Version                    string `json:"version"`
+	CipherSuite                string `json:"cipherSuite"`
+	Group                      string `json:"group"`
+	Resumed                    bool   `json:"resumed"`
+	HelloRetryRequest          string `json:"helloRetryRequest"` // the group asked for
+	ClientCertificateRequested bool   `json:"clientCertificateRequested"`
+	Alert                      string `json:"alert"`
+	AlertLevel                 string `json:"alertLevel"`
+	By                         string `json:"by"`
+	Note                       string `json:"note"`
+}
+
+func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
+	j := &handshakeJSON{
+		Time:          h.Time,
+		Client:        h.Client.String(),
+		Server:        h.Server.String(),
+		Protocol:      string(h.Protocol),
+		RecordVersion: orEmpty(h.RecordVersion),
+		CipherSuites:  []suiteJSON{},
+		Segments:      h.Segments,
+		Truncated:     h.Truncated(),
+		Outcome: outcomeJSON{
+			Kind:                       string(h.Outcome.Kind),
+			Version:                    orEmpty(h.Outcome.Version),
+			Group:                      orEmpty(h.Outcome.Group),
+			Resumed:                    h.Outcome.Resumed,
+			HelloRetryRequest:          orEmpty(h.Outcome.HelloRetry),
+			ClientCertificateRequested: h.Outcome.ClientCertificateRequested,
+			By:                         string(h.Outcome.By),
+			Note:                       h.Outcome.Note,
+		},
+	}
+	if h.Outcome.Version != 0 {
+		j.Outcome.CipherSuite = h.Outcome.CipherSuite.String()
+	}
+	if h.Outcome.Kind == clienthello.AlertSent {
+		j.Outcome.Alert, j.Outcome.AlertLevel = h.Outcome.Alert.String(), h.Outcome.Alert.LevelName()
+	}
+	if h.Fault != nil {
+		j.Fault = h.Fault.Error()
+	}
+	hello := h.Hello
+	if hello == nil {
+		hello = &clienthello.ClientHello{}
+	}
+	j.SNI, j.LegacyVersion = hello.ServerName, orEmpty(hello.LegacyVersion)
+	j.Versions, j.Groups, j.KeyShares = command.Names(hello.SupportedVersions), command.Names(hello.Groups), command.Names(hello.KeyShares)
+	j.SignatureSchemes, j.ALPN = command.Names(hello.SignatureSchemes), append([]string{}, hello.ALPN...)
+	j.PSK, j.EarlyData = hello.PSKIdentities > 0, hello.EarlyData
+	j.FallbackSCSV, j.Renegotiation = hello.FallbackSCSV, hello.SecureRenegotiation
+	j.PostQuantum = postQuantum(hello.KeyShares)
+	for _, s := range hello.CipherSuites {
+		j.CipherSuites = append(j.CipherSuites, suiteJSON{strings.ToLower(s.Hex()), s.IANA(), s.OpenSSL(), s.IsGREASE()})
+	}
+	j.Extensions = []string{}
+	for _, e := range hello.Extensions {
+		j.Extensions = append(j.Extensions, e.Type.String())
+	}
+	if h.Hello != nil && h.Fault == nil {
+		j.JA3, j.JA4 = hello.JA3(), hello.JA4()
+	}
+	if h.SecondHello != nil {
+		j.SecondHello = &secondHelloJSON{command.Names(h.SecondHello.KeyShares)}
+	}
+	return j
+}
+
+// orEmpty is the name of a value that is there.
+func orEmpty[T interface {
+	~uint16
+	fmt.Stringer
+}](v T) string {
+	if v == 0 {
+		return ""
+	}
+	return v.String()
+}
+
+func postQuantum(groups []tlsname.Group) bool {
+	for _, g := range groups {
+		if g.PostQuantum() {
+			return true
+		}
+	}
+	return false
+}
+
+// A jsonWriter writes a list, one handshake after the other.
+type jsonWriter struct {
+	w     *bufio.Writer
+	judge *verdicts
+	begun bool
+}
+
+func (j *jsonWriter) begin() error {
+	_, err := j.w.WriteString("[")
+	return err
+}
+
+func (j *jsonWriter) handshake(h *clienthello.Handshake) error {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent(" ", " ")
+	enc.SetEscapeHTML(false)
+	document := newHandshakeJSON(h)
+	document.Verdict = j.judge.verdict(h)
+	if err := enc.Encode(document); err != nil {
+		return err
+	}
+	separator := ",\n "
+	if !j.begun {
+		separator, j.begun = "\n ", true
+	}
+	j.w.WriteString(separator)
+	_, err := j.w.Write(bytes.TrimRight(b.Bytes(), "\n"))
+	return err
+}
+
+func (j *jsonWriter) end() error {
+	last := "]\n"
+	if j.begun {
+		last = "\n]\n"
+	}
+	_, err := j.w.WriteString(last)
+	return err
+}

@@ -1,0 +1,142 @@
+package hello
+
+import (
+	"bufio"
+	"fmt"
+	"strings"
+	"time"
+
+	"tlswatch/internal/cli/captures"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/text"
+	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/tlsname"
+)
+
+// textWriter writes handshakes for people.
+type textWriter struct {
+	w     *bufio.Writer
+	judge *verdicts
+	begun bool
+}
+
+func (t *textWriter) begin() error { return nil }
+
+func (t *textWriter) end() error { return nil }
+
+func (t *textWriter) handshake(h *clienthello.Handshake) error {
+	if t.begun {
+		fmt.Fprintln(t.w)
+	}
+	t.begun = true
+	name := ""
+	if h.Hello != nil && h.Hello.ServerName != "" {
+		name = "  " + text.Printable(h.Hello.ServerName)
+	}
+	fmt.Fprintf(t.w, "%s  %s -> %s%s\n", h.Time.Format(time.RFC3339Nano), h.Client, h.Server, name)
+	if h.Hello != nil && h.Hello.LegacyVersion != 0 {
+		t.offer(h)
+	}
+	if h.Fault != nil {
+		what := "faulty"
+		if h.Truncated() {
+			what = "not whole"
+		}
+		t.line(what, h.Fault.Error())
+	}
+	t.line("ended", captures.Outcome(h))
+	if v := t.judge.verdict(h); v != nil {
+		t.verdict(v)
+	}
+	return nil
+}
+
+// line writes one property, on as many lines as its text needs.
+func (t *textWriter) line(name, text string) {
+	console.WrapText(t.w, fmt.Sprintf("  %-10s ", name), text)
+}
+
+func (t *textWriter) offer(h *clienthello.Handshake) {
+	hello := h.Hello
+	versions := strings.Join(command.Names(hello.SupportedVersions), ", ")
+	switch {
+	case versions == "" && h.Fault != nil: // supported_versions may have been behind
+		versions = "legacy version " + hello.LegacyVersion.String()
+	case versions == "":
+		versions = "up to " + hello.LegacyVersion.String()
+	default:
+		versions += " (legacy version " + hello.LegacyVersion.String() + ")"
+	}
+	if h.Protocol == clienthello.SSLv2Hello {
+		versions += " in an SSLv2-compatible ClientHello"
+	} else {
+		versions += " in a record of " + h.RecordVersion.String()
+	}
+	if hello.FallbackSCSV {
+		versions += "; a fallback: the client retries with less than it can (TLS_FALLBACK_SCSV)"
+	}
+	t.line("offers", versions)
+	if len(hello.CipherSuites) > 0 {
+		suites := make([]string, len(hello.CipherSuites))
+		for i, s := range hello.CipherSuites {
+			suites[i] = suiteText(s)
+		}
+		t.line("suites", fmt.Sprintf("%d: %s", len(suites), strings.Join(suites, ", ")))
+	}
+	if len(hello.Groups) > 0 {
+		groups := strings.Join(command.Names(hello.Groups), ", ")
+		if len(hello.KeyShares) > 0 {
+			groups += "; key shares " + strings.Join(command.Names(hello.KeyShares), ", ")
+			if postQuantum(hello.KeyShares) {
+				groups += " (post-quantum)"
+			}
+		}
+		t.line("groups", groups)
+	}
+	if len(hello.SignatureSchemes) > 0 {
+		t.line("signatures", strings.Join(command.Names(hello.SignatureSchemes), ", "))
+	}
+	if len(hello.ALPN) > 0 {
+		t.line("ALPN", text.Printable(strings.Join(hello.ALPN, ", ")))
+	}
+	var also []string
+	for _, feature := range []struct {
+		has  bool
+		name string
+	}{
+		{hello.PSKIdentities > 0, "pre-shared key of a former session"},
+		{hello.SessionTicket, "session ticket"},
+		{hello.EarlyData, "early data"},
+		{hello.EncryptedClientHello, "encrypted ClientHello (the name above is the outer one)"},
+	} {
+		if feature.has {
+			also = append(also, feature.name)
+		}
+	}
+	if len(also) > 0 {
+		t.line("also", strings.Join(also, ", "))
+	}
+	if h.Fault == nil {
+		segments := console.Counted(h.Segments, "TCP segment", "TCP segments")
+		t.line("JA3, JA4", fmt.Sprintf("%s, %s (in %s)", hello.JA3(), hello.JA4(), segments))
+	}
+}
+
+// suiteText names a suite as logs and policies do, with its number.
+func suiteText(s tlsname.Suite) string {
+	if s.IsGREASE() || !s.Known() {
+		return s.String()
+	}
+	return fmt.Sprintf("%s (%s)", s, strings.ToLower(s.Hex()))
+}
+
+func (t *textWriter) verdict(v *captures.Verdict) {
+	t.line("policy", v.Text())
+	for _, hint := range v.Hints {
+		t.line("", "may fail: "+hint)
+	}
+	if v.Caveat != "" {
+		t.line("", "not confirmed: "+v.Caveat)
+	}
+}

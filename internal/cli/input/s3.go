@@ -1,0 +1,85 @@
+package input
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"sync"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/s3source"
+)
+
+// listS3 yields the logs under a prefix. An object that the argument names in
+// full is read whatever it is called.
+func (in *Logs) listS3(ctx context.Context, uri string, yield func(*Log) bool) error {
+	bucket, prefix, err := cloud.ParseS3(uri)
+	if err != nil {
+		return err
+	}
+	err = in.s3.InRegion(ctx, bucket, func(client *s3.Client) error {
+		return Lister{client, bucket, in.filter.times()}.List(ctx, prefix, func(page []Object) error {
+			for _, o := range page {
+				if o.Key != prefix && (strings.HasSuffix(o.Key, "/") || !in.wanted(o.Key)) {
+					continue
+				}
+				if !yield(in.s3Input(bucket, o)) {
+					return context.Cause(ctx)
+				}
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("list: %w", cloud.ExplainS3(bucket, err))
+	}
+	return nil
+}
+
+func (in *Logs) s3Input(bucket string, o Object) *Log {
+	object := pipeline.Object{Bucket: bucket, Key: o.Key, ETag: o.ETag, Size: o.Size}
+	return &Log{Name: object.URI(), Size: o.Size, remote: true, open: func(ctx context.Context) (body io.ReadCloser, err error) {
+		err = in.s3.InRegion(ctx, bucket, func(client *s3.Client) error {
+			_, body, err = s3source.Source{Client: client, Resumes: cloud.S3Resumes}.Open(ctx, object)
+			return err
+		})
+		if errors.Is(err, pipeline.ErrReplaced) {
+			return nil, errors.New("the object was replaced while the logs were read; run the command again")
+		}
+		if err != nil {
+			return nil, err
+		}
+		return FetchAhead(body), nil
+	}}
+}
+
+// fetchBytes is how much of an object is fetched before a worker asks for it:
+// all of most objects.
+const fetchBytes = 256 << 10
+
+var fetchBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, fetchBytes) }}
+
+// A fetched is an object's content, its first part in memory.
+type fetched struct {
+	*bufio.Reader
+	body io.Closer
+}
+
+func FetchAhead(body io.ReadCloser) *fetched {
+	b := fetchBuffers.Get().(*bufio.Reader)
+	b.Reset(body)
+	b.Peek(fetchBytes) // whose error comes again when it is met
+	return &fetched{b, body}
+}
+
+func (f *fetched) Close() error {
+	f.Reader.Reset(nil)
+	fetchBuffers.Put(f.Reader)
+	return f.body.Close()
+}

@@ -1,0 +1,108 @@
+package input
+
+import (
+	"io"
+	"strings"
+	"sync/atomic"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/tlsname"
+)
+
+// A wanted is a protocol, cipher suite or status that a filter lets pass.
+type wanted struct {
+	flag, kind string // "cipher", "cipher suite"
+	text       string // as the flag has it; "" for none
+	has        func(*connlog.Entry) bool
+	known      bool        // so that logs may have it, if this one does not
+	seen       atomic.Bool // in a line; only of the others
+	similar    []string    // names that may be meant
+}
+
+// wantedProtocol lets a version pass by any name of it, and what is no version
+// by its text.
+func wantedProtocol(text string) *wanted {
+	names := []string{text}
+	v, err := tlsname.ParseVersion(text)
+	if err == nil {
+		names = append(names, v.String(), v.Hex())
+	}
+	return &wanted{flag: "protocol", kind: "protocol", text: text, known: text == "" || v.Known(), similar: protocols,
+		has: func(e *connlog.Entry) bool { return oneOf(names, e.Protocol) }}
+}
+
+// wantedCipher lets a cipher suite pass by any name of it, and what is none by
+// its text.
+func wantedCipher(text string) *wanted {
+	names := []string{text}
+	s, err := tlsname.ParseSuite(text)
+	if err == nil {
+		for _, name := range []string{s.String(), s.IANA(), s.OpenSSL(), s.GnuTLS(), s.Hex()} {
+			if name != "" {
+				names = append(names, name)
+			}
+		}
+	}
+	return &wanted{flag: "cipher", kind: "cipher suite", text: text, known: text == "" || err == nil && s.Known(), similar: command.SuiteNames(),
+		has: func(e *connlog.Entry) bool { return oneOf(names, e.Cipher) }}
+}
+
+// wantedStatus lets a status pass by its name in the log, its reason code, or
+// the word Failed.
+func wantedStatus(text string) *wanted {
+	reason := cutPrefixFold(text, connlog.FailedPrefix)
+	known := text == "" || oneOf(statuses, reason) || strings.EqualFold(reason, connlog.ReasonNoHandshake) ||
+		cutPrefixFold(reason, connlog.ReasonAlert) != reason
+	return &wanted{flag: "status", kind: "status", text: text, known: known, similar: statuses,
+		has: func(e *connlog.Entry) bool {
+			return strings.EqualFold(text, e.Status) || e.Failed() && (strings.EqualFold(text, "Failed") || strings.EqualFold(text, e.Reason()))
+		}}
+}
+
+func oneOf(names []string, name string) bool {
+	for _, n := range names {
+		if strings.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func cutPrefixFold(s, prefix string) string {
+	if len(s) >= len(prefix) && strings.EqualFold(s[:len(prefix)], prefix) {
+		return s[len(prefix):]
+	}
+	return s
+}
+
+// doubt is the remark about a name that nobody knows.
+func (w *wanted) doubt() string { return "no known " + w.kind + command.Suggestion(w.text, w.similar) }
+
+// WarnUnknown says which names are not known, before logs are read.
+func (f *Filter) WarnUnknown(stderr io.Writer) {
+	if f == nil {
+		return
+	}
+	for _, w := range f.unknown {
+		command.Complain(stderr, "--%s %q is %s", w.flag, w.text, w.doubt())
+	}
+}
+
+// WarnNothing says, after logs were read, which names are neither known nor in
+// them, or else that no line has passed.
+func (f *Filter) WarnNothing(stderr io.Writer) {
+	if f == nil {
+		return
+	}
+	said := false
+	for _, w := range f.unknown {
+		if !w.seen.Load() {
+			said = true
+			command.Complain(stderr, "--%s %q is in no line, and %s", w.flag, w.text, w.doubt())
+		}
+	}
+	if !said && !f.passed.Load() {
+		command.Complain(stderr, "no line passes the filters")
+	}
+}

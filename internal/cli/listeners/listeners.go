@@ -1,0 +1,360 @@
+// Package listeners is the command listeners: it shows the listeners of live load balancers.
+package listeners
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/elbpolicy"
+	"tlswatch/pkg/secpolicy"
+)
+
+type options struct {
+	region string
+	names  []string
+	to     string
+	data   policies.File
+	format string
+}
+
+// New returns the command.
+func New() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "listeners",
+		Short: "Show listeners of live load balancers, and what they accept",
+		Long: `listeners asks Elastic Load Balancing for the load balancers of an account and
+region and shows the listeners of each with their security policies, what these
+accept, and what they give up.
+
+With --to it says for each TLS listener what another policy would change, and
+prints the commands that make the change and undo it. It runs nothing and
+changes nothing. Try a change on your logs first: see 'tlswatch whatif'.
+
+It needs elasticloadbalancing:DescribeLoadBalancers and
+elasticloadbalancing:DescribeListeners, and takes credentials and region from
+where the AWS command line takes them.
+
+` + policies.FileHelp,
+		Example: `  tlswatch listeners
+  tlswatch listeners --region eu-west-2 --load-balancer shop --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09`,
+		Args: cobra.NoArgs,
+		RunE: command.Runs(func(cmd *cobra.Command, _ []string) error {
+			return o.run(cmd.Context(), cmd.OutOrStdout())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.region, "region", "", "AWS region (default: that of the environment)")
+	f.StringArrayVar(&o.names, "load-balancer", nil, "only this one, by its name, app/NAME/ID, or ARN; repeat for several")
+	f.StringVar(&o.to, "to", "", "policy to compare with and to print commands for")
+	command.AddFormat(cmd, &o.format, "table", "json")
+	o.data.AddFlag(cmd)
+	command.CompleteFlag(cmd, "to", policies.Complete(&o.data, 0))
+	return cmd
+}
+
+func (o options) run(ctx context.Context, stdout io.Writer) error {
+	set, err := o.data.Load()
+	if err != nil {
+		return err
+	}
+	var to *secpolicy.Policy
+	if o.to != "" {
+		if to, err = policies.Lookup(set, o.to); err != nil {
+			return fmt.Errorf("--to: %w", err)
+		}
+	}
+	client, region, err := cloud.ELB(ctx, o.region)
+	if err != nil {
+		return err
+	}
+	list, err := elbpolicy.LoadBalancers(ctx, client, o.names...)
+	if err != nil {
+		return err
+	}
+	result := newResult(region, list, set, to)
+	if o.format == "json" {
+		return command.WriteJSON(stdout, result)
+	}
+	return result.write(stdout)
+}
+
+// result is what --format json prints.
+type result struct {
+	Region        string              `json:"region"`
+	To            string              `json:"to"` // policy of --to, or ""
+	LoadBalancers []loadBalancerEntry `json:"loadBalancers"`
+}
+
+type loadBalancerEntry struct {
+	LoadBalancer string          `json:"loadBalancer"` // "app/NAME/ID", as in logs and metrics
+	Name         string          `json:"name"`
+	ARN          string          `json:"arn"`
+	DNSName      string          `json:"dnsName"`
+	Type         string          `json:"type"` // application or network
+	Listeners    []listenerEntry `json:"listeners"`
+	Warnings     []string        `json:"warnings"` // about the change to the policy of --to
+}
+
+type listenerEntry struct {
+	Port            uint16   `json:"port"`
+	Protocol        string   `json:"protocol"`
+	ARN             string   `json:"arn"`
+	CertificateARNs []string `json:"certificateArns"`
+	MutualTLS       string   `json:"mutualTls"` // off, passthrough, verify, or ""
+
+	// What the security policy accepts. Without TLS, Policy is "", and Accepts
+	// null; it is null too for a policy that is not known.
+	Policy  string                `json:"policy"`
+	Accepts *policies.Description `json:"accepts"`
+	Problem string                `json:"problem"` // why Accepts is null although there is a policy
+	Change  *listenerChange       `json:"change"`  // null if there is none to make
+
+	policy *secpolicy.Policy
+}
+
+// A listenerChange is what the policy of --to would change, and how.
+type listenerChange struct {
+	Command          string   `json:"command"`
+	Undo             string   `json:"undo"`
+	ProtocolsRemoved []string `json:"protocolsRemoved"`
+	ProtocolsAdded   []string `json:"protocolsAdded"`
+	CiphersRemoved   []string `json:"ciphersRemoved"`
+	CiphersAdded     []string `json:"ciphersAdded"`
+	Weakens          []string `json:"weakens"`     // what the listener would give up in addition
+	Strengthens      []string `json:"strengthens"` // and no longer
+	Known            bool     `json:"known"`       // whether the lists above could be made
+	Caveats          []string `json:"caveats"`     // what is not confirmed about both policies, for people
+
+	difference secpolicy.Difference
+}
+
+func newResult(region string, list []elbpolicy.LoadBalancer, set *secpolicy.Set, to *secpolicy.Policy) *result {
+	result := &result{Region: region, LoadBalancers: []loadBalancerEntry{}}
+	if to != nil {
+		result.To = to.Name
+	}
+	for _, lb := range list {
+		entry := loadBalancerEntry{
+			LoadBalancer: lb.Path, Name: lb.Name, ARN: lb.ARN, DNSName: lb.DNSName, Type: lb.Type, Listeners: []listenerEntry{}, Warnings: []string{},
+		}
+		for _, l := range lb.Listeners {
+			entry.Listeners = append(entry.Listeners, newListenerEntry(region, l, set, to))
+		}
+		if to != nil {
+			entry.Warnings = append(entry.Warnings, mixedFIPS(entry.Listeners, to)...)
+		}
+		result.LoadBalancers = append(result.LoadBalancers, entry)
+	}
+	return result
+}
+
+func newListenerEntry(region string, l elbpolicy.Listener, set *secpolicy.Set, to *secpolicy.Policy) listenerEntry {
+	e := listenerEntry{
+		Port: l.Port, Protocol: l.Protocol, ARN: l.ARN, CertificateARNs: append([]string{}, l.CertificateARNs...), MutualTLS: l.MutualTLS, Policy: l.Policy,
+	}
+	if l.Policy == "" {
+		return e
+	}
+	var err error
+	if e.policy, err = set.Lookup(l.Policy); err != nil {
+		e.Problem = err.Error()
+	} else {
+		accepts := policies.Describe(e.policy)
+		e.Accepts = &accepts
+	}
+	if to == nil || to.Name == l.Policy {
+		return e
+	}
+	modify := func(policy string) string {
+		return fmt.Sprintf("aws elbv2 modify-listener --region %s --listener-arn %s --ssl-policy %s", region, l.ARN, policy)
+	}
+	e.Change = &listenerChange{Command: modify(to.Name), Undo: modify(l.Policy)}
+	if e.policy != nil {
+		e.Change.Known, e.Change.difference = true, secpolicy.Compare(e.policy, to)
+	}
+	d := &e.Change.difference
+	e.Change.ProtocolsRemoved, e.Change.ProtocolsAdded = command.Names(d.ProtocolsRemoved), command.Names(d.ProtocolsAdded)
+	e.Change.CiphersRemoved, e.Change.CiphersAdded = command.Names(d.CiphersRemoved), command.Names(d.CiphersAdded)
+	e.Change.Weakens, e.Change.Strengthens = []string{}, []string{}
+	e.Change.Caveats = append([]string{}, secpolicy.Caveats(e.policy, to)...)
+	if e.Change.Known {
+		e.Change.Weakens, e.Change.Strengthens = command.Names(d.Weakens()), command.Names(d.Strengthens())
+	}
+	return e
+}
+
+// mixedFIPS warns if the change is refused for one listener at a time: the
+// secure listeners of a load balancer all have FIPS policies, or none has.
+//
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
+func mixedFIPS(listeners []listenerEntry, to *secpolicy.Policy) []string {
+	var others []string
+	for _, l := range listeners {
+		if l.policy != nil && l.policy.FIPS != to.FIPS {
+			others = append(others, strconv.Itoa(int(l.Port)))
+		}
+	}
+	if len(others) == 0 {
+		return nil
+	}
+	other, this := "for", "not"
+	if to.FIPS {
+		other, this = "not", "for it"
+	}
+	return []string{fmt.Sprintf("the policies on port %s are %s FIPS, %s is %s, and AWS does not mix both kinds in one load balancer",
+		strings.Join(others, ", "), other, to.Name, this)}
+}
+
+func (r *result) write(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	if len(r.LoadBalancers) == 0 {
+		fmt.Fprintf(b, "No application or network load balancers in %s.\n", r.Region)
+	}
+	for i, lb := range r.LoadBalancers {
+		if i > 0 {
+			fmt.Fprintln(b)
+		}
+		fmt.Fprintf(b, "%s  %s\n", lb.LoadBalancer, lb.DNSName)
+		lb.write(b)
+	}
+	r.writeWeaknesses(b)
+	if r.To != "" {
+		r.writeChanges(b)
+	}
+	return b.Flush()
+}
+
+func (lb *loadBalancerEntry) write(w io.Writer) {
+	if len(lb.Listeners) == 0 {
+		fmt.Fprintln(w, "  no listeners")
+		return
+	}
+	t := console.Table{Right: []bool{true, false, false, false, true, false}}
+	t.Add("port", "protocol", "policy", "accepts", "ciphers", "remarks")
+	for _, l := range lb.Listeners {
+		port := strconv.Itoa(int(l.Port))
+		switch {
+		case l.Policy == "":
+			t.Add(port, l.Protocol, "-", "", "", "")
+		case l.policy == nil:
+			t.Add(port, l.Protocol, l.Policy, "not known", "", "refresh with 'tlswatch policy update'")
+		default:
+			t.Add(port, l.Protocol, l.Policy, policies.ProtocolSpan(l.policy), strconv.Itoa(len(l.policy.Ciphers)), l.remarks())
+		}
+	}
+	t.Write(w)
+}
+
+// writeWeaknesses explains each policy once: load balancers mostly share them.
+func (r *result) writeWeaknesses(w io.Writer) {
+	var seen []string
+	for _, lb := range r.LoadBalancers {
+		for _, l := range lb.Listeners {
+			if l.policy == nil || slices.Contains(seen, l.Policy) {
+				continue
+			}
+			if seen = append(seen, l.Policy); len(seen) == 1 {
+				fmt.Fprintf(w, "\nWHAT THE POLICIES GIVE UP\n")
+			}
+			fmt.Fprintf(w, "\n  %s\n", l.Policy)
+			for _, weakness := range l.policy.Weaknesses() {
+				fmt.Fprintf(w, "    %s\n", weakness.Text())
+			}
+		}
+	}
+}
+
+func (l *listenerEntry) remarks() string {
+	var parts []string
+	if l.policy.PostQuantum {
+		parts = append(parts, "post-quantum")
+	}
+	if l.policy.FIPS {
+		parts = append(parts, "FIPS")
+	}
+	if l.MutualTLS != "" && l.MutualTLS != "off" {
+		parts = append(parts, "client certificates: "+l.MutualTLS)
+	}
+	if text := policies.Remarks(l.policy); text != "" {
+		parts = append(parts, text)
+	}
+	return strings.Join(parts, ", ")
+}
+
+// writeChanges shows what the policy of --to would change, and the commands.
+func (r *result) writeChanges(w io.Writer) {
+	fmt.Fprintf(w, "\nCHANGE TO %s\n", r.To)
+	found := false
+	for _, lb := range r.LoadBalancers {
+		for _, l := range lb.Listeners {
+			if l.Change == nil {
+				continue
+			}
+			found = true
+			fmt.Fprintf(w, "\n  %s port %d, from %s\n", lb.LoadBalancer, l.Port, l.Policy)
+			l.Change.write(w)
+			for _, caveat := range l.Change.Caveats {
+				fmt.Fprintf(w, "    not confirmed: %s\n", caveat)
+			}
+			fmt.Fprintf(w, "    run   %s\n    undo  %s\n", l.Change.Command, l.Change.Undo)
+		}
+		for _, warning := range lb.Warnings {
+			fmt.Fprintf(w, "\n  Careful: %s\n", warning)
+		}
+		if from := lb.from(); from != "" {
+			fmt.Fprintf(w, "\n  Who of the clients in its logs would break:\n    tlswatch whatif --from %s --to %s PATH...\n", from, r.To)
+		}
+	}
+	if !found {
+		fmt.Fprintf(w, "\n  No listener would change.\n")
+		return
+	}
+	fmt.Fprintf(w, "\n  Nothing was changed.\n")
+}
+
+// from is what whatif takes for the policies that would change; "" if there is
+// none of which that is known.
+func (lb *loadBalancerEntry) from() string {
+	var list []string
+	for _, l := range lb.Listeners {
+		if l.Change != nil && l.policy != nil {
+			list = append(list, fmt.Sprintf("%d=%s", l.Port, l.Policy))
+		}
+	}
+	return strings.Join(list, ",")
+}
+
+func (c *listenerChange) write(w io.Writer) {
+	if !c.Known {
+		fmt.Fprintln(w, "    what changes is not known, as the current policy is not: it may weaken the listener")
+		return
+	}
+	line := func(heading string, names []string) {
+		if len(names) > 0 {
+			fmt.Fprintf(w, "    %s %s\n", heading, strings.Join(names, " "))
+		}
+	}
+	line("accepts no longer:", slices.Concat(c.ProtocolsRemoved, c.CiphersRemoved))
+	line("accepts in addition:", slices.Concat(c.ProtocolsAdded, c.CiphersAdded))
+	for _, weakness := range c.difference.Weakens() {
+		fmt.Fprintf(w, "    weakness new: %s\n", weakness.Text())
+	}
+	for _, weakness := range c.difference.Strengthens() {
+		fmt.Fprintf(w, "    weakness gone: %s\n", weakness.Text())
+	}
+	if c.difference.Same() {
+		fmt.Fprintln(w, "    accepts the same clients")
+	}
+}

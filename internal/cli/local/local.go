@@ -1,0 +1,353 @@
+// Package local is the command local: it runs the function on log files, with
+// stand-ins for AWS.
+package local
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/cloudwatch"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/trigger"
+)
+
+const (
+	logBucket   = "tlswatch-local"
+	stateBucket = "tlswatch-state"
+	alertTopic  = "tlswatch-alerts"
+	timeout     = 2 * time.Minute // of an invocation, as in template.yaml
+)
+
+type options struct {
+	policies.File
+	policy     string
+	function   string
+	template   string
+	parameters []string
+	format     string
+	asIs       bool
+	keep       bool
+	verbose    bool
+}
+
+// New returns the command.
+func New() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "local PATH...",
+		Short: "Run the real function on log files, without AWS",
+		Long: `local uploads log files to an S3 stand-in, fires the event that S3 would send
+for each, has the real function binary handle them, and shows what it published
+to CloudWatch and SNS. It needs no AWS account and reaches no network.
+
+PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them. Files that are
+named like a log object keep that name as their key.
+
+CloudWatch refuses data older than two weeks. So the times in the uploaded
+copies, and in their keys, are shifted by whole periods of five minutes, such
+that the newest line is a few minutes old; --as-is leaves them alone. Logs that
+are more than twelve days apart are shifted apart from each other.
+
+The function takes its settings from the environment, as on Lambda: for
+instance ALERT_MIN_FAILED and CLIENT_TOP. With --policy, alerts say why
+negotiations failed, judged by that security policy.
+
+With --template, the function gets its settings, events and permissions as
+template.yaml deploys them with the --parameters, through a queue if it says so;
+what its policies do not allow is denied, and told.
+
+The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
+		Example: `  tlswatch local events/sample
+  tlswatch local --template template.yaml --parameter Ingest=Queue --parameter AlertMinFailed=10 events/sample
+  ALERT_MIN_FAILED=10 tlswatch local --format json conn_log_*.log.gz`,
+		Args: command.Needs("PATH: a log file or a directory"),
+		RunE: command.Runs(func(cmd *cobra.Command, paths []string) error {
+			return o.run(cmd.Context(), paths, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.policy, "policy", "", "security policy of the listeners, or one for each port: 443=POLICY,8443=POLICY; short for LISTENER_POLICIES")
+	o.AddFlag(cmd)
+	command.CompleteFlag(cmd, "policy", policies.Complete(&o.File, 0))
+	f.StringVar(&o.template, "template", "", "run what this template deploys")
+	f.StringArrayVar(&o.parameters, "parameter", nil, "NAME=VALUE of a parameter of the template; may be repeated")
+	command.AddFormat(cmd, &o.format, "table", "json")
+	f.BoolVar(&o.asIs, "as-is", false, "keep the times of the logs")
+	f.BoolVar(&o.keep, "keep", false, "leave the stand-ins up until Ctrl-C and print their addresses")
+	f.StringVar(&o.function, "function", "", "function binary (default: bootstrap beside tlswatch)")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the function's own log on standard error")
+	return cmd
+}
+
+func (o options) run(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+	switch {
+	case o.template != "" && o.policy != "":
+		return command.Usagef("--policy: with --template, say --parameter ListenerPolicies=POLICY")
+	case o.template == "" && len(o.parameters) > 0:
+		return command.Usagef("--parameter needs --template")
+	}
+	policies, err := o.listenerPolicies()
+	if err != nil {
+		return err
+	}
+	function, err := o.findFunction()
+	if err != nil {
+		return err
+	}
+	upload, err := readUploads(ctx, paths)
+	if err == nil && !o.asIs {
+		err = upload.shift(ctx, time.Now())
+	}
+	if ctx.Err() != nil {
+		return command.Interrupted("interrupted")
+	}
+	if err != nil {
+		return err
+	}
+
+	var end lastLines
+	output := io.Writer(&end)
+	if o.verbose {
+		output = stderr
+	}
+	var world *world
+	if o.template != "" {
+		world, err = o.startTemplate(ctx, function, output)
+	} else {
+		world, err = o.startWorld(ctx, function, policies, output, stderr)
+	}
+	if err != nil {
+		return err
+	}
+	defer world.close()
+	stack, lambda := world.stack, world.lambda
+
+	for i := range upload.objects {
+		u := upload.objects[i]
+		u.key = world.key(u.key)
+		if _, err := stack.S3.Put(world.bucket, u.key, u.body); err != nil {
+			return fmt.Errorf("%s: %w", u.file, err)
+		}
+	}
+	if err := world.wait(ctx); err != nil && ctx.Err() == nil {
+		return err
+	}
+	if ctx.Err() != nil {
+		return command.Interrupted("interrupted")
+	}
+	result := collect(stack, lambda)
+	if o.format == "json" {
+		err = command.WriteJSON(stdout, result)
+	} else {
+		upload.describe(stdout, world.bucket)
+		err = result.writeTable(stdout)
+	}
+	if err != nil {
+		return err
+	}
+	if o.keep {
+		keep(ctx, stack, lambda, world.bucket, stdout, stderr)
+	}
+	n := world.left()
+	if faults := world.faults(); len(faults) > 0 {
+		return fmt.Errorf("what %s deploys does not let this happen:\n  %s", o.template, strings.Join(faults, "\n  "))
+	}
+	if n == 0 {
+		return nil
+	}
+	lambda.Close() // whose log is complete only then
+	if text := end.String(); text != "" && slices.ContainsFunc(result.Invocations, func(i invocation) bool { return strings.HasPrefix(i.Error, "Runtime.") }) {
+		fmt.Fprintf(stderr, "The function's log ends with:\n%s", text)
+	}
+	return fmt.Errorf("%d of the events failed for good; each was tried three times (-v shows the function's log)", n)
+}
+
+// listenerPolicies are the settings of the function about security policies:
+// the data file that other commands use too, and what --policy says.
+func (o *options) listenerPolicies() (map[string]string, error) {
+	settings := make(map[string]string)
+	set, err := o.Load()
+	if err != nil {
+		return nil, err
+	}
+	if path, _, err := o.Path(); err == nil && set != secpolicy.Builtin() && os.Getenv("POLICY_FILE") == "" {
+		if settings["POLICY_FILE"], err = filepath.Abs(path); err != nil {
+			return nil, err
+		}
+	}
+	if o.policy == "" {
+		return settings, nil
+	}
+	names, err := config.ParseListenerPolicies(o.policy)
+	if err != nil {
+		return nil, command.Usagef("--policy: %w", err)
+	}
+	var list []string
+	for port, name := range names {
+		p, err := policies.Lookup(set, name)
+		if err != nil {
+			return nil, fmt.Errorf("--policy: %w", err)
+		}
+		if port != 0 {
+			list = append(list, strconv.Itoa(int(port))+"="+p.Name)
+		} else {
+			list = append(list, p.Name)
+		}
+	}
+	slices.Sort(list)
+	settings["LISTENER_POLICIES"] = strings.Join(list, ",")
+	return settings, nil
+}
+
+// A lastLines keeps the last lines that are written to it.
+type lastLines struct {
+	mu    sync.Mutex
+	lines []string
+}
+
+func (t *lastLines) Write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.lines = append(t.lines, string(p))
+	t.lines = t.lines[max(0, len(t.lines)-3):]
+	return len(p), nil
+}
+
+func (t *lastLines) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return strings.Join(t.lines, "")
+}
+
+// findFunction returns the path of the function binary.
+func (o options) findFunction() (string, error) {
+	path := o.function
+	if path == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return "", err
+		}
+		path = filepath.Join(filepath.Dir(self), "bootstrap")
+	}
+	if _, err := os.Stat(path); err != nil {
+		return "", fmt.Errorf("%w\nhint: 'make build' builds the function; --function names another place", err)
+	}
+	return path, nil
+}
+
+// keep shows what else happens until Ctrl-C.
+func keep(ctx context.Context, stack *localaws.Stack, lambda *lambda.Function, bucket string, stdout, stderr io.Writer) {
+	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", bucket)
+	env := stack.Env()
+	for _, name := range slices.Sorted(maps.Keys(env)) {
+		fmt.Fprintf(stderr, "  export %s=%s\n", name, env[name])
+	}
+	fmt.Fprintf(stderr, `
+for instance:
+  aws s3 cp LOG-OBJECT s3://%s
+  aws cloudwatch list-metrics --namespace tlswatch
+
+`, bucket)
+	invocations, alerts := len(lambda.Invocations()), len(stack.SNS.Messages())
+	ticks := time.NewTicker(200 * time.Millisecond)
+	defer ticks.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticks.C:
+		}
+		r := collect(stack, lambda)
+		if len(r.Invocations) > invocations {
+			r.writeInvocations(stdout, r.Invocations[invocations:])
+			invocations = len(r.Invocations)
+		}
+		if len(r.Alerts) > alerts {
+			r.writeAlerts(stdout, r.Alerts[alerts:])
+			alerts = len(r.Alerts)
+		}
+	}
+}
+
+// A result is what the function did, in the form of --format json.
+type result struct {
+	Invocations []invocation   `json:"invocations"`
+	Metrics     []dataPoint    `json:"metrics"`
+	Alerts      []alert        `json:"alerts"`
+	API         map[string]int `json:"api"`
+
+	series []cloudwatch.Series
+}
+
+type invocation struct {
+	RequestID  string  `json:"requestId"`
+	DurationMS float64 `json:"durationMs"`
+	Objects    int     `json:"objects"`
+	Error      string  `json:"error"`
+
+	attempt int
+}
+
+type dataPoint struct {
+	Namespace  string            `json:"namespace"`
+	Name       string            `json:"name"`
+	Dimensions map[string]string `json:"dimensions"`
+	Unit       string            `json:"unit"`
+	Timestamp  time.Time         `json:"timestamp"`
+	Sum        float64           `json:"sum"`
+	Samples    float64           `json:"samples"`
+	Min        float64           `json:"min"`
+	Max        float64           `json:"max"`
+}
+
+type alert struct {
+	Topic      string            `json:"topic"`
+	Subject    string            `json:"subject"`
+	Messages   map[string]string `json:"messages"`
+	Attributes map[string]string `json:"attributes"`
+}
+
+func collect(stack *localaws.Stack, lambda *lambda.Function) result {
+	r := result{
+		Invocations: []invocation{},
+		Metrics:     []dataPoint{},
+		Alerts:      []alert{},
+		API:         stack.Calls.Counts(),
+		series:      stack.CloudWatch.Metrics(),
+	}
+	for _, i := range lambda.Invocations() {
+		li := invocation{RequestID: i.RequestID, DurationMS: float64(i.Duration.Microseconds()) / 1000, attempt: i.Attempt}
+		if event, err := trigger.Parse(i.Payload); err == nil {
+			li.Objects = event.Objects()
+		}
+		if i.Error != nil {
+			li.Error = i.Error.Error()
+		}
+		r.Invocations = append(r.Invocations, li)
+	}
+	for _, s := range r.series {
+		for _, p := range s.Points {
+			r.Metrics = append(r.Metrics, dataPoint{p.Namespace, p.Name, p.Dimensions, p.Unit, p.Timestamp.UTC(), p.Sum, p.Samples, p.Min, p.Max})
+		}
+	}
+	for _, m := range stack.SNS.Messages() {
+		r.Alerts = append(r.Alerts, alert{m.TopicARN, m.Subject, m.Messages, m.Attributes})
+	}
+	return r
+}

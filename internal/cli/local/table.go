@@ -1,0 +1,143 @@
+package local
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/localaws/cloudwatch"
+	"tlswatch/internal/text"
+	"tlswatch/pkg/metric"
+)
+
+// writeTable shows the result to a person.
+func (r result) writeTable(w io.Writer) error {
+	b := bufio.NewWriter(w)
+	r.writeInvocations(b, r.Invocations)
+	r.writeMetrics(b)
+	r.writeAlerts(b, r.Alerts)
+	fmt.Fprintf(b, "\nAPI CALLS\n\n")
+	calls := console.Table{Right: []bool{false, true}}
+	for _, name := range slices.Sorted(maps.Keys(r.API)) {
+		calls.Add(name, strconv.Itoa(r.API[name]))
+	}
+	calls.Write(b)
+	return b.Flush()
+}
+
+func (r result) writeInvocations(b io.Writer, list []invocation) {
+	fmt.Fprintf(b, "\nINVOCATIONS\n\n")
+	t := console.Table{Right: []bool{false, true, true, true, false}}
+	t.Add("request", "attempt", "objects", "ms", "result")
+	for _, i := range list {
+		t.Add(i.RequestID, strconv.Itoa(i.attempt), strconv.Itoa(i.Objects), strconv.FormatFloat(i.DurationMS, 'f', 1, 64), cmp.Or(i.Error, "ok"))
+	}
+	t.Write(b)
+}
+
+// writeMetrics shows each metric summed over time, in the order of metric's
+// definitions.
+func (r result) writeMetrics(b *bufio.Writer) {
+	var namespace string
+	var first, last time.Time
+	for _, m := range r.Metrics {
+		namespace = m.Namespace
+		if first.IsZero() || m.Timestamp.Before(first) {
+			first = m.Timestamp
+		}
+		if m.Timestamp.After(last) {
+			last = m.Timestamp
+		}
+	}
+	if len(r.Metrics) == 0 {
+		fmt.Fprintf(b, "\nMETRICS\n\n  none\n")
+		return
+	}
+	fmt.Fprintf(b, "\nMETRICS in namespace %s, %s from %s to %s UTC\n", namespace, console.Counted(len(r.Metrics), "data point", "data points"), first.Format("2006-01-02 15:04"), last.Format("15:04"))
+	order := make(map[string]int)
+	for i, d := range metric.Definitions {
+		if _, ok := order[d.Name]; !ok {
+			order[d.Name] = i
+		}
+	}
+	series := slices.Clone(r.series)
+	slices.SortStableFunc(series, func(a, b cloudwatch.Series) int {
+		return cmp.Or(cmp.Compare(order[a.Name], order[b.Name]), cmp.Compare(len(a.Dimensions), len(b.Dimensions)),
+			slices.Compare(slices.Sorted(maps.Keys(a.Dimensions)), slices.Sorted(maps.Keys(b.Dimensions))))
+	})
+	t := console.Table{Right: []bool{false, true, true, true, true, true}}
+	for i, s := range series {
+		if i == 0 || s.Name != series[i-1].Name {
+			t.Add()
+			heading := []string{s.Name + " (" + s.Unit + ")", "sum", "samples", "average"}
+			if s.Unit == string(metric.Seconds) {
+				heading = append(heading, "p50", "p99")
+			}
+			t.Add(heading...)
+		}
+		total := sumPoints(s.Points)
+		row := []string{"  " + dimensions(s), amount(total.Sum), amount(total.Samples), amount(total.Sum / total.Samples)}
+		if s.Unit == string(metric.Seconds) {
+			p50, _ := total.Percentile(50)
+			p99, _ := total.Percentile(99)
+			row = append(row, amount(p50), amount(p99))
+		}
+		t.Add(row...)
+	}
+	t.Write(b)
+}
+
+// sumPoints adds up the points of one series as CloudWatch does for a longer
+// period.
+func sumPoints(points []cloudwatch.Point) cloudwatch.Point {
+	total := cloudwatch.Point{Values: make(map[float64]float64)}
+	for _, p := range points {
+		total.Sum += p.Sum
+		total.Samples += p.Samples
+		for value, n := range p.Values {
+			total.Values[value] += n
+		}
+	}
+	return total
+}
+
+// dimensions shows the dimensions but for the names that values explain.
+func dimensions(s cloudwatch.Series) string {
+	if len(s.Dimensions) == 0 {
+		return "(no dimensions)"
+	}
+	var list []string
+	for _, name := range []string{metric.LoadBalancer, metric.ListenerPort, metric.Protocol, metric.Cipher, metric.KeyExchange, metric.Reason, metric.Client} {
+		if value, ok := s.Dimensions[name]; !ok {
+			continue
+		} else if name == metric.LoadBalancer {
+			list = append(list, value)
+		} else {
+			list = append(list, name+"="+value)
+		}
+	}
+	return strings.Join(list, " ")
+}
+
+func (r result) writeAlerts(b io.Writer, list []alert) {
+	fmt.Fprintf(b, "\nALERTS: %d\n", len(list))
+	for _, a := range list {
+		fmt.Fprintf(b, "\n  To       %s\n  Subject  %s\n\n", a.Topic, text.Printable(a.Subject))
+		for line := range strings.Lines(cmp.Or(a.Messages["email"], a.Messages["default"])) {
+			fmt.Fprintf(b, "  | %s\n", text.Printable(strings.TrimSuffix(line, "\n")))
+		}
+	}
+}
+
+// amount formats a number with at most three decimals.
+func amount(f float64) string {
+	s := strconv.FormatFloat(f, 'f', 3, 64)
+	return strings.TrimSuffix(strings.TrimRight(s, "0"), ".")
+}

@@ -1,0 +1,138 @@
+package local
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"os"
+	"path"
+	"runtime"
+	"slices"
+	"strings"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/lambda"
+	"tlswatch/internal/localaws/s3"
+	"tlswatch/internal/template/deployment"
+	"tlswatch/internal/template/sam"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/connlog"
+)
+
+// A world is the function, running, with the services around it.
+type world struct {
+	stack  *localaws.Stack
+	lambda *lambda.Function
+	bucket string
+	key    func(key string) string     // where the load balancers would have put a log
+	wait   func(context.Context) error // for all events to end
+	left   func() int                  // objects that failed for good
+	faults func() []string             // what the template does not let happen
+	close  func()
+}
+
+// startWorld wires S3 and the function directly.
+func (o options) startWorld(ctx context.Context, function string, policies map[string]string, output, stderr io.Writer) (*world, error) {
+	stack, err := localaws.Start(ctx, localaws.Options{})
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range []string{logBucket, stateBucket} {
+		if err := stack.S3.CreateBucket(name); err != nil {
+			return nil, errors.Join(err, stack.Close())
+		}
+	}
+	env := stack.Env()
+	for _, s := range config.Settings() {
+		if value := os.Getenv(s.Name); value != "" {
+			env[s.Name] = value
+		}
+	}
+	maps.Copy(env, policies)
+	env["ALERT_TOPIC_ARN"] = stack.SNS.CreateTopic(alertTopic)
+	env["STATE_BUCKET"] = stateBucket
+	env["AWS_LAMBDA_LOG_FORMAT"] = "JSON"
+	lambda, err := lambda.Start(ctx, lambda.Options{
+		Bootstrap:   function,
+		Name:        "tlswatch-processor",
+		Env:         env,
+		Timeout:     timeout,
+		Concurrency: runtime.NumCPU(),
+		Output:      output,
+	})
+	if err != nil {
+		return nil, errors.Join(err, stack.Close())
+	}
+	stack.S3.SetOnCreated(func(c s3.ObjectCreated) {
+		if c.Bucket != logBucket {
+			return
+		}
+		if _, err := lambda.InvokeAsync(s3.Event(c)); err != nil && ctx.Err() == nil {
+			command.Complain(stderr, "event for %s: %v", c.Key, err)
+		}
+	})
+	return &world{
+		stack: stack, lambda: lambda, bucket: logBucket,
+		key:    func(key string) string { return key },
+		wait:   lambda.Wait,
+		left:   func() int { return len(lambda.DeadLetters()) },
+		faults: func() []string { return nil },
+		close:  func() { lambda.Close(); stack.Close() },
+	}, nil
+}
+
+// startTemplate wires what a template deploys, as it says.
+func (o options) startTemplate(ctx context.Context, function string, output io.Writer) (*world, error) {
+	source, err := os.ReadFile(o.template)
+	if err != nil {
+		return nil, err
+	}
+	template, err := sam.Parse(source)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.template, err)
+	}
+	parameters := make(map[string]string)
+	for _, p := range o.parameters {
+		name, value, ok := strings.Cut(p, "=")
+		if !ok {
+			return nil, command.Usagef("--parameter %s: want NAME=VALUE", p)
+		}
+		parameters[name] = value
+	}
+	s, err := template.Expand("tlswatch", parameters)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.template, err)
+	}
+	run := deployment.Options{Stack: s, Bootstraps: map[string]string{"ProcessorFunction": function}, Output: output}
+	if bucket := s.Parameters["ExistingLogBucket"]; bucket != "" {
+		run.Buckets = []string{bucket}
+	}
+	d, err := deployment.Start(ctx, run)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", o.template, err)
+	}
+	lambda := d.Functions["ProcessorFunction"]
+	if lambda == nil {
+		return nil, errors.Join(fmt.Errorf("%s has no ProcessorFunction", o.template), d.Close())
+	}
+	return &world{
+		stack: d.AWS, lambda: lambda, bucket: s.Outputs["LogBucket"],
+		key:    func(key string) string { return deliveredKey(s.Parameters["LogPrefix"], key) },
+		wait:   d.Settle,
+		left:   d.Left,
+		faults: func() []string { return slices.Concat(d.Denied(), d.Failures()) },
+		close:  func() { d.Close() },
+	}, nil
+}
+
+// deliveredKey is the key under which a load balancer delivers a log of the
+// given name.
+func deliveredKey(prefix, key string) string {
+	if k, err := connlog.ParseObjectKey(key); err == nil && !strings.Contains(key, "AWSLogs/") {
+		key = path.Join("AWSLogs", k.Account, "elasticloadbalancing", k.Region, k.PeriodEnd.Format("2006/01/02"), path.Base(key))
+	}
+	return path.Join(prefix, key)
+}

@@ -1,0 +1,66 @@
+package policies
+
+import (
+	"strings"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/pkg/secpolicy"
+)
+
+// A Description is a policy in the form of --format json.
+type Description struct {
+	Name            string   `json:"name"`
+	Protocols       []string `json:"protocols"` // lowest first
+	Ciphers         []string `json:"ciphers"`   // most preferred first
+	PostQuantum     bool     `json:"postQuantum"`
+	FIPS            bool     `json:"fips"`
+	Confirmed       bool     `json:"confirmed"` // protocols, and ciphers as a set
+	ForwardSecrecy  bool     `json:"forwardSecrecy"`
+	Legacy          bool     `json:"legacy"`
+	CipherStatus    string   `json:"cipherStatus"` // confirmed, single-source or disputed
+	OrderConfirmed  bool     `json:"orderConfirmed"`
+	DisputedCiphers []string `json:"disputedCiphers"`
+	UnreadCiphers   []string `json:"unreadCiphers"`
+	Weaknesses      []string `json:"weaknesses"`
+	GroupHints      []string `json:"groupHints"`     // from s2n-tls, not documented
+	SignatureHints  []string `json:"signatureHints"` // likewise
+	Caveat          string   `json:"caveat"`
+	Notes           []string `json:"notes"`
+}
+
+func Describe(p *secpolicy.Policy) Description {
+	return Description{
+		Name: p.Name, Protocols: command.Names(p.Protocols), Ciphers: command.Names(p.Ciphers), PostQuantum: p.PostQuantum, FIPS: p.FIPS,
+		Confirmed: p.Confirmed(), ForwardSecrecy: p.ForwardSecrecy, Legacy: p.Legacy, CipherStatus: p.Status.String(),
+		OrderConfirmed: p.OrderConfirmed, DisputedCiphers: command.Names(p.Disputed), UnreadCiphers: append([]string{}, p.Unrecognized...),
+		Weaknesses: command.Names(p.Weaknesses()), GroupHints: command.Names(p.Groups), SignatureHints: command.Names(p.SignatureSchemes),
+		Caveat: p.Caveat(), Notes: append([]string{}, p.Notes...),
+	}
+}
+
+// ProtocolSpan shows protocols, which have no gaps, by their ends.
+func ProtocolSpan(p *secpolicy.Policy) string {
+	if p.MinVersion() == p.MaxVersion() {
+		return p.MinVersion().String()
+	}
+	return p.MinVersion().String() + " to " + strings.TrimPrefix(p.MaxVersion().String(), "TLSv")
+}
+
+// Remarks are what a list says of a policy.
+func Remarks(p *secpolicy.Policy) string {
+	var parts []string
+	if p.Legacy {
+		parts = append(parts, "legacy")
+	}
+	switch {
+	case len(p.Unrecognized) > 0:
+		parts = append(parts, "ciphers not all readable")
+	case p.Status == secpolicy.Disputed:
+		parts = append(parts, "ciphers disputed")
+	case p.Status == secpolicy.SingleSource:
+		parts = append(parts, "ciphers not confirmed")
+	case !p.OrderConfirmed:
+		parts = append(parts, "order not confirmed")
+	}
+	return strings.Join(parts, ", ")
+}

@@ -1,0 +1,137 @@
+package policies
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/pkg/config"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/report"
+	"tlswatch/pkg/secpolicy"
+)
+
+// Flags say by which security policies failures are judged.
+type Flags struct {
+	File   File
+	Policy string
+	Region string // of --policy live
+}
+
+func (o *Flags) Register(cmd *cobra.Command) {
+	cmd.Flags().StringVar(&o.Policy, "policy", "", "say why negotiations failed, judged by the listeners' security policy: its name, 443=NAME,8443=NAME by port, or live to ask Elastic Load Balancing")
+	cmd.Flags().StringVar(&o.Region, "region", "", "AWS region of the load balancers, for --policy live (default: that of the environment)")
+	o.File.AddFlag(cmd)
+	command.CompleteFlag(cmd, "policy", func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
+		names, directive := Complete(&o.File, 0)(cmd, args, text)
+		return append(names, Live), directive
+	})
+}
+
+// A Judge knows the policies of listeners.
+type Judge struct {
+	Set    *secpolicy.Set
+	Policy string                               // as people are told
+	named  pipeline.ListenerPolicies            // for all load balancers
+	live   map[string]pipeline.ListenerPolicies // by load balancer, app/NAME/ID
+
+	mu      sync.Mutex
+	unknown map[string]bool // what keeps live from judging
+}
+
+// Load returns the judge that the flags ask for, or nil.
+func (o *Flags) Load(ctx context.Context) (*Judge, error) {
+	if o.Policy == "" {
+		return nil, nil
+	}
+	set, err := o.File.Load()
+	if err != nil {
+		return nil, err
+	}
+	j := &Judge{Set: set, Policy: o.Policy, unknown: make(map[string]bool)}
+	if o.Policy == Live {
+		j.Policy = "the policies that the listeners have now"
+		if j.live, err = LivePolicies(ctx, o.Region); err != nil {
+			err = fmt.Errorf("--policy live: %w", err)
+		}
+		return j, err
+	}
+	names, err := config.ParseListenerPolicies(o.Policy)
+	if err != nil {
+		return nil, command.Usagef("--policy: %w", err)
+	}
+	for port, name := range names {
+		p, err := Lookup(set, name)
+		if err != nil {
+			return nil, command.Usagef("--policy: %w", err)
+		}
+		if names[port] = p.Name; len(names) == 1 && port == 0 {
+			j.Policy = p.Name
+		}
+	}
+	j.named = names
+	return j, nil
+}
+
+// PolicyAt returns the policy of a listener, nil if it is not known.
+func (j *Judge) PolicyAt(loadBalancer string, port uint16) *secpolicy.Policy {
+	name := j.named.At(port)
+	if j.live != nil {
+		name = j.live[loadBalancer].At(port)
+	}
+	p, err := j.Set.Lookup(name)
+	if err == nil {
+		return p
+	}
+	if j.live != nil && loadBalancer != "" {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		switch {
+		case name != "":
+			j.unknown[fmt.Sprintf("nothing is known of %s: refresh with `tlswatch policy update`", name)] = true
+		case j.live[loadBalancer] == nil:
+			j.unknown[fmt.Sprintf("there is no %s: is it gone, or in another region (--region)?", loadBalancer)] = true
+		default:
+			j.unknown[fmt.Sprintf("%s has no TLS listener on port %d now", loadBalancer, port)] = true
+		}
+	}
+	return nil
+}
+
+// LoadBalancers returns app/NAME/ID of those that are live, if they were asked.
+func (j *Judge) LoadBalancers() (paths []string, live bool) {
+	return slices.Sorted(maps.Keys(j.live)), j.live != nil
+}
+
+// Remarks are what a user should know of failures that were not judged.
+func (j *Judge) Remarks() (list []string) {
+	if j == nil {
+		return nil
+	}
+	const most = 10
+	for i, why := range slices.Sorted(maps.Keys(j.unknown)) {
+		if i == most {
+			return append(list, fmt.Sprintf("--policy live: and %d more such", len(j.unknown)-most))
+		}
+		list = append(list, "--policy live: "+why)
+	}
+	return list
+}
+
+// Why returns the likeliest cause of a failure.
+func (j *Judge) Why(f report.Failure) report.Diagnosis {
+	e := connlog.Entry{Protocol: f.Protocol, Cipher: f.Cipher, Status: f.Status, ListenerPort: f.Port, LoadBalancer: f.LoadBalancer}
+	list := j.Set.Diagnose(&e, j.PolicyAt(f.LoadBalancer, f.Port))
+	if len(list) == 0 {
+		return report.Diagnosis{ID: "unknown", Cause: "The log does not tell."}
+	}
+	d := list[0]
+	return report.Diagnosis{ID: string(d.ID), Cause: d.Cause, Remedy: strings.TrimSpace(d.Remedy + " " + d.Advice)}
+}

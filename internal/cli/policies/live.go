@@ -1,0 +1,37 @@
+package policies
+
+import (
+	"context"
+	"fmt"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/pkg/elbpolicy"
+	"tlswatch/pkg/pipeline"
+)
+
+// Live is the word that flags take in place of a policy, for those that
+// the listeners have now.
+const Live = "live"
+
+// LivePolicies returns the policies that the TLS listeners of a region have
+// now, by load balancer ("app/NAME/ID").
+func LivePolicies(ctx context.Context, region string) (map[string]pipeline.ListenerPolicies, error) {
+	client, _, err := cloud.ELB(ctx, region)
+	if err != nil {
+		return nil, err
+	}
+	list, err := elbpolicy.LoadBalancers(ctx, client)
+	if err != nil {
+		return nil, fmt.Errorf("%w\nhint: it needs elasticloadbalancing:DescribeLoadBalancers and DescribeListeners, in the region of the load balancers; the name of a policy needs nothing", err)
+	}
+	policies := make(map[string]pipeline.ListenerPolicies)
+	for _, lb := range list {
+		policies[lb.Path] = make(pipeline.ListenerPolicies)
+		for _, l := range lb.Listeners {
+			if l.Policy != "" {
+				policies[lb.Path][l.Port] = l.Policy
+			}
+		}
+	}
+	return policies, nil
+}

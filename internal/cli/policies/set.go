@@ -1,0 +1,121 @@
+// Package policies finds security policies for a command: in a data file, by
+// name, or those that listeners have now, and judges failures by them.
+package policies
+
+import (
+	"cmp"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/policyfile"
+	"tlswatch/pkg/secpolicy"
+)
+
+// policiesEnv names a data file of security policies.
+const policiesEnv = "TLSWATCH_POLICIES"
+
+// A File is the flag for a data file of security policies.
+type File struct{ file string }
+
+const FileHelp = `Security policies are compiled in. A newer data file is used instead if
+--policies or $TLSWATCH_POLICIES names one, or if it is where 'tlswatch policy
+update' puts it.`
+
+func (d *File) AddFlag(cmd *cobra.Command) {
+	cmd.PersistentFlags().StringVar(&d.file, "policies", "", "data file of security policies, from 'tlswatch policy update'")
+}
+
+// Path is the data file that is wanted, and whether it must be there.
+func (d *File) Path() (path string, must bool, err error) {
+	if path := cmp.Or(d.file, os.Getenv(policiesEnv)); path != "" {
+		return path, true, nil
+	}
+	dir, err := os.UserConfigDir()
+	if err != nil {
+		return "", false, err
+	}
+	return filepath.Join(dir, "tlswatch", "policies.json"), false, nil
+}
+
+// Load returns the security policies.
+func (d *File) Load() (*secpolicy.Set, error) {
+	path, must, err := d.Path()
+	if err != nil {
+		return secpolicy.Builtin(), nil // no home directory, no file in it
+	}
+	set, err := policyfile.Load(path)
+	if errors.Is(err, fs.ErrNotExist) && !must {
+		return secpolicy.Builtin(), nil
+	}
+	return set, err
+}
+
+// Lookup finds a policy by its name, in any case and with or without
+// "ELBSecurityPolicy-".
+func Lookup(set *secpolicy.Set, name string) (*secpolicy.Policy, error) {
+	policy, err := set.Lookup(name)
+	if err == nil {
+		return policy, nil
+	}
+	for _, p := range set.Policies() {
+		if strings.EqualFold(p.Name, name) || strings.EqualFold(p.Name, secpolicy.Prefix+name) {
+			return set.Lookup(p.Name)
+		}
+	}
+	return nil, err
+}
+
+// Complete is the completion of policy names in arguments, up to n of
+// them, or in a flag.
+func Complete(d *File, n int) cobra.CompletionFunc {
+	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		set, err := d.Load()
+		if err != nil || len(args) >= n && n > 0 {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		var names []string
+		for _, p := range set.Policies() {
+			names = append(names, p.Name)
+		}
+		return names, cobra.ShellCompDirectiveNoFileComp
+	}
+}
+
+// ParseList reads the values of a flag: one each, or several with commas or
+// spaces between them.
+func ParseList[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {
+	var list []T
+	for _, value := range values {
+		if v, err := parse(value); err == nil { // "C0,2F" is one
+			list = append(list, v)
+			continue
+		}
+		names := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ':' || r == ' ' })
+		if len(names) == 0 {
+			return nil, command.Usagef("--%s %q names nothing", flag, value)
+		}
+		for _, name := range names {
+			v, err := parse(name)
+			if err != nil {
+				return nil, command.Usagef("--%s: %w", flag, err)
+			}
+			list = append(list, v)
+		}
+	}
+	return list, nil
+}
+
+func ParseCertificates(values []string) (secpolicy.Certificates, error) {
+	list, err := ParseList("certificate", values, secpolicy.ParseCertificates)
+	var set secpolicy.Certificates
+	for _, c := range list {
+		set |= c
+	}
+	return set, err
+}

@@ -1,0 +1,46 @@
+package policy
+
+import (
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/tlsname"
+)
+
+// An offerFlags describes a client by flags.
+type offerFlags struct {
+	protocols    []string
+	ciphers      []string
+	groups       []string
+	certificates []string
+}
+
+func (o *offerFlags) addFlags(cmd *cobra.Command) {
+	f := cmd.Flags()
+	f.StringArrayVar(&o.protocols, "protocol", nil, "protocol that the client offers, such as TLSv1.2; repeat or separate by commas")
+	f.StringArrayVar(&o.ciphers, "cipher", nil, "cipher suite that the client offers, by any name or number; repeat or separate by commas")
+	f.StringArrayVar(&o.groups, "group", nil, "key-exchange group that the client offers, such as secp256r1 (a hint, if all are given)")
+	f.StringArrayVar(&o.certificates, "certificate", nil, "kind of certificate that the listener has, rsa or ecdsa (default: any that is needed)")
+	command.CompleteWith(cmd, "protocol", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
+	command.CompleteFlag(cmd, "cipher", command.CompleteSuites)
+	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")
+}
+
+// offer reads the flags. Errors are about usage.
+func (o *offerFlags) offer() (secpolicy.Offer, error) {
+	var offer secpolicy.Offer
+	var err error
+	if offer.Certificates, err = policies.ParseCertificates(o.certificates); err != nil {
+		return offer, err
+	}
+	if offer.Versions, err = policies.ParseList("protocol", o.protocols, tlsname.ParseVersion); err != nil {
+		return offer, err
+	}
+	if offer.Suites, err = policies.ParseList("cipher", o.ciphers, tlsname.ParseSuite); err != nil {
+		return offer, err
+	}
+	offer.Groups, err = policies.ParseList("group", o.groups, tlsname.ParseGroup)
+	return offer, err
+}

@@ -1,0 +1,181 @@
+package policy
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/pkg/elbpolicy"
+	"tlswatch/pkg/secpolicy"
+)
+
+// An updateJSON says what a new data file changed.
+type updateJSON struct {
+	File      string   `json:"file"`
+	Retrieved string   `json:"retrieved"`
+	Policies  int      `json:"policies"`
+	New       []string `json:"new"`     // not known before
+	Changed   []string `json:"changed"` // protocols, cipher suites or their order
+	Missing   []string `json:"missing"` // known, and not in the data
+}
+
+func (p *shared) newUpdate() *cobra.Command {
+	var from, region, output string
+	cmd := &cobra.Command{
+		Use:   "update [--from FILE]",
+		Short: "Write a data file with the policies that AWS has now",
+		Long: `update writes a data file of the security policies that Elastic Load Balancing
+has, or had when the output of 'aws elbv2 describe-ssl-policies
+--load-balancer-type application' was saved. It says what is new against what
+tlswatch knew. All commands use the file from then on; the function uses it if
+it is part of its package, or of a layer, and POLICY_FILE names it.
+
+Without --from it needs elasticloadbalancing:DescribeSSLPolicies, and takes
+credentials and region from where the AWS command line takes them.`,
+		Example: `  tlswatch policy update --region eu-west-2
+  aws elbv2 describe-ssl-policies --load-balancer-type application | tlswatch policy update --from -`,
+		Args: cobra.NoArgs,
+	}
+	f := cmd.Flags()
+	f.StringVar(&from, "from", "", "file with the output of 'aws elbv2 describe-ssl-policies', or - for standard input (default: asks AWS)")
+	f.StringVar(&region, "region", "", "AWS region to ask in (default: that of the environment)")
+	f.StringVarP(&output, "output", "o", "", "file to write (default: --policies, $TLSWATCH_POLICIES, or policies.json in the configuration directory)")
+	cmd.MarkFlagsMutuallyExclusive("from", "region")
+	cmd.RunE = command.Runs(func(cmd *cobra.Command, _ []string) error {
+		descriptions, retrieved, err := readDescriptions(cmd.Context(), from, region, cmd.InOrStdin())
+		if err != nil {
+			return err
+		}
+		if retrieved == "" {
+			retrieved = time.Now().UTC().Format(time.DateOnly)
+		}
+		result, err := p.update(output, retrieved, descriptions)
+		if err != nil {
+			return err
+		}
+		if p.format == "json" {
+			return command.WriteJSON(cmd.OutOrStdout(), result)
+		}
+		return result.write(cmd.OutOrStdout())
+	})
+	return cmd
+}
+
+// readDescriptions reads policies from a file, or asks AWS for them.
+func readDescriptions(ctx context.Context, from, region string, stdin io.Reader) ([]secpolicy.Description, string, error) {
+	switch from {
+	case "":
+		client, _, err := cloud.ELB(ctx, region)
+		if err != nil {
+			return nil, "", err
+		}
+		descriptions, err := elbpolicy.Policies(ctx, client)
+		return descriptions, "", err
+	case "-":
+		return secpolicy.Read(stdin)
+	}
+	f, err := os.Open(from)
+	if err != nil {
+		return nil, "", err
+	}
+	defer f.Close()
+	descriptions, retrieved, err := secpolicy.Read(f)
+	if err != nil {
+		return nil, "", fmt.Errorf("%s: %w", from, err)
+	}
+	return descriptions, retrieved, nil
+}
+
+// update writes the data file, whole or not at all.
+func (p *shared) update(output, retrieved string, descriptions []secpolicy.Description) (updateJSON, error) {
+	if output == "" {
+		var err error
+		if output, _, err = p.data.Path(); err != nil {
+			return updateJSON{}, fmt.Errorf("%w; --output names a file", err)
+		}
+	}
+	before := secpolicy.Builtin()
+	after, err := before.With(retrieved, descriptions)
+	if err != nil {
+		return updateJSON{}, err
+	}
+	u := updateJSON{File: output, Retrieved: retrieved, Policies: len(descriptions), New: []string{}, Changed: []string{}, Missing: []string{}}
+	described := make(map[string]bool)
+	for _, d := range descriptions {
+		described[d.Name] = true
+		now, err := after.Lookup(d.Name)
+		if err != nil {
+			return updateJSON{}, err
+		}
+		if old, err := before.Lookup(d.Name); err != nil {
+			u.New = append(u.New, d.Name)
+		} else if change := secpolicy.Compare(old, now); !change.Same() || len(now.Unrecognized) > 0 {
+			u.Changed = append(u.Changed, d.Name)
+		}
+	}
+	for _, old := range before.Policies() {
+		if !described[old.Name] {
+			u.Missing = append(u.Missing, old.Name)
+		}
+	}
+	var data bytes.Buffer
+	if err := secpolicy.Write(&data, retrieved, descriptions); err != nil {
+		return updateJSON{}, err
+	}
+	return u, replaceFile(output, data.Bytes())
+}
+
+// replaceFile writes a file such that a reader finds the old or the new one.
+func replaceFile(name string, data []byte) error {
+	dir := filepath.Dir(name)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	f, err := os.CreateTemp(dir, filepath.Base(name)+".*")
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	if err == nil {
+		err = f.Chmod(0o644)
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = os.Rename(f.Name(), name)
+	}
+	if err != nil {
+		os.Remove(f.Name())
+	}
+	return err
+}
+
+func (u *updateJSON) write(w io.Writer) error {
+	_, err := fmt.Fprintf(w, "%s as of %s %s in %s\n", console.Counted(u.Policies, "policy", "policies"), u.Retrieved, yesNo(u.Policies == 1, "is", "are"), u.File)
+	for _, part := range []struct {
+		heading string
+		names   []string
+	}{
+		{"New", u.New},
+		{"Changed against what is compiled in ('tlswatch policy show' has them as they are now)", u.Changed},
+		{"Not in the data, kept as compiled in", u.Missing},
+	} {
+		if len(part.names) > 0 && err == nil {
+			_, err = fmt.Fprintf(w, "\n%s\n", part.heading)
+		}
+		for _, name := range part.names {
+			if err == nil {
+				_, err = fmt.Fprintf(w, "  %s\n", name)
+			}
+		}
+	}
+	return err
+}

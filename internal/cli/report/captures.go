@@ -1,0 +1,169 @@
+package report
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"net/netip"
+	"sync"
+	"time"
+
+	"tlswatch/internal/cli/captures"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/report"
+	"tlswatch/pkg/secpolicy"
+)
+
+// captured joins what packet captures hold with the lines of logs that say
+// little: by client address, port and time.
+type captured struct {
+	stats      clienthello.Stats
+	handshakes int
+	byClient   map[netip.AddrPort][]capturedHandshake
+	offers     map[string]*capturedOffer // by their text: clients repeat themselves
+
+	mu      sync.Mutex // guards what follows
+	joined  map[joinedLine]uint64
+	missing uint64
+}
+
+type capturedHandshake struct {
+	time  time.Time
+	offer *capturedOffer
+}
+
+type capturedOffer struct {
+	report.Offer
+	judged *secpolicy.Offer // nil if the ClientHello is not whole
+}
+
+// joinedLine is what lines are counted by.
+type joinedLine struct {
+	client                   netip.Addr
+	protocol, cipher, status string
+	loadBalancer             string
+	port                     uint16
+	offer                    *capturedOffer
+}
+
+// joinTime is how far the time of a line may be from that of its ClientHello:
+// the line has the end of a negotiation, and clocks differ.
+const joinTime = time.Minute
+
+// readCaptured reads captures, which is done before the logs are read.
+func readCaptured(ctx context.Context, paths []string) (*captured, error) {
+	c := &captured{
+		byClient: make(map[netip.AddrPort][]capturedHandshake),
+		offers:   make(map[string]*capturedOffer),
+		joined:   make(map[joinedLine]uint64),
+	}
+	tracker := clienthello.NewTracker(clienthello.Options{}, func(h *clienthello.Handshake) error {
+		c.add(h)
+		return nil
+	})
+	err := captures.Read(ctx, tracker, paths, nil)
+	err = cmp.Or(err, tracker.Close())
+	c.stats = tracker.Stats()
+	return c, err
+}
+
+// remarks are what a user should know of what was not joined.
+func (c *captured) remarks() []string {
+	s := c.stats
+	s.Plaintext = 0 // HTTP has no place in a report
+	return captures.Remarks(s)
+}
+
+func (c *captured) add(h *clienthello.Handshake) {
+	if c.handshakes++; c.handshakes > report.MaxKeys {
+		return
+	}
+	offer := newCapturedOffer(h)
+	text := fmt.Sprint(offer.Offer)
+	if known := c.offers[text]; known != nil {
+		offer = known
+	}
+	c.offers[text] = offer
+	c.byClient[h.Client] = append(c.byClient[h.Client], capturedHandshake{h.Time, offer})
+}
+
+// newCapturedOffer is a handshake as a report has it.
+func newCapturedOffer(h *clienthello.Handshake) *capturedOffer {
+	o := &capturedOffer{Offer: report.Offer{Outcome: captures.Outcome(h), Versions: []string{}, CipherSuites: []string{}, Groups: []string{}, KeyShares: []string{}}}
+	hello := h.Hello
+	if h.Fault != nil {
+		o.Outcome += "; " + h.Fault.Error()
+	}
+	if hello == nil {
+		return o
+	}
+	o.ServerName = hello.ServerName
+	if h.Fault == nil || len(hello.SupportedVersions) > 0 { // else supported_versions may have been behind
+		o.Versions = command.Names(hello.Versions())
+	}
+	o.CipherSuites, o.Groups, o.KeyShares = command.Names(hello.CipherSuites), command.Names(hello.Groups), command.Names(hello.KeyShares)
+	if h.Fault == nil {
+		o.JA4 = hello.JA4()
+		judged := captures.OfferOf(hello)
+		o.judged = &judged
+	}
+	return o
+}
+
+// line takes a line of a log. Several goroutines may call it.
+func (c *captured) line(e *connlog.Entry) {
+	if !e.Failed() && e.Protocol != "" {
+		return
+	}
+	var offer *capturedOffer
+	least := joinTime + 1
+	for _, h := range c.byClient[netip.AddrPortFrom(e.Client, e.ClientPort)] {
+		if apart := e.Time.Sub(h.time).Abs(); apart < least {
+			offer, least = h.offer, apart
+		}
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if offer == nil {
+		c.missing++
+		return
+	}
+	c.joined[joinedLine{e.Client, e.Protocol, e.Cipher, e.Status, e.LoadBalancer, e.ListenerPort, offer}]++
+}
+
+// addTo adds what was joined to a report, judged if there is a judge.
+func (c *captured) addTo(r *report.Result, collector *report.Collector, j *policies.Judge, top int) {
+	type judged struct {
+		policy *secpolicy.Policy
+		offer  *capturedOffer
+	}
+	type row struct { // what a report tells apart
+		client, protocol, cipher, status, verdict string
+		offer                                     *capturedOffer
+	}
+	counts := report.Captured{Handshakes: c.handshakes, LeftOut: max(c.handshakes-report.MaxKeys, 0), Missing: c.missing}
+	verdicts := make(map[judged]string)
+	rows := make(map[row]uint64)
+	for line, n := range c.joined {
+		counts.Joined += n
+		verdict := ""
+		if j != nil && line.offer.judged != nil {
+			key := judged{j.PolicyAt(line.loadBalancer, line.port), line.offer}
+			if verdict = verdicts[key]; verdict == "" && key.policy != nil {
+				verdict = captures.Judge(j.Set, key.policy, *line.offer.judged).Text()
+				verdicts[key] = verdict
+			}
+		}
+		rows[row{collector.Client(line.client), cmp.Or(line.protocol, "-"), cmp.Or(line.cipher, "-"), cmp.Or(line.status, "-"), verdict, line.offer}] += n
+	}
+	offers := []report.CapturedOffer{}
+	for row, n := range rows {
+		o := report.CapturedOffer{Client: row.client, Protocol: row.protocol, Cipher: row.cipher, Status: row.status, Count: n, Offer: row.offer.Offer}
+		o.Verdict = row.verdict
+		offers = append(offers, o)
+	}
+	r.AddCaptured(counts, offers, top)
+}

@@ -1,0 +1,35 @@
+package cli
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+
+	"tlswatch/internal/cli/clitest"
+	"tlswatch/internal/cli/command"
+)
+
+// The exit status tells wrong usage from failure.
+func TestExitStatus(t *testing.T) {
+	for _, test := range []struct {
+		args   []string
+		status int
+		stderr string
+	}{
+		{[]string{"--help"}, command.ExitOK, ""},
+		{[]string{"--version"}, command.ExitOK, ""},
+		{[]string{"local", "--help"}, command.ExitOK, ""},
+		{nil, command.ExitUsage, "no command"},
+		{[]string{"locale"}, command.ExitUsage, "unknown command"},
+		{[]string{"local"}, command.ExitUsage, "want PATH"},
+		{[]string{"local", "--colour", "x"}, command.ExitUsage, "unknown flag"},
+		{[]string{"local", "--format", "xml", "."}, command.ExitUsage, "--format xml"},
+		{[]string{"local", "--function", "no-such-file", "."}, command.ExitFailed, "make build"},
+	} {
+		var stdout, stderr bytes.Buffer
+		status := clitest.RunIO(t.Context(), New(), test.args, strings.NewReader(""), &stdout, &stderr)
+		if status != test.status || !strings.Contains(stderr.String(), test.stderr) || (stderr.Len() > 0) != (test.stderr != "") {
+			t.Errorf("%q: exit status %d, want %d; standard error %q, want %q", test.args, status, test.status, &stderr, test.stderr)
+		}
+	}
+}

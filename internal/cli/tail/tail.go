@@ -1,0 +1,437 @@
+// Package tail is the command tail: it prints failures as their logs are delivered.
+package tail
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/input"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/text"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/report"
+	"tlswatch/pkg/s3source"
+)
+
+const (
+	defaultSince = 10 * time.Minute // what is shown at the start, by default
+	maxAttempts  = 3                // at reading an object, unless a queue brings it again
+	ahead        = 8                // objects that are opened before their turn
+)
+
+type options struct {
+	filters  input.FilterFlags
+	policies policies.Flags
+	queue    string
+	format   string
+	interval time.Duration
+	duration time.Duration
+
+	visibility time.Duration // of a message that could not be printed
+}
+
+// New returns the command.
+func New() *cobra.Command {
+	o := options{visibility: defaultVisibility}
+	cmd := &cobra.Command{
+		Use:   "tail [s3://BUCKET/PREFIX]",
+		Short: "Print failed negotiations as their logs are delivered",
+		Example: `  tlswatch tail s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --policy TLS13-1-2-2021-06
+  tlswatch tail --queue https://sqs.eu-west-2.amazonaws.com/123456789012/new-logs --load-balancer shop --format json`,
+		Long: `tail follows the logs under a prefix: it prints each failed negotiation of the
+objects that are delivered, with why it failed, and goes on until Ctrl-C or for
+--for; then it sums up what it has seen. It begins with the objects whose period
+ended in the last ten minutes, or since --since (vended logs, whose keys do not
+say, with those delivered since then). Elastic Load Balancing delivers
+every five minutes, so the newest failure is some minutes old.
+
+Without a queue, the prefix is listed every --interval. Under AWSLogs/ these are
+the folders of today and yesterday, so that an object is found however late it
+comes; anywhere else everything under the prefix is listed each time.
+
+With --queue it takes the events of new objects from an SQS queue, straight from
+S3 or through EventBridge or SNS, and a message is deleted only after everything
+in it was printed. Give it a queue of its own: what it takes, no other reader
+gets. Of objects under another prefix, if one is given, nothing is printed.
+
+Each object is printed once, though listings and events repeat. What cannot be
+read is tried again, and said on standard error; so are objects that are gone or
+were replaced.
+
+It needs s3:ListBucket and s3:GetObject, and with --queue instead of the former
+sqs:ReceiveMessage and sqs:DeleteMessage.
+
+` + policies.FileHelp,
+		Args: cobra.MaximumNArgs(1),
+		RunE: command.Runs(func(cmd *cobra.Command, args []string) error {
+			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	o.filters.Register(cmd)
+	o.policies.Register(cmd)
+	f.Lookup("since").Usage = "begin with objects whose period ended since then (default " + defaultSince.String() + " ago), and leave older lines out: " + input.TimeForms
+	f.Lookup("until").Hidden = true // tail has no end in time
+	f.Lookup("failed").Hidden = true
+	f.StringVar(&o.queue, "queue", "", "URL of an SQS queue with the events of new objects")
+	f.DurationVar(&o.interval, "interval", 30*time.Second, "time between two listings")
+	f.DurationVar(&o.duration, "for", 0, "end after so long (0: at Ctrl-C)")
+	command.AddFormat(cmd, &o.format, "table", "json")
+	cmd.PersistentFlags().Lookup("format").Usage = "table, or json: one object a line"
+	return cmd
+}
+
+func (o *options) check(args []string) error {
+	queue, err := url.Parse(o.queue)
+	switch {
+	case len(args) == 0 && o.queue == "":
+		return errors.New("want s3://BUCKET/PREFIX, or --queue URL")
+	case o.queue != "" && (err != nil || queue.Host == "" || cloud.QueuePath.FindString(queue.Path) == ""):
+		return fmt.Errorf("--queue %s: want a URL such as https://sqs.eu-west-2.amazonaws.com/123456789012/NAME", o.queue)
+	case o.filters.Until != "":
+		return errors.New("tail has no --until; --for ends it")
+	case o.interval < time.Second:
+		return fmt.Errorf("--interval %v: want 1s or more", o.interval)
+	case o.duration < 0:
+		return fmt.Errorf("--for %v: want no negative time", o.duration)
+	}
+	return nil
+}
+
+func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	if err := o.check(args); err != nil {
+		return command.Usage(err)
+	}
+	t := &tailer{
+		interval: o.interval,
+		begin:    time.Now().Add(-defaultSince),
+		stderr:   stderr,
+		memory:   newMemory(),
+	}
+	if len(args) > 0 {
+		var err error
+		if t.bucket, t.prefix, err = cloud.ParseS3(args[0]); err != nil {
+			return command.Usage(err)
+		}
+	}
+	filter, err := o.filters.Parse(time.Now())
+	if err != nil {
+		return err
+	}
+	if filter != nil {
+		filter.Failed = false // the summary is about all connections
+		if !filter.Since.IsZero() {
+			t.begin = filter.Since
+		}
+	}
+	filter.WarnUnknown(stderr)
+	t.filter = filter
+	if t.out, err = o.printer(ctx, stdout); err != nil {
+		return err
+	}
+
+	following := ctx
+	if o.duration > 0 {
+		var cancel context.CancelFunc
+		following, cancel = context.WithTimeout(ctx, o.duration)
+		defer cancel()
+	}
+	if o.queue != "" {
+		err = t.followQueue(following, o.queue, o.visibility)
+	} else {
+		err = t.poll(following)
+	}
+	if following.Err() != nil {
+		err = nil // not a fault: it was to end
+	}
+	if problem := t.out.summary(t.source, console.TextOptions(stdout)); problem != nil {
+		return problem
+	}
+	command.WriteRemarks(stderr, t.out.judge.Remarks())
+	switch failed := t.source.TotalFailedObjects; {
+	case err != nil:
+		return err
+	case ctx.Err() != nil:
+		return command.Interrupted("interrupted")
+	case failed > 0:
+		return fmt.Errorf("%s of %s logs could not be read to the end", console.Grouped(failed), console.Grouped(failed+t.source.Objects))
+	}
+	return nil
+}
+
+// A tailer reads objects once, in whatever way it hears of them.
+type tailer struct {
+	buckets        cloud.Buckets
+	filter         *input.Filter
+	bucket, prefix string
+	interval       time.Duration
+	begin          time.Time // objects of before, found at the start, are old
+	patient        bool      // objects are tried again for ever
+	out            *printer
+	stderr         io.Writer
+
+	memory *memory
+	reader *connlog.Reader
+	source report.Source // what became of the objects
+}
+
+// note remembers an object, and returns it if there is something to be read.
+func (t *tailer) note(o pipeline.Object) *tailed {
+	known, done, replaced := t.memory.find(o)
+	switch {
+	case replaced:
+		t.warn(o.URI(), "was replaced after it was read, and is not read again")
+		return nil
+	case done:
+		return nil
+	case known != nil:
+		if known.lines == 0 {
+			known.Object = o // it may have been replaced
+		}
+		return known
+	}
+	fresh := &tailed{Object: o}
+	var err error
+	if fresh.key, err = connlog.ParseObjectKey(o.Key); err != nil && o.AltKey != "" {
+		fresh.key, err = connlog.ParseObjectKey(o.AltKey)
+	}
+	if err != nil || !t.filter.MatchObject(fresh.key) {
+		t.memory.finish(fresh)
+		if ke, ok := errors.AsType[*connlog.KeyError](err); ok && !strings.HasSuffix(o.Key, "/") {
+			t.skip(ke.Reason)
+		}
+		return nil
+	}
+	t.memory.add(fresh)
+	return fresh
+}
+
+// skip counts an object that is no log to be read.
+func (t *tailer) skip(reason string) {
+	i := slices.IndexFunc(t.source.Skipped, func(s report.SkippedCount) bool { return s.Reason == reason })
+	if i < 0 {
+		i = len(t.source.Skipped)
+		t.source.Skipped = append(t.source.Skipped, report.SkippedCount{Reason: reason})
+	}
+	t.source.Skipped[i].Count++
+}
+
+func (t *tailer) warn(name, problem string) {
+	command.Complain(t.stderr, "%s: %s", text.Printable(name), problem)
+}
+
+// read prints what is new in some objects, in the order of their periods, and
+// reports whether nothing is left to be read of them.
+func (t *tailer) read(ctx context.Context, objects []*tailed) (all bool) {
+	slices.SortFunc(objects, func(a, b *tailed) int {
+		_, endA := a.key.Ends()
+		_, endB := b.key.Ends()
+		return cmp.Or(endA.Compare(endB), cmp.Compare(a.Key, b.Key))
+	})
+	opened := make([]func() (io.ReadCloser, error), len(objects))
+	for i, o := range objects {
+		opened[i] = sync.OnceValues(func() (io.ReadCloser, error) { return t.open(ctx, o.Object) })
+	}
+	i, next := 0, 0 // the object in turn, and the first that is not being opened
+	defer func() {
+		for i++; i < next; i++ {
+			if body, err := opened[i](); err == nil {
+				body.Close()
+			}
+		}
+	}()
+	for all = true; i < len(objects); i++ {
+		for ; next < len(objects) && next < i+ahead; next++ {
+			go opened[next]()
+		}
+		body, err := opened[i]()
+		if err == nil {
+			err = t.print(ctx, objects[i], body)
+			body.Close()
+		}
+		if ctx.Err() != nil && err != nil {
+			return false
+		}
+		if all = t.settle(objects[i], err) && all; t.out.err != nil {
+			return false
+		}
+	}
+	return all
+}
+
+// open opens an object, for its first bytes to be there when it is read.
+func (t *tailer) open(ctx context.Context, o pipeline.Object) (body io.ReadCloser, err error) {
+	err = t.buckets.InRegion(ctx, o.Bucket, func(client *s3.Client) error {
+		_, body, err = s3source.Source{Client: client, Resumes: cloud.S3Resumes}.Open(ctx, o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return input.FetchAhead(body), nil
+}
+
+// settle notes what became of an object, and reports whether nothing is left to
+// be read of it.
+func (t *tailer) settle(o *tailed, err error) bool {
+	o.attempts++
+	refused, isRefused := errors.AsType[*connlog.FormatError](err)
+	done := true
+	switch {
+	case err == nil:
+		t.source.Objects++
+	case errors.Is(err, pipeline.ErrGone):
+		t.skip(pipeline.SkippedGone)
+		t.warn(o.URI(), "is gone before it was read")
+	case errors.Is(err, pipeline.ErrReplaced) && o.lines == 0:
+		t.memory.forget(o) // the next listing or its own event has the new one
+		return true
+	case isRefused:
+		t.skip(refused.Reason())
+		t.warn(o.URI(), refused.Error())
+	case errors.Is(err, connlog.ErrCorrupt), o.attempts >= maxAttempts && !t.patient, errors.Is(err, pipeline.ErrReplaced):
+		text := fmt.Sprintf("is not read to its end, %s: %v", console.Counted(o.lines, "line of it is", "lines of it are"), err)
+		if t.source.TotalFailedObjects++; len(t.source.FailedObjects) < command.MaxListed {
+			t.source.FailedObjects = append(t.source.FailedObjects, report.FailedObject{Object: o.URI(), Error: text})
+		}
+		t.warn(o.URI(), text)
+	default:
+		done = false
+		t.warn(o.URI(), fmt.Sprintf("is tried again: %v", err))
+	}
+	if done {
+		t.memory.finish(o)
+	}
+	return done
+}
+
+// print prints the failures in an object from where an earlier attempt ended.
+func (t *tailer) print(ctx context.Context, o *tailed, body io.Reader) error {
+	if t.reader == nil {
+		t.reader = connlog.NewReader(nil)
+	}
+	r := t.reader
+	r.Reset(body)
+	defer func() {
+		t.source.Bytes += r.Bytes()
+		t.out.flush()
+	}()
+	var e connlog.Entry
+	for n := 0; ; n++ {
+		err := r.Read(&e)
+		var malformed *connlog.ParseError
+		switch {
+		case err == nil, errors.As(err, &malformed):
+		case err == io.EOF:
+			return nil
+		default:
+			return err
+		}
+		line := r.Lines()
+		if line <= o.lines {
+			continue
+		}
+		o.lines = line
+		t.source.Lines++
+		if malformed != nil {
+			t.source.MalformedLines++
+			if len(t.source.Malformed) < command.MaxListed {
+				t.warn(o.URI(), malformed.Error())
+				text := *malformed
+				text.Line = 0 // said apart
+				t.source.Malformed = append(t.source.Malformed, report.MalformedLine{Object: o.URI(), Line: line, Error: text.Error()})
+			}
+			continue
+		}
+		if e.LoadBalancer == "" {
+			e.LoadBalancer = o.key.LoadBalancer
+		}
+		if t.filter.Match(&e) {
+			t.out.add(o, line, &e)
+		}
+		if n%4096 == 0 {
+			if t.out.err != nil {
+				return t.out.err
+			}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+		}
+	}
+}
+
+// poll lists the prefix again and again.
+func (t *tailer) poll(ctx context.Context) error {
+	wait := t.interval
+	for listing := 1; ; listing++ {
+		started := time.Now()
+		t.memory.listing = listing
+		objects, err := t.list(ctx, listing == 1)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err != nil && listing == 1:
+			return err // most likely it would never work
+		case err != nil:
+			wait = min(2*wait, 10*t.interval)
+			t.warn(cloud.S3Scheme+t.bucket+"/"+t.prefix, fmt.Sprintf("is listed again in %v: %v", wait, err))
+		default:
+			wait = t.interval
+			t.read(ctx, objects)
+		}
+		if t.out.err != nil {
+			return t.out.err
+		}
+		if pipeline.Sleep(ctx, time.Until(started.Add(wait))) != nil {
+			return nil
+		}
+	}
+}
+
+// list returns the objects of which there is something to be read. The first
+// listing tells what was there before.
+func (t *tailer) list(ctx context.Context, first bool) (objects []*tailed, err error) {
+	err = t.buckets.InRegion(ctx, t.bucket, func(client *s3.Client) error {
+		objects = nil
+		// A day of slack is the lister's own.
+		lister := input.Lister{Client: client, Bucket: t.bucket, Span: input.Span{Since: time.Now()}}
+		return lister.List(ctx, t.prefix, func(page []input.Object) error {
+			for _, found := range page {
+				o := t.note(pipeline.Object{Bucket: t.bucket, Key: found.Key, ETag: found.ETag, Size: found.Size})
+				if o == nil {
+					continue
+				}
+				end := o.key.PeriodEnd
+				if end.IsZero() {
+					end = found.Modified
+				}
+				if first && end.Before(t.begin) {
+					t.memory.finish(o)
+					continue
+				}
+				objects = append(objects, o)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		return nil, fmt.Errorf("list: %w", cloud.ExplainS3(t.bucket, err))
+	}
+	t.memory.listed()
+	return objects, nil
+}

@@ -1,0 +1,170 @@
+// Package whatif is the command whatif: it predicts what a change of security policy does.
+package whatif
+
+import (
+	"bufio"
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/forecast"
+	"tlswatch/internal/cli/input"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/connlog"
+)
+
+type options struct {
+	input.FilterFlags
+	change forecast.Change
+	format string
+	top    int
+}
+
+// New returns the command.
+func New() *cobra.Command {
+	var o options
+	cmd := &cobra.Command{
+		Use:   "whatif --to POLICY [--from POLICY] PATH...",
+		Short: "Say whom a change of security policy would break or save",
+		Long: `whatif reads connection logs and says what would have become of their
+connections under another security policy. Of the successful ones: keeps
+working, breaks for certain, or cannot be told. Of the failed ones: would be
+accepted, still refused, or cannot be told. It names the clients that break.
+
+--from is the policy that the listeners had: POLICY, or 443=POLICY,8443=POLICY
+by port, or the word live: then Elastic Load Balancing is asked for those that
+the load balancers have now. With it a successful connection tells a lot: the load balancer
+takes the highest protocol and then the first cipher suite of its own order that
+the client has too, so the client has none that the policy prefers to what was
+negotiated. Without it less is certain. "For certain" is meant so; what it rests
+on is in docs/policies.md.
+
+PATH is a log file, a directory of them, s3://BUCKET/PREFIX, or - for standard
+input, in any mix.
+
+` + policies.FileHelp,
+		Example: `  tlswatch whatif --from ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
+  tlswatch whatif --to TLS13-1-2-2021-06 --from 443=TLS13-1-2-Ext2-2021-06 --format json s3://my-logs/AWSLogs/123456789012/`,
+		Args: command.Needs(input.Paths),
+		RunE: command.Runs(func(cmd *cobra.Command, paths []string) error {
+			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		}),
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.change.To, "to", "", "the new security policy")
+	f.StringVar(&o.change.From, "from", "", "the current one, one for each port: 443=POLICY,8443=POLICY, or live (default: not known)")
+	f.StringVar(&o.change.Region, "region", "", "AWS region of the load balancers, for --from live (default: that of the environment)")
+	f.StringArrayVar(&o.change.Certificates, "certificate", nil, "all kinds of certificate that the listeners have: rsa, ecdsa or both (default: those that connections show)")
+	command.AddFormat(cmd, &o.format, "table", "json")
+	f.IntVar(&o.top, "top", 20, "rows of clients that break, in a table; 0 for all")
+	o.change.File.AddFlag(cmd)
+	o.Register(cmd)
+	cmd.MarkFlagRequired("to")
+	command.CompleteFlag(cmd, "to", policies.Complete(&o.change.File, 0))
+	command.CompleteFlag(cmd, "from", policies.Complete(&o.change.File, 0))
+	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")
+	return cmd
+}
+
+func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
+	if o.top < 0 {
+		return command.Usagef("--top %d: want 0 or more", o.top)
+	}
+	filter, err := o.Parse(time.Now().UTC())
+	if err != nil {
+		return err
+	}
+	q, caveats, err := o.change.Question(ctx)
+	if err != nil {
+		return err
+	}
+	in := input.New(paths, stdin, console.NewProgress(stderr, "log"))
+	in.Apply(filter)
+	folds := forecast.NewObservations(in.Workers, forecast.MaxObservations)
+	readErr := in.Scan(ctx, func(worker int, e *connlog.Entry) { folds[worker].Add(e) })
+	if readErr != nil && !errors.As(readErr, new(*input.ReadError)) {
+		return in.Finish(ctx, readErr)
+	}
+	if in.Malformed() > 0 {
+		command.Complain(stderr, "%s left out", console.Counted(in.Malformed(), "line is no log entry and is", "lines are no log entries and are"))
+	}
+	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
+		command.Complain(stderr, "%s passed over: %s", console.Grouped(in.Skipped()[what]), what)
+	}
+	result := o.change.Forecast(q, folds, caveats)
+	if o.format == "json" {
+		err = command.WriteJSON(stdout, result)
+	} else {
+		b := bufio.NewWriter(stdout)
+		writeForecast(b, &result, o.top)
+		err = b.Flush()
+	}
+	if ctx.Err() == nil {
+		filter.WarnNothing(stderr)
+	}
+	return cmp.Or(err, in.Finish(ctx, readErr))
+}
+
+// writeForecast shows a forecast to a person.
+func writeForecast(w io.Writer, r *forecast.Forecast, top int) {
+	fmt.Fprintf(w, "From %s\nto   %s\n\n", r.From, r.To)
+	t := console.Table{Right: []bool{false, true, true}}
+	t.Add("", "connections", "clients")
+	row := func(name string, connections, clients uint64) {
+		t.Add(name, console.Grouped(int(connections)), console.Grouped(int(clients)))
+	}
+	row("keep working", r.Connections.KeepsWorking, r.Clients.KeepsWorking)
+	row("break for certain", r.Connections.Breaks, r.Clients.Breaks)
+	row("failed, would be accepted", r.Connections.WouldBeAccepted, r.Clients.WouldBeAccepted)
+	row("failed, still refused", r.Connections.StillRefused, r.Clients.StillRefused)
+	row("cannot be told", r.Connections.Unknown, r.Clients.Unknown)
+	t.Write(w)
+
+	if len(r.Breaking) > 0 {
+		fmt.Fprintf(w, "\nBREAK FOR CERTAIN\n")
+		reasons := slices.Clone(r.Breaking)
+		if top > 0 {
+			reasons = reasons[:min(top, len(reasons))]
+		}
+		shown := len(reasons)
+		slices.SortStableFunc(reasons, func(a, b forecast.Breaking) int { return cmp.Compare(a.Reason, b.Reason) })
+		for len(reasons) > 0 {
+			reason := reasons[0].Reason
+			fmt.Fprintf(w, "\n  %s\n\n", reason)
+			t := console.Table{Right: []bool{true, false, false, false}}
+			t.Add("connections", "client", "protocol", "cipher")
+			for ; len(reasons) > 0 && reasons[0].Reason == reason; reasons = reasons[1:] {
+				b := reasons[0]
+				t.Add(console.Grouped(int(b.Connections)), b.Client, cmp.Or(b.Protocol, "-"), cmp.Or(b.Cipher, "-"))
+			}
+			t.Write(w)
+		}
+		if more := len(r.Breaking) - shown; more > 0 {
+			fmt.Fprintf(w, "\n  and %s more; --top 0 shows all\n", console.Grouped(more))
+		}
+	}
+	if len(r.Undecided) > 0 {
+		fmt.Fprintf(w, "\nCANNOT BE TOLD\n\n")
+		t := console.Table{Right: []bool{true, false}}
+		t.Add("connections", "why")
+		for _, u := range r.Undecided {
+			t.Add(console.Grouped(int(u.Connections)), u.Reason)
+		}
+		t.Write(w)
+	}
+	if len(r.Notes) > 0 {
+		fmt.Fprintln(w)
+	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(w, "  %s\n", note)
+	}
+}
