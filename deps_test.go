@@ -32,6 +32,10 @@ type rule struct {
 
 var (
 	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
+	commands = []string{
+		"internal/cli/backfill", "internal/cli/cipher", "internal/cli/cost", "internal/cli/hello", "internal/cli/listeners", "internal/cli/local",
+		"internal/cli/policy", "internal/cli/redrive", "internal/cli/report", "internal/cli/tail", "internal/cli/whatif",
+	}
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger", "pkg/elbpolicy"}
 )
 
@@ -151,6 +155,11 @@ var rules = []rule{
 		packages: []string{"pkg/..."},
 		never:    []string{"os", "os/...", "syscall", "flag"},
 		why:      "arguments, environment and exit belong to functions and cmd",
+	},
+	{
+		packages: commands,
+		never:    ours(commands...),
+		why:      "a subcommand can change or go alone; what several share is in a package of its own",
 	},
 	{
 		packages: []string{"..."},
