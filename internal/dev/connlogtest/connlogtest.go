@@ -1,6 +1,6 @@
-// Package connlogtest serves tests and benchmarks: it makes connection logs
-// from a seed ([Write]) and reads them in the slow and obvious way
-// ([Reference]), as a judge for package connlog.
+// Package connlogtest serves tests and benchmarks. It writes connection logs from a
+// seed ([Write]) and parses them in the slow and obvious way ([Reference]), so that
+// tests can compare the fast parser with it. It uses none of the code that it tests.
 package connlogtest
 
 import (
@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// Options say what log to make. Missing values have defaults.
+// Options describe a log. Zero values mean the defaults.
 type Options struct {
 	Seed         uint64
 	Lines        int           // default 1000
 	Start        time.Time     // time of the first line; default 2026-11-23 10:00 UTC
 	Duration     time.Duration // from the first line to the last; default 5 minutes
-	Clients      int           // number of well-behaved clients; default Lines/20+1
+	Clients      int           // number of ordinary clients; default Lines/20+1
 	Fields       int           // 11, 12, 13 or 15; default 15
 	LoadBalancer string        // default app/my-loadbalancer/1234567890abcdef
 	Node         string        // default 192.0.2.10
@@ -49,9 +49,9 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
-// A kind of client: what its lines look like, and how often it comes.
+// A kind of client: its share of the lines, and what they look like.
 type kind struct {
-	weight   int // of 1000
+	weight   int // lines in 1000
 	client   func(*rand.Rand, Options) netip.Addr
 	port     int
 	protocol string
@@ -87,13 +87,14 @@ var kinds = []kind{
 	{37, scanner, 443, "-", "-", "-", "", "", "Failed:UnmappedConnectionError"},
 }
 
-// anyClient picks from a population in which few clients make most connections.
+// anyClient picks from a population in which a few clients make most connections.
 func anyClient(r *rand.Rand, o Options) netip.Addr {
 	u := r.Float64()
 	n := uint32(u * u * u * float64(o.Clients))
 	return netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)})
 }
 
+// fewClients picks from n consecutive addresses, the first one more often.
 func fewClients(a, b, c, first byte, n uint32) func(*rand.Rand, Options) netip.Addr {
 	return func(r *rand.Rand, _ Options) netip.Addr {
 		return netip.AddrFrom4([4]byte{a, b, c, first + byte(r.Uint32N(n)*r.Uint32N(2))})
@@ -104,7 +105,7 @@ func v6Client(r *rand.Rand, _ Options) netip.Addr {
 	return netip.AddrFrom16([16]byte{0x20, 0x01, 0x0d, 0xb8, 0, byte(r.Uint32N(40)), 0, 0, 15: byte(r.Uint32N(200))})
 }
 
-// v6Legacy is one household that changes its interface identifier.
+// v6Legacy is one household whose devices change their interface identifiers.
 func v6Legacy(r *rand.Rand, _ Options) netip.Addr {
 	a := [16]byte{0x20, 0x01, 0x0d, 0xb8, 0xbe, 0xef, 0, 1}
 	for i := 8; i < 16; i++ {
@@ -113,13 +114,12 @@ func v6Legacy(r *rand.Rand, _ Options) netip.Addr {
 	return netip.AddrFrom16(a)
 }
 
-// scanner comes once from everywhere.
+// scanner connects once from each of many addresses.
 func scanner(r *rand.Rand, _ Options) netip.Addr {
 	return netip.AddrFrom4([4]byte{100, 64 + byte(r.Uint32N(64)), byte(r.Uint32()), byte(r.Uint32())})
 }
 
-// Write writes a log of the given options to w. The same options give the same
-// bytes.
+// Write writes a log. The same options give the same bytes.
 func Write(w io.Writer, o Options) error {
 	o = o.withDefaults()
 	r := rand.New(rand.NewPCG(o.Seed, 0x9e3779b97f4a7c15))
@@ -151,6 +151,7 @@ func Write(w io.Writer, o Options) error {
 	return bw.Flush()
 }
 
+// pick returns a random kind of client by weight.
 func pick(r *rand.Rand) kind {
 	n := r.IntN(1000)
 	for _, k := range kinds {

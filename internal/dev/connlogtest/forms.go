@@ -8,23 +8,22 @@ import (
 	"strings"
 )
 
-// FieldNames are the fields of a connection log as log deliveries call them.
+// FieldNames are the fields of a connection log, as CloudWatch log deliveries name them.
 var FieldNames = []string{
 	"time", "client_ip", "client_port", "listener_port", "tls_protocol", "tls_cipher", "tls_handshake_latency",
 	"leaf_client_cert_subject", "leaf_client_cert_validity", "leaf_client_cert_serial_number", "tls_verify_status",
 	"conn_trace_id", "tls_keyexchange", "elb", "ip_address",
 }
 
-// A Form is a way to write a connection log down. Format takes lines as Elastic
-// Load Balancing writes them, which must be of the format, and the fields to
-// write, by their index in FieldNames.
+// A Form is a format of connection logs. Format converts valid lines of the classic
+// format, with the fields to write by their index in FieldNames.
 type Form struct {
 	Name   string
-	Whole  bool // needs all fields, in their order
+	Whole  bool // always has all fields, in order
 	Format func(lines []string, fields []int) string
 }
 
-// Forms are those in which CloudWatch delivers vended logs.
+// Forms are the formats in which CloudWatch delivers vended logs.
 var Forms = []Form{
 	{"plain, space", true, delimited(" ", "")},
 	{"plain, tab", true, delimited("\t", "")},
@@ -49,7 +48,7 @@ func namesOf(fields []int) (names []string) {
 	return names
 }
 
-// AllFields are those of a Form in their order.
+// AllFields returns all fields, in order.
 func AllFields() (fields []int) {
 	for i := range FieldNames {
 		fields = append(fields, i)
@@ -57,7 +56,7 @@ func AllFields() (fields []int) {
 	return fields
 }
 
-// SomeFields are those that make an entry, with some others, in any order.
+// SomeFields returns the mandatory fields and some others, in random order.
 func SomeFields(r *rand.Rand) []int {
 	fields := []int{0, 10}
 	for i := range FieldNames {
@@ -69,7 +68,7 @@ func SomeFields(r *rand.Rand) []int {
 	return fields
 }
 
-// mustReference is Reference with all fields.
+// mustReference returns all fields of a valid line, missing ones as "".
 func mustReference(line string) []string {
 	f := Reference(line)
 	if f == nil {
@@ -100,8 +99,8 @@ func delimited(delimiter, header string) func([]string, []int) string {
 	}
 }
 
-// objects writes JSON lines. Typed are those with numbers where the value is
-// one, and null or no member at all where there is none.
+// objects writes JSON lines. Typed lines have numbers, and null or no member for a
+// missing value; the others have strings only.
 func objects(typed bool) func([]string, []int) string {
 	return func(lines []string, fields []int) string {
 		var b strings.Builder

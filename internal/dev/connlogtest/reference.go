@@ -15,19 +15,18 @@ var (
 	seconds = regexp.MustCompile(`^0*(\d{1,9}|1000000000)(\.\d+)?$`)
 )
 
-// Reference returns the fields of a line, 11 to 15 of them and without quotes,
-// or nil for a line that is not of the format. A field that is "-" comes as "".
-// It favours being obviously right over all else.
+// Reference returns the 11 to 15 fields of a line, without quotes, or nil for an
+// invalid line. A field "-" is returned as "". It is written to be obviously right.
 func Reference(line string) []string {
 	var fields []string
 	for rest := line; rest != "" && len(fields) < 15; {
 		f := field.FindString(rest)
 		if f == "" {
-			return nil // an empty field, or a quote that does not end
+			return nil // an empty field, or an unterminated quote
 		}
 		rest = rest[len(f):]
 		if rest != "" && rest[0] != ' ' {
-			return nil // something stands right behind a closing quote
+			return nil // text right after a closing quote
 		}
 		rest = strings.TrimPrefix(rest, " ")
 		if f[0] == '"' {
@@ -59,8 +58,8 @@ func Reference(line string) []string {
 	return fields
 }
 
-// isAddr reports whether s is an IP address without a zone; an IPv6 address may
-// be in brackets.
+// isAddr reports whether s is an IP address without a zone. An IPv6 address may be in
+// brackets.
 func isAddr(s string) bool {
 	inner, ok := strings.CutPrefix(s, "[")
 	if ok {

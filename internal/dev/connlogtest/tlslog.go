@@ -11,10 +11,9 @@ import (
 
 var protocolVersions = map[string]string{"tlsv10": "TLSv1", "tlsv11": "TLSv1.1", "tlsv12": "TLSv1.2", "tlsv13": "TLSv1.3"}
 
-// TLSLog rewrites lines of a connection log, which must be of the format, as a
-// Network Load Balancer would log these connections: by the second, with
-// milliseconds, and without those to listeners without TLS. Of failures, every
-// other one has an alert of the client.
+// TLSLog converts valid lines of a connection log to lines of a Network Load
+// Balancer's TLS log, which has times in seconds, latencies in milliseconds, and no
+// lines of listeners without TLS. Every other failure has an alert of the client.
 func TLSLog(lines []string, loadBalancer string) []string {
 	var list []string
 	for i, line := range lines {
@@ -55,9 +54,9 @@ var (
 	instantUTC   = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z?$`)
 )
 
-// ReferenceTLS returns the fields of a line of a Network Load Balancer's TLS log
-// as Reference does those of the same connection in a connection log, or nil for
-// a line that is not of the format.
+// ReferenceTLS returns the fields that Reference returns for the same connection in a
+// connection log, from a line of a Network Load Balancer's TLS log, or nil for an
+// invalid line.
 func ReferenceTLS(line string) []string {
 	f := strings.Split(line, " ")
 	for i := range f {
@@ -88,26 +87,37 @@ func ReferenceTLS(line string) []string {
 	if !ok || !ok2 || client != "" && !isAddr(client) {
 		return nil
 	}
-	latency, status := "", "Failed:HandshakeNotCompleted"
-	if f[8] != "" {
-		if !milliseconds.MatchString(f[8]) {
-			return nil
-		}
-		ms, _ := strconv.ParseFloat(f[8], 64)
-		latency, status = strconv.FormatFloat(ms/1000, 'f', -1, 64), "Success"
-	}
-	if f[11] != "" {
-		n, err := strconv.ParseUint(f[11], 10, 8)
-		if err != nil {
-			return nil
-		}
-		name := map[uint64]string{0: "close_notify", 40: "handshake_failure", 46: "certificate_unknown", 48: "unknown_ca", 70: "protocol_version", 90: "user_canceled", 100: "no_renegotiation"}[n]
-		if status != "Success" || name != "close_notify" && name != "user_canceled" && name != "no_renegotiation" {
-			latency, status = "", "Failed:ClientAlert:"+cmp.Or(name, f[11])
-		}
+	latency, status, ok := outcome(f[8], f[11])
+	if !ok {
+		return nil
 	}
 	protocol := cmp.Or(protocolVersions[f[15]], f[15])
 	return []string{strings.TrimSuffix(when, "Z") + "Z", client, clientPort, listenerPort, protocol, f[14], latency, "", "", "", status, "", f[16], f[3], node}
+}
+
+// outcome returns the latency in seconds and the status of a handshake, from its
+// milliseconds and the number of the client's alert.
+func outcome(handshake, alert string) (latency, status string, ok bool) {
+	latency, status = "", "Failed:HandshakeNotCompleted"
+	if handshake != "" {
+		if !milliseconds.MatchString(handshake) {
+			return "", "", false
+		}
+		ms, _ := strconv.ParseFloat(handshake, 64)
+		latency, status = strconv.FormatFloat(ms/1000, 'f', -1, 64), "Success"
+	}
+	if alert == "" {
+		return latency, status, true
+	}
+	n, err := strconv.ParseUint(alert, 10, 8)
+	if err != nil {
+		return "", "", false
+	}
+	name := map[uint64]string{0: "close_notify", 40: "handshake_failure", 46: "certificate_unknown", 48: "unknown_ca", 70: "protocol_version", 90: "user_canceled", 100: "no_renegotiation"}[n]
+	if status != "Success" || name != "close_notify" && name != "user_canceled" && name != "no_renegotiation" {
+		latency, status = "", "Failed:ClientAlert:"+cmp.Or(name, alert)
+	}
+	return latency, status, true
 }
 
 // endpoint splits "192.0.2.1:443".

@@ -1,5 +1,5 @@
-// Command tlsnamegen writes the tables of pkg/tlsname from the data files
-// beside it, so that nothing is parsed when a program starts.
+// Command tlsnamegen generates the tables of pkg/tlsname from its data files, so that
+// programs parse nothing at start.
 package main
 
 import (
@@ -35,7 +35,7 @@ func main() {
 	}
 }
 
-// A value is the number of a suite or group on the wire, as data files have it.
+// A value is the number of a suite or group on the wire, as text in the data files.
 type value uint16
 
 func (v *value) UnmarshalText(text []byte) error {
@@ -143,7 +143,7 @@ func read(file string, into any) error {
 	return nil
 }
 
-// addNames adds the names that GnuTLS and Go give to suites.
+// addNames adds GnuTLS's and Go's names of suites.
 func addNames(suites []suite, gnutls, goes []name) error {
 	at := func(v value) *suite {
 		i, ok := slices.BinarySearchFunc(suites, v, func(s suite, v value) int { return cmp.Compare(s.Hex, v) })
@@ -155,14 +155,14 @@ func addNames(suites []suite, gnutls, goes []name) error {
 	for _, n := range gnutls {
 		s := at(n.Hex)
 		if s == nil {
-			return fmt.Errorf("the GnuTLS name %s (%#04x) is of no suite of the data", n.Name, n.Hex)
+			return fmt.Errorf("no suite for the GnuTLS name %s (%#04x)", n.Name, n.Hex)
 		}
 		s.gnutls = n.Name
 	}
 	for _, n := range goes {
 		s := at(n.Hex)
 		if s == nil || s.IANA != n.Name {
-			return fmt.Errorf("the Go name %s (%#04x) is not IANA's", n.Name, n.Hex)
+			return fmt.Errorf("the Go name %s (%#04x) differs from IANA's", n.Name, n.Hex)
 		}
 		s.inGo = true
 	}
@@ -223,7 +223,7 @@ func writeSuites(out *bytes.Buffer, suites []suite, more []name) error {
 	return nil
 }
 
-// encryption is the name of the cipher with its mode, as in IANA's names.
+// encryption returns the name of the cipher with its mode, as in IANA's names.
 func encryption(s suite) string {
 	switch s.Mode {
 	case "", "NULL", "STREAM", "AEAD", "AEGIS":
@@ -255,7 +255,7 @@ func writeGroups(out *bytes.Buffer, groups []group, more []name) error {
 	return nil
 }
 
-// A table numbers different strings; 0 is the empty one.
+// A table numbers distinct strings; 0 is the empty string.
 type table []string
 
 func (t *table) at(s string) int {
@@ -286,8 +286,8 @@ func writeAliases(out *bytes.Buffer, name, kind string, aliases []name) {
 	out.WriteString("}\n\n")
 }
 
-// An index has where each name is found: the row or alias, shifted left by two
-// bits, and the column: 0 to 2 of the row, 3 for an alias.
+// An index says where each name is: the number of the row or alias, shifted left by
+// two bits, and the column, which is 0 to 2 in a row and 3 for an alias.
 type index map[string]entry
 
 type entry struct {
@@ -297,8 +297,8 @@ type entry struct {
 
 const aliasColumn = 3
 
-// add enters a name of a value. The lower value keeps a name that an
-// unregistered one has too; two registered ones of one name are an error.
+// add adds a name of a value. An unregistered value does not take a name from a lower
+// value; two registered values with the same name are an error.
 func (x index) add(name string, column, row int, v value, registered bool) error {
 	if name == "" {
 		return nil
@@ -314,7 +314,7 @@ func (x index) add(name string, column, row int, v value, registered bool) error
 	return nil
 }
 
-// addAliases enters aliases and returns those that say more than the names.
+// addAliases adds aliases and returns those that differ from the names.
 func (x index) addAliases(aliases []name) ([]name, error) {
 	var added []name
 	for _, a := range aliases {
@@ -344,7 +344,7 @@ func (x index) write(out *bytes.Buffer, name string) {
 	out.WriteString("\n}\n\n")
 }
 
-// fold must be as the package compares names; a test there holds the index to it.
+// fold folds a name as package tlsname does; a test there checks the index.
 func fold(name string) string {
 	return strings.ReplaceAll(strings.ToUpper(name), "_", "-")
 }

@@ -18,7 +18,7 @@ func TestTablesAreCurrent(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("the tables are not made from these data: run go generate ./pkg/tlsname")
+		t.Error("the tables are out of date: run go generate ./pkg/tlsname")
 	}
 }
 
@@ -28,26 +28,26 @@ func TestConflicts(t *testing.T) {
 		t.Fatal(err)
 	}
 	if err := x.add("tls-a", 1, 0, 1, true); err != nil {
-		t.Errorf("a second spelling of the same: %v", err)
+		t.Errorf("another spelling of the same name: %v", err)
 	}
 	if err := x.add("tls-a", 1, 1, 2, false); err != nil || x["TLS-A"].value != 1 {
-		t.Errorf("an unregistered namesake took the name, or: %v", err)
+		t.Errorf("an unregistered value took the name, or: %v", err)
 	}
 	if err := x.add("tls-a", 1, 1, 2, true); err == nil {
-		t.Error("two registered suites have one name")
+		t.Error("two registered suites have the same name")
 	}
 	if _, err := x.addAliases([]name{{2, "Tls_A"}}); err == nil {
 		t.Error("an alias took a name")
 	}
 	if err := addNames(nil, []name{{1, "TLS_A"}}, nil); err == nil {
-		t.Error("GnuTLS knows more than the data, and nobody says so")
+		t.Error("no error for a GnuTLS name without a suite")
 	}
 	if err := addNames([]suite{{Hex: 1, IANA: "TLS_B"}}, nil, []name{{1, "TLS_A"}}); err == nil {
-		t.Error("Go has another name than IANA, and nobody says so")
+		t.Error("no error for a Go name that differs from IANA's")
 	}
 }
 
-// TestGnuTLS re-checks the copy of GnuTLS's names.
+// TestGnuTLS compares the copy of GnuTLS's names with the installed program.
 func TestGnuTLS(t *testing.T) {
 	out, err := exec.Command("gnutls-cli", "--list").Output()
 	if err != nil {
