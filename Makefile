@@ -4,12 +4,12 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 
 LOGS ?= events/sample
-# The policy of the listeners in LOGS, by which alerts say why. That of your own logs is for you to say.
+# The security policy of the listeners in LOGS, so that alerts say why negotiations failed. Set it for logs of your own.
 POLICY ?= $(if $(filter events/sample,$(LOGS)),ELBSecurityPolicy-TLS13-1-2-2021-06)
 FUZZTIME ?= 30s
 ARCHITECTURE ?= arm64
 
-# lambda.norpc leaves out net/rpc, which the provided runtimes never speak: a third of the binary.
+# lambda.norpc leaves out net/rpc, a third of the binary, which the provided runtimes do not use.
 function_flags := -tags lambda.norpc -trimpath -ldflags "-s -w"
 # Builds with a profile share no object files with the tests' builds, so only what runs in AWS uses it
 # (docs/performance.md).
@@ -17,7 +17,7 @@ optimised := -pgo=internal/dev/benchcompare/whole.pgo
 functions := $(notdir $(wildcard functions/*))
 goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 
-# Packages, as ./paths, with a test file that matches the given expression.
+# The packages, as ./paths, with a test file that matches an expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
 .PHONY: help build man run test crash chaos load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
@@ -26,7 +26,7 @@ packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-build: ## build the command and the function for this machine into build/
+build: ## build the command and the processor function for this machine into build/
 	CGO_ENABLED=0 go build -trimpath -o build/tlswatch ./cmd/tlswatch
 	CGO_ENABLED=0 go build $(function_flags) -o build/bootstrap ./functions/processor
 
@@ -35,13 +35,13 @@ man: build ## write manual pages and shell completion into build/
 	mkdir -p build/completion
 	for shell in bash zsh fish; do build/tlswatch completion $$shell > build/completion/tlswatch.$$shell; done
 
-run: build ## run the function end to end, without AWS, over LOGS (events/sample)
+run: build ## run the function over LOGS (events/sample), end to end without AWS
 	build/tlswatch local $(if $(POLICY),--policy $(POLICY)) $(LOGS)
 
-test: ## run all tests; needs Go and nothing else
+test: ## run all tests; needs only Go
 	go test ./...
 
-crash: ## let functions die at the worst moments: 100,000 simulated schedules, 200 real kills
+crash: ## crash functions at the worst moments: 100,000 simulated schedules, 200 real kills
 	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter' ./internal/dev/simulation
 	SCHEDULES=100000 go test -timeout 30m ./pkg/pipeline
 	TLSWATCH_CRASHES=200 go test -timeout 30m -v -run Crash ./functions/processor
@@ -51,10 +51,10 @@ CHAOSFLAGS ?=
 chaos: ## kill the built function and break its calls, 500 and 5,000 times, and judge what arrives; half an hour at most
 	go run ./internal/dev/chaos $(CHAOSFLAGS)
 
-load: ## run 20,000 object events through the real function, directly and by queue, and measure
+load: ## send 20,000 object events through the real function, directly and through a queue, and measure
 	TLSWATCH_LOAD=20000 go test -timeout 30m -v -run '^TestLoad$$' ./functions/processor
 
-simulate: ## simulate up to 100,000 load balancers against the quotas and prices of AWS; docs/scale.md has the result
+simulate: ## simulate up to 100,000 load balancers with AWS's quotas and prices; docs/scale.md has the results
 	go run ./internal/dev/scale
 
 lint: ## check formatting, vet and staticcheck
@@ -70,14 +70,14 @@ BENCHFLAGS ?=
 build/benchcompare: FORCE
 	CGO_ENABLED=0 go build $(optimised) -o $@ ./internal/dev/benchcompare
 
-bench-compare: build build/processor-arm64.zip build/benchcompare ## measure tlswatch beside gunzip, awk and others; exit 1 if a target is missed by a tenth
+bench-compare: build build/processor-arm64.zip build/benchcompare ## compare tlswatch with gunzip, awk and others; fail if a target is missed by over a tenth
 	build/benchcompare $(BENCHFLAGS)
 
-pgo: ## renew the profile that the functions are optimised by
+pgo: ## renew the profile that optimises the functions
 	go run ./internal/dev/benchcompare job data build/bench 0.2
 	go run ./internal/dev/benchcompare job profile internal/dev/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
 
-large: ## run the memory tests in full: 5 million clients, a million ciphers, 10 GB that gzip made 1000 times smaller
+large: ## run the memory tests in full: 5 million clients, a million ciphers, 10 GB compressed 1,000 times
 	TLSWATCH_LARGE=1 go test -v -run Memory ./pkg/rollup ./pkg/connlog
 
 fuzz: ## fuzz every target for FUZZTIME (30s)
@@ -88,30 +88,30 @@ fuzz: ## fuzz every target for FUZZTIME (30s)
 		go test -run '^$$' -fuzz "^$$name\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 100x "$$package" </dev/null; \
 	done <<<"$$targets"
 
-golden: ## rewrite the golden files that tests compare with
+golden: ## rewrite golden files and the generated parts of documents
 	go test $(call packages_with,flag\.Bool.*"update"|clitest\.(Scripts|Update)) -update
 
 zips := $(foreach f,$(functions),build/$(f)-arm64.zip build/$(f)-amd64.zip)
 
-package: $(zips) ## build the functions' zip files for AWS into build/
+package: $(zips) ## build the functions' zip files into build/
 
-reproduce: package ## build the zip files again from a copy of the checkout elsewhere, and compare them
+reproduce: package ## build the zip files again in another directory and compare them
 	@copy=$$(mktemp -d); trap 'rm -rf "$$copy"' EXIT; \
 	git ls-files -z | tar --null --files-from=- --create | tar --extract --directory="$$copy"; \
 	$(MAKE) --no-print-directory -C "$$copy" package; \
 	for zip in $(zips); do cmp "$$zip" "$$copy/$$zip"; done; \
-	echo "the same bytes: $(zips)"
+	echo "identical: $(zips)"
 
-deploy: ## build and deploy with the AWS SAM CLI; asks the first time, and after that follows samconfig.toml
-	@command -v sam >/dev/null || { echo "make deploy needs the AWS SAM CLI; docs/deploy.md has ways without it" >&2; exit 1; }
+deploy: ## build and deploy with the AWS SAM CLI; asks the first time, then uses samconfig.toml
+	@command -v sam >/dev/null || { echo "make deploy needs the AWS SAM CLI; docs/deploy.md describes other ways" >&2; exit 1; }
 	sam build
 	sam deploy $(if $(wildcard samconfig.toml),,--guided --capabilities CAPABILITY_IAM)
 
-uninstall: ## say how to take a deployment down, and what of it stays
+uninstall: ## show how to delete a deployment, and what remains
 	@sed -n '/^## Taking it down/,/^## /{/^## /!p;}' docs/deploy.md
 
-# Go decides what is out of date, so these run every time. What version control knows of the checkout stays out of the
-# binaries: the same sources give the same bytes, wherever they lie.
+# Go decides what is out of date, so these always run. Without version control information, the same sources give the same
+# bytes in any directory.
 define packaged
 build/$(1)-%.zip: build/%/$(1)/bootstrap
 	go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o $$@ $$<
@@ -123,8 +123,8 @@ $(foreach f,$(functions),$(eval $(call packaged,$(f))))
 
 FORCE:
 
-# What sam build calls. It says nothing about the architecture, so another one than arm64 has to come from the
-# environment, spelled as in the template: ARCHITECTURE=x86_64 sam build
+# sam build calls these targets. It does not pass the architecture, so set any other than arm64 in the environment, with
+# the template's name for it: ARCHITECTURE=x86_64 sam build
 build-ProcessorFunction:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) $(optimised) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/processor
 

@@ -1,4 +1,4 @@
-// Holds CloudFormation templates to the schemas of their resources, with AWS's own validator:
+// Checks CloudFormation templates against resource schemas, with AWS's own validator:
 //
 //     node validate.js FILE...
 //
@@ -6,7 +6,7 @@
 // account numbers in them are expected.
 const { RegoEngine, TemplateFile } = require("@aws/cloudformation-validate");
 
-const expected = ["W9002", "W9013"]; // an ARN, and an account, that is written out
+const expected = ["W9002", "W9013"]; // a literal ARN, a literal account number
 const engine = new RegoEngine();
 let found = 0;
 for (const file of process.argv.slice(2)) {
@@ -17,7 +17,7 @@ for (const file of process.argv.slice(2)) {
       console.error(`${file}: ${d.severity} ${d.ruleId} ${d.entity?.logicalId ?? ""} ${d.propertyPath ?? ""}: ${d.message}`);
     }
   }
-  console.log(`${file}: ${diagnostics.length} remarks`);
+  console.log(`${file}: ${diagnostics.length} diagnostics`);
 }
 engine.free();
 process.exitCode = found > 0 || process.argv.length < 3 ? 1 : 0;
