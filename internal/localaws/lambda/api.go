@@ -175,7 +175,7 @@ func (f *Function) serve(w http.ResponseWriter, r *http.Request, kind string, pa
 		h.Set("Content-Type", "application/json")
 		if result.Error != nil {
 			h.Set("X-Amz-Function-Error", "Unhandled")
-			result.Payload = result.Error.Payload
+			result.Payload = result.Error.payload
 		}
 		w.WriteHeader(http.StatusOK)
 		w.Write(result.Payload)

@@ -40,7 +40,7 @@ func TestAPI(t *testing.T) {
 		return client.Invoke(t.Context(), &lambda.InvokeInput{FunctionName: &name, Payload: []byte(payload), InvocationType: kind})
 	}
 
-	for _, name := range []string{"fn", f.ARN(), "123456789012:function:fn", "fn:$LATEST", "function:fn", f.ARN() + ":live"} {
+	for _, name := range []string{"fn", f.arn, "123456789012:function:fn", "fn:$LATEST", "function:fn", f.arn + ":live"} {
 		out, err := invoke(name, `{"name":"one"}`, "")
 		if err != nil {
 			t.Errorf("%s: %v", name, err)
@@ -83,7 +83,7 @@ func TestAPI(t *testing.T) {
 		kind              types.InvocationType
 		code              string
 	}{
-		"another account": {strings.Replace(f.ARN(), "1234", "4321", 1), "{}", "", "ResourceNotFoundException"},
+		"another account": {strings.Replace(f.arn, "1234", "4321", 1), "{}", "", "ResourceNotFoundException"},
 		"bad name":        {"a b", "{}", "", "ValidationException"},
 		"not JSON":        {"fn", "{", "", "InvalidRequestContentException"},
 		"not JSON, later": {"fn", "{", types.InvocationTypeEvent, "InvalidRequestContentException"},

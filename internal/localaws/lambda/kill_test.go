@@ -54,7 +54,7 @@ func TestKill(t *testing.T) {
 	for _, inv := range l.Invocations() {
 		traces = append(traces, inv.TraceID)
 		switch first := inv.TraceID == trace; {
-		case first && (inv.RequestID != victim || inv.Attempt != 1 || inv.Exit != "signal: killed" || inv.Error == nil || inv.Error.Type != "Runtime.ExitError"):
+		case first && (inv.RequestID != victim || inv.Attempt != 1 || inv.Exit != "signal: killed" || inv.Error == nil || inv.Error.kind != "Runtime.ExitError"):
 			t.Errorf("killed: %+v, %v", inv, inv.Error)
 		case !first && (inv.Error != nil || inv.Exit != ""):
 			t.Errorf("not killed: %+v, %v", inv, inv.Error)

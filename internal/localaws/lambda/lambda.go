@@ -109,80 +109,6 @@ type event struct {
 // the idle stack owns it.
 type slot struct{ env *environment }
 
-// An Error is a failed invocation.
-type Error struct {
-	Type    string // "Runtime.ExitError", "Sandbox.Timedout", or the function's own
-	Message string
-	Payload json.RawMessage // the whole document, for example with a stack trace
-}
-
-func (e *Error) Error() string { return e.Type + ": " + e.Message }
-
-// newError makes the document that Lambda makes for errors which the
-// function does not report itself.
-func newError(kind, requestID, format string, args ...any) *Error {
-	e := &Error{Type: kind, Message: "RequestId: " + requestID + " Error: " + fmt.Sprintf(format, args...)}
-	payload, err := json.Marshal(map[string]string{"errorType": e.Type, "errorMessage": e.Message})
-	if err != nil {
-		panic(err) // strings only: cannot happen
-	}
-	e.Payload = payload
-	return e
-}
-
-// A Result is what a synchronous caller gets.
-type Result struct {
-	RequestID string
-	Payload   []byte // of a success
-	Error     *Error // nil after success
-	Duration  time.Duration
-}
-
-// An Invocation is one attempt at one event.
-type Invocation struct {
-	RequestID string // the same over all attempts at an event
-	Attempt   int    // from 1
-	TraceID   string // of the attempt: what an SDK in the function sends along as X-Amzn-Trace-Id
-	Started   time.Time
-	Duration  time.Duration // without the start of the process
-	Error     *Error
-	Payload   []byte
-	Response  []byte
-
-	// Exit says how the process ended, if it did in or after this attempt:
-	// "exit status 1", "signal: killed".
-	Exit string
-
-	init time.Duration // start of the process, if this attempt had to start it
-}
-
-// A DeadLetter is the record that Lambda sends to an on-failure destination.
-//
-// https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
-type DeadLetter struct {
-	Version         string          `json:"version"`
-	Timestamp       string          `json:"timestamp"` // RFC 3339 with milliseconds
-	RequestContext  RequestContext  `json:"requestContext"`
-	RequestPayload  json.RawMessage `json:"requestPayload"`
-	ResponseContext ResponseContext `json:"responseContext"`
-	ResponsePayload json.RawMessage `json:"responsePayload"`
-}
-
-// RequestContext is the part of a DeadLetter about the event.
-type RequestContext struct {
-	RequestID              string `json:"requestId"`
-	FunctionARN            string `json:"functionArn"`
-	Condition              string `json:"condition"` // "RetriesExhausted"
-	ApproximateInvokeCount int    `json:"approximateInvokeCount"`
-}
-
-// ResponseContext is the part of a DeadLetter about the last attempt.
-type ResponseContext struct {
-	StatusCode      int    `json:"statusCode"`
-	ExecutedVersion string `json:"executedVersion"`
-	FunctionError   string `json:"functionError"` // "Unhandled"
-}
-
 // Start prepares to run a function until Close is called or ctx ends.
 // Processes start with the first events; one that cannot start fails its
 // event, not Start.
@@ -232,9 +158,6 @@ func Start(ctx context.Context, o Options) (*Function, error) {
 func arn(region, name string) string {
 	return "arn:aws:lambda:" + region + ":" + wire.AccountID + ":function:" + name
 }
-
-// ARN names the function.
-func (f *Function) ARN() string { return f.arn }
 
 // InvokeAsync accepts an event for later and returns its request id. A failed
 // attempt is repeated, under the same id, after the RetryDelays; then the
@@ -422,7 +345,7 @@ func (f *Function) attempt(s *slot, e *event) {
 	switch {
 	case f.closed:
 	case !e.async:
-		e.done <- Result{e.id, inv.Response, inv.Error, inv.Duration}
+		e.done <- Result{e.id, inv.response, inv.Error}
 		f.finish(1)
 	case inv.Error == nil:
 		f.finish(1)
@@ -439,17 +362,6 @@ func (f *Function) attempt(s *slot, e *event) {
 		f.finish(1)
 	}
 	f.dispatch()
-}
-
-func (f *Function) deadLetter(e *event, last Invocation) DeadLetter {
-	return DeadLetter{
-		Version:         "1.0",
-		Timestamp:       time.Now().UTC().Format("2006-01-02T15:04:05.000Z"),
-		RequestContext:  RequestContext{e.id, f.arn + ":$LATEST", "RetriesExhausted", e.attempt},
-		RequestPayload:  e.payload,
-		ResponseContext: ResponseContext{200, "$LATEST", "Unhandled"},
-		ResponsePayload: last.Error.Payload,
-	}
 }
 
 // run has one attempt made in the slot's environment, after starting one if
@@ -474,7 +386,7 @@ func (f *Function) run(s *slot, e *event) Invocation {
 	}
 	inv.TraceID = newTraceID()
 	done := f.work(inv.TraceID, s.env)
-	inv.Response, inv.Error = s.env.invoke(delivery{
+	inv.response, inv.Error = s.env.invoke(delivery{
 		id:       e.id,
 		trace:    inv.TraceID,
 		payload:  e.payload,

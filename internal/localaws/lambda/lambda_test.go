@@ -122,7 +122,7 @@ func TestSuccess(t *testing.T) {
 	l, out := startFunction(t, Options{Name: "fn", Region: "eu-west-1"})
 	first := l.mustInvoke(t, `{"name":"one"}`)
 	a := first.answer(t)
-	if a.Hello != "one" || a.RequestID != first.RequestID || a.ARN != "arn:aws:lambda:eu-west-1:123456789012:function:fn" || a.ARN != l.ARN() {
+	if a.Hello != "one" || a.RequestID != first.RequestID || a.ARN != "arn:aws:lambda:eu-west-1:123456789012:function:fn" || a.ARN != l.arn {
 		t.Errorf("answer %+v of %s", a, first.RequestID)
 	}
 	if b := l.mustInvoke(t, `{"name":"two"}`).answer(t); b.PID != a.PID || b.RequestID == a.RequestID {
@@ -141,7 +141,7 @@ func TestSuccess(t *testing.T) {
 		t.Fatalf("%d invocations", len(all))
 	}
 	if all[0].init <= 0 || all[1].init != 0 || all[2].RequestID != id || all[2].Attempt != 1 || all[2].Error != nil ||
-		string(all[2].Payload) != `{"name":"three"}` || !bytes.Contains(all[2].Response, []byte("three")) || all[2].Duration <= 0 || all[2].Exit != "" {
+		string(all[2].Payload) != `{"name":"three"}` || !bytes.Contains(all[2].response, []byte("three")) || all[2].Duration <= 0 || all[2].Exit != "" {
 		t.Errorf("invocations %+v", all)
 	}
 	if err := l.Close(); err != nil {
@@ -214,7 +214,7 @@ func TestRetriesAndDeadLetter(t *testing.T) {
 		t.Fatalf("%d attempts", len(all))
 	}
 	for i, inv := range all {
-		if inv.RequestID != id || inv.Attempt != i+1 || inv.Error == nil || inv.Error.Type != "failure" || inv.Error.Message != "as told" || inv.Exit != "" {
+		if inv.RequestID != id || inv.Attempt != i+1 || inv.Error == nil || inv.Error.kind != "failure" || inv.Error.Message != "as told" || inv.Exit != "" {
 			t.Errorf("attempt %d: %+v", i+1, inv)
 		}
 	}
@@ -227,7 +227,7 @@ func TestRetriesAndDeadLetter(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := `{"version":"1.0","timestamp":"` + dead[0].Timestamp + `",` +
-		`"requestContext":{"requestId":"` + id + `","functionArn":"` + l.ARN() + `:$LATEST","condition":"RetriesExhausted","approximateInvokeCount":3},` +
+		`"requestContext":{"requestId":"` + id + `","functionArn":"` + l.arn + `:$LATEST","condition":"RetriesExhausted","approximateInvokeCount":3},` +
 		`"requestPayload":{"do":"error"},` +
 		`"responseContext":{"statusCode":200,"executedVersion":"$LATEST","functionError":"Unhandled"},` +
 		`"responsePayload":{"errorMessage":"as told","errorType":"failure"}}`
@@ -279,7 +279,7 @@ func TestRestarts(t *testing.T) {
 		before := time.Now()
 		r := l.mustInvoke(t, c.event)
 		took := time.Since(before)
-		if r.Error == nil || r.Error.Type != c.kind || !strings.Contains(r.Error.Message, c.message) || !json.Valid(r.Error.Payload) {
+		if r.Error == nil || r.Error.kind != c.kind || !strings.Contains(r.Error.Message, c.message) || !json.Valid(r.Error.payload) {
 			t.Errorf("%s: %+v", c.event, r.Error)
 		}
 		if took > 4*time.Second {
@@ -322,7 +322,7 @@ func TestInitErrors(t *testing.T) {
 				t.Fatalf("%d attempts, %d dead letters", len(all), len(l.DeadLetters()))
 			}
 			for _, inv := range all {
-				if inv.Error == nil || inv.Error.Type != c.kind || !strings.Contains(inv.Error.Message, c.message) || c.exit != "" && inv.Exit != c.exit || inv.init <= 0 {
+				if inv.Error == nil || inv.Error.kind != c.kind || !strings.Contains(inv.Error.Message, c.message) || c.exit != "" && inv.Exit != c.exit || inv.init <= 0 {
 					t.Errorf("attempt %+v: %v", inv, inv.Error)
 				}
 			}
@@ -340,7 +340,7 @@ func TestInitErrors(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	if r := l.mustInvoke(t, `{}`); r.Error == nil || r.Error.Type != "Runtime.InvalidEntrypoint" {
+	if r := l.mustInvoke(t, `{}`); r.Error == nil || r.Error.kind != "Runtime.InvalidEntrypoint" {
 		t.Errorf("not executable: %+v", r)
 	}
 	for _, o := range []Options{{Bootstrap: text + "x"}, {Bootstrap: filepath.Dir(text)}, {Bootstrap: text, RetryDelays: make([]time.Duration, 3)}} {
@@ -362,7 +362,7 @@ func TestConcurrency(t *testing.T) {
 	pids := make(map[int]bool)
 	most := 0
 	for _, inv := range all {
-		pids[Result{Payload: inv.Response}.answer(t).PID] = true
+		pids[Result{Payload: inv.response}.answer(t).PID] = true
 		at := 0
 		for _, other := range all {
 			if !other.Started.After(inv.Started) && other.Started.Add(other.Duration).After(inv.Started) {

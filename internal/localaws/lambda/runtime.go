@@ -310,8 +310,8 @@ func parseError(document []byte, header string) *Error {
 		document = quoted
 	}
 	return &Error{
-		Type:    cmp.Or(in.ErrorType, header, "Runtime.UnknownReason"),
+		kind:    cmp.Or(in.ErrorType, header, "Runtime.UnknownReason"),
 		Message: in.ErrorMessage,
-		Payload: document,
+		payload: document,
 	}
 }

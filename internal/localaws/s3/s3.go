@@ -107,19 +107,6 @@ func (s *Service) Get(bucket, key string) ([]byte, error) {
 	return io.ReadAll(o.Contents)
 }
 
-// Keys lists the keys of a bucket that start with prefix, in order.
-func (s *Service) Keys(bucket, prefix string) ([]string, error) {
-	list, err := s.backend.ListBucket(bucket, &gofakes3.Prefix{HasPrefix: true, Prefix: prefix}, gofakes3.ListBucketPage{})
-	if err != nil {
-		return nil, fmt.Errorf("list s3://%s/%s: %w", bucket, prefix, err)
-	}
-	var keys []string
-	for _, c := range list.Contents {
-		keys = append(keys, c.Key)
-	}
-	return keys, nil
-}
-
 // apply answers a request.
 func (s *Service) apply(w http.ResponseWriter, r *http.Request) {
 	var (

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 
 	"tlswatch/internal/localaws/wire"
 )
@@ -22,16 +21,14 @@ import (
 type Service struct {
 	*wire.Endpoint
 	region string
-	now    func() time.Time
 
 	mu       sync.Mutex
 	topics   map[string]bool
 	messages []Message
 }
 
-// A Message is a published one.
+// A Message is a published message.
 type Message struct {
-	MessageID string
 	TopicARN  string
 	Subject   string
 	Structure string // "json" if Messages has a text per protocol
@@ -42,7 +39,6 @@ type Message struct {
 	Messages map[string]string
 
 	Attributes map[string]string // Binary in base64
-	Time       time.Time
 }
 
 // Text is what a subscriber with the protocol gets.
@@ -55,7 +51,7 @@ func (m Message) Text(protocol string) string {
 
 // New returns an SNS without topics.
 func New(c wire.Config) *Service {
-	s := &Service{region: c.Region, now: c.Now, topics: make(map[string]bool)}
+	s := &Service{region: c.Region, topics: make(map[string]bool)}
 	query := wire.Query{
 		Namespace: "http://sns.amazonaws.com/doc/2010-03-31/",
 		Actions: map[string]func(url.Values) (any, *wire.Refusal){
@@ -111,13 +107,11 @@ func (s *Service) publish(form url.Values) (any, *wire.Refusal) {
 
 // keep stores a valid message and returns its id.
 func (s *Service) keep(topic string, m Message) string {
-	m.MessageID = wire.NewUUID()
 	m.TopicARN = topic
-	m.Time = s.now().UTC()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.messages = append(s.messages, m)
-	return m.MessageID
+	return wire.NewUUID()
 }
 
 // topic returns the topic that a request names.

@@ -211,7 +211,7 @@ func (in input) messageOutput(m Message) messageOutput {
 			out.Attributes[name] = value
 		}
 	}
-	for name, a := range m.Attributes {
+	for name, a := range m.attributes {
 		if wantsAttribute(in.MessageAttributeNames, name) {
 			out.MessageAttributes[name] = a
 		}
@@ -227,9 +227,9 @@ func (m Message) MD5OfBody() string { return md5Hex(m.Body) }
 func (m Message) SystemAttributes() map[string]string {
 	return map[string]string{
 		"SenderId":                         wire.AccountID,
-		"SentTimestamp":                    strconv.FormatInt(m.Sent.UnixMilli(), 10),
+		"SentTimestamp":                    strconv.FormatInt(m.sent.UnixMilli(), 10),
 		"ApproximateReceiveCount":          strconv.Itoa(m.Receives),
-		"ApproximateFirstReceiveTimestamp": strconv.FormatInt(m.Received.UnixMilli(), 10),
+		"ApproximateFirstReceiveTimestamp": strconv.FormatInt(m.received.UnixMilli(), 10),
 	}
 }
 

@@ -74,15 +74,15 @@ type Attribute struct {
 // A Message is a message as [Service.Messages] shows it and
 // [Service.Receive] takes it.
 type Message struct {
-	MessageID  string
-	Body       string
-	Attributes map[string]Attribute
-	Sent       time.Time
-	Received   time.Time // for the first time; zero if never
-	Receives   int
-	Visible    bool // can be received now
-
+	MessageID     string
+	Body          string
+	Receives      int
+	Visible       bool   // can be received now
 	ReceiptHandle string // of the latest receipt
+
+	attributes map[string]Attribute
+	sent       time.Time
+	received   time.Time // for the first time; zero if never
 }
 
 // New returns an SQS without queues.
@@ -158,8 +158,8 @@ func (s *Service) Messages(url string) []Message {
 
 func (q *queue) message(m *queued, now time.Time) Message {
 	return Message{
-		MessageID: m.id, Body: m.body, Attributes: m.attributes, Sent: m.sent, Received: m.first, Receives: m.receives,
-		Visible: !m.visible.After(now), ReceiptHandle: q.handle(m),
+		MessageID: m.id, Body: m.body, Receives: m.receives, Visible: !m.visible.After(now), ReceiptHandle: q.handle(m),
+		attributes: m.attributes, sent: m.sent, received: m.first,
 	}
 }
 
