@@ -11,14 +11,12 @@ import (
 	"math/rand/v2"
 	"net"
 	"net/http"
-	"os"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
@@ -26,6 +24,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/cwsink"
 	"tlswatch/pkg/metric"
@@ -40,28 +39,14 @@ var now = time.Date(2026, 11, 23, 10, 7, 0, 0, time.UTC)
 // environment, as the function's is. Only its back-off is shorter.
 func start(t *testing.T, client aws.HTTPClient) (*localaws.Stack, cwsink.Sink) {
 	t.Helper()
-	stack, err := localaws.Start(t.Context(), localaws.Options{Now: func() time.Time { return now }})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
+	stack := awstest.Start(t, localaws.Options{Now: func() time.Time { return now }})
 	return stack, sink(t, stack.Env(), client)
 }
 
 func sink(t *testing.T, env map[string]string, client aws.HTTPClient) cwsink.Sink {
 	t.Helper()
-	for name, value := range env {
-		t.Setenv(name, value)
-	}
-	t.Setenv("AWS_CA_BUNDLE", "") // which takes none but the SDK's own HTTP client
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	c, err := config.LoadDefaultConfig(t.Context(), config.WithHTTPClient(client), config.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	awstest.Setenv(t, env)
+	c := awstest.Config(t, config.WithHTTPClient(client))
 	return cwsink.Sink{Client: cloudwatch.NewFromConfig(c), Namespace: "tlswatch"}
 }
 

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -17,13 +16,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/config"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	localelb "tlswatch/internal/localaws/elb"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/pipeline"
@@ -42,27 +40,14 @@ const (
 // for shorter pauses.
 func newClient(t *testing.T, env map[string]string) *elb.Client {
 	t.Helper()
-	for name, value := range env {
-		t.Setenv(name, value)
-	}
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	c, err := config.LoadDefaultConfig(t.Context(), config.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	awstest.Setenv(t, env)
+	c := awstest.Config(t)
 	return elb.NewFromConfig(c)
 }
 
 func start(t *testing.T) (*localaws.Stack, *elb.Client) {
 	t.Helper()
-	stack, err := localaws.Start(t.Context(), localaws.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
+	stack := awstest.Start(t, localaws.Options{})
 	stack.ELB.SetLoadBalancers(
 		localelb.LoadBalancer{Path: shop, Listeners: []localelb.Listener{
 			{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-FS-2018-06", CertificateARN: "arn:1"},

@@ -16,6 +16,9 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/internal/localaws/awstest"
+	"tlswatch/internal/localaws/wire"
 )
 
 // TestConformance holds two implementations of S3 to what the ledger takes for
@@ -26,8 +29,10 @@ func TestConformance(t *testing.T) {
 		conform(t, w.store)
 	})
 	t.Run("moto", func(t *testing.T) {
-		t.Setenv("AWS_CA_BUNDLE", "")
-		store := newStore(t, startMoto(t), "state")
+		env := wire.BaseEnv("us-east-1")
+		env["AWS_ENDPOINT_URL_S3"] = startMoto(t)
+		awstest.Setenv(t, env)
+		store := newStore(t, "state")
 		client := store.Client.(*s3.Client)
 		if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &store.Bucket}); err != nil {
 			t.Fatal(err)

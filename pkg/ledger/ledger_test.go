@@ -13,12 +13,11 @@ import (
 	"testing"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/pipeline"
 )
@@ -41,25 +40,13 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	stack, err := localaws.Start(t.Context(), localaws.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
-	if err := stack.S3.CreateBucket("state"); err != nil {
-		t.Fatal(err)
-	}
-	return &world{t: t, stack: stack, store: newStore(t, stack.S3.URL(), "state"), at: start}
+	stack := awstest.Start(t, localaws.Options{}, "state")
+	return &world{t: t, stack: stack, store: newStore(t, "state"), at: start}
 }
 
-func newStore(t *testing.T, endpoint, bucket string) S3 {
+func newStore(t *testing.T, bucket string) S3 {
 	t.Helper()
-	cfg, err := awsconfig.LoadDefaultConfig(t.Context(), awsconfig.WithRegion("us-east-1"), awsconfig.WithBaseEndpoint(endpoint),
-		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("local", "local", "")))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return S3{Client: s3.NewFromConfig(cfg, func(o *s3.Options) { o.UsePathStyle = true }), Bucket: bucket}
+	return S3{Client: s3.NewFromConfig(awstest.Config(t)), Bucket: bucket}
 }
 
 func (w *world) now() time.Time {
@@ -228,7 +215,7 @@ func TestForbidden(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 	w.stack.S3.SetFaults(nil)
-	store := newStore(t, w.stack.S3.URL(), "nowhere")
+	store := newStore(t, "nowhere")
 	if _, err := New(store, Options{Now: w.now}).Claim(t.Context(), claim("e", 1, 5)); err == nil || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
 		t.Errorf("got %v", err)
 	}

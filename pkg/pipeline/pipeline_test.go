@@ -8,15 +8,11 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -24,6 +20,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
@@ -55,25 +52,8 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	clock := func() time.Time { return now }
-	stack, err := localaws.Start(t.Context(), localaws.Options{Now: clock})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
-	for name, value := range stack.Env() {
-		t.Setenv(name, value)
-	}
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	c, err := config.LoadDefaultConfig(t.Context(), config.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stack.S3.CreateBucket(bucket); err != nil {
-		t.Fatal(err)
-	}
+	stack := awstest.Start(t, localaws.Options{Now: clock}, bucket)
+	c := awstest.Config(t)
 	w := &world{Stack: stack}
 	w.Pipeline = &pipeline.Pipeline{
 		Source:         s3source.Source{Client: s3.NewFromConfig(c)},

@@ -6,19 +6,18 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/aws-sdk-go-v2/service/s3/types"
 
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	locals3 "tlswatch/internal/localaws/s3"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/pipeline"
@@ -37,26 +36,8 @@ var content = bytes.Repeat([]byte("0123456789abcdef\n"), 20_000)
 // environment, as the function's is. Only its back-off is shorter.
 func start(t *testing.T, client aws.HTTPClient) (*localaws.Stack, *s3.Client) {
 	t.Helper()
-	stack, err := localaws.Start(t.Context(), localaws.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
-	for name, value := range stack.Env() {
-		t.Setenv(name, value)
-	}
-	t.Setenv("AWS_CA_BUNDLE", "") // which takes none but the SDK's own HTTP client
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	c, err := config.LoadDefaultConfig(t.Context(), config.WithHTTPClient(client), config.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := stack.S3.CreateBucket(bucket); err != nil {
-		t.Fatal(err)
-	}
+	stack := awstest.Start(t, localaws.Options{}, bucket)
+	c := awstest.Config(t, config.WithHTTPClient(client))
 	return stack, s3.NewFromConfig(c)
 }
 

@@ -5,20 +5,17 @@ import (
 	"context"
 	"errors"
 	"maps"
-	"os"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/aws/retry"
-	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
@@ -33,22 +30,8 @@ const operation = "sns:Publish"
 // environment, as the function's is. Only its back-off is shorter.
 func start(t *testing.T) (*localaws.Stack, snssink.Sink) {
 	t.Helper()
-	stack, err := localaws.Start(t.Context(), localaws.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
-	for name, value := range stack.Env() {
-		t.Setenv(name, value)
-	}
-	t.Setenv("AWS_CONFIG_FILE", os.DevNull)
-	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", os.DevNull)
-	c, err := config.LoadDefaultConfig(t.Context(), config.WithRetryer(func() aws.Retryer {
-		return retry.NewStandard(func(o *retry.StandardOptions) { o.MaxBackoff = time.Millisecond })
-	}))
-	if err != nil {
-		t.Fatal(err)
-	}
+	stack := awstest.Start(t, localaws.Options{})
+	c := awstest.Config(t)
 	return stack, snssink.Sink{Client: sns.NewFromConfig(c), TopicARN: stack.SNS.CreateTopic("alerts")}
 }
 
