@@ -108,7 +108,7 @@ deploy: ## build and deploy with the AWS SAM CLI; asks the first time, then uses
 	sam deploy $(if $(wildcard samconfig.toml),,--guided --capabilities CAPABILITY_IAM)
 
 uninstall: ## show how to delete a deployment, and what remains
-	@sed -n '/^## Taking it down/,/^## /{/^## /!p;}' docs/deploy.md
+	@sed -n '/^## Taking it down/,/^## /{/^## /!p;}' docs/deploy.md | grep ''
 
 # Go decides what is out of date, so these always run. Without version control information, the same sources give the same
 # bytes in any directory.

@@ -15,10 +15,10 @@ import (
 	"tlswatch/pkg/ledger"
 )
 
-var oneSeed = flag.Uint64("seed", 0, "run only the schedule of this seed, and show it")
+var oneSeed = flag.Uint64("seed", 0, "run and show only the schedule of this seed")
 
-// schedules is how many seeds are tried: 2,000, or as many as the environment
-// variable SCHEDULES says ('make crash': 100,000).
+// schedules is the number of seeds: 2,000, or the environment variable SCHEDULES
+// ("make crash" sets 100,000).
 func schedules(t *testing.T) uint64 {
 	text := os.Getenv("SCHEDULES")
 	if text == "" {
@@ -31,7 +31,7 @@ func schedules(t *testing.T) uint64 {
 	return n
 }
 
-// violations runs the schedule of a seed and says which guarantees it breaks.
+// violations runs the schedule of a seed and returns the guarantees that it breaks.
 func violations(seed uint64, b breach) (*world, []string) {
 	w := newWorld(seed, b)
 	w.run()
@@ -53,7 +53,7 @@ func violations(seed uint64, b breach) (*world, []string) {
 		}
 	}
 	if float64(twice) > w.republished {
-		fail("%d objects' data count again, UncertainRepublishes says %v", twice, w.republished)
+		fail("%d objects were published again, UncertainRepublishes is %v", twice, w.republished)
 	}
 
 	for i, a := range w.alerts {
@@ -72,11 +72,11 @@ func violations(seed uint64, b breach) (*world, []string) {
 		if n < threshold {
 			continue
 		}
-		// The window was alerted, or somebody looked at it while another alert
-		// was being sent, or in its cooldown.
+		// An alert was sent about the window, or the window was evaluated while
+		// another alert was pending or in its cooldown.
 		if !slices.ContainsFunc(w.alerts, func(a *sentAlert) bool {
-			looked := w.evaluated[end]
-			return a.end.Equal(end) || !looked.Before(a.since) && looked.Sub(a.at) < cooldown+ledger.Skew
+			at := w.evaluated[end]
+			return a.end.Equal(end) || !at.Before(a.since) && at.Sub(a.at) < cooldown+ledger.Skew
 		}) {
 			fail("no alert about %s, which has %d failures", end.Format("15:04"), n)
 		}
@@ -84,8 +84,8 @@ func violations(seed uint64, b breach) (*world, []string) {
 	return w, broken
 }
 
-// later reports whether an alert followed on b: of those that b suppresses,
-// the later one says how long.
+// later reports whether an alert followed b within its cooldown. The later alert
+// then decides what is suppressed.
 func later(alerts []*sentAlert, b *sentAlert) bool {
 	return slices.ContainsFunc(alerts, func(c *sentAlert) bool {
 		return c.at.After(b.at) && (c.uncertain || float64(c.failed) >= growth*float64(b.failed))
@@ -126,11 +126,11 @@ func TestSchedules(t *testing.T) {
 	t.Logf("%d schedules: %d publications, %d attempts that ended between acceptance and commit, %d republishes, %d alerts",
 		n, published.Load(), uncertain.Load(), republished.Load(), alerts.Load())
 	if published.Load() == 0 || uncertain.Load() == 0 || republished.Load() == 0 || alerts.Load() == 0 {
-		t.Error("the schedules do not reach what they are to test")
+		t.Error("the schedules do not cover what they must test")
 	}
 }
 
-// Without the rule, the simulation finds the fault that the rule prevents.
+// Without a rule, the simulation finds the fault that the rule prevents.
 func TestRulesMatter(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -139,7 +139,7 @@ func TestRulesMatter(t *testing.T) {
 	}{
 		{"the owner is the event, not the attempt", ownerIsAttempt, "never published"},
 		{"every event evaluates its window, duplicates too", noSecondLook, "no alert"},
-		{"a live claim is left alone", leasesIgnored, "while somebody else had its claim"},
+		{"a live claim is left alone", leasesIgnored, "while another owner had its claim"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			for seed := range uint64(5000) {
@@ -149,7 +149,7 @@ func TestRulesMatter(t *testing.T) {
 					return
 				}
 			}
-			t.Errorf("no schedule shows that it matters")
+			t.Errorf("no schedule shows that the rule matters")
 		})
 	}
 }
@@ -160,7 +160,7 @@ func TestReplay(t *testing.T) {
 		a, _ := violations(seed, none)
 		b, _ := violations(seed, none)
 		if !slices.Equal(a.trace, b.trace) {
-			t.Errorf("seed %d: two different schedules", seed)
+			t.Errorf("seed %d: the schedules differ", seed)
 		}
 	}
 }

@@ -1,7 +1,7 @@
-// Package simulation runs the real pipeline and ledger over a simulated S3,
-// CloudWatch and SNS. A scheduler that follows from a seed decides at every API
-// call who goes on, who dies, whose reply is lost and how much time passes; a
-// schedule that breaks a guarantee is repeated by its seed.
+// Package simulation runs the real pipeline and ledger with a simulated S3,
+// CloudWatch and SNS. At every API call, a scheduler with a seed decides which
+// process continues, which one crashes, which reply is lost and how much time
+// passes. The seed replays a schedule that breaks a guarantee.
 package simulation
 
 import (
@@ -37,18 +37,17 @@ const (
 
 var epoch = time.Date(2026, 11, 23, 10, 10, 0, 0, time.UTC)
 
-// A breach switches a rule of the ledger off, to show that it matters.
+// A breach switches off a rule of the ledger, to show that the rule matters.
 type breach int
 
 const (
 	none           breach = iota
 	ownerIsAttempt        // claims are owned by the attempt instead of the event (rule 2)
 	noSecondLook          // a duplicate does not evaluate its window (rule 5)
-	leasesIgnored         // live claims of others are taken over (rule 3)
+	leasesIgnored         // other owners' live claims are taken over (rule 3)
 )
 
-// A logObject is one log object: a few connections, told apart from those of
-// other objects by their cipher.
+// A logObject is one log object. The cipher of its connections identifies it.
 type logObject struct {
 	key         string
 	cipher      string
@@ -69,18 +68,18 @@ func (o logObject) body() []byte {
 	return b.Bytes()
 }
 
-// An event announces an object. Duplicates of it are events of their own.
+// An event announces an object. Its duplicates are separate events.
 type event struct {
 	id       string
 	object   logObject
 	attempts int
 }
 
-// A world is the services, the events and the processes at work on them.
+// A world is the services, the events and the running processes.
 type world struct {
 	r      *rand.Rand
 	breach breach
-	calm   bool // no faults any more
+	calm   bool // no more faults
 	now    time.Time
 	trace  []string
 
@@ -92,13 +91,13 @@ type world struct {
 	s3       map[string]stored
 	versions int
 
-	broken      []string       // what must never happen, noted when it did
-	accepted    map[string]int // by cipher: how often CloudWatch has taken the object's data
+	broken      []string       // broken guarantees
+	accepted    map[string]int // by cipher: how often CloudWatch accepted the object's data
 	uncertain   map[string]int // by cipher: attempts that ended between acceptance and commit
 	republished float64        // sum of UncertainRepublishes
 	alerts      []*sentAlert
-	pending     time.Time               // since when an alert is about to be sent; zero if none is
-	evaluated   map[time.Time]time.Time // by period: when an invocation last ended well
+	pending     time.Time               // when the pending alert became pending; zero if none is
+	evaluated   map[time.Time]time.Time // by period: when an invocation last succeeded
 }
 
 type stored struct {
@@ -107,22 +106,21 @@ type stored struct {
 }
 
 type sentAlert struct {
-	since     time.Time // since when it was pending
+	since     time.Time // when it became pending
 	at        time.Time
 	end       time.Time
 	failed    uint64
-	uncertain bool // the sender ended before it could note that
+	uncertain bool // the sender ended before it recorded the alert
 }
 
-// A process is one invocation. It runs only between resume and the next call
-// of a service.
+// A process is one invocation. It runs only between resume and its next API call.
 type process struct {
 	w        *world
 	e        *event
 	deadline time.Time
 	skew     time.Duration
 	resume   chan struct{}
-	paused   chan bool // true if it has ended
+	paused   chan bool // true at its end
 	ok       bool
 
 	accepted  bool // CloudWatch has the data
@@ -159,8 +157,8 @@ func (w *world) log(format string, args ...any) {
 	w.trace = append(w.trace, w.now.Format("15:04:05 ")+fmt.Sprintf(format, args...))
 }
 
-// run lets everything happen, then redrives the dead letters in calm until all
-// is quiet.
+// run delivers all events and redrives the dead letters, at last without faults,
+// until nothing is left.
 func (w *world) run() {
 	for step := 0; len(w.waiting) > 0 || len(w.live) > 0 || len(w.dead) > 0; step++ {
 		if step > 400 {
@@ -171,7 +169,7 @@ func (w *world) run() {
 				e.attempts = 0
 			}
 			w.waiting, w.dead = w.dead, nil
-			w.pass(timeout + 2*ledger.Skew) // a redrive comes late
+			w.pass(timeout + 2*ledger.Skew) // a redrive is late
 			w.calm = w.calm || w.r.IntN(2) == 0
 		}
 		w.pass(time.Duration(w.r.Int64N(int64(5 * time.Second))))
@@ -203,7 +201,7 @@ func (w *world) start(e *event) {
 	go p.main()
 }
 
-// step lets a process run until its next call, or its end.
+// step runs a process until its next API call or its end.
 func (w *world) step(p *process) {
 	p.resume <- struct{}{}
 	if <-p.paused {
@@ -215,8 +213,8 @@ func (w *world) end(p *process) {
 	w.live = slices.DeleteFunc(w.live, func(q *process) bool { return q == p })
 	switch {
 	case !p.accepted || p.committed:
-	case p.ok: // and yet its claim was not its own any more
-		p.breaks("published %s while somebody else had its claim", p.e.object.cipher)
+	case p.ok: // although it had lost its claim
+		p.breaks("published %s while another owner had its claim", p.e.object.cipher)
 	default:
 		w.uncertain[p.e.object.cipher]++
 	}
@@ -225,7 +223,7 @@ func (w *world) end(p *process) {
 	}
 	switch {
 	case p.ok:
-		w.log("%s ended well", p.e.id)
+		w.log("%s succeeded", p.e.id)
 		w.evaluated[p.e.object.period] = w.now
 	case p.e.attempts < 3:
 		w.waiting = append(w.waiting, p.e)
@@ -234,7 +232,7 @@ func (w *world) end(p *process) {
 	}
 }
 
-// main is the life of a process.
+// main runs the invocation.
 func (p *process) main() {
 	<-p.resume
 	defer func() { p.paused <- true }()
@@ -271,7 +269,7 @@ func (p *process) main() {
 	}
 }
 
-// simulated is a context with a deadline of simulated time.
+// simulated is a context with a deadline in simulated time.
 type simulated struct {
 	context.Context
 	deadline time.Time
@@ -279,7 +277,7 @@ type simulated struct {
 
 func (s simulated) Deadline() (time.Time, bool) { return s.deadline, true }
 
-// forgetful is a ledger whose duplicates do not look at their window again.
+// forgetful is a ledger with which duplicates do not evaluate their window again.
 type forgetful struct {
 	pipeline.Ledger
 	duplicate bool
@@ -298,8 +296,7 @@ func (f *forgetful) Records(ctx context.Context, lb string, from, until time.Tim
 	return f.Ledger.Records(ctx, lb, from, until)
 }
 
-// yield lets others run. A process that is past its deadline does not come
-// back.
+// yield lets other processes run. It does not return after the deadline.
 func (p *process) yield() {
 	p.paused <- false
 	<-p.resume
@@ -313,15 +310,15 @@ func (p *process) die(why string) {
 	runtime.Goexit()
 }
 
-// breaks notes what must never happen.
+// breaks records a broken guarantee.
 func (p *process) breaks(format string, args ...any) {
 	p.w.broken = append(p.w.broken, p.e.id+": "+fmt.Sprintf(format, args...))
 }
 
 var errNetwork = errors.New("network: no reply")
 
-// call is one API call: apply may happen or not, its reply may arrive or not,
-// and the process may die before or after.
+// call is one API call. It may be applied or not, its reply may arrive or not, and
+// the process may crash before or after it.
 func (p *process) call(what string, apply func()) error {
 	p.yield()
 	fault := 0
@@ -346,7 +343,7 @@ func (p *process) call(what string, apply func()) error {
 	return nil
 }
 
-// store is the state bucket as one process sees it.
+// store is one process's access to the state bucket.
 type store struct{ p *process }
 
 func (s store) Get(_ context.Context, key string) (body []byte, etag string, err error) {
@@ -364,8 +361,8 @@ func (s store) Get(_ context.Context, key string) (body []byte, etag string, err
 	return body, etag, err
 }
 
-// write is a conditional write. Where a reply is lost, the SDK sends the
-// request again, and the caller may see the refusal of its second half.
+// write is a conditional write. If the reply is lost, the SDK may send the request
+// again, and the caller then sees the second request refused.
 func (s store) write(what, key string, body []byte, refused func() error) (etag string, err error) {
 	once := func() {
 		if err = refused(); err != nil {
@@ -436,8 +433,7 @@ func (s store) List(_ context.Context, prefix, after string, yield func(string, 
 	return nil
 }
 
-// noteCommit notes that a process's own record says published, or its alert
-// sent.
+// noteCommit records that a process has written "published", "pending" or "sent".
 func (p *process) noteCommit(key string, body []byte) {
 	var r struct{ State string }
 	if err := json.Unmarshal(body, &r); err != nil {
