@@ -175,7 +175,7 @@ var backticked = regexp.MustCompile("`([^`]+)`")
 // tableProblems compares the rows of the table of packages with the packages, by their paths in the module. A row names
 // packages in its first cell: `connlog` is pkg/connlog, `internal/cli/...` all below a folder.
 func tableProblems(page string, names []string) (problems []string) {
-	_, table, _ := strings.Cut(page, "| package | knows |")
+	_, table, _ := strings.Cut(page, "| package | does |")
 	table, _, _ = strings.Cut(table, "\n\n")
 	var rows []string
 	for line := range strings.Lines(table) {
@@ -203,7 +203,7 @@ func tableProblems(page string, names []string) (problems []string) {
 }
 
 func TestTableProblems(t *testing.T) {
-	page := "text `x`\n\n| package | knows |\n|---|---|\n| `a`, `functions/f` | `b` |\n| `internal/cli/...` | all |\n| `gone` | |\n\n| `c` | |\n"
+	page := "text `x`\n\n| package | does |\n|---|---|\n| `a`, `functions/f` | `b` |\n| `internal/cli/...` | all |\n| `gone` | |\n\n| `c` | |\n"
 	got := tableProblems(page, []string{"pkg/a", "pkg/b", "functions/f", "internal/cli", "internal/cli/x", "internal/other"})
 	want := []string{
 		"the table of packages has no row for internal/other",
