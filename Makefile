@@ -48,7 +48,7 @@ crash: ## crash functions at the worst moments: 100,000 simulated schedules, 200
 
 CHAOSFLAGS ?=
 
-chaos: ## kill the built function and break its calls, 500 and 5,000 times, and judge what arrives; half an hour at most
+chaos: ## kill the built function 500 times and break 5,000 of its AWS calls, and judge the result; at most half an hour
 	go run ./internal/dev/chaos $(CHAOSFLAGS)
 
 load: ## send 20,000 object events through the real function, directly and through a queue, and measure
