@@ -5,8 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-
-	"tlswatch/internal/text"
 )
 
 // Captured counts what packet captures know of the lines whose negotiation
@@ -61,36 +59,4 @@ func (r *Result) AddCaptured(c Captured, offers []CapturedOffer, top int) {
 		offers = offers[:top]
 	}
 	r.Captured, r.CapturedOffers = &c, offers
-}
-
-// offered is the versions and suites of an offer as a text.
-func (o *Offer) offered() string {
-	if len(o.CipherSuites) == 0 {
-		return "what the capture does not hold"
-	}
-	return cmp.Or(strings.Join(o.Versions, " "), "versions that the capture does not hold") + ": " + strings.Join(o.CipherSuites, " ")
-}
-
-func (t *tables) captured() {
-	c := t.r.Captured
-	if c == nil {
-		return
-	}
-	t.title("WHAT CLIENTS OFFERED, by packet captures%s", of(len(t.r.CapturedOffers), c.Offers))
-	t.wrapped("Of "+text.Plural(c.Joined+c.Missing, "line")+" with a failure or without a protocol, "+text.Count(c.Joined)+
-		" belong to a handshake in the captures, which hold "+text.Count(c.Handshakes)+".", "  ")
-	for i := range t.r.CapturedOffers {
-		o := &t.r.CapturedOffers[i]
-		heading := []string{text.Count(o.Count), o.Client, o.Protocol, o.Cipher, o.Status}
-		if o.ServerName != "" {
-			heading = append(heading, "for "+o.ServerName)
-		}
-		t.WriteByte('\n')
-		t.wrapped(text.Printable(strings.Join(heading, "  ")), "  ")
-		t.wrapped(o.offered(), "    offers ")
-		t.wrapped(text.Printable(o.Outcome), "    ended  ")
-		if o.Verdict != "" {
-			t.wrapped(text.Printable(o.Verdict), "    policy ")
-		}
-	}
 }

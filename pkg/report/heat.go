@@ -6,15 +6,15 @@ import (
 	"time"
 )
 
-// A heatMap says how often the clients with most failures failed, over time.
-type heatMap struct {
-	from    time.Time
-	width   time.Duration // of a column
-	columns int
-	clients []string
-	counts  [][]uint64 // by client and column
-	most    uint64
-	missed  uint64 // at the most, in a cell
+// A HeatMap says how often the clients with most failures failed, over time.
+type HeatMap struct {
+	From    time.Time
+	Width   time.Duration // of a column
+	Columns int
+	Clients []string
+	Counts  [][]uint64 // by client and column
+	Most    uint64     // in a cell
+	Missed  uint64     // by which any cell may be too low
 }
 
 const (
@@ -22,7 +22,7 @@ const (
 	heatColumns = 48
 )
 
-func (c *Collector) heatMap(r *Result) *heatMap {
+func (c *Collector) heatMap(r *Result) *HeatMap {
 	t := &c.heat.t
 	if t.n == 0 {
 		return nil
@@ -40,23 +40,23 @@ func (c *Collector) heatMap(r *Result) *heatMap {
 
 	width := columnWidth(c.heat.from, c.heat.to, c.heat.width, heatColumns)
 	from := floor(c.heat.from, width)
-	h := &heatMap{
-		from:    minuteTime(from),
-		width:   time.Duration(width) * time.Minute,
-		columns: int((floor(c.heat.to, width)-from)/width) + 1,
-		missed:  c.heat.missed,
+	h := &HeatMap{
+		From:    minuteTime(from),
+		Width:   time.Duration(width) * time.Minute,
+		Columns: int((floor(c.heat.to, width)-from)/width) + 1,
+		Missed:  c.heat.missed,
 	}
 	line := make(map[addr]int)
 	for i, a := range order {
 		line[a] = i
-		h.clients = append(h.clients, c.client(a))
-		h.counts = append(h.counts, make([]uint64, h.columns))
+		h.Clients = append(h.Clients, c.client(a))
+		h.Counts = append(h.Counts, make([]uint64, h.Columns))
 	}
 	for row := range t.all {
 		if i, ok := line[row.key.client]; ok {
-			n := &h.counts[i][min((floor(row.key.minute, width)-from)/width, int64(h.columns-1))]
+			n := &h.Counts[i][min((floor(row.key.minute, width)-from)/width, int64(h.Columns-1))]
 			*n += row.value.n
-			h.most = max(h.most, *n)
+			h.Most = max(h.Most, *n)
 		}
 	}
 	return h
@@ -76,3 +76,21 @@ func columnWidth(from, to, unit int64, most int) int64 {
 // columnWidths are the minutes that a column of a chart may stand for.
 var columnWidths = []int64{1, 2, 5, 10, 15, 30, 60, 2 * 60, 3 * 60, 6 * 60, 12 * 60, 24 * 60, 2 * 24 * 60, 7 * 24 * 60, 14 * 24 * 60, 28 * 24 * 60,
 	91 * 24 * 60, 364 * 24 * 60, 3640 * 24 * 60, 36400 * 24 * 60, 364000 * 24 * 60, 3640000 * 24 * 60}
+
+// Bars sums up the failures over time in at most so many equal parts. It
+// returns the first moment and the width of a part.
+func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Duration) {
+	if len(r.ByMinute) == 0 {
+		return nil, time.Time{}, 0
+	}
+	first, last := r.ByMinute[0].Minute.Unix()/60, r.ByMinute[len(r.ByMinute)-1].Minute.Unix()/60
+	w := columnWidth(first, last, max(1, r.MinutesPerRow), most)
+	start := floor(first, w)
+	bars = make([]Counts, min((floor(last, w)-start)/w+1, int64(most)))
+	for _, m := range r.ByMinute {
+		bars[min((floor(m.Minute.Unix()/60, w)-start)/w, int64(len(bars)-1))].add(m.Counts)
+	}
+	return bars, minuteTime(start), time.Duration(w) * time.Minute
+}
+
+func minuteTime(m int64) time.Time { return time.Unix(m*60, 0).UTC() }

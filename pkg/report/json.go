@@ -19,7 +19,7 @@ func (r *Result) WriteJSON(w io.Writer) error {
 	for i := range v.NumField() {
 		tag, omitempty := strings.CutSuffix(v.Type().Field(i).Tag.Get("json"), ",omitempty")
 		field := v.Field(i)
-		if tag == "" || omitempty && field.IsZero() {
+		if tag == "-" || omitempty && field.IsZero() {
 			continue
 		}
 		b.WriteString(separator + `"` + tag + `": `)

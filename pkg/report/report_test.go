@@ -5,7 +5,6 @@ import (
 	"cmp"
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -13,7 +12,6 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"regexp"
 	"runtime"
 	"slices"
 	"strconv"
@@ -24,46 +22,12 @@ import (
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/text"
+	"tlswatch/internal/dev/reporttest"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
-
-func logText(t testing.TB, o connlogtest.Options) string {
-	t.Helper()
-	var b strings.Builder
-	if err := connlogtest.Write(&b, o); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
-// collect adds the lines up with so many workers in turn.
-func collect(t testing.TB, o report.Options, text string, workers int) *report.Collector {
-	t.Helper()
-	c := report.New(o)
-	var ws []*report.Worker
-	for range workers {
-		ws = append(ws, c.Worker())
-	}
-	r := connlog.NewReader(strings.NewReader(text))
-	var e connlog.Entry
-	for i := 0; ; i++ {
-		err := r.Read(&e)
-		if err == io.EOF {
-			break
-		}
-		if err == nil {
-			ws[i%workers].Add(&e)
-		}
-	}
-	for _, w := range ws {
-		w.Close()
-	}
-	return c
-}
 
 // reference counts in the slow and obvious way what the contract of the JSON
 // names, from fields as connlogtest reads them.
@@ -234,11 +198,11 @@ func contract(got, want any) any {
 // The JSON equals a count in the obvious way, whatever the number of workers.
 func TestEqualsReference(t *testing.T) {
 	for _, o := range []connlogtest.Options{{Seed: 1, Lines: 20_000}, {Seed: 2, Lines: 3000, Fields: 11}, {Seed: 3, Lines: 500, Fields: 12, Duration: 5 * time.Hour}} {
-		text := logText(t, o) + "malformed\n"
+		text := reporttest.Log(t, o) + "malformed\n"
 		want := normal(t, reference(text))
 		for _, workers := range []int{1, 2, 7} {
 			var b bytes.Buffer
-			if err := collect(t, report.Options{}, text, workers).Result(report.Source{}, 0).WriteJSON(&b); err != nil {
+			if err := reporttest.Collect(t, report.Options{}, text, workers).Result(report.Source{}, 0).WriteJSON(&b); err != nil {
 				t.Fatal(err)
 			}
 			var got any
@@ -252,24 +216,12 @@ func TestEqualsReference(t *testing.T) {
 	}
 }
 
-// lines makes a log line.
-func line(at time.Time, client, rest string) string {
-	return at.Format("2006-01-02T15:04:05.000000Z") + " " + client + " 36280 443 " + rest + "\n"
-}
-
-const (
-	good = `TLSv1.3 TLS_AES_128_GCM_SHA256 0.010 "-" - - Success TID_1 x25519 app/a/1 192.0.2.1`
-	bad  = `TLSv1.2 ECDHE-RSA-AES256-SHA - "-" - - Failed:UnmappedConnectionError TID_1 - app/a/1 192.0.2.1`
-)
-
-var start = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
-
 // Up to MaxKeys failing clients are exact, however many others there are.
 func TestExactToTheBound(t *testing.T) {
 	c := report.New(report.Options{})
 	w := c.Worker()
 	failing := uint32(report.MaxKeys)
-	e := connlog.Entry{Time: start, Protocol: "TLSv1.2", Cipher: "X", Status: "Success"}
+	e := connlog.Entry{Time: reporttest.Start, Protocol: "TLSv1.2", Cipher: "X", Status: "Success"}
 	add := func(n uint32, status string, times int) {
 		e.Client, e.Status = netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), status
 		for range times {
@@ -278,13 +230,13 @@ func TestExactToTheBound(t *testing.T) {
 	}
 	const bad = "Failed:UnmappedConnectionError"
 	for n := range failing {
-		add(n, bad, 1+int(n%3))
+		add(n, reporttest.Bad, 1+int(n%3))
 		add(failing+2*n, "Success", 1)
 		add(failing+2*n+1, "Success", 1)
 	}
 	for n := range failing { // whose rows move now and then, when others make room
 		add(3*failing+n, "Success", 1)
-		add(n, bad, 1)
+		add(n, reporttest.Bad, 1)
 	}
 	w.Close()
 	r := c.Result(report.Source{}, 0)
@@ -312,7 +264,7 @@ func TestExactBesideFailing(t *testing.T) {
 	w := c.Worker()
 	const each = report.MaxKeys * 9 / 10
 	for n := range uint32(2 * each) {
-		e := connlog.Entry{Time: start, Protocol: "TLSv1.2", Client: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), Status: "Failed:X"}
+		e := connlog.Entry{Time: reporttest.Start, Protocol: "TLSv1.2", Client: netip.AddrFrom4([4]byte{10, byte(n >> 16), byte(n >> 8), byte(n)}), Status: "Failed:X"}
 		if n%2 == 0 {
 			e.Status, e.HandshakeLatency, e.HasLatency = "Success", time.Duration(n)*time.Millisecond, true
 		}
@@ -332,8 +284,8 @@ func TestManyCombinations(t *testing.T) {
 	w := c.Worker()
 	client := netip.MustParseAddr("192.0.2.1")
 	add := func(port int) {
-		w.Add(&connlog.Entry{Time: start, Client: client, Protocol: "TLSv1.2", Status: "Success", ListenerPort: uint16(port)})
-		w.Add(&connlog.Entry{Time: start, Client: client, Protocol: "TLSv1.2", Status: "Success", ListenerPort: uint16(port), HandshakeLatency: 100 * time.Millisecond, HasLatency: true})
+		w.Add(&connlog.Entry{Time: reporttest.Start, Client: client, Protocol: "TLSv1.2", Status: "Success", ListenerPort: uint16(port)})
+		w.Add(&connlog.Entry{Time: reporttest.Start, Client: client, Protocol: "TLSv1.2", Status: "Success", ListenerPort: uint16(port), HandshakeLatency: 100 * time.Millisecond, HasLatency: true})
 	}
 	for port := range ports {
 		add(port)
@@ -368,7 +320,7 @@ func TestNamesOfOneHint(t *testing.T) {
 		c := report.New(report.Options{})
 		w := c.Worker()
 		for _, name := range []string{"xAB", "xBA", "xAB", "xBA"} { // of the same length, and the same sum of letters
-			e := connlog.Entry{Time: start, Protocol: "p", Cipher: "c", KeyExchange: "k", Status: "s", LoadBalancer: "l"}
+			e := connlog.Entry{Time: reporttest.Start, Protocol: "p", Cipher: "c", KeyExchange: "k", Status: "s", LoadBalancer: "l"}
 			set(&e, name)
 			w.Add(&e)
 		}
@@ -404,7 +356,7 @@ func TestApproximate(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	zipf := rand.NewZipf(r, 1.1, 1, 1<<24-1)
 	truth := make(map[netip.Addr]uint64)
-	e := connlog.Entry{Time: start, Protocol: "TLSv1.2", Cipher: "X", Status: "Failed:UnmappedConnectionError"}
+	e := connlog.Entry{Time: reporttest.Start, Protocol: "TLSv1.2", Cipher: "X", Status: "Failed:UnmappedConnectionError"}
 	const lines = 1_500_000
 	for range lines {
 		n := uint32(zipf.Uint64())
@@ -455,7 +407,7 @@ func TestMemory(t *testing.T) {
 	for n := range uint32(1_000_000) {
 		name := strconv.Itoa(int(n)) + junk
 		e.Client = netip.AddrFrom16([16]byte{0x20, 1, 12: byte(n >> 24), byte(n >> 16), byte(n >> 8), byte(n)})
-		e.Time = start.Add(time.Duration(n) * time.Hour)
+		e.Time = reporttest.Start.Add(time.Duration(n) * time.Hour)
 		e.HandshakeLatency = time.Duration(n) * time.Millisecond
 		e.Status = "Success"
 		if n%2 == 0 {
@@ -499,9 +451,9 @@ func heap() uint64 {
 }
 
 func TestSubnets(t *testing.T) {
-	text := line(start, "10.1.2.3", bad) + line(start, "10.1.2.4", bad) + line(start, "10.1.3.4", bad) +
-		line(start, "2001:db8:0:1::5", bad) + line(start, "2001:db8:0:1::6", bad) + line(start, "-", bad)
-	r := collect(t, report.Options{IPv4Prefix: 24, IPv6Prefix: 64}, text, 1).Result(report.Source{}, 0)
+	text := reporttest.Line(reporttest.Start, "10.1.2.3", reporttest.Bad) + reporttest.Line(reporttest.Start, "10.1.2.4", reporttest.Bad) + reporttest.Line(reporttest.Start, "10.1.3.4", reporttest.Bad) +
+		reporttest.Line(reporttest.Start, "2001:db8:0:1::5", reporttest.Bad) + reporttest.Line(reporttest.Start, "2001:db8:0:1::6", reporttest.Bad) + reporttest.Line(reporttest.Start, "-", reporttest.Bad)
+	r := reporttest.Collect(t, report.Options{IPv4Prefix: 24, IPv6Prefix: 64}, text, 1).Result(report.Source{}, 0)
 	var got []string
 	for _, x := range r.FailedClients {
 		got = append(got, fmt.Sprint(x.Client, " ", x.Failed))
@@ -513,16 +465,13 @@ func TestSubnets(t *testing.T) {
 
 // Hashes hide who, and still tell clients apart; another key gives others.
 func TestAnonymize(t *testing.T) {
-	log := strings.Repeat(line(start, "203.0.113.7", strings.Replace(bad, `"-" - -`, `"CN=secret" NotBefore=2026-01-01T00:00:00Z;NotAfter=2027-01-01T00:00:00Z 01`, 1)), 3) +
-		line(start, "203.0.113.8", bad) + line(start, "203.0.113.9", good)
+	log := strings.Repeat(reporttest.Line(reporttest.Start, "203.0.113.7", strings.Replace(reporttest.Bad, `"-" - -`, `"CN=secret" NotBefore=2026-01-01T00:00:00Z;NotAfter=2027-01-01T00:00:00Z 01`, 1)), 3) +
+		reporttest.Line(reporttest.Start, "203.0.113.8", reporttest.Bad) + reporttest.Line(reporttest.Start, "203.0.113.9", reporttest.Good)
 	source := report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "x.log", Line: 7, Error: `too few fields: "203.0.113.7 secret"`}}}
 	show := func(key string) string {
 		var b bytes.Buffer
-		r := collect(t, report.Options{AnonymizeKey: []byte(key), Heat: true}, log, 2).Result(source, 0)
+		r := reporttest.Collect(t, report.Options{AnonymizeKey: []byte(key), Heat: true}, log, 2).Result(source, 0)
 		if err := r.WriteJSON(&b); err != nil {
-			t.Fatal(err)
-		}
-		if err := r.WriteText(&b, text.Screen{}); err != nil {
 			t.Fatal(err)
 		}
 		return b.String()
@@ -541,13 +490,9 @@ func TestAnonymize(t *testing.T) {
 	}
 }
 
-// hostile is what clients may have the log say.
-const hostile = `TLSv1.2 <script>alert(1)</script> - "=HYPERLINK(\"http://evil\")\,\"x\"<img src=x onerror=alert(2)>` + "\x1b[31m" + `" NotBefore=2026-01-01T00:00:00Z;NotAfter=2026-12-01T00:00:00Z 01 Failed:</script><b>&` + "\u202e" + ` TID_1 @SUM(A1) app/a/1 192.0.2.1`
-
-// No text of clients becomes a formula in CSV, or a control sequence on a
-// terminal.
+// No text of clients becomes a formula in CSV.
 func TestInjection(t *testing.T) {
-	r := collect(t, report.Options{}, line(start, "203.0.113.7", hostile), 1).Result(report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "+x\n.log", Line: 1, Error: "\x1b]0;title\a"}}}, 0)
+	r := reporttest.Collect(t, report.Options{}, reporttest.Line(reporttest.Start, "203.0.113.7", reporttest.Hostile), 1).Result(report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "+x\n.log", Line: 1, Error: "\x1b]0;title\a"}}}, 0)
 	r.AddCaptured(report.Captured{}, []report.CapturedOffer{{
 		Client: "203.0.113.7", Protocol: "TLSv1.2\x1b[31m", Cipher: "@SUM(A1)", Status: "Failed:\u202e",
 		Offer: report.Offer{ServerName: "=1\x1b[0m", Outcome: "+\a", Verdict: "\x1b"},
@@ -563,13 +508,6 @@ func TestInjection(t *testing.T) {
 			}
 		}
 	}
-	var b bytes.Buffer
-	if err := r.WriteText(&b, text.Screen{Width: 200}); err != nil {
-		t.Fatal(err)
-	}
-	if strings.ContainsAny(b.String(), "\x1b\a\u202e") {
-		t.Errorf("control characters in %q", &b)
-	}
 	if err := r.WriteCSV(io.Discard, "nothing"); err == nil || !strings.Contains(err.Error(), "want one of summary, status") {
 		t.Errorf("unknown section: %v", err)
 	}
@@ -584,7 +522,7 @@ func FuzzCSV(f *testing.F) {
 	f.Fuzz(func(t *testing.T, cipher, subject string) {
 		c := report.New(report.Options{})
 		w := c.Worker()
-		w.Add(&connlog.Entry{Time: start, Protocol: "TLSv1.2", Cipher: cipher, Status: "Failed:X", ClientCert: connlog.ClientCert{Subject: []byte(subject)}})
+		w.Add(&connlog.Entry{Time: reporttest.Start, Protocol: "TLSv1.2", Cipher: cipher, Status: "Failed:X", ClientCert: connlog.ClientCert{Subject: []byte(subject)}})
 		w.Close()
 		r := c.Result(report.Source{}, 0)
 		for section, column := range map[string]int{"ciphers": 1, "certificates": 0} {
@@ -613,27 +551,10 @@ func FuzzCSV(f *testing.F) {
 
 // The forms of one result.
 func TestGolden(t *testing.T) {
-	log := logText(t, connlogtest.Options{Seed: 7, Lines: 2000, Duration: 50 * time.Minute}) +
-		line(start, "192.0.2.99", strings.Replace(good, `"-" - -`, `"CN=ends soon" NotBefore=2026-01-01T00:00:00Z;NotAfter=2026-12-01T00:00:00Z 01`, 1))
-	source := report.Source{
-		Objects: 12, OutsideObjects: 3, Bytes: 1_234_567, Lines: 2003, MalformedLines: 1002,
-		Skipped:       []report.SkippedCount{{Reason: connlog.NotAccessLog, Count: 2}},
-		Malformed:     []report.MalformedLine{{Object: "logs/conn_log_1.log.gz", Line: 17, Error: `client_ip: not an IP address: "x"`}},
-		FailedObjects: []report.FailedObject{{Object: "logs/cut.log.gz", Error: "gzip data is cut"}}, Partial: true,
-	}
-	c := collect(t, report.Options{ByListener: true}, log, 1)
-	c.Diagnose("ELBSecurityPolicy-TLS13-1-2-2021-06", func(f report.Failure) report.Diagnosis {
-		if f.Cipher == "ECDHE-RSA-AES256-SHA" && f.Port == 443 && f.LoadBalancer != "" {
-			return report.Diagnosis{ID: "cipher-not-in-policy", Cause: "The policy does not accept ECDHE-RSA-AES256-SHA, which is the best that the client offered.", Remedy: "Update the client. ELBSecurityPolicy-2016-08 accepts it, but gives up forward secrecy for all."}
-		}
-		return report.Diagnosis{ID: "other", Cause: "Something else: " + f.Status}
-	})
+	c, source := reporttest.Mixed(t)
 	r := c.Result(source, 5)
 	forms := map[string]func(io.Writer) error{
-		"report.json":    r.WriteJSON,
-		"report.txt":     func(w io.Writer) error { return r.WriteText(w, text.Screen{}) },
-		"wide-color.txt": func(w io.Writer) error { return r.WriteText(w, text.Screen{Width: 130, Color: true}) },
-		"ascii.txt":      func(w io.Writer) error { return r.WriteText(w, text.Screen{Width: 60, ASCII: true}) },
+		"report.json": r.WriteJSON,
 		"sections.csv": func(w io.Writer) error {
 			for _, s := range report.Sections() {
 				fmt.Fprintf(w, "# %s\n", s)
@@ -643,16 +564,6 @@ func TestGolden(t *testing.T) {
 			}
 			return nil
 		},
-	}
-	// Colours take no room.
-	for width := 40; width < 140; width += 7 {
-		var plain, colored bytes.Buffer
-		if err := errors.Join(r.WriteText(&plain, text.Screen{Width: width}), r.WriteText(&colored, text.Screen{Width: width, Color: true})); err != nil {
-			t.Fatal(err)
-		}
-		if d := gocmp.Diff(plain.String(), regexp.MustCompile(`\x1b\[\d*m`).ReplaceAllString(colored.String(), "")); d != "" {
-			t.Errorf("width %d, colours: -without +with\n%s", width, d)
-		}
 	}
 	for name, write := range forms {
 		var b bytes.Buffer
@@ -672,72 +583,6 @@ func TestGolden(t *testing.T) {
 		if d := gocmp.Diff(string(want), b.String()); d != "" {
 			t.Errorf("%s: -want +got\n%s", name, d)
 		}
-		columns := map[string]int{"report.txt": 80, "ascii.txt": 60}[name]
-		for l := range strings.Lines(b.String()) {
-			if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > columns && columns > 0 {
-				t.Errorf("%d columns: %s", n, l)
-			}
-		}
-	}
-}
-
-// Each number of a cause that people see has its cause, however many there are;
-// programs get them all.
-func TestManyCauses(t *testing.T) {
-	const causes = 30
-	c := report.New(report.Options{})
-	w := c.Worker()
-	for i := range causes {
-		for client := range 10 {
-			w.Add(&connlog.Entry{Time: start, Client: netip.AddrFrom4([4]byte{10, 0, byte(i), byte(client)}), Protocol: "TLSv1.2", Cipher: fmt.Sprint("C", i), Status: "Failed:X"})
-		}
-	}
-	for range 5 { // the rarest of all, and the most frequent of one client
-		w.Add(&connlog.Entry{Time: start, Client: netip.MustParseAddr("192.0.2.1"), Protocol: "TLSv1.2", Cipher: "RARE", Status: "Failed:X"})
-	}
-	w.Close()
-	c.Diagnose("P", func(f report.Failure) report.Diagnosis {
-		return report.Diagnosis{ID: "x", Cause: "Caused by " + f.Cipher + "."}
-	})
-	r := c.Result(report.Source{}, 3)
-	if r.FailedNegotiations[0].Cipher != "RARE" || r.Diagnoses[causes].Cause != "Caused by RARE." {
-		t.Fatalf("%+v, %+v", r.FailedNegotiations, r.Diagnoses)
-	}
-	var table, page, data bytes.Buffer
-	if err := errors.Join(r.WriteText(&table, text.Screen{}), r.WriteHTML(&page), r.WriteJSON(&data)); err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures of 1 client\n      Caused by RARE.\n  and 10 more; json and csv have them all\n"} {
-		if !strings.Contains(table.String(), want) {
-			t.Errorf("%q is not in\n%s", want, &table)
-		}
-	}
-	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more; json and csv have them all") {
-		t.Errorf("%d causes on the page", n)
-	}
-	if n := strings.Count(data.String(), `"cause":`); n != causes+1 {
-		t.Errorf("%d causes in JSON", n)
-	}
-}
-
-// Of logs that could not be read, the page has as many as a reader can take,
-// and programs get them all.
-func TestManyFailedLogs(t *testing.T) {
-	var source report.Source
-	for i := range 2000 {
-		source.FailedObjects = append(source.FailedObjects, report.FailedObject{Object: fmt.Sprintf("logs/%d.log.gz", i), Error: "gzip data is cut"})
-	}
-	source.TotalFailedObjects = 3000 // of which some are not even listed
-	r := report.New(report.Options{}).Result(source, 0)
-	var page, data, list bytes.Buffer
-	if err := errors.Join(r.WriteHTML(&page), r.WriteJSON(&data), r.WriteCSV(&list, "failed-objects")); err != nil {
-		t.Fatal(err)
-	}
-	if n := strings.Count(page.String(), ".log.gz"); n != 500 || !strings.Contains(page.String(), "3,000 logs could not be read to the end") || !strings.Contains(page.String(), "and 2,500 more; json and csv have them all") {
-		t.Errorf("%d logs on the page", n)
-	}
-	if n, m := strings.Count(data.String(), ".log.gz"), strings.Count(list.String(), ".log.gz"); n != 2000 || m != 2000 {
-		t.Errorf("%d logs in JSON, %d in CSV", n, m)
 	}
 }
 
@@ -782,17 +627,13 @@ func TestEmpty(t *testing.T) {
 	if err := r.WriteJSON(&b); err != nil || !json.Valid(b.Bytes()) || !strings.Contains(b.String(), `"first": null`) || !strings.Contains(b.String(), `"failedClients": []`) {
 		t.Errorf("%v: %s", err, &b)
 	}
-	b.Reset()
-	if err := r.WriteText(&b, text.Screen{}); err != nil || !strings.HasPrefix(b.String(), "no entries\n0 logs") {
-		t.Errorf("%v: %s", err, &b)
-	}
 }
 
 // The most distinct latencies below the exact range are exact, others near.
 func TestLatency(t *testing.T) {
 	c := report.New(report.Options{})
 	w := c.Worker()
-	e := connlog.Entry{Time: start, Protocol: "TLSv1.3", Status: "Success", HasLatency: true}
+	e := connlog.Entry{Time: reporttest.Start, Protocol: "TLSv1.3", Status: "Success", HasLatency: true}
 	for ms := range 100_000 {
 		e.HandshakeLatency = time.Duration(ms+1) * time.Millisecond
 		w.Add(&e)
@@ -825,7 +666,7 @@ func TestLatency(t *testing.T) {
 }
 
 func BenchmarkAdd(b *testing.B) {
-	text := logText(b, connlogtest.Options{Seed: 1, Lines: 100_000, Clients: 50_000})
+	text := reporttest.Log(b, connlogtest.Options{Seed: 1, Lines: 100_000, Clients: 50_000})
 	var entries []connlog.Entry
 	r := connlog.NewReader(strings.NewReader(text))
 	for {

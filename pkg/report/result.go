@@ -2,15 +2,10 @@ package report
 
 import (
 	"cmp"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
-	"net/netip"
 	"slices"
 	"time"
 
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/tlsname"
 )
 
 // A Result is what a Collector found. Its JSON is stable: members are added,
@@ -69,7 +64,7 @@ type Result struct {
 	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
 
-	heat *heatMap
+	Heat *HeatMap `json:"-"` // if it was asked for
 }
 
 // The rows of the lists.
@@ -262,7 +257,7 @@ func (c *Collector) Result(s Source, top int) *Result {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), cmp.Compare(a.Protocol, b.Protocol))
 	})
 	if c.o.Heat {
-		r.heat = c.heatMap(r)
+		r.Heat = c.heatMap(r)
 		c.heat = heat{}
 	}
 	c.resultCertificates(r, top)
@@ -317,204 +312,6 @@ func first[K comparable, V any](t *table[K, V], top int, pick func(*V) bool, com
 	}
 	sort()
 	return order, all
-}
-
-func (c *Collector) resultClients(r *Result, top int) {
-	t := &c.clients.t
-	order, all := first(t, top, func(v *client) bool { return v.failed > 0 }, func(a, b *row[addr, client]) int {
-		return cmp.Or(cmp.Compare(b.value.failed, a.value.failed), a.key.compare(b.key))
-	})
-	r.TotalFailedClients = all
-	r.FailedClients = make([]ClientCount, 0, len(order))
-	for _, i := range order {
-		k, v := t.at(int(i)).key, &t.at(int(i)).value
-		r.FailedClients = append(r.FailedClients, ClientCount{c.client(k), Counts{v.connections, v.failed}})
-	}
-	r.approximate("failedClients", c.clients.missedFailed)
-	if c.clients.missedFailed == 0 && c.clients.missed > 0 {
-		r.approximate("failedClients.connections", c.clients.missed)
-	}
-
-	slowest := top
-	if slowest == 0 {
-		slowest = maxSlowest
-	}
-	order, _ = first(t, slowest, func(v *client) bool { return v.timed > 0 }, func(a, b *row[addr, client]) int {
-		return cmp.Or(cmp.Compare(mean(&b.value), mean(&a.value)), a.key.compare(b.key))
-	})
-	for _, i := range order {
-		k, v := t.at(int(i)).key, &t.at(int(i)).value
-		r.SlowestClients = append(r.SlowestClients, ClientLatency{c.client(k), uint64(v.timed), roundTo(mean(v)/1000, 1e6), float64(v.longest) / 1000})
-	}
-	r.approximate("slowestClients", c.clients.missed)
-}
-
-func (c *Collector) resultNegotiations(r *Result, top int) {
-	f := &c.failures.t
-	shape := func(k clientFailure) *Failure { return &c.shapes.at(int(k.shape)).key }
-	order, all := first(f, top, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
-		x, y := shape(a.key), shape(b.key)
-		return cmp.Or(cmp.Compare(b.value.n, a.value.n), a.key.client.compare(b.key.client),
-			cmp.Compare(x.Protocol, y.Protocol), cmp.Compare(x.Cipher, y.Cipher), cmp.Compare(x.Status, y.Status),
-			cmp.Compare(x.LoadBalancer, y.LoadBalancer), cmp.Compare(x.Port, y.Port))
-	})
-	r.TotalFailedNegotiations = all
-	r.FailedNegotiations = make([]Negotiation, 0, len(order))
-	for _, i := range order {
-		row := f.at(int(i))
-		k := shape(row.key)
-		r.FailedNegotiations = append(r.FailedNegotiations, Negotiation{
-			Client: c.client(row.key.client), Protocol: dash(k.Protocol), Cipher: dash(k.Cipher), Status: k.Status, Count: row.value.n,
-			LoadBalancer: k.LoadBalancer, Port: k.Port,
-		})
-	}
-	r.approximate("failedNegotiations", c.failures.missed)
-	if c.diagnose != nil {
-		c.resultDiagnoses(r, order)
-	}
-}
-
-func mean(v *client) float64 { return float64(v.sum) / float64(v.timed) }
-
-func roundTo(f, unit float64) float64 { return float64(int64(f*unit+0.5)) / unit }
-
-func (c *Collector) resultCertificates(r *Result, top int) {
-	soon := c.last.Add(CertificateDays * 24 * time.Hour).Unix()
-	t := &c.certs.t
-	order, _ := first(t, top, func(v *cert) bool { return v.Failed > 0 || v.notAfter != 0 && v.notAfter <= soon }, func(a, b *row[uint64, cert]) int {
-		x, y := &a.value, &b.value
-		return cmp.Or(cmp.Compare(y.Failed, x.Failed), cmp.Compare(x.notAfter, y.notAfter), cmp.Compare(x.subject, y.subject))
-	})
-	r.ClientCertificates = make([]Certificate, 0, len(order))
-	for _, i := range order {
-		v := &t.at(int(i)).value
-		row := Certificate{Subject: c.pseudonym("subject", v.subject), Counts: v.Counts}
-		if v.Failed > 0 {
-			row.Status = c.shapes.at(int(v.shape)).key.Status
-		}
-		if v.notAfter != 0 {
-			at := time.Unix(v.notAfter, 0).UTC()
-			row.NotAfter, row.Expiring = &at, v.notAfter <= soon
-		}
-		r.ClientCertificates = append(r.ClientCertificates, row)
-	}
-	r.approximate("clientCertificates", c.certs.missed)
-}
-
-// client returns the address, or the block, as the Result has it.
-func (c *Collector) client(a addr) string {
-	if a == (addr{}) {
-		return "-"
-	}
-	ip := a.ip()
-	bits := orAll(c.o.IPv6Prefix, 128)
-	if ip.Is4() {
-		bits = orAll(c.o.IPv4Prefix, 32)
-	}
-	p := netip.PrefixFrom(ip, bits)
-	name := ip.String()
-	if !p.IsSingleIP() {
-		name = p.String()
-	}
-	return c.pseudonym("client", name)
-}
-
-// pseudonym replaces a name by a hash, if that is asked for.
-func (c *Collector) pseudonym(kind, name string) string {
-	if len(c.o.AnonymizeKey) == 0 {
-		return name
-	}
-	h := hmac.New(sha256.New, c.o.AnonymizeKey)
-	h.Write([]byte(kind + ":" + name))
-	return kind + "-" + hex.EncodeToString(h.Sum(nil)[:6])
-}
-
-// dash is how the log shows a missing value.
-func dash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
-
-func minuteTime(m int64) time.Time { return time.Unix(m*60, 0).UTC() }
-
-// strength rates a cipher suite; "" if it is not known.
-func strength(cipher string) string {
-	s, err := tlsname.ParseSuite(cipher)
-	if err != nil || s.Strength() == tlsname.Unrated {
-		return ""
-	}
-	return s.Strength().String()
-}
-
-func postQuantum(group string) bool {
-	g, err := tlsname.ParseGroup(group)
-	return err == nil && g.PostQuantum()
-}
-
-// PostQuantumShare is how much of the connections with a known key exchange
-// would withstand a quantum computer, from 0 to 1; ok is false if there are none.
-func (r *Result) PostQuantumShare() (share float64, ok bool) {
-	var all, pq uint64
-	for _, k := range r.ByKeyExchange {
-		if k.KeyExchange == "-" {
-			continue
-		}
-		all += k.Connections
-		if k.PostQuantum {
-			pq += k.Connections
-		}
-	}
-	if all == 0 {
-		return 0, false
-	}
-	return float64(pq) / float64(all), true
-}
-
-// Diagnose makes Result say why negotiations failed, in words of why, judged by
-// a security policy.
-func (c *Collector) Diagnose(policy string, why func(Failure) Diagnosis) {
-	c.policy, c.diagnose = policy, why
-}
-
-// resultDiagnoses fills in the diagnoses of the rows, which stand for the
-// failures in that order, and sums up those of all failures.
-func (c *Collector) resultDiagnoses(r *Result, order []uint32) {
-	r.Policy = c.policy
-	number := make(map[[3]string]int) // in r.Diagnoses
-	of := make([]int, 0, c.shapes.n)  // the diagnosis of each shape
-	for s := range c.shapes.all {
-		d := c.diagnose(s.key)
-		k := [3]string{d.ID, d.Cause, d.Remedy}
-		if _, ok := number[k]; !ok {
-			number[k] = len(r.Diagnoses)
-			r.Diagnoses = append(r.Diagnoses, d)
-		}
-		of = append(of, number[k])
-	}
-	f := &c.failures.t
-	for i, n := range order {
-		r.FailedNegotiations[i].Diagnosis = r.Diagnoses[of[f.at(int(n)).key.shape]].Cause
-	}
-	byClient, _ := first(f, 0, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
-		return cmp.Or(cmp.Compare(a.key.client.hi, b.key.client.hi), cmp.Compare(a.key.client.lo, b.key.client.lo), cmp.Compare(of[a.key.shape], of[b.key.shape]))
-	})
-	var last clientFailure // client and diagnosis
-	for i, n := range byClient {
-		row := f.at(int(n))
-		is := clientFailure{row.key.client, int32(of[row.key.shape])}
-		d := &r.Diagnoses[is.shape]
-		d.Failures += row.value.n
-		if i == 0 || is != last {
-			d.Clients++
-		}
-		last = is
-	}
-	r.Diagnoses = slices.DeleteFunc(r.Diagnoses, func(d Diagnosis) bool { return d.Failures == 0 || d.Cause == "" })
-	slices.SortFunc(r.Diagnoses, func(a, b Diagnosis) int {
-		return cmp.Or(cmp.Compare(b.Failures, a.Failures), cmp.Compare(a.ID, b.ID), cmp.Compare(a.Cause, b.Cause))
-	})
 }
 
 // Reason returns the reason code of the status.

@@ -1,4 +1,4 @@
-package report_test
+package view_test
 
 import (
 	"bufio"
@@ -15,7 +15,9 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/reporttest"
 	"tlswatch/pkg/report"
+	"tlswatch/pkg/report/view"
 )
 
 var screenshots = flag.String("screenshots", "", "directory for pictures of the page")
@@ -23,11 +25,11 @@ var screenshots = flag.String("screenshots", "", "directory for pictures of the 
 // htmlPage writes a page of a day, with text in it that tries to become markup.
 func htmlPage(t *testing.T) []byte {
 	t.Helper()
-	text := logText(t, connlogtest.Options{Seed: 5, Lines: 20_000, Duration: 26 * time.Hour})
+	text := reporttest.Log(t, connlogtest.Options{Seed: 5, Lines: 20_000, Duration: 26 * time.Hour})
 	for range 40 {
-		text += line(start, "203.0.113.7", hostile)
+		text += reporttest.Line(reporttest.Start, "203.0.113.7", reporttest.Hostile)
 	}
-	c := collect(t, report.Options{Heat: true, ByListener: true}, text, 1)
+	c := reporttest.Collect(t, report.Options{Heat: true, ByListener: true}, text, 1)
 	c.Diagnose(`Policy"><script>alert(3)</script>`, func(f report.Failure) report.Diagnosis {
 		return report.Diagnosis{ID: "x", Cause: "The client had " + f.Cipher + " only.", Remedy: "Update it. <img src=x onerror=alert(4)>"}
 	})
@@ -39,7 +41,7 @@ func htmlPage(t *testing.T) []byte {
 	}, 300)
 	r.WhatIf = &report.WhatIf{From: "a", To: `<u>b</u>`, Outcomes: []report.Outcome{{Name: "keeps working", Connections: 5, Clients: 2}}, Notes: []string{"<s>note</s>"}}
 	var b bytes.Buffer
-	if err := r.WriteHTML(&b); err != nil {
+	if err := view.WriteHTML(&b, r); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -59,7 +61,7 @@ func TestHTML(t *testing.T) {
 		}
 	}
 	var b bytes.Buffer
-	if err := report.New(report.Options{Heat: true}).Result(report.Source{}, 0).WriteHTML(&b); err != nil || !strings.Contains(b.String(), "0 logs") {
+	if err := view.WriteHTML(&b, report.New(report.Options{Heat: true}).Result(report.Source{}, 0)); err != nil || !strings.Contains(b.String(), "0 logs") {
 		t.Errorf("nothing: %v", err)
 	}
 }

@@ -1,4 +1,4 @@
-package report
+package view
 
 import (
 	"bufio"
@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"tlswatch/internal/text"
+	"tlswatch/pkg/report"
 )
 
 //go:embed page
@@ -61,12 +62,12 @@ func anyPlural(n any, noun string) string {
 
 // A page is what the template shows.
 type page struct {
-	R            *Result
+	R            *report.Result
 	CSP          string
 	CSS          template.CSS
 	JS           template.JS
 	When, Volume string
-	Why          []Diagnosis
+	Why          []report.Diagnosis
 	MoreWhy      int
 	Nav          []pageLink
 	Cards        []pageCard
@@ -100,7 +101,7 @@ type (
 	}
 	pageShare struct {
 		Name, Note string
-		Counts
+		report.Counts
 		All, Bad string // percent of all connections
 		Share    string
 	}
@@ -132,19 +133,19 @@ type (
 
 // WriteHTML writes the result as one page that needs nothing else: no network,
 // no other file. What clients had the log say is text in it.
-func (r *Result) WriteHTML(w io.Writer) error {
+func WriteHTML(w io.Writer, r *report.Result) error {
 	p := &page{R: r, CSP: pageCSP, CSS: template.CSS(pageCSS), JS: template.JS(pageJS)}
 	if r.First != nil {
 		p.When = r.First.UTC().Format("2006-01-02 15:04") + " to " + r.Last.UTC().Format("2006-01-02 15:04") + " UTC"
 	}
-	p.Volume = strings.Join(r.volume(), " ")
-	why, number := r.causes()
+	p.Volume = strings.Join(volume(r), " ")
+	why, number := causes(r)
 	p.Why, p.MoreWhy = why, len(r.Diagnoses)-len(why)
-	p.Cards = r.pageCards()
-	p.Chart = r.pageChart()
-	p.Shares = r.pageShares()
-	p.Heat = r.pageHeat()
-	p.Tables = r.pageTables(number)
+	p.Cards = cardsOf(r)
+	p.Chart = chartOf(r)
+	p.Shares = sharesOf(r)
+	p.Heat = heatOf(r)
+	p.Tables = tablesOf(r, number)
 	link := func(id, title string, there bool) {
 		if there {
 			p.Nav = append(p.Nav, pageLink{id, title})
@@ -167,7 +168,7 @@ func (r *Result) WriteHTML(w io.Writer) error {
 	return b.Flush()
 }
 
-func (r *Result) pageCards() []pageCard {
+func cardsOf(r *report.Result) []pageCard {
 	cards := []pageCard{{text.Count(r.Connections), "connections", false}}
 	if r.PlaintextConnections > 0 {
 		cards = append(cards, pageCard{text.Count(r.PlaintextConnections), "without TLS", false})
@@ -176,7 +177,7 @@ func (r *Result) pageCards() []pageCard {
 		pageCard{text.Count(r.Failed), "failed negotiations", r.Failed > 0},
 		pageCard{text.Percent(r.Failed, r.TLSConnections), "of TLS connections failed", r.Failed > 0},
 		pageCard{text.Count(r.TotalFailedClients), "failing clients", false})
-	if share, ok := r.PostQuantumShare(); ok {
+	if share, ok := postQuantumShare(r); ok {
 		cards = append(cards, pageCard{fmt.Sprintf("%.1f %%", 100*share), "post-quantum key exchange", false})
 	}
 	if r.HandshakeLatency.Count > 0 {
@@ -195,7 +196,7 @@ const (
 	pageTime   = "2006-01-02 15:04"
 )
 
-func (r *Result) pageChart() *pageChart {
+func chartOf(r *report.Result) *pageChart {
 	bars, from, width := r.Bars(pageBars)
 	c := &pageChart{Per: per(width), Width: len(bars)}
 	for _, b := range bars {
@@ -215,9 +216,9 @@ func (r *Result) pageChart() *pageChart {
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
 
-func (r *Result) pageShares() []pageShares {
+func sharesOf(r *report.Result) []pageShares {
 	var all []pageShares
-	list := func(id, title, column string, n int, row func(i int) (name, note string, c Counts)) {
+	list := func(id, title, column string, n int, row func(i int) (name, note string, c report.Counts)) {
 		s := pageShares{ID: id, Title: title, Column: column, More: max(0, n-pageShareN)}
 		for i := range min(n, pageShareN) {
 			name, note, c := row(i)
@@ -229,22 +230,22 @@ func (r *Result) pageShares() []pageShares {
 			all = append(all, s)
 		}
 	}
-	list("status", "Status", "status", len(r.ByStatus), func(i int) (string, string, Counts) {
+	list("status", "Status", "status", len(r.ByStatus), func(i int) (string, string, report.Counts) {
 		x := r.ByStatus[i]
-		c := Counts{Connections: x.Count}
-		if (Negotiation{Status: x.Status}).Reason() != "" {
+		c := report.Counts{Connections: x.Count}
+		if (report.Negotiation{Status: x.Status}).Reason() != "" {
 			c.Failed = x.Count
 		}
 		return x.Status, "", c
 	})
-	list("protocols", "Protocols", "protocol", len(r.ByProtocol), func(i int) (string, string, Counts) {
+	list("protocols", "Protocols", "protocol", len(r.ByProtocol), func(i int) (string, string, report.Counts) {
 		return r.ByProtocol[i].Protocol, "", r.ByProtocol[i].Counts
 	})
-	list("ciphers", "Cipher suites", "cipher suite", len(r.ByCipher), func(i int) (string, string, Counts) {
+	list("ciphers", "Cipher suites", "cipher suite", len(r.ByCipher), func(i int) (string, string, report.Counts) {
 		x := r.ByCipher[i]
 		return x.Cipher, strings.TrimPrefix(strings.TrimSpace(x.Protocol+" "+x.Strength), "-"), x.Counts
 	})
-	list("key-exchange", "Key exchange", "key exchange", len(r.ByKeyExchange), func(i int) (string, string, Counts) {
+	list("key-exchange", "Key exchange", "key exchange", len(r.ByKeyExchange), func(i int) (string, string, report.Counts) {
 		x := r.ByKeyExchange[i]
 		note := ""
 		if x.PostQuantum {
@@ -252,142 +253,33 @@ func (r *Result) pageShares() []pageShares {
 		}
 		return x.KeyExchange, note, x.Counts
 	})
-	list("listeners", "Listeners", "port", len(r.ByListenerPort), func(i int) (string, string, Counts) {
+	list("listeners", "Listeners", "port", len(r.ByListenerPort), func(i int) (string, string, report.Counts) {
 		return strconv.Itoa(int(r.ByListenerPort[i].Port)), "", r.ByListenerPort[i].Counts
 	})
-	list("load-balancers", "Load balancers", "load balancer", len(r.ByLoadBalancer), func(i int) (string, string, Counts) {
+	list("load-balancers", "Load balancers", "load balancer", len(r.ByLoadBalancer), func(i int) (string, string, report.Counts) {
 		return r.ByLoadBalancer[i].LoadBalancer, "", r.ByLoadBalancer[i].Counts
 	})
 	return all
 }
 
-func (r *Result) pageHeat() *pageHeat {
-	h := r.heat
+func heatOf(r *report.Result) *pageHeat {
+	h := r.Heat
 	if h == nil {
 		return nil
 	}
 	const levels = 6
-	p := &pageHeat{Per: text.Span(h.width), From: h.from.Format(pageTime), To: h.from.Add(time.Duration(h.columns) * h.width).Format(pageTime), Most: h.most, Missed: h.missed}
-	for i, client := range h.clients {
+	p := &pageHeat{Per: text.Span(h.Width), From: h.From.Format(pageTime), To: h.From.Add(time.Duration(h.Columns) * h.Width).Format(pageTime), Most: h.Most, Missed: h.Missed}
+	for i, client := range h.Clients {
 		row := pageHeatRow{Client: client}
-		for column, n := range h.counts[i] {
+		for column, n := range h.Counts[i] {
 			cell := pageHeatCell{}
 			if n > 0 {
-				cell.Level = int((n*levels + h.most - 1) / h.most)
-				cell.Title = fmt.Sprintf("%s, %s: %s failed", client, h.from.Add(time.Duration(column)*h.width).Format(pageTime), text.Count(n))
+				cell.Level = int((n*levels + h.Most - 1) / h.Most)
+				cell.Title = fmt.Sprintf("%s, %s: %s failed", client, h.From.Add(time.Duration(column)*h.Width).Format(pageTime), text.Count(n))
 			}
 			row.Cells = append(row.Cells, cell)
 		}
 		p.Rows = append(p.Rows, row)
 	}
 	return p
-}
-
-// pageTables returns the lists. Negotiations refer to causes by their numbers.
-func (r *Result) pageTables(why map[string]int) []pageTable {
-	var all []pageTable
-	count := func(n uint64) pageCell { return pageCell{text.Count(n), number(n), "n"} }
-	words := func(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "t"} }
-	word := func(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "w"} }
-	ratio := func(c Counts) pageCell {
-		return pageCell{text.Percent(c.Failed, c.Connections), decimal(100 * c.FailureRate()), "n"}
-	}
-	latency := func(s float64) pageCell { return pageCell{millis(s), seconds(s), "n"} }
-	add := func(t pageTable, columns ...string) {
-		for i, name := range columns {
-			t.Columns = append(t.Columns, pageColumn{name, len(t.Rows) > 0 && t.Rows[0][i].Class == "n"})
-		}
-		if len(t.Rows) > 0 {
-			all = append(all, t)
-		}
-	}
-	cut := func(shown, all int) string {
-		if shown == all {
-			return ""
-		}
-		return fmt.Sprintf("%s of %s; --top shows more", text.Count(shown), text.Count(all))
-	}
-
-	t := pageTable{ID: "failed-clients", Title: "Failing clients", More: cut(len(r.FailedClients), r.TotalFailedClients)}
-	for _, x := range r.FailedClients {
-		t.Rows = append(t.Rows, []pageCell{word(x.Client), count(x.Failed), count(x.Connections), ratio(x.Counts)})
-	}
-	add(t, "client", "failed", "connections", "rate")
-
-	t = pageTable{ID: "failed-negotiations", Title: "Failed negotiations", More: cut(len(r.FailedNegotiations), r.TotalFailedNegotiations)}
-	columns := []string{"count", "client", "protocol", "cipher suite", "reason"}
-	if r.Policy != "" {
-		columns = append(columns, "listener", "why")
-	}
-	for _, x := range r.FailedNegotiations {
-		row := []pageCell{count(x.Count), word(x.Client), word(x.Protocol), words(x.Cipher), words(x.Reason())}
-		if r.Policy != "" {
-			row = append(row, pageCell{Text: text.Printable(x.LoadBalancer + ":" + portText(x.Port)), Class: "l"}, count(uint64(why[x.Diagnosis])))
-		}
-		t.Rows = append(t.Rows, row)
-	}
-	add(t, columns...)
-
-	t = pageTable{ID: "captured-offers", Title: "What clients offered, by packet captures"}
-	if c := r.Captured; c != nil {
-		t.More = cut(len(r.CapturedOffers), c.Offers)
-	}
-	for _, x := range r.CapturedOffers {
-		t.Rows = append(t.Rows, []pageCell{count(x.Count), word(x.Client), word(x.Protocol), words(Negotiation{Status: x.Status}.Reason()), words(x.ServerName), words(x.offered()), words(x.Outcome), words(x.Verdict)})
-	}
-	add(t, "count", "client", "protocol", "reason", "for", "offers", "ended", "policy")
-
-	t = pageTable{ID: "certificates", Title: "Client certificates", More: fmt.Sprintf("Those that failed, or end within %d days of the last entry.", CertificateDays)}
-	for _, x := range r.ClientCertificates {
-		until := pageCell{Text: stamp(x.NotAfter), Class: "w"}
-		if x.Expiring {
-			until.Class = "w bad"
-		}
-		t.Rows = append(t.Rows, []pageCell{words(x.Subject), until, count(x.Failed), count(x.Connections), words(dash(Negotiation{Status: x.Status}.Reason()))})
-	}
-	add(t, "subject", "valid until", "failed", "connections", "reason")
-
-	t = pageTable{ID: "latency", Title: "Handshake latency"}
-	line := func(name string, l Latency) {
-		if l.Count > 0 {
-			t.Rows = append(t.Rows, []pageCell{word(name), count(l.Count), latency(l.P50), latency(l.P90), latency(l.P99), latency(l.Max)})
-		}
-	}
-	line("all", r.HandshakeLatency)
-	for _, x := range r.LatencyByProtocol {
-		line(x.Protocol, x.Latency)
-	}
-	add(t, "protocol", "handshakes", "p50", "p90", "p99", "max")
-
-	t = pageTable{ID: "slowest-clients", Title: "Slowest clients"}
-	for _, x := range r.SlowestClients {
-		t.Rows = append(t.Rows, []pageCell{word(x.Client), count(x.Connections), latency(x.Mean), latency(x.Max)})
-	}
-	add(t, "client", "handshakes", "mean", "max")
-
-	t = pageTable{ID: "failed-logs", Title: "Logs that could not be read to the end"}
-	shown := r.FailedObjects[:min(len(r.FailedObjects), pageFailed)]
-	if n := r.TotalFailedObjects - len(shown); n > 0 {
-		t.More = fmt.Sprintf("and %s more; json and csv have them all", text.Count(n))
-	}
-	for _, x := range shown {
-		t.Rows = append(t.Rows, []pageCell{words(x.Object), words(x.Error)})
-	}
-	add(t, "log", "error")
-
-	t = pageTable{ID: "malformed", Title: "Malformed lines"}
-	if n := r.MalformedLines - len(r.Malformed); n > 0 {
-		t.More = fmt.Sprintf("and %s more", text.Count(n))
-	}
-	for _, x := range r.Malformed {
-		t.Rows = append(t.Rows, []pageCell{words(x.Object), count(uint64(x.Line)), words(x.Error)})
-	}
-	add(t, "log", "line", "error")
-
-	t = pageTable{ID: "skipped", Title: "Passed over"}
-	for _, x := range r.Skipped {
-		t.Rows = append(t.Rows, []pageCell{words(x.Reason), count(uint64(x.Count))})
-	}
-	add(t, "what it is", "logs")
-	return all
 }

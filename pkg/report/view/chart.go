@@ -1,0 +1,52 @@
+package view
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"tlswatch/internal/text"
+)
+
+// chart draws the failures over time.
+func (t *tables) chart() {
+	const height, margin = 6, 10
+	bars, from, width := t.r.Bars(t.Width - margin - 2)
+	var most uint64
+	for _, b := range bars {
+		most = max(most, b.Failed)
+	}
+	if most == 0 {
+		return
+	}
+	t.title("FAILURES PER %s", strings.ToUpper(per(width)))
+	blocks := []rune(" ▁▂▃▄▅▆▇█")
+	axis, corner, line := "│", "└", "─"
+	if t.ASCII {
+		blocks, axis, corner, line = []rune(" .:#"), "|", "+", "-"
+	}
+	steps := uint64(len(blocks) - 1)
+	for y := height - 1; y >= 0; y-- {
+		label := ""
+		if y == height-1 {
+			label = text.Count(most)
+		}
+		var row strings.Builder
+		for _, b := range bars {
+			// Whatever is not nothing shows.
+			n := (b.Failed*height*steps + most - 1) / most
+			row.WriteRune(blocks[min(max(int64(n)-int64(uint64(y)*steps), 0), int64(steps))])
+		}
+		fmt.Fprintf(t, "%*s %s%s\n", margin-1, label, axis, t.Red(strings.TrimRight(row.String(), " ")))
+	}
+	fmt.Fprintf(t, "%*s %s%s\n", margin-1, "0", corner, strings.Repeat(line, len(bars)))
+	until := from.Add(time.Duration(len(bars)) * width)
+	start, end := from.Format("2006-01-02 15:04"), until.Format("15:04")
+	if until.Sub(from) >= 24*time.Hour {
+		end = until.Format("2006-01-02 15:04")
+	}
+	if len(bars) > len(start)+len(end)+1 {
+		start += strings.Repeat(" ", len(bars)-len(start)-len(end)) + end
+	}
+	fmt.Fprintf(t, "%s %s\n", strings.Repeat(" ", margin), start)
+}

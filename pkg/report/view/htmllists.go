@@ -1,0 +1,174 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"time"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/report"
+)
+
+// tablesOf returns the lists that have rows. Negotiations refer to causes by
+// their numbers.
+func tablesOf(r *report.Result, causes map[string]int) []pageTable {
+	var tables []pageTable
+	for _, t := range []pageTable{
+		failedClients(r), failedNegotiations(r, causes), capturedOffers(r), certificates(r),
+		latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r),
+	} {
+		if len(t.Rows) == 0 {
+			continue
+		}
+		for i := range t.Columns {
+			t.Columns[i].Number = t.Rows[0][i].Class == "n"
+		}
+		tables = append(tables, t)
+	}
+	return tables
+}
+
+func newTable(id, title string, columns ...string) pageTable {
+	t := pageTable{ID: id, Title: title}
+	for _, name := range columns {
+		t.Columns = append(t.Columns, pageColumn{Name: name})
+	}
+	return t
+}
+
+func (t *pageTable) add(cells ...pageCell) { t.Rows = append(t.Rows, cells) }
+
+func countCell[N text.Integer](n N) pageCell { return pageCell{text.Count(n), fmt.Sprint(n), "n"} }
+
+// textCell may be broken into lines, wordCell may not.
+func textCell(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "t"} }
+func wordCell(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "w"} }
+
+func rateCell(c report.Counts) pageCell {
+	return pageCell{text.Percent(c.Failed, c.Connections), decimal(100 * c.FailureRate()), "n"}
+}
+
+func latencyCell(seconds float64) pageCell {
+	return pageCell{millis(seconds), strconv.FormatFloat(seconds, 'f', -1, 64), "n"}
+}
+
+// cut says that --top left rows out.
+func cut(shown, all int) string {
+	if shown == all {
+		return ""
+	}
+	return fmt.Sprintf("%s of %s; --top shows more", text.Count(shown), text.Count(all))
+}
+
+func failedClients(r *report.Result) pageTable {
+	t := newTable("failed-clients", "Failing clients", "client", "failed", "connections", "rate")
+	t.More = cut(len(r.FailedClients), r.TotalFailedClients)
+	for _, x := range r.FailedClients {
+		t.add(wordCell(x.Client), countCell(x.Failed), countCell(x.Connections), rateCell(x.Counts))
+	}
+	return t
+}
+
+func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
+	columns := []string{"count", "client", "protocol", "cipher suite", "reason"}
+	if r.Policy != "" {
+		columns = append(columns, "listener", "why")
+	}
+	t := newTable("failed-negotiations", "Failed negotiations", columns...)
+	t.More = cut(len(r.FailedNegotiations), r.TotalFailedNegotiations)
+	for _, x := range r.FailedNegotiations {
+		row := []pageCell{countCell(x.Count), wordCell(x.Client), wordCell(x.Protocol), textCell(x.Cipher), textCell(x.Reason())}
+		if r.Policy != "" {
+			listener := x.LoadBalancer + ":"
+			if x.Port != 0 {
+				listener += strconv.Itoa(int(x.Port))
+			}
+			row = append(row, pageCell{Text: text.Printable(listener), Class: "l"}, countCell(causes[x.Diagnosis]))
+		}
+		t.add(row...)
+	}
+	return t
+}
+
+func capturedOffers(r *report.Result) pageTable {
+	t := newTable("captured-offers", "What clients offered, by packet captures", "count", "client", "protocol", "reason", "for", "offers", "ended", "policy")
+	if c := r.Captured; c != nil {
+		t.More = cut(len(r.CapturedOffers), c.Offers)
+	}
+	for i := range r.CapturedOffers {
+		x := &r.CapturedOffers[i]
+		t.add(countCell(x.Count), wordCell(x.Client), wordCell(x.Protocol), textCell(report.Negotiation{Status: x.Status}.Reason()),
+			textCell(x.ServerName), textCell(offered(&x.Offer)), textCell(x.Outcome), textCell(x.Verdict))
+	}
+	return t
+}
+
+func certificates(r *report.Result) pageTable {
+	t := newTable("certificates", "Client certificates", "subject", "valid until", "failed", "connections", "reason")
+	t.More = fmt.Sprintf("Those that failed, or end within %d days of the last entry.", report.CertificateDays)
+	for _, x := range r.ClientCertificates {
+		until := wordCell("-")
+		if x.NotAfter != nil {
+			until.Text = x.NotAfter.UTC().Format(time.RFC3339Nano)
+		}
+		if x.Expiring {
+			until.Class = "w bad"
+		}
+		t.add(textCell(x.Subject), until, countCell(x.Failed), countCell(x.Connections), textCell(cmp.Or(report.Negotiation{Status: x.Status}.Reason(), "-")))
+	}
+	return t
+}
+
+func latency(r *report.Result) pageTable {
+	t := newTable("latency", "Handshake latency", "protocol", "handshakes", "p50", "p90", "p99", "max")
+	add := func(name string, l report.Latency) {
+		if l.Count > 0 {
+			t.add(wordCell(name), countCell(l.Count), latencyCell(l.P50), latencyCell(l.P90), latencyCell(l.P99), latencyCell(l.Max))
+		}
+	}
+	add("all", r.HandshakeLatency)
+	for _, x := range r.LatencyByProtocol {
+		add(x.Protocol, x.Latency)
+	}
+	return t
+}
+
+func slowestClients(r *report.Result) pageTable {
+	t := newTable("slowest-clients", "Slowest clients", "client", "handshakes", "mean", "max")
+	for _, x := range r.SlowestClients {
+		t.add(wordCell(x.Client), countCell(x.Connections), latencyCell(x.Mean), latencyCell(x.Max))
+	}
+	return t
+}
+
+func failedLogs(r *report.Result) pageTable {
+	t := newTable("failed-logs", "Logs that could not be read to the end", "log", "error")
+	shown := r.FailedObjects[:min(len(r.FailedObjects), pageFailed)]
+	if n := r.TotalFailedObjects - len(shown); n > 0 {
+		t.More = fmt.Sprintf("and %s more; json and csv have them all", text.Count(n))
+	}
+	for _, x := range shown {
+		t.add(textCell(x.Object), textCell(x.Error))
+	}
+	return t
+}
+
+func malformedLines(r *report.Result) pageTable {
+	t := newTable("malformed", "Malformed lines", "log", "line", "error")
+	if n := r.MalformedLines - len(r.Malformed); n > 0 {
+		t.More = fmt.Sprintf("and %s more", text.Count(n))
+	}
+	for _, x := range r.Malformed {
+		t.add(textCell(x.Object), countCell(x.Line), textCell(x.Error))
+	}
+	return t
+}
+
+func skippedLogs(r *report.Result) pageTable {
+	t := newTable("skipped", "Passed over", "what it is", "logs")
+	for _, x := range r.Skipped {
+		t.add(textCell(x.Reason), countCell(x.Count))
+	}
+	return t
+}

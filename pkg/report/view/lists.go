@@ -1,0 +1,218 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/report"
+)
+
+func (t *tables) counts() {
+	r := t.r
+	status := text.Table{Columns: "rr"}
+	for _, x := range r.ByStatus {
+		status.Add(text.Count(x.Count), text.Percent(x.Count, r.Connections), x.Status)
+	}
+	t.grid("STATUS", "byStatus", &status)
+
+	counted := func(title, list string, rows func(add func(n report.Counts, cells ...string)), names ...string) {
+		g := text.Table{Columns: "rrr"}
+		g.Add(append([]string{"connections", "failed", ""}, names...)...)
+		rows(func(n report.Counts, cells ...string) {
+			g.Add(append([]string{text.Count(n.Connections), text.Count(n.Failed), rate(n)}, cells...)...)
+		})
+		if g.Len() > 1 {
+			t.grid(title, list, &g)
+		}
+	}
+	counted("PROTOCOLS", "byProtocol", func(add func(report.Counts, ...string)) {
+		for _, x := range r.ByProtocol {
+			add(x.Counts, x.Protocol)
+		}
+	}, "protocol")
+	counted("CIPHER SUITES", "byCipher", func(add func(report.Counts, ...string)) {
+		for _, x := range r.ByCipher {
+			add(x.Counts, x.Protocol, x.Cipher, x.Strength)
+		}
+	}, "protocol", "cipher suite", "strength")
+	title := "KEY EXCHANGE"
+	if share, ok := postQuantumShare(r); ok {
+		title += fmt.Sprintf(": %.1f %% post-quantum", 100*share)
+	}
+	counted(title, "byKeyExchange", func(add func(report.Counts, ...string)) {
+		for _, x := range r.ByKeyExchange {
+			note := ""
+			if x.PostQuantum {
+				note = "post-quantum"
+			}
+			add(x.Counts, x.KeyExchange, note)
+		}
+	}, "key exchange", "")
+	counted("LISTENERS", "byListenerPort", func(add func(report.Counts, ...string)) {
+		for _, x := range r.ByListenerPort {
+			add(x.Counts, strconv.Itoa(int(x.Port)))
+		}
+	}, "port")
+	counted("LOAD BALANCERS", "byLoadBalancer", func(add func(report.Counts, ...string)) {
+		for _, x := range r.ByLoadBalancer {
+			add(x.Counts, x.LoadBalancer)
+		}
+	}, "load balancer")
+}
+
+func (t *tables) clients() {
+	r := t.r
+	shown, number := causes(r)
+	if len(r.FailedClients) > 0 {
+		g := text.Table{Columns: "rrr"}
+		g.Add("failed", "connections", "", "client")
+		for _, x := range r.FailedClients {
+			g.Add(text.Count(x.Failed), text.Count(x.Connections), rate(x.Counts), x.Client)
+		}
+		t.grid("FAILING CLIENTS"+of(len(r.FailedClients), r.TotalFailedClients), "failedClients", &g)
+	}
+	if len(r.FailedNegotiations) > 0 {
+		g := text.Table{Columns: "r"}
+		names := []string{"count", "client", "protocol", "cipher suite", "reason"}
+		if len(number) > 0 {
+			names = append(names, "why")
+		}
+		g.Add(names...)
+		for _, x := range r.FailedNegotiations {
+			cells := []string{text.Count(x.Count), x.Client, x.Protocol, x.Cipher, x.Reason()}
+			if n := number[x.Diagnosis]; n > 0 {
+				cells = append(cells, fmt.Sprintf("[%d]", n))
+			}
+			g.Add(cells...)
+		}
+		t.grid("FAILED NEGOTIATIONS"+of(len(r.FailedNegotiations), r.TotalFailedNegotiations), "failedNegotiations", &g)
+	}
+	t.diagnoses(shown)
+}
+
+// diagnoses shows some causes, which rows refer to by their numbers.
+func (t *tables) diagnoses(shown []report.Diagnosis) {
+	if len(shown) == 0 {
+		return
+	}
+	t.title("WHY, judged by %s", t.r.Policy)
+	for i, d := range shown {
+		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, text.Plural(d.Failures, "failure"), text.Plural(d.Clients, "client"))
+		t.wrapped(text.Printable(d.Cause), "      ")
+		t.wrapped(text.Printable(d.Remedy), "      -> ")
+	}
+	if more := len(t.r.Diagnoses) - len(shown); more > 0 {
+		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", text.Count(more))
+	}
+}
+
+func (t *tables) whatIf() {
+	w := t.r.WhatIf
+	if w == nil {
+		return
+	}
+	g := text.Table{Columns: "rr"}
+	g.Add("connections", "clients", "")
+	for _, x := range w.Outcomes {
+		g.Add(text.Count(x.Connections), text.Count(x.Clients), x.Name)
+	}
+	t.grid("WHAT IF THE POLICY WERE "+w.To+"?", "", &g)
+	for _, note := range w.Notes {
+		t.wrapped(text.Printable(note), "  ")
+	}
+}
+
+func (t *tables) captured() {
+	c := t.r.Captured
+	if c == nil {
+		return
+	}
+	t.title("WHAT CLIENTS OFFERED, by packet captures%s", of(len(t.r.CapturedOffers), c.Offers))
+	t.wrapped("Of "+text.Plural(c.Joined+c.Missing, "line")+" with a failure or without a protocol, "+text.Count(c.Joined)+
+		" belong to a handshake in the captures, which hold "+text.Count(c.Handshakes)+".", "  ")
+	for i := range t.r.CapturedOffers {
+		o := &t.r.CapturedOffers[i]
+		heading := []string{text.Count(o.Count), o.Client, o.Protocol, o.Cipher, o.Status}
+		if o.ServerName != "" {
+			heading = append(heading, "for "+o.ServerName)
+		}
+		t.WriteByte('\n')
+		t.wrapped(text.Printable(strings.Join(heading, "  ")), "  ")
+		t.wrapped(offered(&o.Offer), "    offers ")
+		t.wrapped(text.Printable(o.Outcome), "    ended  ")
+		if o.Verdict != "" {
+			t.wrapped(text.Printable(o.Verdict), "    policy ")
+		}
+	}
+}
+func (t *tables) certificates() {
+	if len(t.r.ClientCertificates) == 0 {
+		return
+	}
+	g := text.Table{Columns: "rr"}
+	g.Add("failed", "connections", "valid until", "reason", "subject")
+	for _, x := range t.r.ClientCertificates {
+		until := "-"
+		if x.NotAfter != nil {
+			until = x.NotAfter.Format("2006-01-02")
+			if x.Expiring {
+				until += " !"
+			}
+		}
+		e := report.Negotiation{Status: x.Status}
+		g.Add(text.Count(x.Failed), text.Count(x.Connections), until, cmp.Or(e.Reason(), "-"), x.Subject)
+	}
+	t.grid(fmt.Sprintf("CLIENT CERTIFICATES that failed, or end within %d days (!)", report.CertificateDays), "clientCertificates", &g)
+}
+
+func (t *tables) latency() {
+	r := t.r
+	if r.HandshakeLatency.Count == 0 {
+		return
+	}
+	g := text.Table{Columns: "rrrrr"}
+	g.Add("handshakes", "p50", "p90", "p99", "max", "protocol")
+	line := func(name string, l report.Latency) {
+		g.Add(text.Count(l.Count), millis(l.P50), millis(l.P90), millis(l.P99), millis(l.Max), name)
+	}
+	line("all", r.HandshakeLatency)
+	if len(r.LatencyByProtocol) > 1 {
+		for _, x := range r.LatencyByProtocol {
+			line(x.Protocol, x.Latency)
+		}
+	}
+	t.grid("HANDSHAKE LATENCY", "", &g)
+	if len(r.SlowestClients) == 0 {
+		return
+	}
+	g = text.Table{Columns: "rrr"}
+	g.Add("mean", "max", "handshakes", "client")
+	for _, x := range r.SlowestClients {
+		g.Add(millis(x.Mean), millis(x.Max), text.Count(x.Connections), x.Client)
+	}
+	t.grid("SLOWEST CLIENTS", "slowestClients", &g)
+}
+
+// faults shows what was not read as it should.
+func (t *tables) faults() {
+	r := t.r
+	if r.MalformedLines > 0 {
+		const most = 10
+		t.title("MALFORMED LINES: %s", text.Count(r.MalformedLines))
+		for _, x := range r.Malformed[:min(len(r.Malformed), most)] {
+			t.wrapped(text.Printable(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error)), "  ")
+		}
+		if n := r.MalformedLines - min(len(r.Malformed), most); n > 0 {
+			fmt.Fprintf(t, "  and %s more\n", text.Count(n))
+		}
+	}
+	if len(r.Skipped) > 0 {
+		t.title("PASSED OVER")
+		for _, x := range r.Skipped {
+			t.wrapped(fmt.Sprintf("%s of kind: %s", text.Count(x.Count), x.Reason), "  ")
+		}
+	}
+}

@@ -1,0 +1,116 @@
+package view
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"strings"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/report"
+)
+
+// WriteText writes the result as tables for a person, 80 columns wide if the
+// screen has no width, and at least 60.
+func WriteText(w io.Writer, r *report.Result, screen text.Screen) error {
+	screen.Width = max(cmp.Or(screen.Width, 80), 60)
+	b := bufio.NewWriter(w)
+	t := tables{b, screen, r}
+	t.summary()
+	t.counts()
+	t.chart()
+	t.clients()
+	t.captured()
+	t.whatIf()
+	t.certificates()
+	t.latency()
+	t.faults()
+	return b.Flush()
+}
+
+// tables writes a result for people.
+type tables struct {
+	*bufio.Writer
+	text.Screen
+	r *report.Result
+}
+
+func (t *tables) title(format string, args ...any) {
+	t.WriteByte('\n')
+	t.wrapped(t.Bold(fmt.Sprintf(format, args...)), "")
+	t.WriteByte('\n')
+}
+
+func (t *tables) summary() {
+	r := t.r
+	if r.Partial {
+		t.wrapped(t.Red("PARTIAL: interrupted before everything was read"), "")
+		t.WriteByte('\n')
+	}
+	if n := r.TotalFailedObjects; n > 0 {
+		t.wrapped(t.Red("INCOMPLETE: "+text.Plural(n, "log")+" could not be read to the end"), "")
+		t.WriteByte('\n')
+	}
+	when := "no entries"
+	if r.First != nil {
+		when = r.First.UTC().Format("2006-01-02 15:04:05") + " to " + r.Last.UTC().Format("2006-01-02 15:04:05") + " UTC"
+	}
+	fmt.Fprintf(t, "%s\n", when)
+	volume := volume(r)
+	if r.OutsideObjects > 0 {
+		volume[len(volume)-1] += ";"
+		volume = append(volume, text.Plural(r.OutsideObjects, "log")+" not of what was asked for")
+	}
+	t.phrases(volume)
+	connections := []string{text.Plural(r.Connections, "connection") + ","}
+	if r.PlaintextConnections > 0 {
+		connections = append(connections, text.Count(r.PlaintextConnections)+" of them without TLS,")
+	}
+	failed := text.Count(r.Failed) + " failed"
+	if r.TLSConnections > 0 {
+		failed += fmt.Sprintf(" (%s of TLS)", text.Percent(r.Failed, r.TLSConnections))
+	}
+	if r.Failed > 0 {
+		failed = t.Red(failed)
+	}
+	t.phrases(append(connections, failed))
+}
+
+// grid writes one table under its title.
+func (t *tables) grid(title, list string, g *text.Table) {
+	if g.Len() == 0 {
+		return
+	}
+	t.title("%s", title)
+	const most = 50 // rows, of lists that grow long only in strange logs
+	more := 0
+	switch list {
+	case "byStatus", "byProtocol", "byCipher", "byKeyExchange", "byListenerPort", "byLoadBalancer":
+		more = max(g.Len()-most, 0)
+		g.Truncate(most)
+	}
+	g.Write(t, t.Screen)
+	if more > 0 {
+		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", text.Count(more))
+	}
+	for _, a := range t.r.Approximate {
+		switch a.List {
+		case list:
+			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. report.Counts are up to %s too low, and keys with fewer may be missing.", text.Count(report.MaxKeys), text.Count(a.Error)), "  ")
+		case list + ".connections":
+			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Connections are up to %s too low, failures exact.", text.Count(report.MaxKeys), text.Count(a.Error)), "  ")
+		}
+	}
+}
+
+// wrapped writes text in lines that fit.
+func (t *tables) wrapped(s, label string) { t.WriteString(text.Wrap(t.Width, label, s)) }
+
+// phrases writes parts that are not to be broken in lines that fit.
+func (t *tables) phrases(parts []string) {
+	for i := range parts {
+		parts[i] = text.Glue(parts[i])
+	}
+	t.wrapped(strings.Join(parts, " "), "")
+}

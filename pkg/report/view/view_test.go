@@ -1,0 +1,155 @@
+package view_test
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"fmt"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"tlswatch/internal/dev/reporttest"
+	"tlswatch/internal/text"
+	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/report"
+	"tlswatch/pkg/report/view"
+)
+
+var update = flag.Bool("update", false, "rewrite the golden files")
+
+// TestGolden shows one result on several screens.
+func TestGolden(t *testing.T) {
+	c, source := reporttest.Mixed(t)
+	r := c.Result(source, 5)
+	screens := map[string]text.Screen{
+		"report.txt":     {},
+		"wide-color.txt": {Width: 130, Color: true},
+		"ascii.txt":      {Width: 60, ASCII: true},
+	}
+	// Colours take no room.
+	for width := 40; width < 140; width += 7 {
+		var plain, colored bytes.Buffer
+		if err := errors.Join(view.WriteText(&plain, r, text.Screen{Width: width}), view.WriteText(&colored, r, text.Screen{Width: width, Color: true})); err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(plain.String(), regexp.MustCompile(`\x1b\[\d*m`).ReplaceAllString(colored.String(), "")); d != "" {
+			t.Errorf("width %d, colours: -without +with\n%s", width, d)
+		}
+	}
+	for name, screen := range screens {
+		var b bytes.Buffer
+		if err := view.WriteText(&b, r, screen); err != nil {
+			t.Fatal(err)
+		}
+		file := filepath.Join("testdata", name)
+		if *update {
+			if err := os.WriteFile(file, b.Bytes(), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(string(want), b.String()); d != "" {
+			t.Errorf("%s: -want +got\n%s", name, d)
+		}
+		columns := map[string]int{"report.txt": 80, "ascii.txt": 60}[name]
+		for l := range strings.Lines(b.String()) {
+			if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > columns && columns > 0 {
+				t.Errorf("%d columns: %s", n, l)
+			}
+		}
+	}
+}
+
+// Each number of a cause that people see has its cause, however many there are;
+// programs get them all.
+func TestManyCauses(t *testing.T) {
+	const causes = 30
+	c := report.New(report.Options{})
+	w := c.Worker()
+	for i := range causes {
+		for client := range 10 {
+			w.Add(&connlog.Entry{Time: reporttest.Start, Client: netip.AddrFrom4([4]byte{10, 0, byte(i), byte(client)}), Protocol: "TLSv1.2", Cipher: fmt.Sprint("C", i), Status: "Failed:X"})
+		}
+	}
+	for range 5 { // the rarest of all, and the most frequent of one client
+		w.Add(&connlog.Entry{Time: reporttest.Start, Client: netip.MustParseAddr("192.0.2.1"), Protocol: "TLSv1.2", Cipher: "RARE", Status: "Failed:X"})
+	}
+	w.Close()
+	c.Diagnose("P", func(f report.Failure) report.Diagnosis {
+		return report.Diagnosis{ID: "x", Cause: "Caused by " + f.Cipher + "."}
+	})
+	r := c.Result(report.Source{}, 3)
+	if r.FailedNegotiations[0].Cipher != "RARE" || r.Diagnoses[causes].Cause != "Caused by RARE." {
+		t.Fatalf("%+v, %+v", r.FailedNegotiations, r.Diagnoses)
+	}
+	var table, page, data bytes.Buffer
+	if err := errors.Join(view.WriteText(&table, r, text.Screen{}), view.WriteHTML(&page, r), r.WriteJSON(&data)); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures of 1 client\n      Caused by RARE.\n  and 10 more; json and csv have them all\n"} {
+		if !strings.Contains(table.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &table)
+		}
+	}
+	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more; json and csv have them all") {
+		t.Errorf("%d causes on the page", n)
+	}
+	if n := strings.Count(data.String(), `"cause":`); n != causes+1 {
+		t.Errorf("%d causes in JSON", n)
+	}
+}
+
+// Of logs that could not be read, the page has as many as a reader can take,
+// and programs get them all.
+func TestManyFailedLogs(t *testing.T) {
+	var source report.Source
+	for i := range 2000 {
+		source.FailedObjects = append(source.FailedObjects, report.FailedObject{Object: fmt.Sprintf("logs/%d.log.gz", i), Error: "gzip data is cut"})
+	}
+	source.TotalFailedObjects = 3000 // of which some are not even listed
+	r := report.New(report.Options{}).Result(source, 0)
+	var page, data, list bytes.Buffer
+	if err := errors.Join(view.WriteHTML(&page, r), r.WriteJSON(&data), r.WriteCSV(&list, "failed-objects")); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(page.String(), ".log.gz"); n != 500 || !strings.Contains(page.String(), "3,000 logs could not be read to the end") || !strings.Contains(page.String(), "and 2,500 more; json and csv have them all") {
+		t.Errorf("%d logs on the page", n)
+	}
+	if n, m := strings.Count(data.String(), ".log.gz"), strings.Count(list.String(), ".log.gz"); n != 2000 || m != 2000 {
+		t.Errorf("%d logs in JSON, %d in CSV", n, m)
+	}
+}
+
+// No text of clients becomes a control sequence on a terminal.
+func TestInjection(t *testing.T) {
+	r := reporttest.Collect(t, report.Options{}, reporttest.Line(reporttest.Start, "203.0.113.7", reporttest.Hostile), 1).Result(report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "+x\n.log", Line: 1, Error: "\x1b]0;title\a"}}}, 0)
+	r.AddCaptured(report.Captured{}, []report.CapturedOffer{{
+		Client: "203.0.113.7", Protocol: "TLSv1.2\x1b[31m", Cipher: "@SUM(A1)", Status: "Failed:\u202e",
+		Offer: report.Offer{ServerName: "=1\x1b[0m", Outcome: "+\a", Verdict: "\x1b"},
+	}}, 0)
+	var b bytes.Buffer
+	if err := view.WriteText(&b, r, text.Screen{Width: 200}); err != nil {
+		t.Fatal(err)
+	}
+	if strings.ContainsAny(b.String(), "\x1b\a\u202e") {
+		t.Errorf("control characters in %q", &b)
+	}
+}
+
+// Without entries there is a report all the same.
+func TestEmpty(t *testing.T) {
+	r := report.New(report.Options{Heat: true}).Result(report.Source{}, 0)
+	var b bytes.Buffer
+	if err := view.WriteText(&b, r, text.Screen{}); err != nil || !strings.HasPrefix(b.String(), "no entries\n0 logs") {
+		t.Errorf("%v: %s", err, &b)
+	}
+}

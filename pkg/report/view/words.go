@@ -1,0 +1,92 @@
+package view
+
+import (
+	"cmp"
+	"fmt"
+	"strings"
+	"time"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/report"
+)
+
+// volume says how much was read.
+func volume(r *report.Result) []string {
+	return []string{text.Plural(r.Objects, "log") + ",", text.Plural(r.Lines, "line") + ",", text.Size(r.Bytes) + " of text"}
+}
+
+// maxCauses is how many causes are shown to people, and beside them those of
+// the negotiations that are shown.
+const maxCauses = 20
+
+// causes returns the diagnoses that are shown to people, most failures first,
+// and their numbers, from 1 on, by the cause.
+func causes(r *report.Result) (shown []report.Diagnosis, number map[string]int) {
+	named := make(map[string]bool)
+	for i := range r.FailedNegotiations {
+		named[r.FailedNegotiations[i].Diagnosis] = true
+	}
+	number = make(map[string]int)
+	for i, d := range r.Diagnoses {
+		if i >= maxCauses && (!named[d.Cause] || number[d.Cause] > 0) {
+			continue
+		}
+		shown = append(shown, d)
+		if number[d.Cause] == 0 {
+			number[d.Cause] = len(shown)
+		}
+	}
+	return shown, number
+}
+
+// of says that a list is cut.
+func of(shown, all int) string {
+	if shown == all {
+		return ""
+	}
+	return fmt.Sprintf(": %s of %s", text.Count(shown), text.Count(all))
+}
+
+// per writes a width of time for "per minute" or "per 5 minutes".
+func per(d time.Duration) string { return strings.TrimPrefix(text.Span(d), "1 ") }
+
+func rate(n report.Counts) string {
+	if n.Failed == 0 {
+		return ""
+	}
+	return text.Percent(n.Failed, n.Connections)
+}
+
+func millis(s float64) string {
+	if s >= 10 {
+		return fmt.Sprintf("%.1f s", s)
+	}
+	return fmt.Sprintf("%.0f ms", 1000*s)
+}
+
+// postQuantumShare is how much of the connections with a known key exchange
+// would withstand a quantum computer, from 0 to 1; ok is false if there are none.
+func postQuantumShare(r *report.Result) (share float64, ok bool) {
+	var all, pq uint64
+	for _, k := range r.ByKeyExchange {
+		if k.KeyExchange == "-" {
+			continue
+		}
+		all += k.Connections
+		if k.PostQuantum {
+			pq += k.Connections
+		}
+	}
+	if all == 0 {
+		return 0, false
+	}
+	return float64(pq) / float64(all), true
+}
+
+// offered is the versions and suites of an offer as a text.
+func offered(o *report.Offer) string {
+	if len(o.CipherSuites) == 0 {
+		return "what the capture does not hold"
+	}
+	return cmp.Or(strings.Join(o.Versions, " "), "versions that the capture does not hold") + ": " + strings.Join(o.CipherSuites, " ")
+}
