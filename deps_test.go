@@ -126,7 +126,7 @@ var rules = []rule{
 		why:      "it chooses what to read of the ledger; package ledger knows how",
 	},
 	{
-		packages: []string{"pkg/report"},
+		packages: []string{"pkg/report", "pkg/report/view"},
 		never:    append(ours(append(slices.Clone(adapters), "pkg/pipeline", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/secpolicy")...), sdk+"/...", "os", "net/http"),
 		why:      "what is found in logs depends on them alone; why a negotiation failed, somebody tells it",
 	},
@@ -163,8 +163,8 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"..."},
-		never:    append(ours("internal/dev/connlogtest", "internal/dev/alerttest", "internal/localaws/awstest", "internal/cli/clitest"), "testing", "testing/...", "net/http/httptest"),
-		unless:   []string{"internal/dev/benchcompare", "internal/dev/alerttest", "internal/localaws/awstest", "internal/cli/clitest"},
+		never:    append(ours("internal/dev/connlogtest", "internal/dev/alerttest", "internal/dev/reporttest", "internal/localaws/awstest", "internal/cli/clitest"), "testing", "testing/...", "net/http/httptest"),
+		unless:   []string{"internal/dev/benchcompare", "internal/dev/alerttest", "internal/dev/reporttest", "internal/localaws/awstest", "internal/cli/clitest"},
 		why:      "no test code in a binary",
 	},
 }

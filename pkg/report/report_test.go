@@ -230,13 +230,13 @@ func TestExactToTheBound(t *testing.T) {
 	}
 	const bad = "Failed:UnmappedConnectionError"
 	for n := range failing {
-		add(n, reporttest.Bad, 1+int(n%3))
+		add(n, bad, 1+int(n%3))
 		add(failing+2*n, "Success", 1)
 		add(failing+2*n+1, "Success", 1)
 	}
 	for n := range failing { // whose rows move now and then, when others make room
 		add(3*failing+n, "Success", 1)
-		add(n, reporttest.Bad, 1)
+		add(n, bad, 1)
 	}
 	w.Close()
 	r := c.Result(report.Source{}, 0)

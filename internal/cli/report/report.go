@@ -25,6 +25,7 @@ import (
 	"tlswatch/internal/cli/policies"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
+	"tlswatch/pkg/report/view"
 )
 
 type options struct {
@@ -229,9 +230,9 @@ func (o *options) write(r *report.Result, stdout io.Writer) error {
 	case "csv":
 		err = r.WriteCSV(w, o.section)
 	case "html":
-		err = r.WriteHTML(w)
+		err = view.WriteHTML(w, r)
 	default:
-		err = r.WriteText(w, console.TextOptions(stdout))
+		err = view.WriteText(w, r, console.TextOptions(stdout))
 	}
 	return cmp.Or(err, w.Flush())
 }

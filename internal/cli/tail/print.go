@@ -15,6 +15,7 @@ import (
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
+	"tlswatch/pkg/report/view"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -196,7 +197,7 @@ func (p *printer) summary(source report.Source, terminal text.Screen) error {
 		p.encode(summaryLine{"summary", b.Bytes()})
 	} else {
 		p.w.WriteString("\nALL THAT WAS SEEN\n\n")
-		if err := r.WriteText(p.w, terminal); err != nil {
+		if err := view.WriteText(p.w, r, terminal); err != nil {
 			return err
 		}
 	}

@@ -26,6 +26,7 @@ import (
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
+	"tlswatch/pkg/report/view"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -398,7 +399,7 @@ func TestTailManyFail(t *testing.T) {
 	}
 	var b bytes.Buffer
 	r := report.New(report.Options{}).Result(tail.source, 0)
-	if err := r.WriteText(&b, text.Screen{}); err != nil {
+	if err := view.WriteText(&b, r, text.Screen{}); err != nil {
 		t.Fatal(err)
 	}
 	if want := fmt.Sprintf("INCOMPLETE: %d logs", failed); !strings.HasPrefix(b.String(), want) || len(r.FailedObjects) != command.MaxListed {

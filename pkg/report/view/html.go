@@ -178,7 +178,7 @@ func cardsOf(r *report.Result) []pageCard {
 		pageCard{text.Percent(r.Failed, r.TLSConnections), "of TLS connections failed", r.Failed > 0},
 		pageCard{text.Count(r.TotalFailedClients), "failing clients", false})
 	if share, ok := postQuantumShare(r); ok {
-		cards = append(cards, pageCard{fmt.Sprintf("%.1f %%", 100*share), "post-quantum key exchange", false})
+		cards = append(cards, pageCard{text.Share(share), "post-quantum key exchange", false})
 	}
 	if r.HandshakeLatency.Count > 0 {
 		cards = append(cards, pageCard{millis(r.HandshakeLatency.P99), "handshake, 99th percentile", false})

@@ -40,7 +40,7 @@ func (t *tables) counts() {
 	}, "protocol", "cipher suite", "strength")
 	title := "KEY EXCHANGE"
 	if share, ok := postQuantumShare(r); ok {
-		title += fmt.Sprintf(": %.1f %% post-quantum", 100*share)
+		title += ": " + text.Share(share) + " post-quantum"
 	}
 	counted(title, "byKeyExchange", func(add func(report.Counts, ...string)) {
 		for _, x := range r.ByKeyExchange {

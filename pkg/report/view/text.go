@@ -1,3 +1,5 @@
+// Package view shows a report to people: as tables in a terminal, and as one page
+// of HTML.
 package view
 
 import (
