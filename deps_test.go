@@ -21,12 +21,12 @@ const (
 	lambda = "github.com/aws/aws-lambda-go"
 )
 
-// A rule says what some packages of the module must never import, themselves or through others. Bans on the standard
-// library hold for a package's own imports only, since fmt alone brings in half of it.
+// A rule says what some packages of the module must never import, directly or indirectly. Bans on the standard library
+// apply to direct imports only, since fmt alone imports half of it.
 type rule struct {
-	packages []string // below the module; "pkg/..." is pkg and all below
-	never    []string // full paths, or with /... as above
-	unless   []string // what is exempt, of the packages or of the imports
+	packages []string // in the module; "pkg/..." is pkg and everything below
+	never    []string // full paths, with /... as above
+	unless   []string // exempt packages or imports
 	why      string
 }
 
@@ -43,18 +43,18 @@ var rules = []rule{
 	{
 		packages: pure,
 		never:    []string{sdk + "/...", lambda + "/...", "net/http", "log", "log/slog", "os", "syscall"},
-		why:      "a result depends on the log alone, so that it can be replayed at a desk",
+		why:      "a result depends only on the log, so that anybody can reproduce it",
 	},
 	{
 		packages: []string{"pkg/connlog", "pkg/tlsname"},
 		never:    []string{module + "/pkg/..."},
 		unless:   ours("pkg/inflate", "pkg/tlsname"),
-		why:      "a parser is a function of bytes, and knows the names of TLS",
+		why:      "a parser depends only on its input and on the names of TLS",
 	},
 	{
 		packages: []string{"pkg/inflate"},
 		never:    []string{module + "/...", "unsafe"},
-		why:      "a decompressor reads what anybody sent: it must be above suspicion, and of use to anybody",
+		why:      "a decompressor reads untrusted input: it must be memory-safe and reviewable on its own",
 	},
 	{
 		packages: []string{"pkg/rollup"},
@@ -69,7 +69,7 @@ var rules = []rule{
 	{
 		packages: []string{"pkg/metric", "pkg/alert"},
 		never:    ours("pkg/metric", "pkg/alert"),
-		why:      "two views of one summary: either can change or go alone",
+		why:      "two uses of one summary: either can change or be removed without the other",
 	},
 	{
 		packages: []string{"pkg/pipeline"},
@@ -79,7 +79,7 @@ var rules = []rule{
 	{
 		packages: adapters,
 		never:    ours(adapters...),
-		why:      "an adapter translates for one service",
+		why:      "an adapter knows one service",
 	},
 	{
 		packages: []string{"pkg/s3source", "pkg/ledger"},
@@ -108,12 +108,12 @@ var rules = []rule{
 	{
 		packages: []string{"pkg/trigger"},
 		never:    []string{sdk + "/..."},
-		why:      "an event is data: reading it calls no service",
+		why:      "an event is data: parsing it calls no service",
 	},
 	{
 		packages: []string{"pkg/clienthello"},
 		never:    append(ours(adapters...), sdk+"/...", lambda+"/...", module+"/pkg/connlog", module+"/pkg/secpolicy", "log", "log/slog"),
-		why:      "a capture is read where it was taken: it says what was offered, and others judge",
+		why:      "a capture says what clients offered; what a policy accepts is another package's subject",
 	},
 	{
 		packages: []string{"pkg/config"},
@@ -123,43 +123,43 @@ var rules = []rule{
 	{
 		packages: []string{"pkg/survey"},
 		never:    append(ours(adapters...), sdk+"/...", "os", "net/http"),
-		why:      "it chooses what to read of the ledger; package ledger knows how",
+		why:      "it decides which records to read; package ledger reads them",
 	},
 	{
 		packages: []string{"pkg/report", "pkg/report/view"},
 		never:    append(ours(append(slices.Clone(adapters), "pkg/pipeline", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/secpolicy")...), sdk+"/...", "os", "net/http"),
-		why:      "what is found in logs depends on them alone; why a negotiation failed, somebody tells it",
+		why:      "a report depends only on the logs; its caller says why negotiations failed",
 	},
 	{
 		packages: []string{"internal/text"},
 		never:    []string{module + "/..."},
-		why:      "words and tables know nothing of what they show",
+		why:      "text does not depend on what it describes",
 	},
 	{
 		packages: []string{"pkg/price"},
 		never:    []string{module + "/...", sdk + "/...", "os", "net/http"},
-		why:      "prices and their formula are data, which the command and the simulation share",
+		why:      "prices and formulas are data, shared by the command and the simulation",
 	},
 	{
 		packages: []string{"internal/dev/connlogtest", "internal/localaws/..."},
 		never:    []string{module + "/..."},
 		unless:   ours("internal/localaws/..."),
-		why:      "a judge or stand-in that shared our code would share our mistakes",
+		why:      "a reference or stand-in that used our code would share our bugs",
 	},
 	{
 		packages: []string{"internal/dev/chaos"},
 		never:    []string{module + "/...", sdk + "/...", lambda + "/...", "github.com/aws/smithy-go/..."},
-		why:      "it judges the built function by AWS's documents alone, down to the bytes of a request",
+		why:      "it checks the built function against AWS's documents alone, down to the bytes of a request",
 	},
 	{
 		packages: []string{"pkg/..."},
 		never:    []string{"os", "os/...", "syscall", "flag"},
-		why:      "arguments, environment and exit belong to functions and cmd",
+		why:      "arguments, environment variables and exiting are the business of functions and cmd",
 	},
 	{
 		packages: commands,
 		never:    ours(commands...),
-		why:      "a subcommand can change or go alone; what several share is in a package of its own",
+		why:      "a subcommand can change or be removed without the others; what several share has its own package",
 	},
 	{
 		packages: []string{"..."},
@@ -184,7 +184,7 @@ func TestDependencies(t *testing.T) {
 	}
 	for path := range graph {
 		if matches([]string{module + "/pkg/..."}, path) && !hasRow(rules, path) {
-			t.Errorf("%s has no row in the table of rules: say what it must never import", path)
+			t.Errorf("%s has no rule: add what it must never import", path)
 		}
 	}
 }
@@ -228,11 +228,11 @@ func TestDependenciesPlanted(t *testing.T) {
 		},
 		"subject gone": {
 			rule{packages: []string{"pkg/gone"}, never: []string{"os"}},
-			[]string{`rule about "tlswatch/pkg/gone": there is no such package`},
+			[]string{`rule about "tlswatch/pkg/gone": no such package`},
 		},
 		"ban gone": {
 			rule{packages: []string{"pkg/parse"}, never: []string{"example.com/gone/..."}},
-			[]string{`rule about [pkg/parse]: nothing is called "example.com/gone/..."`},
+			[]string{`rule about [pkg/parse]: no package "example.com/gone/..."`},
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -242,7 +242,7 @@ func TestDependenciesPlanted(t *testing.T) {
 		})
 	}
 	if hasRow([]rule{{packages: []string{"pkg/..."}}}, "tlswatch/pkg/parse") {
-		t.Error("a rule about all packages counts as a row of one")
+		t.Error("a rule about all packages counts as a rule about one")
 	}
 }
 
@@ -252,13 +252,13 @@ func violations(rules []rule, graph map[string][]string) []string {
 	for _, r := range rules {
 		for _, ban := range r.never {
 			if len(matching(graph, ban)) == 0 {
-				found = append(found, fmt.Sprintf("rule about %v: nothing is called %q", r.packages, ban))
+				found = append(found, fmt.Sprintf("rule about %v: no package %q", r.packages, ban))
 			}
 		}
 		for _, pattern := range ours(r.packages...) {
 			subjects := matching(graph, pattern)
 			if len(subjects) == 0 {
-				found = append(found, fmt.Sprintf("rule about %q: there is no such package", pattern))
+				found = append(found, fmt.Sprintf("rule about %q: no such package", pattern))
 			}
 			for _, subject := range subjects {
 				if !matches(ours(r.unless...), subject) {
@@ -270,7 +270,7 @@ func violations(rules []rule, graph map[string][]string) []string {
 	return found
 }
 
-// broken follows the imports of one package, breadth first so that the chain it reports is a shortest one.
+// broken follows the imports of one package, breadth first, so that it reports a shortest chain.
 func (r rule) broken(subject string, graph map[string][]string) []string {
 	var found []string
 	chain := map[string]string{subject: subject}
@@ -318,7 +318,7 @@ func standard(path string) bool {
 	return first != module && !strings.Contains(first, ".")
 }
 
-// TestPureCode looks for what a list of imports cannot show: pure packages use package time, but never its clock.
+// Pure packages use package time, but never its clock.
 func TestPureCode(t *testing.T) {
 	for _, p := range modulePackages(t) {
 		if !matches(ours(pure...), p.PkgPath) {
@@ -326,7 +326,7 @@ func TestPureCode(t *testing.T) {
 		}
 		for _, name := range p.GoFiles {
 			for _, use := range clockUses(t, name, nil) {
-				t.Errorf("%s: a result depends on the log alone; take the time as an argument", use)
+				t.Errorf("%s: a result depends only on the log; pass the time as an argument", use)
 			}
 		}
 	}
@@ -350,7 +350,7 @@ func TestPureCodePlanted(t *testing.T) {
 
 var clock = []string{"Now", "Since", "Until", "Sleep", "After", "AfterFunc", "Tick", "NewTicker", "NewTimer"}
 
-// clockUses reads a file, or source if that is not nil.
+// clockUses returns the uses of a clock in a file, or in source if that is not nil.
 func clockUses(t *testing.T, filename string, source any) []string {
 	t.Helper()
 	files := token.NewFileSet()
@@ -368,7 +368,7 @@ func clockUses(t *testing.T, filename string, source any) []string {
 			name = spec.Name.Name
 		}
 		if name == "." {
-			uses = append(uses, fmt.Sprintf("%s: import of time by dot", files.Position(spec.Pos())))
+			uses = append(uses, fmt.Sprintf("%s: dot import of time", files.Position(spec.Pos())))
 		}
 		ast.Inspect(file, func(n ast.Node) bool {
 			if s, ok := n.(*ast.SelectorExpr); ok && slices.Contains(clock, s.Sel.Name) {
@@ -382,8 +382,8 @@ func clockUses(t *testing.T, filename string, source any) []string {
 	return uses
 }
 
-// moduleGraph has the packages of the module, all that they need, and the standard library. Note that go test may answer
-// from its cache if no file that a test here has read changed; TestLineEnds reads them all.
+// moduleGraph returns the packages of the module, their dependencies and the standard library. Go test caches a result
+// until a file changes that the test process has read; TestLineEnds reads all files.
 var moduleGraph = sync.OnceValues(func() (map[string]*packages.Package, error) {
 	roots, err := packages.Load(&packages.Config{Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedDeps}, "./...", "std")
 	graph := make(map[string]*packages.Package)
@@ -396,7 +396,7 @@ var moduleGraph = sync.OnceValues(func() (map[string]*packages.Package, error) {
 	return graph, err
 })
 
-// importGraph is package path to the paths that it imports.
+// importGraph maps the path of each package to the paths that it imports.
 func importGraph(t *testing.T) map[string][]string {
 	t.Helper()
 	all, err := moduleGraph()
@@ -410,7 +410,7 @@ func importGraph(t *testing.T) map[string][]string {
 	return graph
 }
 
-// modulePackages are the module's own packages that have more than tests.
+// modulePackages returns the module's packages, except those with only tests.
 func modulePackages(t *testing.T) []*packages.Package {
 	t.Helper()
 	all, err := moduleGraph()
@@ -424,7 +424,7 @@ func modulePackages(t *testing.T) []*packages.Package {
 		}
 	}
 	if len(list) == 0 {
-		t.Fatal("no package of the module is found")
+		t.Fatal("found no package of the module")
 	}
 	return list
 }

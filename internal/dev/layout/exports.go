@@ -38,7 +38,7 @@ func unusedExports(root string) ([]finding, error) {
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	u := uses{module: module, used: make(map[name]bool)}
+	u := uses{module: module, used: make(map[name]bool), params: make(map[*types.TypeParam]bool)}
 	for _, p := range list {
 		u.collect(p)
 	}
@@ -67,6 +67,7 @@ type uses struct {
 	module  string
 	encoder objectpath.Encoder
 	used    map[name]bool
+	params  map[*types.TypeParam]bool // whose constraints are marked
 }
 
 func (u *uses) nameOf(o types.Object) (name, bool) {
@@ -104,6 +105,11 @@ func (u *uses) mark(o types.Object) {
 	switch o := o.(type) {
 	case *types.TypeName:
 		u.markTypes(o.Type().Underlying())
+		if t, ok := o.Type().(*types.Named); ok {
+			for param := range t.TypeParams().TypeParams() {
+				u.markTypes(param)
+			}
+		}
 	case *types.Func:
 		if recv := o.Signature().Recv(); recv != nil {
 			u.markTypes(recv.Type())
@@ -125,6 +131,11 @@ func (u *uses) markTypes(t types.Type) {
 		u.markTypes(t.Elem())
 		if m, ok := t.(*types.Map); ok {
 			u.markTypes(m.Key())
+		}
+	case *types.TypeParam:
+		if !u.params[t] {
+			u.params[t] = true
+			u.markTypes(t.Constraint())
 		}
 	case *types.Signature:
 		for _, tuple := range []*types.Tuple{t.Params(), t.Results()} {

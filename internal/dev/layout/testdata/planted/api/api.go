@@ -38,12 +38,15 @@ func (*Document) Write(p []byte) (int, error) { return len(p), nil }
 func (*Document) Unwrap() error { return io.EOF }
 func (*Document) Error() string { return "" }
 
+// An Item is a constraint.
+type Item interface{ ~int }
+
 type Alone struct{ Field int }
 
 func (Alone) Method() {}
 
 // A List is generic, and used by a test of another package.
-type List[T any] struct{ Items []T }
+type List[T Item] struct{ Items []T }
 
 func (l *List[T]) Add(item T)  { l.Items = append(l.Items, item) }
 func (l *List[T]) Drop(item T) {}
