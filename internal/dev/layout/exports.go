@@ -11,34 +11,34 @@ import (
 )
 
 // unusedExports returns the exported names of a module's packages that no other
-// package uses, tests included. Not counted are
+// package uses, not even in tests. These count as used:
 //
-//   - members of a struct with a tag, which are a document's;
-//   - methods by which a type implements an interface;
-//   - constants of a type of which another constant is used;
+//   - fields with a tag, which are members of a document;
+//   - methods with which a type implements an interface;
+//   - constants of a type with another constant that is used;
 //   - types in the signature of a name that is used.
 func unusedExports(root string) ([]finding, error) {
-	module, err := moduleOf(root)
-	if err != nil {
-		return nil, err
-	}
 	list, err := packages.Load(&packages.Config{
 		Dir: root, Tests: true,
-		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo | packages.NeedForTest,
+		Mode: packages.NeedName | packages.NeedFiles | packages.NeedImports | packages.NeedModule | packages.NeedForTest |
+			packages.NeedSyntax | packages.NeedTypes | packages.NeedTypesInfo,
 	}, "./...")
 	if err != nil {
 		return nil, err
 	}
 	var faults []error
+	u := uses{used: make(map[name]bool), params: make(map[*types.TypeParam]bool)}
 	for _, p := range list {
 		for _, e := range p.Errors {
 			faults = append(faults, e)
+		}
+		if p.Module != nil {
+			u.module = p.Module.Path
 		}
 	}
 	if err := errors.Join(faults...); err != nil {
 		return nil, err
 	}
-	u := uses{module: module, used: make(map[name]bool), params: make(map[*types.TypeParam]bool)}
 	for _, p := range list {
 		u.collect(p)
 	}
@@ -47,7 +47,7 @@ func unusedExports(root string) ([]finding, error) {
 	for _, p := range list {
 		if p.ForTest == "" && p.Name != "main" && !strings.HasSuffix(p.ID, ".test") {
 			for _, n := range u.unused(p.Types, interfaces) {
-				folder := strings.TrimPrefix(p.PkgPath, module+"/")
+				folder := strings.TrimPrefix(p.PkgPath, u.module+"/")
 				findings = append(findings, finding{unusedExport, folder + "." + n, "no other package uses it"})
 			}
 		}
@@ -55,14 +55,14 @@ func unusedExports(root string) ([]finding, error) {
 	return findings, nil
 }
 
-// A name is that of an object, which stands for it in every variant of its
-// package: a test's variant has objects of its own.
+// A name identifies an object in all variants of its package. (Packages compiled for
+// a test have objects of their own.)
 type name struct {
 	pkg  string
 	path objectpath.Path
 }
 
-// uses are the names of the module that are used outside of their packages.
+// uses are the names that are used outside of their packages.
 type uses struct {
 	module  string
 	encoder objectpath.Encoder
@@ -84,7 +84,7 @@ func (u *uses) nameOf(o types.Object) (name, bool) {
 	return name{o.Pkg().Path(), path}, err == nil
 }
 
-// collect notes what a package uses of others.
+// collect marks what a package uses of other packages.
 func (u *uses) collect(p *packages.Package) {
 	own := strings.TrimSuffix(p.PkgPath, "_test")
 	for _, o := range p.TypesInfo.Uses {
@@ -94,7 +94,7 @@ func (u *uses) collect(p *packages.Package) {
 	}
 }
 
-// mark notes that an object is used, and so are the types in its signature.
+// mark marks an object as used, and the types in its signature.
 func (u *uses) mark(o types.Object) {
 	n, ok := u.nameOf(o)
 	if !ok || u.used[n] {
@@ -156,8 +156,8 @@ func (u *uses) markTypes(t types.Type) {
 	}
 }
 
-// interfacesOf returns the interfaces that the packages know, by each of their
-// methods.
+// interfacesOf returns the interfaces in the packages and their imports, by the names
+// of their methods.
 func interfacesOf(list []*packages.Package) map[string][]*types.Interface {
 	byMethod := make(map[string][]*types.Interface)
 	add := func(t types.Type) {
@@ -195,8 +195,7 @@ func interfacesOf(list []*packages.Package) map[string][]*types.Interface {
 	return byMethod
 }
 
-// wellKnown are methods that the standard library finds by interfaces without a
-// name.
+// wellKnown are methods that package errors looks for, through unnamed interfaces.
 var wellKnown = []string{"Is", "As", "Unwrap"}
 
 // unused returns the exported names of a package that are not used outside.
@@ -243,8 +242,8 @@ func implements(t *types.Named, interfaces []*types.Interface) bool {
 	})
 }
 
-// enumerated reports whether an object is a constant of a package's own type,
-// another constant of which is used.
+// enumerated reports whether an object is a constant of a type of its package, and
+// another constant of that type is used.
 func (u *uses) enumerated(p *types.Package, o types.Object) bool {
 	c, ok := o.(*types.Const)
 	if !ok {

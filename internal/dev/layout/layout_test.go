@@ -72,9 +72,9 @@ func write(t *testing.T, name, source string) {
 }
 
 func TestExceptions(t *testing.T) {
-	findings := []finding{{longFile, "a.go", "501 lines"}, {longFile, "b.go", "502 lines"}}
-	got := apply([]exception{{longFile, "b.go", "a table"}, {longFunction, "a.go", "a table"}}, findings)
-	want := []string{"long file: a.go: 501 lines", "needless exception: a.go: it is not over the limit: long function"}
+	findings := []finding{{longFile, "a.go", "501 lines"}, {longFile, "b.go", "502 lines"}, {longFile, "b2.go", "503 lines"}}
+	got := apply([]exception{{longFile, "b*.go", "a table"}, {longFunction, "a.go", "a table"}}, findings)
+	want := []string{"long file: a.go: 501 lines", "needless exception: a.go: no such finding: long function"}
 	if len(got) != 2 || got[0].String() != want[0] || got[1].String() != want[1] {
 		t.Errorf("got %q, want %q", got, want)
 	}

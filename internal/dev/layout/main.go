@@ -1,12 +1,12 @@
-// Command layout measures the Go code of the module and holds it to its limits:
-// the size of packages and files, the length and complexity of functions, and
-// exported names that only their own package uses. It prints the figures and
-// every finding, and exits with 1 if there is one.
+// Command layout checks the Go code of the module against limits: the size of
+// packages and files, the length and complexity of functions, and exported names that
+// only their own package uses. It prints figures and findings, and exits with 1 if
+// there are findings.
 //
 //	go run ./internal/dev/layout
 //
-// What is over a limit for a good reason is in the table of exceptions.
-// deps_test.go at the root holds the rules about imports.
+// The table of exceptions says what may be beyond a limit, and why. deps_test.go at
+// the root checks imports.
 package main
 
 import (
@@ -33,7 +33,7 @@ func main() {
 	}
 }
 
-// figures prints what the code measures.
+// figures prints the sizes and the number of findings of each kind, with exceptions.
 func (c *code) figures(w io.Writer) {
 	lines, tests := 0, 0
 	for _, f := range c.files {

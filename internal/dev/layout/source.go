@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
@@ -10,11 +9,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"slices"
 	"strings"
 )
 
-// code is what a module holds.
+// code is the Go code of a module.
 type code struct {
 	files  []file
 	unused []finding // exported names
@@ -90,7 +88,7 @@ func readFile(name, relative string) (file, error) {
 	return f, nil
 }
 
-// receiver is the name of a method's type and a dot, or "".
+// receiver returns the name of a method's type and a dot, "" for a function.
 func receiver(d *ast.FuncDecl) string {
 	if d.Recv == nil {
 		return ""
@@ -105,8 +103,8 @@ func receiver(d *ast.FuncDecl) string {
 	return name
 }
 
-// complexity is 1 and one more for each branch: McCabe's number. Function
-// literals count to the function that holds them.
+// complexity returns the cyclomatic complexity: 1 and one more for each branch.
+// Function literals belong to the function that contains them.
 func complexity(d *ast.FuncDecl) int {
 	n := 1
 	ast.Inspect(d, func(node ast.Node) bool {
@@ -122,25 +120,11 @@ func complexity(d *ast.FuncDecl) int {
 				n++
 			}
 		case *ast.BinaryExpr:
-			if slices.Contains([]token.Token{token.LAND, token.LOR}, node.Op) {
+			if node.Op == token.LAND || node.Op == token.LOR {
 				n++
 			}
 		}
 		return true
 	})
 	return n
-}
-
-// moduleOf reads the module's path.
-func moduleOf(root string) (string, error) {
-	text, err := os.ReadFile(filepath.Join(root, "go.mod"))
-	if err != nil {
-		return "", err
-	}
-	for line := range strings.Lines(string(text)) {
-		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "module "); ok {
-			return name, nil
-		}
-	}
-	return "", fmt.Errorf("%s names no module", filepath.Join(root, "go.mod"))
 }
