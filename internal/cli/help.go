@@ -2,7 +2,7 @@ package cli
 
 import (
 	"strings"
-	"unicode/utf8"
+	"tlswatch/internal/text"
 
 	"github.com/spf13/cobra"
 )
@@ -11,7 +11,7 @@ import (
 const (
 	helpTemplate = `{{with .Example}}{{.}}
 
-{{end}}{{with (or .Long .Short)}}{{. | wrapped}}
+{{end}}{{with (or .Long .Short)}}{{. | reflow}}
 
 {{end}}{{.UsageString}}`
 
@@ -32,35 +32,6 @@ Flags of all its commands:
 {{end}}`
 )
 
-func init() { cobra.AddTemplateFunc("wrapped", func(s string) string { return wrapped(s, 80) }) }
-
-// wrapped breaks paragraphs into lines of so many columns. Indented lines stay.
-func wrapped(s string, width int) string {
-	var b strings.Builder
-	column := 0 // 0: at the start of a line
-	for line := range strings.SplitSeq(strings.TrimSpace(s), "\n") {
-		if line == "" || line[0] == ' ' {
-			if column > 0 {
-				b.WriteByte('\n')
-			}
-			b.WriteString(line + "\n")
-			column = 0
-			continue
-		}
-		for word := range strings.FieldsSeq(line) {
-			n := utf8.RuneCountInString(word)
-			switch {
-			case column == 0:
-			case column+1+n > width:
-				b.WriteByte('\n')
-				column = 0
-			default:
-				b.WriteByte(' ')
-				column++
-			}
-			b.WriteString(word)
-			column += n
-		}
-	}
-	return strings.TrimRight(b.String(), "\n")
+func init() {
+	cobra.AddTemplateFunc("reflow", func(s string) string { return strings.TrimSuffix(text.Reflow(80, s), "\n") })
 }

@@ -2,7 +2,6 @@
 package backfill
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -395,20 +394,20 @@ func (r result) write(w io.Writer, format string) error {
 	if format == "json" {
 		return command.WriteJSON(w, r)
 	}
-	b := bufio.NewWriter(w)
+	b := console.NewWriter(w)
 	switch {
 	case r.Partial:
 		fmt.Fprintf(b, "PARTIAL RESULT: not all was done\n\n")
 	case r.DryRun:
 		fmt.Fprintf(b, "DRY RUN: nothing was sent\n\n")
 	}
-	t := console.Table{Right: []bool{true, false}}
+	t := text.Table{Columns: "rw"}
 	line := func(n int, format string, args ...any) {
 		if n > 0 {
-			t.Add(console.Grouped(n), fmt.Sprintf(format, args...))
+			t.Add(text.Count(n), fmt.Sprintf(format, args...))
 		}
 	}
-	t.Add(console.Grouped(r.Listed), fmt.Sprintf("listed in s3://%s/%s", r.Bucket, r.Prefix))
+	t.Add(text.Count(r.Listed), fmt.Sprintf("listed in s3://%s/%s", r.Bucket, r.Prefix))
 	for _, o := range r.NotLogs {
 		line(o.Count, "passed over: %s", o.Reason)
 	}
@@ -418,23 +417,23 @@ func (r result) write(w io.Writer, format string) error {
 		line(r.TooOld, "not sent: ended more than two weeks ago (the oldest %s), so CloudWatch would refuse the data", r.OldestEnd.Format(when))
 	}
 	line(r.AlreadyDone, "done by an earlier run")
-	t.Add(console.Grouped(r.Selected), fmt.Sprintf("to be done, %s", console.ByteSize(r.SelectedBytes)))
+	t.Add(text.Count(r.Selected), fmt.Sprintf("to be done, %s", text.Size(r.SelectedBytes)))
 	if r.Manifest != "" {
-		t.Add(console.Grouped(r.Selected), "written to "+r.Manifest)
+		t.Add(text.Count(r.Selected), "written to "+r.Manifest)
 	} else if !r.DryRun {
-		t.Add(console.Grouped(r.Done), "done")
+		t.Add(text.Count(r.Done), "done")
 		line(r.Failed, "failed")
 		line(r.Remaining, "not sent")
 	}
 	line(int(r.Throttled), "repeated because Lambda had no room")
-	t.Write(b)
+	b.Table(&t)
 	if len(r.Failures) > 0 {
 		fmt.Fprintf(b, "\nFAILED\n\n")
 		for _, f := range r.Failures {
 			fmt.Fprintf(b, "  %s\n      %s\n", text.Printable(f.Key), text.Printable(deployed.OneLine(f.Reason)))
 		}
 		if more := r.Failed - len(r.Failures); more > 0 {
-			fmt.Fprintf(b, "  and %s more\n", console.Grouped(more))
+			fmt.Fprintf(b, "  and %s more\n", text.Count(more))
 		}
 	}
 	if len(r.NextSteps) > 0 {

@@ -1,12 +1,11 @@
 package backfill
 
 import (
-	"bufio"
 	"fmt"
+	"io"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
+	"tlswatch/internal/cli/command"
 )
 
 // writeManifest writes the objects to the manifest file, which appears when it
@@ -15,25 +14,14 @@ func (r *result) writeManifest(o options, objects []logObject) error {
 	if len(objects) == 0 {
 		return nil
 	}
-	f, err := os.CreateTemp(filepath.Dir(o.manifest), filepath.Base(o.manifest)+".*")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name()) // without effect once it is renamed
-	w := bufio.NewWriter(f)
-	for _, object := range objects {
-		fmt.Fprintf(w, "%s,%s\n", o.bucket, manifestKey(object.Key))
-	}
-	err = w.Flush()
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(f.Name(), o.manifest)
-	}
+	err := command.ReplaceFile(o.manifest, func(w io.Writer) error {
+		for _, object := range objects {
+			if _, err := fmt.Fprintf(w, "%s,%s\n", o.bucket, manifestKey(object.Key)); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 	if err != nil {
 		return fmt.Errorf("manifest: %w", err)
 	}

@@ -11,7 +11,7 @@ import (
 	"os"
 
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/console"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
 )
 
@@ -59,7 +59,7 @@ func Remarks(s clienthello.Stats) []string {
 	var remarks []string
 	add := func(n int64, one, many string) {
 		if n > 0 {
-			remarks = append(remarks, console.Counted(n, one, many))
+			remarks = append(remarks, text.Counted(n, one, many))
 		}
 	}
 	add(s.Cut, "TCP packet is cut by the snap length: capture with 'tcpdump -s 0'", "TCP packets are cut by the snap length: capture with 'tcpdump -s 0'")
@@ -75,7 +75,7 @@ func Remarks(s clienthello.Stats) []string {
 	add(s.OtherLinks, "packet is of a link type that is not read", "packets are of link types that are not read")
 	add(s.GivenUp, "connection was given up to bound memory", "connections were given up to bound memory")
 	if s.Handshakes == 0 {
-		remarks = append(remarks, "no ClientHello among "+console.Counted(s.Packets, "packet", "packets"))
+		remarks = append(remarks, "no ClientHello among "+text.Plural(s.Packets, "packet"))
 	}
 	return remarks
 }

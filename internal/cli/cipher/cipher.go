@@ -2,7 +2,6 @@
 package cipher
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -13,6 +12,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -106,13 +106,13 @@ func answerCiphers(names []string) (answers []answer, unknown error) {
 // writeCiphers shows each suite in lines of its own: five names side by side
 // are too wide to read.
 func writeCiphers(w io.Writer, answers []answer) error {
-	b := bufio.NewWriter(w)
+	b := console.NewWriter(w)
 	for i, a := range answers {
 		if i > 0 {
 			fmt.Fprintln(b)
 		}
 		fmt.Fprintln(b, a.Query)
-		t := console.Table{Right: []bool{false, false}}
+		t := text.Table{Columns: "lw"}
 		t.Add("number", a.Hex)
 		for _, row := range [][2]string{{"IANA", a.IANA}, {"OpenSSL", a.OpenSSL}, {"GnuTLS", a.GnuTLS}, {"Go", a.Go}} {
 			t.Add(row[0], cmp.Or(row[1], "-"))
@@ -135,7 +135,7 @@ func writeCiphers(w io.Writer, answers []answer) error {
 				t.Add("", r.String()+": "+r.Text())
 			}
 		}
-		t.Write(b)
+		b.Table(&t)
 	}
 	return b.Flush()
 }

@@ -3,10 +3,10 @@ package console
 import (
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"sync"
 	"time"
+	"tlswatch/internal/text"
 )
 
 // A Progress shows on a terminal how far a long command has come, in one line
@@ -31,21 +31,10 @@ const progressStep = 100 * time.Millisecond
 
 // NewProgress returns a progress on w, or nil if w is no terminal.
 func NewProgress(w io.Writer, noun string) *Progress {
-	if !isTerminal(w) {
+	if _, ok := terminal(w); !ok || !movesCursor() {
 		return nil
 	}
 	return &Progress{w: w, now: time.Now, noun: noun}
-}
-
-// isTerminal takes every character device for a terminal, except one that
-// cannot move its cursor. (It does not matter what is written to /dev/null.)
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok || os.Getenv("TERM") == "dumb" {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
 // Start begins anew with a total, 0 if it is not known.
@@ -113,12 +102,12 @@ func (p *Progress) End() {
 // line is the state as text, short enough for 80 columns.
 func (p *Progress) line(now time.Time) string {
 	if p.total == 0 || p.growing {
-		line := "  " + Counted(p.done, p.noun, p.noun+"s")
+		line := "  " + text.Plural(p.done, p.noun)
 		if p.bytes > 0 {
-			line += ", " + ByteSize(p.bytes)
+			line += ", " + text.Size(p.bytes)
 		}
 		if p.growing {
-			line += fmt.Sprintf(", %s found so far", Grouped(p.total))
+			line += fmt.Sprintf(", %s found so far", text.Count(p.total))
 		}
 		return line
 	}
@@ -128,13 +117,13 @@ func (p *Progress) line(now time.Time) string {
 	}
 	const width = 20
 	bar := strings.Repeat("#", int(part*width))
-	line := fmt.Sprintf("  [%-*s] %s of %s", width, bar, Grouped(p.done), Counted(p.total, p.noun, p.noun+"s"))
+	line := fmt.Sprintf("  [%-*s] %s of %s", width, bar, text.Count(p.done), text.Plural(p.total, p.noun))
 	if p.totalBytes > 0 {
-		line += fmt.Sprintf(", %s of %s", ByteSize(p.bytes), ByteSize(p.totalBytes))
+		line += fmt.Sprintf(", %s of %s", text.Size(p.bytes), text.Size(p.totalBytes))
 	}
 	// The first second says little about the rest.
 	if passed := now.Sub(p.started); passed >= time.Second && part > 0 && part < 1 {
-		line += ", " + roughly(time.Duration(float64(passed)/part*(1-part))) + " left"
+		line += ", " + text.Duration(time.Duration(float64(passed)/part*(1-part))) + " left"
 	}
 	return line
 }

@@ -18,20 +18,29 @@ import (
 // certificates.
 const TableRows = 10
 
-// TextOptions says how tables are to be written to w: wide and in colour on a
-// terminal, plain and 80 columns wide anywhere else.
+// Screen says how to write text to w: as wide as the terminal and in colour if it
+// is one, else plain and as wide as lines come.
 //
 // https://no-color.org
-func TextOptions(w io.Writer) text.Screen {
+func Screen(w io.Writer) text.Screen {
 	var o text.Screen
 	locale := cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG"))
 	o.ASCII = locale == "C" || locale == "POSIX" || strings.Contains(locale, ".") && !strings.Contains(strings.ReplaceAll(strings.ToUpper(locale), "-", ""), "UTF8")
-	if f, ok := w.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+	if f, ok := terminal(w); ok {
 		o.Width, _, _ = term.GetSize(int(f.Fd()))
-		o.Color = os.Getenv("NO_COLOR") == "" && os.Getenv("TERM") != "dumb"
+		o.Color = os.Getenv("NO_COLOR") == "" && movesCursor()
 	}
 	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {
 		o.Width = n
 	}
 	return o
 }
+
+// terminal returns the terminal that w is, if it is one.
+func terminal(w io.Writer) (*os.File, bool) {
+	f, ok := w.(*os.File)
+	return f, ok && term.IsTerminal(int(f.Fd()))
+}
+
+// movesCursor reports whether terminals understand control sequences.
+func movesCursor() bool { return os.Getenv("TERM") != "dumb" }

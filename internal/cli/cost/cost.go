@@ -2,7 +2,6 @@
 package cost
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -24,6 +23,7 @@ import (
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/estimate"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/price"
@@ -279,36 +279,36 @@ type ingestCost struct {
 const shortSample = 24 * time.Hour
 
 func (r result) writeTable(w io.Writer) error {
-	b := bufio.NewWriter(w)
+	b := console.NewWriter(w)
 	s := r.Sample
-	fmt.Fprintf(b, "SAMPLE: %s of %s, %s hours from %s to %s UTC\n", console.Counted(s.Objects, "log object", "log objects"), console.Counted(s.LoadBalancers, "load balancer", "load balancers"),
+	fmt.Fprintf(b, "SAMPLE: %s of %s, %s hours from %s to %s UTC\n", text.Plural(s.Objects, "log object"), text.Plural(s.LoadBalancers, "load balancer"),
 		strconv.FormatFloat(s.Hours, 'f', 1, 64), s.First.Format("2006-01-02 15:04"), s.Last.Format("2006-01-02 15:04"))
 	if s.Hours < shortSample.Hours() {
 		fmt.Fprintf(b, "  It is short: a day or more of logs has the rare clients and cipher suites too, and the quiet hours.\n")
 	}
 	if r.Skipped > 0 {
-		fmt.Fprintf(b, "  %s passed over: not connection logs, by their names.\n", console.Counted(r.Skipped, "other object was", "other objects were"))
+		fmt.Fprintf(b, "  %s passed over: not connection logs, by their names.\n", text.Counted(r.Skipped, "other object was", "other objects were"))
 	}
 	fmt.Fprintf(b, "\nA MONTH of it")
 	if r.Times != 1 {
 		fmt.Fprintf(b, ", %v times", r.Times)
 	}
 	fmt.Fprintf(b, ", ingest %s, list prices of %s on %s\n\n", r.Ingest, r.Prices.Region, r.Prices.Date)
-	t := console.Table{Right: []bool{false, true, false, true}}
+	t := text.Table{Columns: "lrlr"}
 	t.Add("item", "quantity", "unit", "USD")
 	for _, l := range r.Bill {
 		t.Add(l.Item, quantity(l.Quantity), l.Unit, dollars(l.USD))
 	}
 	t.Add("total", "", "", dollars(r.USD))
-	t.Write(b)
+	b.Table(&t)
 
 	fmt.Fprintf(b, "\nCUSTOM METRICS by the words of METRIC_BREAKDOWNS\n\n")
-	t = console.Table{Right: []bool{false, true, true}}
+	t = text.Table{Columns: "lrr"}
 	t.Add("breakdown", "metrics", "USD")
 	for _, l := range r.Breakdowns {
 		t.Add(l.Breakdown, quantity(l.Metrics), dollars(l.USD))
 	}
-	t.Write(b)
+	b.Table(&t)
 	if d := r.USD - r.OtherIngest.USD; d > 0 {
 		fmt.Fprintf(b, "\nIngest %s would cost %s less.\n", r.OtherIngest.Ingest, dollars(d))
 	} else {
@@ -319,20 +319,11 @@ func (r result) writeTable(w io.Writer) error {
 
 func dollars(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
 
-// quantity formats a number for people: three digits at least, with a comma at
-// each thousand.
+// quantity formats a number for people: with two decimals if it is below 100, and
+// without zeros at the end.
 func quantity(f float64) string {
-	decimals := 0
-	if f < 100 {
-		decimals = 2
+	if f >= 100 {
+		return text.Count(int64(math.RoundToEven(f)))
 	}
-	s := strconv.FormatFloat(f, 'f', decimals, 64)
-	whole, rest, _ := strings.Cut(s, ".")
-	for i := len(whole) - 3; i > 0; i -= 3 {
-		whole = whole[:i] + "," + whole[i:]
-	}
-	if rest = strings.TrimRight(rest, "0"); rest != "" {
-		whole += "." + rest
-	}
-	return whole
+	return strings.TrimRight(strings.TrimRight(strconv.FormatFloat(f, 'f', 2, 64), "0"), ".")
 }

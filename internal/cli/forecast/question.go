@@ -10,8 +10,8 @@ import (
 	"slices"
 
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
@@ -101,10 +101,10 @@ func (o *Change) Forecast(q secpolicy.Question, folds []Observations, caveats []
 	}
 	f := q.WhatIf(all.each)
 	if f.Contradicting > 0 {
-		caveats = append(caveats, console.Counted(f.Contradicting, "connection", "connections")+" negotiated what --from does not have: it was not the policy of that listener then. There it counts as not known.")
+		caveats = append(caveats, text.Plural(f.Contradicting, "connection")+" negotiated what --from does not have: it was not the policy of that listener then. There it counts as not known.")
 	}
 	if all.other > 0 {
-		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s count as one, \"other\".", console.Counted(all.other, "connection", "connections")))
+		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s count as one, \"other\".", text.Plural(all.other, "connection")))
 	}
 	return newForecast(cmp.Or(o.From, "unknown"), q.To.Name, f, caveats)
 }

@@ -8,7 +8,6 @@ import (
 
 	"tlswatch/internal/cli/captures"
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/console"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/tlsname"
@@ -52,9 +51,12 @@ func (t *textWriter) handshake(h *clienthello.Handshake) error {
 	return nil
 }
 
+// columns is how wide paragraphs are at most.
+const columns = 79
+
 // line writes one property, on as many lines as its text needs.
-func (t *textWriter) line(name, text string) {
-	console.WrapText(t.w, fmt.Sprintf("  %-10s ", name), text)
+func (t *textWriter) line(name, value string) {
+	t.w.WriteString(text.Wrap(columns, fmt.Sprintf("  %-10s ", name), text.Printable(value)))
 }
 
 func (t *textWriter) offer(h *clienthello.Handshake) {
@@ -118,7 +120,7 @@ func (t *textWriter) offer(h *clienthello.Handshake) {
 		t.line("also", strings.Join(also, ", "))
 	}
 	if h.Fault == nil {
-		segments := console.Counted(h.Segments, "TCP segment", "TCP segments")
+		segments := text.Plural(h.Segments, "TCP segment")
 		t.line("JA3, JA4", fmt.Sprintf("%s, %s (in %s)", hello.JA3(), hello.JA4(), segments))
 	}
 }

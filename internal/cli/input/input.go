@@ -99,11 +99,11 @@ type logError struct {
 }
 
 func (e *logError) Error() string {
-	text := text.Printable(e.name) + ": " + e.err.Error()
+	message := text.Printable(e.name) + ": " + e.err.Error()
 	if _, refused := errors.AsType[*connlog.FormatError](e.err); e.lines > 0 && !refused {
-		text += " (the lines before are counted: " + console.Grouped(e.lines) + ")"
+		message += " (the lines before are counted: " + text.Count(e.lines) + ")"
 	}
-	return text
+	return message
 }
 
 func (e *logError) Unwrap() error { return e.err }
@@ -120,7 +120,7 @@ func (e *ReadError) Error() string {
 		return e.failed[0].Error()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others are reported:", console.Grouped(len(e.failed)), console.Grouped(e.logs))
+	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others are reported:", text.Count(len(e.failed)), text.Count(e.logs))
 	for i, f := range e.failed {
 		if i == most {
 			fmt.Fprintf(&b, "\n  and %d more", len(e.failed)-most)
@@ -257,7 +257,7 @@ func (in *Logs) result(ctx context.Context) error {
 	case in.seen.objects == 0 && in.seen.outside == 0:
 		err := fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
 		for _, what := range slices.Sorted(maps.Keys(in.seen.skipped)) {
-			err = fmt.Errorf("%w\n  %s passed over: %s", err, console.Grouped(in.seen.skipped[what]), what)
+			err = fmt.Errorf("%w\n  %s passed over: %s", err, text.Count(in.seen.skipped[what]), what)
 		}
 		return err
 	}

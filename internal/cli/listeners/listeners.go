@@ -2,7 +2,6 @@
 package listeners
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/elbpolicy"
 	"tlswatch/pkg/secpolicy"
 )
@@ -218,7 +218,7 @@ func mixedFIPS(listeners []listenerEntry, to *secpolicy.Policy) []string {
 }
 
 func (r *result) write(w io.Writer) error {
-	b := bufio.NewWriter(w)
+	b := console.NewWriter(w)
 	if len(r.LoadBalancers) == 0 {
 		fmt.Fprintf(b, "No application or network load balancers in %s.\n", r.Region)
 	}
@@ -236,12 +236,12 @@ func (r *result) write(w io.Writer) error {
 	return b.Flush()
 }
 
-func (lb *loadBalancerEntry) write(w io.Writer) {
+func (lb *loadBalancerEntry) write(w *console.Writer) {
 	if len(lb.Listeners) == 0 {
 		fmt.Fprintln(w, "  no listeners")
 		return
 	}
-	t := console.Table{Right: []bool{true, false, false, false, true, false}}
+	t := text.Table{Columns: "rlllrw"}
 	t.Add("port", "protocol", "policy", "accepts", "ciphers", "remarks")
 	for _, l := range lb.Listeners {
 		port := strconv.Itoa(int(l.Port))
@@ -254,7 +254,7 @@ func (lb *loadBalancerEntry) write(w io.Writer) {
 			t.Add(port, l.Protocol, l.Policy, policies.ProtocolSpan(l.policy), strconv.Itoa(len(l.policy.Ciphers)), l.remarks())
 		}
 	}
-	t.Write(w)
+	w.Table(&t)
 }
 
 // writeWeaknesses explains each policy once: load balancers mostly share them.

@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/policies"
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/cloudwatch"
@@ -120,60 +121,75 @@ func (o options) run(ctx context.Context, paths []string, stdout, stderr io.Writ
 	if err != nil {
 		return err
 	}
-
 	var end lastLines
 	output := io.Writer(&end)
 	if o.verbose {
 		output = stderr
 	}
-	var world *world
+	var w *world
 	if o.template != "" {
-		world, err = o.startTemplate(ctx, function, output)
+		w, err = o.startTemplate(ctx, function, output)
 	} else {
-		world, err = o.startWorld(ctx, function, policies, output, stderr)
+		w, err = o.startWorld(ctx, function, policies, output, stderr)
 	}
 	if err != nil {
 		return err
 	}
-	defer world.close()
-	stack, lambda := world.stack, world.lambda
-
-	for i := range upload.objects {
-		u := upload.objects[i]
-		u.key = world.key(u.key)
-		if _, err := stack.S3.Put(world.bucket, u.key, u.body); err != nil {
-			return fmt.Errorf("%s: %w", u.file, err)
-		}
-	}
-	if err := world.wait(ctx); err != nil && ctx.Err() == nil {
+	defer w.close()
+	if err := w.process(ctx, upload); err != nil {
 		return err
 	}
-	if ctx.Err() != nil {
-		return command.Interrupted("interrupted")
-	}
-	result := collect(stack, lambda)
-	if o.format == "json" {
-		err = command.WriteJSON(stdout, result)
-	} else {
-		upload.describe(stdout, world.bucket)
-		err = result.writeTable(stdout)
-	}
-	if err != nil {
+	result := collect(w.stack, w.lambda)
+	if err := o.write(stdout, upload, w.bucket, result); err != nil {
 		return err
 	}
 	if o.keep {
-		keep(ctx, stack, lambda, world.bucket, stdout, stderr)
+		if err := keep(ctx, w, console.NewWriter(stdout), stderr); err != nil {
+			return err
+		}
 	}
-	n := world.left()
-	if faults := world.faults(); len(faults) > 0 {
+	return o.failures(w, result, &end, stderr)
+}
+
+// process uploads the logs and waits until the function has handled them.
+func (w *world) process(ctx context.Context, upload *uploads) error {
+	for _, u := range upload.objects {
+		u.key = w.key(u.key)
+		if _, err := w.stack.S3.Put(w.bucket, u.key, u.body); err != nil {
+			return fmt.Errorf("%s: %w", u.file, err)
+		}
+	}
+	err := w.wait(ctx)
+	if ctx.Err() != nil {
+		return command.Interrupted("interrupted")
+	}
+	return err
+}
+
+// write shows the result as --format says.
+func (o options) write(stdout io.Writer, upload *uploads, bucket string, r result) error {
+	if o.format == "json" {
+		return command.WriteJSON(stdout, r)
+	}
+	w := console.NewWriter(stdout)
+	upload.describe(w, bucket)
+	r.write(w)
+	return w.Flush()
+}
+
+// failures is the error about events that failed and calls that were denied.
+func (o options) failures(w *world, r result, end *lastLines, stderr io.Writer) error {
+	n := w.left()
+	if faults := w.faults(); len(faults) > 0 {
 		return fmt.Errorf("what %s deploys does not let this happen:\n  %s", o.template, strings.Join(faults, "\n  "))
 	}
 	if n == 0 {
 		return nil
 	}
-	lambda.Close() // whose log is complete only then
-	if text := end.String(); text != "" && slices.ContainsFunc(result.Invocations, func(i invocation) bool { return strings.HasPrefix(i.Error, "Runtime.") }) {
-		fmt.Fprintf(stderr, "The function's log ends with:\n%s", text)
+	w.lambda.Close() // whose log is complete only then
+	crashed := slices.ContainsFunc(r.Invocations, func(i invocation) bool { return strings.HasPrefix(i.Error, "Runtime.") })
+	if log := end.String(); log != "" && crashed {
+		fmt.Fprintf(stderr, "The function's log ends with:\n%s", log)
 	}
 	return fmt.Errorf("%d of the events failed for good; each was tried three times (-v shows the function's log)", n)
 }
@@ -252,7 +268,8 @@ func (o options) findFunction() (string, error) {
 }
 
 // keep shows what else happens until Ctrl-C.
-func keep(ctx context.Context, stack *localaws.Stack, lambda *lambda.Function, bucket string, stdout, stderr io.Writer) {
+func keep(ctx context.Context, w *world, stdout *console.Writer, stderr io.Writer) error {
+	stack, lambda, bucket := w.stack, w.lambda, w.bucket
 	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", bucket)
 	env := stack.Env()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
@@ -270,7 +287,7 @@ for instance:
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
 		case <-ticks.C:
 		}
 		r := collect(stack, lambda)
@@ -281,6 +298,9 @@ for instance:
 		if len(r.Alerts) > alerts {
 			r.writeAlerts(stdout, r.Alerts[alerts:])
 			alerts = len(r.Alerts)
+		}
+		if err := stdout.Flush(); err != nil {
+			return err
 		}
 	}
 }

@@ -1,7 +1,6 @@
 package local
 
 import (
-	"bufio"
 	"cmp"
 	"fmt"
 	"io"
@@ -17,34 +16,32 @@ import (
 	"tlswatch/pkg/metric"
 )
 
-// writeTable shows the result to a person.
-func (r result) writeTable(w io.Writer) error {
-	b := bufio.NewWriter(w)
+// write shows the result to a person.
+func (r result) write(b *console.Writer) {
 	r.writeInvocations(b, r.Invocations)
 	r.writeMetrics(b)
 	r.writeAlerts(b, r.Alerts)
 	fmt.Fprintf(b, "\nAPI CALLS\n\n")
-	calls := console.Table{Right: []bool{false, true}}
+	calls := text.Table{Columns: "lr"}
 	for _, name := range slices.Sorted(maps.Keys(r.API)) {
 		calls.Add(name, strconv.Itoa(r.API[name]))
 	}
-	calls.Write(b)
-	return b.Flush()
+	b.Table(&calls)
 }
 
-func (r result) writeInvocations(b io.Writer, list []invocation) {
+func (r result) writeInvocations(b *console.Writer, list []invocation) {
 	fmt.Fprintf(b, "\nINVOCATIONS\n\n")
-	t := console.Table{Right: []bool{false, true, true, true, false}}
+	t := text.Table{Columns: "lrrrw"}
 	t.Add("request", "attempt", "objects", "ms", "result")
 	for _, i := range list {
 		t.Add(i.RequestID, strconv.Itoa(i.attempt), strconv.Itoa(i.Objects), strconv.FormatFloat(i.DurationMS, 'f', 1, 64), cmp.Or(i.Error, "ok"))
 	}
-	t.Write(b)
+	b.Table(&t)
 }
 
 // writeMetrics shows each metric summed over time, in the order of metric's
 // definitions.
-func (r result) writeMetrics(b *bufio.Writer) {
+func (r result) writeMetrics(b *console.Writer) {
 	var namespace string
 	var first, last time.Time
 	for _, m := range r.Metrics {
@@ -60,7 +57,7 @@ func (r result) writeMetrics(b *bufio.Writer) {
 		fmt.Fprintf(b, "\nMETRICS\n\n  none\n")
 		return
 	}
-	fmt.Fprintf(b, "\nMETRICS in namespace %s, %s from %s to %s UTC\n", namespace, console.Counted(len(r.Metrics), "data point", "data points"), first.Format("2006-01-02 15:04"), last.Format("15:04"))
+	fmt.Fprintf(b, "\nMETRICS in namespace %s, %s from %s to %s UTC\n", namespace, text.Plural(len(r.Metrics), "data point"), first.Format("2006-01-02 15:04"), last.Format("15:04"))
 	order := make(map[string]int)
 	for i, d := range metric.Definitions {
 		if _, ok := order[d.Name]; !ok {
@@ -72,7 +69,7 @@ func (r result) writeMetrics(b *bufio.Writer) {
 		return cmp.Or(cmp.Compare(order[a.Name], order[b.Name]), cmp.Compare(len(a.Dimensions), len(b.Dimensions)),
 			slices.Compare(slices.Sorted(maps.Keys(a.Dimensions)), slices.Sorted(maps.Keys(b.Dimensions))))
 	})
-	t := console.Table{Right: []bool{false, true, true, true, true, true}}
+	t := text.Table{Columns: "lrrrrr"}
 	for i, s := range series {
 		if i == 0 || s.Name != series[i-1].Name {
 			t.Add()
@@ -91,7 +88,7 @@ func (r result) writeMetrics(b *bufio.Writer) {
 		}
 		t.Add(row...)
 	}
-	t.Write(b)
+	b.Table(&t)
 }
 
 // sumPoints adds up the points of one series as CloudWatch does for a longer

@@ -340,9 +340,9 @@ func shiftKey(key string, by time.Duration) string {
 }
 
 // describe says what is uploaded.
-func (u *uploads) describe(w io.Writer, bucket string) {
+func (u *uploads) describe(w *console.Writer, bucket string) {
 	fmt.Fprintf(w, "LOG OBJECTS in s3://%s\n\n", bucket)
-	t := console.Table{Right: []bool{true, true, false, false}}
+	t := text.Table{Columns: "rrlw"}
 	t.Add("entries", "malformed", "times (UTC)", "file")
 	for _, o := range u.objects {
 		when := "no entries"
@@ -361,7 +361,7 @@ func (u *uploads) describe(w io.Writer, bucket string) {
 		}
 		t.Add(strconv.Itoa(o.entries), strconv.Itoa(o.malformed), when, o.file)
 	}
-	t.Write(w)
+	w.Table(&t)
 	for _, o := range u.objects {
 		if n := o.untimely(time.Now()); n > 0 {
 			fmt.Fprintf(w, "  CloudWatch takes no data of %d of the entries in %s: they are older than two weeks, or in the future\n", n, text.Printable(o.file))

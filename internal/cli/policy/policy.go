@@ -2,7 +2,6 @@
 package policy
 
 import (
-	"bufio"
 	"cmp"
 	"errors"
 	"fmt"
@@ -16,6 +15,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
@@ -49,7 +49,7 @@ what is not confirmed by AWS says so.
 
 // runs adapts the work of a subcommand. The result is written as JSON, or by
 // text.
-func (p *shared) runs(f func(set *secpolicy.Set, args []string) (result any, text func(io.Writer), err error)) func(*cobra.Command, []string) error {
+func (p *shared) runs(f func(set *secpolicy.Set, args []string) (result any, text func(*console.Writer), err error)) func(*cobra.Command, []string) error {
 	return command.Runs(func(cmd *cobra.Command, args []string) error {
 		set, err := p.data.Load()
 		if err != nil {
@@ -62,7 +62,7 @@ func (p *shared) runs(f func(set *secpolicy.Set, args []string) (result any, tex
 		if p.format == "json" {
 			return cmp.Or(command.WriteJSON(cmd.OutOrStdout(), result), err)
 		}
-		b := bufio.NewWriter(cmd.OutOrStdout())
+		b := console.NewWriter(cmd.OutOrStdout())
 		text(b)
 		return cmp.Or(b.Flush(), err)
 	})
@@ -75,18 +75,18 @@ func (p *shared) newList() *cobra.Command {
 		Example: `  tlswatch policy list
   tlswatch policy list --format json`,
 		Args: cobra.NoArgs,
-		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(io.Writer), error) {
+		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
 			list := []policies.Description{}
 			for i := range set.Policies() {
 				list = append(list, policies.Describe(&set.Policies()[i]))
 			}
-			return list, func(w io.Writer) {
-				t := console.Table{Right: []bool{false, false, true, false, false, false, false}}
+			return list, func(w *console.Writer) {
+				t := text.Table{Columns: "llrlllw"}
 				t.Add("policy", "protocols", "ciphers", "forward secrecy", "post-quantum", "FIPS", "remarks")
 				for _, p := range set.Policies() {
 					t.Add(p.Name, policies.ProtocolSpan(&p), strconv.Itoa(len(p.Ciphers)), yesOrDash(p.ForwardSecrecy), yesOrDash(p.PostQuantum), yesOrDash(p.FIPS), policies.Remarks(&p))
 				}
-				t.Write(w)
+				w.Table(&t)
 				fmt.Fprintf(w, "\n  As of %s. 'tlswatch policy update' reads newer data from AWS.\n", set.Retrieved)
 			}, nil
 		}),
@@ -109,19 +109,19 @@ func (p *shared) newShow() *cobra.Command {
 		Long:              "show shows a policy. NAME may be without \"" + secpolicy.Prefix + "\".",
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: policies.Complete(&p.data, 1),
-		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(io.Writer), error) {
+		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
 			policy, err := policies.Lookup(set, args[0])
 			if err != nil {
 				return nil, nil, err
 			}
-			return policies.Describe(policy), func(w io.Writer) { writePolicy(w, policy) }, nil
+			return policies.Describe(policy), func(w *console.Writer) { writePolicy(w, policy) }, nil
 		}),
 	}
 }
 
-func writePolicy(w io.Writer, p *secpolicy.Policy) {
+func writePolicy(w *console.Writer, p *secpolicy.Policy) {
 	fmt.Fprintln(w, p.Name)
-	t := console.Table{Right: []bool{false, false}}
+	t := text.Table{Columns: "lw"}
 	t.Add("protocols", strings.Join(command.Names(p.Protocols), " "))
 	t.Add("forward secrecy", yesNo(p.ForwardSecrecy, "with every cipher suite", "not with every cipher suite"))
 	t.Add("post-quantum", yesNo(p.PostQuantum, "hybrid key exchange in TLS 1.3", "no"))
@@ -140,9 +140,9 @@ func writePolicy(w io.Writer, p *secpolicy.Policy) {
 	for i, note := range p.Notes {
 		t.Add(firstOf(i, "notes"), note)
 	}
-	t.Write(w)
+	w.Table(&t)
 	fmt.Fprintln(w, "\n  Cipher suites, most preferred first")
-	t = console.Table{Right: []bool{true, false, false, false, false}}
+	t = text.Table{Columns: "rllll"}
 	for i, s := range p.Ciphers {
 		iana := s.IANA()
 		if iana == s.String() {
@@ -150,19 +150,19 @@ func writePolicy(w io.Writer, p *secpolicy.Policy) {
 		}
 		t.Add(strconv.Itoa(i+1), s.String(), s.Strength().String(), s.Hex(), iana)
 	}
-	t.Write(w)
+	w.Table(&t)
 	if len(p.Disputed) > 0 {
 		fmt.Fprintf(w, "\n  Sources differ about\n  %s\n", strings.Join(command.Names(p.Disputed), " "))
 	}
 	if len(p.Groups) > 0 {
 		fmt.Fprintf(w, "\n  Hints from s2n-tls, AWS's TLS library; AWS does not document them for load balancers%s\n", yesNo(p.PostQuantum, " but for the hybrid groups", ""))
-		t = console.Table{Right: []bool{false, false}}
+		t = text.Table{Columns: "lw"}
 		t.Add("groups", strings.Join(command.Names(p.Groups), " "))
 		names := command.Names(p.SignatureSchemes)
 		for i := 0; i < len(names); i += 4 {
 			t.Add(firstOf(i, "signatures"), strings.Join(names[i:min(i+4, len(names))], " "))
 		}
-		t.Write(w)
+		w.Table(&t)
 	}
 }
 
@@ -210,7 +210,7 @@ func (p *shared) newDiff() *cobra.Command {
 		Short:             "Say what changes from one policy to another",
 		Args:              cobra.ExactArgs(2),
 		ValidArgsFunction: policies.Complete(&p.data, 2),
-		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(io.Writer), error) {
+		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
 			a, err := policies.Lookup(set, args[0])
 			if err != nil {
 				return nil, nil, err
@@ -230,7 +230,7 @@ func (p *shared) newDiff() *cobra.Command {
 				SchemesRemoved: command.Names(d.SchemesRemoved), SchemesAdded: command.Names(d.SchemesAdded),
 				Caveats: append([]string{}, secpolicy.Caveats(a, b)...),
 			}
-			return result, func(w io.Writer) { writeDifference(w, &d, result.Caveats) }, nil
+			return result, func(w *console.Writer) { writeDifference(w, &d, result.Caveats) }, nil
 		}),
 	}
 }
@@ -318,7 +318,7 @@ offers, or at least what it offers for its highest protocol.`,
 		Example: `  tlswatch policy accept --protocol TLSv1.2 --cipher TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA
   tlswatch policy accept --protocol TLSv1.2 --cipher 0xc014 --policy ELBSecurityPolicy-TLS13-1-2-2021-06`,
 		Args: cobra.NoArgs,
-		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(io.Writer), error) {
+		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
 			client, err := offer.offer()
 			if err != nil {
 				return nil, nil, err
@@ -349,7 +349,7 @@ offers, or at least what it offers for its highest protocol.`,
 			default:
 				err = errors.New("refused")
 			}
-			return result, func(w io.Writer) { writeVerdicts(w, result.Policies) }, err
+			return result, func(w *console.Writer) { writeVerdicts(w, result.Policies) }, err
 		}),
 	}
 	offer.addFlags(cmd)
@@ -437,7 +437,7 @@ all that the current one accepts, with the least in addition.`,
   tlswatch policy suggest --current ELBSecurityPolicy-TLS13-1-2-2021-06 \
     --client 'TLSv1.2 ECDHE-RSA-AES256-SHA' --client 'TLSv1 AES128-SHA'`,
 		Args: cobra.NoArgs,
-		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(io.Writer), error) {
+		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
 			offers, err := clientOffers(offer, clients)
 			if err != nil {
 				return nil, nil, err
@@ -475,7 +475,7 @@ all that the current one accepts, with the least in addition.`,
 			if len(list) == 0 {
 				err = errors.New("no policy accepts these clients and meets the constraints")
 			}
-			return result, func(w io.Writer) { writeSuggestions(w, list, more, change) }, err
+			return result, func(w *console.Writer) { writeSuggestions(w, list, more, change) }, err
 		}),
 	}
 	offer.addFlags(cmd)

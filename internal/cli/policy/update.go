@@ -1,9 +1,7 @@
 package policy
 
 import (
-	"bytes"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,7 +12,7 @@ import (
 
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/console"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/elbpolicy"
 	"tlswatch/pkg/secpolicy"
 )
@@ -128,38 +126,14 @@ func (p *shared) update(output, retrieved string, descriptions []secpolicy.Descr
 			u.Missing = append(u.Missing, old.Name)
 		}
 	}
-	var data bytes.Buffer
-	if err := secpolicy.Write(&data, retrieved, descriptions); err != nil {
+	if err := os.MkdirAll(filepath.Dir(output), 0o777); err != nil {
 		return updateJSON{}, err
 	}
-	return u, replaceFile(output, data.Bytes())
-}
-
-// replaceFile writes a file such that a reader finds the old or the new one.
-func replaceFile(name string, data []byte) error {
-	dir := filepath.Dir(name)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return err
-	}
-	f, err := os.CreateTemp(dir, filepath.Base(name)+".*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return u, command.ReplaceFile(output, func(w io.Writer) error { return secpolicy.Write(w, retrieved, descriptions) })
 }
 
 func (u *updateJSON) write(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "%s as of %s %s in %s\n", console.Counted(u.Policies, "policy", "policies"), u.Retrieved, yesNo(u.Policies == 1, "is", "are"), u.File)
+	_, err := fmt.Fprintf(w, "%s as of %s %s in %s\n", text.Counted(u.Policies, "policy", "policies"), u.Retrieved, yesNo(u.Policies == 1, "is", "are"), u.File)
 	for _, part := range []struct {
 		heading string
 		names   []string

@@ -2,7 +2,6 @@
 package redrive
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -20,6 +19,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/deployed"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/trigger"
 )
 
@@ -136,7 +136,7 @@ func (o options) run(ctx context.Context, stdout, stderr io.Writer) error {
 	case err != nil:
 		return err
 	case result.Left > 0 && !o.dryRun:
-		return fmt.Errorf("left in the queue: %s of %s", console.Grouped(result.Left), console.Counted(result.Received, "message", "messages"))
+		return fmt.Errorf("left in the queue: %s of %s", text.Count(result.Left), text.Plural(result.Received, "message"))
 	}
 	return nil
 }
@@ -472,7 +472,7 @@ func (r result) write(w io.Writer, format string) error {
 	if format == "json" {
 		return command.WriteJSON(w, r)
 	}
-	b := bufio.NewWriter(w)
+	b := console.NewWriter(w)
 	endings := map[string]string{
 		"empty":       "the queue is empty, but for those left",
 		"max":         "ended at --max",
@@ -482,28 +482,28 @@ func (r result) write(w io.Writer, format string) error {
 	if r.DryRun {
 		fmt.Fprintf(b, "DRY RUN: nothing was sent to %s\n\n", r.Function)
 	}
-	t := console.Table{Right: []bool{true, false}}
-	t.Add(console.Grouped(r.Received), "received; "+endings[r.Ended])
-	t.Add(console.Grouped(r.Done), "done: accepted by the function and deleted")
+	t := text.Table{Columns: "rw"}
+	t.Add(text.Count(r.Received), "received; "+endings[r.Ended])
+	t.Add(text.Count(r.Done), "done: accepted by the function and deleted")
 	left := "left in the queue"
 	if r.Unreadable > 0 {
-		left += fmt.Sprintf(", %s of them unreadable and not sent", console.Grouped(r.Unreadable))
+		left += fmt.Sprintf(", %s of them unreadable and not sent", text.Count(r.Unreadable))
 	}
-	t.Add(console.Grouped(r.Left), left)
+	t.Add(text.Count(r.Left), left)
 	if r.Throttled > 0 {
-		t.Add(console.Grouped(int(r.Throttled)), "repeated because Lambda had no room")
+		t.Add(text.Count(r.Throttled), "repeated because Lambda had no room")
 	}
-	t.Write(b)
+	b.Table(&t)
 	if len(r.Messages) > 0 {
 		fmt.Fprintf(b, "\nLEFT IN THE QUEUE\n\n")
-		t := console.Table{Right: []bool{false, false, true, false}}
+		t := text.Table{Columns: "llrw"}
 		t.Add("message", "kind", "objects", "reason")
 		for _, m := range r.Messages {
-			t.Add(m.MessageID, m.Kind, console.Grouped(m.Objects), deployed.OneLine(m.Reason))
+			t.Add(m.MessageID, m.Kind, text.Count(m.Objects), deployed.OneLine(m.Reason))
 		}
-		t.Write(b)
+		b.Table(&t)
 		if more := r.Left - len(r.Messages); more > 0 {
-			fmt.Fprintf(b, "  and %s more\n", console.Grouped(more))
+			fmt.Fprintf(b, "  and %s more\n", text.Count(more))
 		}
 	}
 	return b.Flush()

@@ -23,6 +23,7 @@ import (
 	"tlswatch/internal/cli/forecast"
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/report/view"
@@ -55,7 +56,7 @@ that failed or soon end, handshake latencies, and lines that are no log entries.
 
 ` + input.PathHelp + `
 
-Counts are exact up to ` + console.Grouped(report.MaxKeys) + ` clients (or other keys) of a list. Beyond,
+Counts are exact up to ` + text.Count(report.MaxKeys) + ` clients (or other keys) of a list. Beyond,
 memory stays the same, and a list is marked as approximate with its error.
 
 With --policy, it says why negotiations failed and what to do about it; with
@@ -232,7 +233,7 @@ func (o *options) write(r *report.Result, stdout io.Writer) error {
 	case "html":
 		err = view.WriteHTML(w, r)
 	default:
-		err = view.WriteText(w, r, console.TextOptions(stdout))
+		err = view.WriteText(w, r, console.Screen(stdout))
 	}
 	return cmp.Or(err, w.Flush())
 }

@@ -19,6 +19,9 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
+// columns is how wide paragraphs are at most.
+const columns = 79
+
 // maxExplained bounds the kinds of failures that are remembered.
 const maxExplained = 1000
 
@@ -124,10 +127,8 @@ func (p *printer) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosis) {
 	for _, d := range diagnoses {
 		if all := d.Cause + d.Remedy + d.Advice; !p.explained[all] && len(p.explained) < maxExplained {
 			p.explained[all] = true
-			console.WrapText(p.w, "  why: ", d.Cause)
-			console.WrapText(p.w, "  do:  ", d.Remedy)
-			if d.Advice != "" {
-				console.WrapText(p.w, "  or:  ", d.Advice)
+			for _, part := range [][2]string{{"  why: ", d.Cause}, {"  do:  ", d.Remedy}, {"  or:  ", d.Advice}} {
+				p.w.WriteString(text.Wrap(columns, part[0], text.Printable(part[1])))
 			}
 		}
 	}

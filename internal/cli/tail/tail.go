@@ -159,7 +159,7 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 	if following.Err() != nil {
 		err = nil // not a fault: it was to end
 	}
-	if problem := t.out.summary(t.source, console.TextOptions(stdout)); problem != nil {
+	if problem := t.out.summary(t.source, console.Screen(stdout)); problem != nil {
 		return problem
 	}
 	command.WriteRemarks(stderr, t.out.judge.Remarks())
@@ -169,7 +169,7 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 	case ctx.Err() != nil:
 		return command.Interrupted("interrupted")
 	case failed > 0:
-		return fmt.Errorf("%s of %s logs could not be read to the end", console.Grouped(failed), console.Grouped(failed+t.source.Objects))
+		return fmt.Errorf("%s of %s logs could not be read to the end", text.Count(failed), text.Count(failed+t.source.Objects))
 	}
 	return nil
 }
@@ -305,7 +305,7 @@ func (t *tailer) settle(o *tailed, err error) bool {
 		t.skip(refused.Reason())
 		t.warn(o.URI(), refused.Error())
 	case errors.Is(err, connlog.ErrCorrupt), o.attempts >= maxAttempts && !t.patient, errors.Is(err, pipeline.ErrReplaced):
-		text := fmt.Sprintf("is not read to its end, %s: %v", console.Counted(o.lines, "line of it is", "lines of it are"), err)
+		text := fmt.Sprintf("is not read to its end, %s: %v", text.Counted(o.lines, "line of it is", "lines of it are"), err)
 		if t.source.TotalFailedObjects++; len(t.source.FailedObjects) < command.MaxListed {
 			t.source.FailedObjects = append(t.source.FailedObjects, report.FailedObject{Object: o.URI(), Error: text})
 		}

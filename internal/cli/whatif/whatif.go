@@ -2,7 +2,6 @@
 package whatif
 
 import (
-	"bufio"
 	"cmp"
 	"context"
 	"errors"
@@ -19,6 +18,7 @@ import (
 	"tlswatch/internal/cli/forecast"
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 )
 
@@ -95,16 +95,16 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 		return in.Finish(ctx, readErr)
 	}
 	if in.Malformed() > 0 {
-		command.Complain(stderr, "%s left out", console.Counted(in.Malformed(), "line is no log entry and is", "lines are no log entries and are"))
+		command.Complain(stderr, "%s left out", text.Counted(in.Malformed(), "line is no log entry and is", "lines are no log entries and are"))
 	}
 	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
-		command.Complain(stderr, "%s passed over: %s", console.Grouped(in.Skipped()[what]), what)
+		command.Complain(stderr, "%s passed over: %s", text.Count(in.Skipped()[what]), what)
 	}
 	result := o.change.Forecast(q, folds, caveats)
 	if o.format == "json" {
 		err = command.WriteJSON(stdout, result)
 	} else {
-		b := bufio.NewWriter(stdout)
+		b := console.NewWriter(stdout)
 		writeForecast(b, &result, o.top)
 		err = b.Flush()
 	}
@@ -115,19 +115,19 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 }
 
 // writeForecast shows a forecast to a person.
-func writeForecast(w io.Writer, r *forecast.Forecast, top int) {
+func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 	fmt.Fprintf(w, "From %s\nto   %s\n\n", r.From, r.To)
-	t := console.Table{Right: []bool{false, true, true}}
+	t := text.Table{Columns: "lrr"}
 	t.Add("", "connections", "clients")
 	row := func(name string, connections, clients uint64) {
-		t.Add(name, console.Grouped(int(connections)), console.Grouped(int(clients)))
+		t.Add(name, text.Count(connections), text.Count(clients))
 	}
 	row("keep working", r.Connections.KeepsWorking, r.Clients.KeepsWorking)
 	row("break for certain", r.Connections.Breaks, r.Clients.Breaks)
 	row("failed, would be accepted", r.Connections.WouldBeAccepted, r.Clients.WouldBeAccepted)
 	row("failed, still refused", r.Connections.StillRefused, r.Clients.StillRefused)
 	row("cannot be told", r.Connections.Unknown, r.Clients.Unknown)
-	t.Write(w)
+	w.Table(&t)
 
 	if len(r.Breaking) > 0 {
 		fmt.Fprintf(w, "\nBREAK FOR CERTAIN\n")
@@ -140,26 +140,26 @@ func writeForecast(w io.Writer, r *forecast.Forecast, top int) {
 		for len(reasons) > 0 {
 			reason := reasons[0].Reason
 			fmt.Fprintf(w, "\n  %s\n\n", reason)
-			t := console.Table{Right: []bool{true, false, false, false}}
+			t := text.Table{Columns: "rlll"}
 			t.Add("connections", "client", "protocol", "cipher")
 			for ; len(reasons) > 0 && reasons[0].Reason == reason; reasons = reasons[1:] {
 				b := reasons[0]
-				t.Add(console.Grouped(int(b.Connections)), b.Client, cmp.Or(b.Protocol, "-"), cmp.Or(b.Cipher, "-"))
+				t.Add(text.Count(b.Connections), b.Client, cmp.Or(b.Protocol, "-"), cmp.Or(b.Cipher, "-"))
 			}
-			t.Write(w)
+			w.Table(&t)
 		}
 		if more := len(r.Breaking) - shown; more > 0 {
-			fmt.Fprintf(w, "\n  and %s more; --top 0 shows all\n", console.Grouped(more))
+			fmt.Fprintf(w, "\n  and %s more; --top 0 shows all\n", text.Count(more))
 		}
 	}
 	if len(r.Undecided) > 0 {
 		fmt.Fprintf(w, "\nCANNOT BE TOLD\n\n")
-		t := console.Table{Right: []bool{true, false}}
+		t := text.Table{Columns: "rw"}
 		t.Add("connections", "why")
 		for _, u := range r.Undecided {
-			t.Add(console.Grouped(int(u.Connections)), u.Reason)
+			t.Add(text.Count(u.Connections), u.Reason)
 		}
-		t.Write(w)
+		w.Table(&t)
 	}
 	if len(r.Notes) > 0 {
 		fmt.Fprintln(w)
