@@ -13,7 +13,7 @@ ARCHITECTURE ?= arm64
 function_flags := -tags lambda.norpc -trimpath -ldflags "-s -w"
 # Builds with a profile share no object files with the tests' builds, so only what runs in AWS uses it
 # (docs/performance.md).
-optimised := -pgo=internal/dev/benchcompare/whole.pgo
+optimized := -pgo=internal/dev/benchcompare/whole.pgo
 functions := $(notdir $(wildcard functions/*))
 goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 
@@ -68,12 +68,12 @@ bench: ## run every benchmark
 BENCHFLAGS ?=
 
 build/benchcompare: FORCE
-	CGO_ENABLED=0 go build $(optimised) -o $@ ./internal/dev/benchcompare
+	CGO_ENABLED=0 go build $(optimized) -o $@ ./internal/dev/benchcompare
 
 bench-compare: build build/processor-arm64.zip build/benchcompare ## compare tlswatch with gunzip, awk and others; fail if a target is missed by over a tenth
 	build/benchcompare $(BENCHFLAGS)
 
-pgo: ## renew the profile that optimises the functions
+pgo: ## renew the profile that optimizes the functions
 	go run ./internal/dev/benchcompare job data build/bench 0.2
 	go run ./internal/dev/benchcompare job profile internal/dev/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
 
@@ -117,7 +117,7 @@ build/$(1)-%.zip: build/%/$(1)/bootstrap
 	go run github.com/aws/aws-lambda-go/cmd/build-lambda-zip -o $$@ $$<
 
 build/arm64/$(1)/bootstrap build/amd64/$(1)/bootstrap: build/%/$(1)/bootstrap: FORCE
-	CGO_ENABLED=0 GOOS=linux GOARCH=$$* go build -buildvcs=false $(function_flags) $(optimised) -o $$@ ./functions/$(1)
+	CGO_ENABLED=0 GOOS=linux GOARCH=$$* go build -buildvcs=false $(function_flags) $(optimized) -o $$@ ./functions/$(1)
 endef
 $(foreach f,$(functions),$(eval $(call packaged,$(f))))
 
@@ -126,10 +126,10 @@ FORCE:
 # sam build calls these targets. It does not pass the architecture, so set any other than arm64 in the environment, with
 # the template's name for it: ARCHITECTURE=x86_64 sam build
 build-ProcessorFunction:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) $(optimised) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/processor
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) $(optimized) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/processor
 
 build-WidgetFunction:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) $(optimised) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/widget
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) $(optimized) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/widget
 
 build-DigestFunction:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) $(optimised) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/digest
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(goarch) go build $(function_flags) $(optimized) -o "$(ARTIFACTS_DIR)/bootstrap" ./functions/digest

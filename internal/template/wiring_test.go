@@ -231,7 +231,7 @@ func checkQueues(template *sam.Template) (p problems) {
 		timeout, _ := f.Int("Timeout")
 		retries, _ := f.Int("EventInvokeConfig", "MaximumRetryAttempts")
 		if age, _ := f.Int("EventInvokeConfig", "MaximumEventAgeInSeconds"); age < (retries+1)*timeout+3*minute {
-			p.add("%s: an event is given up after %d s, before %d retries of a function with a time-out of %d s", name, age, retries, timeout)
+			p.add("%s: an event is given up after %d s, before %d retries of a function with a timeout of %d s", name, age, retries, timeout)
 		}
 	})
 	if least := at[int](template.Tree, "Parameters", "StateExpirationDays", "MinValue"); least*24*60*minute <= fortnight {

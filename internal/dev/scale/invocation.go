@@ -192,6 +192,6 @@ func (w *world) retry(o *object) {
 	w.after(pause, func() { w.arrive(o) })
 }
 
-// visibility is the template's visibility time-out for a function time-out of two
+// visibility is the template's visibility timeout for a function timeout of two
 // minutes: six times that, and one minute for the batch to fill.
 const visibility = 13 * time.Minute

@@ -95,7 +95,7 @@ func TestExpandRejects(t *testing.T) {
 		{"", "", map[string]string{"Mode": "b", "Size": "9"}, "rule NoNineInB: b is small."},
 		{"Default: a, ", "", nil, "neither a default nor a value"},
 		{"!If [B, !GetAtt Queue.Arn, !Ref AWS::NoValue]", "!GetAtt Queue.Arn", nil, "Queue, which does not exist with these parameters"},
-		{"!GetAtt Queue.Arn", "!GetAtt Queue.Colour", map[string]string{"Mode": "b"}, `unknown attribute "Colour"`},
+		{"!GetAtt Queue.Arn", "!GetAtt Queue.Color", map[string]string{"Mode": "b"}, `unknown attribute "Color"`},
 		{"!Ref Mode, Of]", "!Ref Names, Of]", nil, `no key Of in "x,y"`},
 		{"!Select [1,", "!Select [2,", nil, "index 2 of 2"},
 		{"Condition: Either", "Condition: Neither", nil, "no condition Neither"},
