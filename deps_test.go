@@ -39,6 +39,16 @@ var (
 	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger", "pkg/elbpolicy"}
 )
 
+// testCode is the packages that only tests import.
+var testCode = []string{
+	"internal/cli/clitest",
+	"internal/dev/alerttest",
+	"internal/dev/connlogtest",
+	"internal/dev/functiontest",
+	"internal/dev/reporttest",
+	"internal/localaws/awstest",
+}
+
 var rules = []rule{
 	{
 		packages: pure,
@@ -163,8 +173,8 @@ var rules = []rule{
 	},
 	{
 		packages: []string{"..."},
-		never:    append(ours("internal/dev/connlogtest", "internal/dev/alerttest", "internal/dev/reporttest", "internal/localaws/awstest", "internal/cli/clitest"), "testing", "testing/...", "net/http/httptest"),
-		unless:   []string{"internal/dev/benchcompare", "internal/dev/alerttest", "internal/dev/reporttest", "internal/localaws/awstest", "internal/cli/clitest"},
+		never:    append(ours(testCode...), "testing", "testing/...", "net/http/httptest"),
+		unless:   append([]string{"internal/dev/benchcompare"}, testCode...),
 		why:      "no test code in a binary",
 	},
 }

@@ -1,22 +1,21 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/dev/gobuild"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/digest"
@@ -24,71 +23,28 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// bootstraps are the real binaries of the functions.
-var bootstraps = make(map[string]string)
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "tlswatch")
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, name := range []string{"processor", "digest"} {
-		sub := filepath.Join(dir, name)
-		if err = os.Mkdir(sub, 0o777); err == nil {
-			bootstraps[name], err = gobuild.Function(sub, name)
-		}
-		if err != nil {
-			log.Fatal(err)
-		}
-	}
-	status := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 func start(t *testing.T, stack *localaws.Stack, name string, env map[string]string) *lambda.Function {
 	t.Helper()
-	o := lambda.Options{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: stack.Env(), Timeout: time.Minute, Output: t.Output()}
-	o.Env["STATE_BUCKET"] = "state"
-	for k, v := range env {
-		o.Env[k] = v
-	}
-	l, err := lambda.Start(t.Context(), o)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { l.Close() })
-	return l
-}
-
-func newStack(t *testing.T) *localaws.Stack {
-	t.Helper()
-	stack, err := localaws.Start(t.Context(), localaws.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
-	for _, bucket := range []string{"logs", "state"} {
-		if err := stack.S3.CreateBucket(bucket); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return stack
+	settings := map[string]string{"STATE_BUCKET": "state"}
+	maps.Copy(settings, env)
+	return functiontest.Start(t, stack, name, settings, lambda.Options{Timeout: time.Minute})
 }
 
 // From the log objects of two weeks, through the processor and the ledger, to
 // the message that people get.
 func TestDigest(t *testing.T) {
-	stack := newStack(t)
+	stack := awstest.Stack(t, localaws.Options{}, "logs", "state")
 	topic := stack.SNS.CreateTopic("alerts")
 	processor := start(t, stack, "processor", nil)
 	end := time.Now().UTC().Truncate(5 * time.Minute)
 	var weak [2]int // of each week
 	for i, name := range []string{"shop", "shop", "api"} {
 		at := end.Add(-time.Duration(i) * 4 * 24 * time.Hour)
-		var b bytes.Buffer
 		lb := fmt.Sprintf("app/%s/%016x", name, len(name))
-		if err := connlogtest.Write(&b, connlogtest.Options{Seed: uint64(i), Lines: 1000, Start: at.Add(-5 * time.Minute), LoadBalancer: lb}); err != nil {
+		log, err := connlogtest.NewObject("us-east-1", at, connlogtest.Options{Seed: uint64(i), Lines: 1000, LoadBalancer: lb})
+		if err != nil {
 			t.Fatal(err)
 		}
 		// A client that succeeds with a suite that is weak.
@@ -96,11 +52,10 @@ func TestDigest(t *testing.T) {
 		if name == "shop" {
 			weak[0] += n
 		}
-		b.WriteString(strings.Repeat(fmt.Sprintf("%s 192.0.2.77 40000 443 TLSv1.2 ECDHE-RSA-AES256-SHA 0.010 \"-\" - - Success TID_0123456789abcdef0123456789abcdef secp256r1 %s 192.0.2.10\n",
-			at.Add(-time.Minute).Format("2006-01-02T15:04:05.000000Z"), lb), n))
-		key := fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-1/%s/conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.10_0000000%d.log",
-			at.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), at.Format("20060102T1504Z"), i)
-		o, err := stack.S3.Put("logs", key, b.Bytes())
+		weakLine := fmt.Sprintf("%s 192.0.2.77 40000 443 TLSv1.2 ECDHE-RSA-AES256-SHA 0.010 \"-\" - - Success TID_0123456789abcdef0123456789abcdef secp256r1 %s 192.0.2.10",
+			at.Add(-time.Minute).Format("2006-01-02T15:04:05.000000Z"), lb)
+		log.Lines = append(log.Lines, slices.Repeat([]string{weakLine}, n)...)
+		o, err := stack.S3.Put("logs", log.Key, log.Gzip())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -140,7 +95,7 @@ func TestDigest(t *testing.T) {
 		}
 	}
 	for call, n := range stack.Calls.Counts() {
-		if n > before[call] && call != "s3:GetObject" && call != "s3:ListObjectsV2" && call != "sns:Publish" && call != "lambda:Invoke" {
+		if n > before[call] && call != "s3:GetObject" && call != "s3:ListObjectsV2" && call != "sns:Publish" {
 			t.Errorf("%s: %d calls", call, n-before[call])
 		}
 	}
@@ -148,7 +103,7 @@ func TestDigest(t *testing.T) {
 
 // An empty ledger is told of, for it means that no logs arrive.
 func TestEmpty(t *testing.T) {
-	stack := newStack(t)
+	stack := awstest.Stack(t, localaws.Options{}, "logs", "state")
 	topic := stack.SNS.CreateTopic("alerts")
 	l := start(t, stack, "digest", map[string]string{"ALERT_TOPIC_ARN": topic})
 	if result, err := l.Invoke(t.Context(), []byte(`{}`)); err != nil || result.Error != nil {

@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/internal/localaws/sns"
@@ -158,7 +159,7 @@ func (a *tally) String() string {
 // A crashLog is one log object, told apart from others in the metrics by its
 // cipher.
 type crashLog struct {
-	logFile
+	connlogtest.Object
 	uri         string
 	cipher      string
 	end         time.Time
@@ -256,7 +257,7 @@ func (w *crashWorld) makeObjects(r *rand.Rand) {
 		for period := range periods {
 			for node := range nodes {
 				o := &crashLog{end: now.Add(-time.Duration(period) * connlog.Period), cipher: fmt.Sprintf("C-%d-%d-%d", n, period, node)}
-				o.lb = lb
+				o.LoadBalancer = lb
 				o.failed = r.IntN(alertMinFailed + 2)
 				if r.IntN(6) == 0 || len(w.objects) == 0 {
 					o.failed = alertMinFailed + r.IntN(4*alertMinFailed)
@@ -268,12 +269,11 @@ func (w *crashWorld) makeObjects(r *rand.Rand) {
 						client, status = 2+r.IntN(8), "Failed:UnmappedConnectionError"
 					}
 					at := o.end.Add(-time.Duration(1+r.IntN(5)) * time.Minute)
-					o.lines = append(o.lines, fmt.Sprintf("%s 192.0.2.%d 50000 443 TLSv1.2 %s - \"-\" - - %s", at.Format(time.RFC3339), client, o.cipher, status))
+					o.Lines = append(o.Lines, fmt.Sprintf("%s 192.0.2.%d 50000 443 TLSv1.2 %s - \"-\" - - %s", at.Format(time.RFC3339), client, o.cipher, status))
 				}
-				o.key = fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/%s/conn_log_123456789012_elasticloadbalancing_us-east-2_%s_%s_198.51.100.%d_crash.log.gz",
-					o.end.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), o.end.Format("20060102T1504Z"), node)
-				o.uri = "s3://" + bucket + "/" + o.key
-				o.created = w.put(o.key, o.packed())
+				o.Key = connlogtest.ObjectKey("us-east-2", lb, o.end, fmt.Sprint("198.51.100.", node), "crash") + ".gz"
+				o.uri = "s3://" + bucket + "/" + o.Key
+				o.created = w.put(o.Key, o.Gzip())
 				w.objects = append(w.objects, o)
 			}
 		}
@@ -475,7 +475,7 @@ func (w *crashWorld) note(trace, format string, args ...any) {
 	}
 	text := fmt.Sprintf(format, args...)
 	for _, o := range w.objects {
-		text = strings.NewReplacer(o.uri, o.cipher, o.key, o.cipher).Replace(text)
+		text = strings.NewReplacer(o.uri, o.cipher, o.Key, o.cipher).Replace(text)
 	}
 	w.log = append(w.log, fmt.Sprintf("%4d %s %s", len(w.log), name, text))
 }
@@ -558,10 +558,10 @@ func (w *crashWorld) apply(service string, reply *httptest.ResponseRecorder, r *
 
 // publications counts how often CloudWatch has each object's connections.
 func (w *crashWorld) publications() map[string]int {
-	sums := w.sums()
+	sums := functiontest.Sums(w.stack)
 	counts := make(map[string]int)
 	for _, o := range w.objects {
-		sum := sums[metric.Connections+" LoadBalancer="+o.lb+" Protocol=TLSv1.2 Cipher="+o.cipher].Sum
+		sum := sums[metric.Connections+" LoadBalancer="+o.LoadBalancer+" Protocol=TLSv1.2 Cipher="+o.cipher].Sum
 		counts[o.uri] = int(sum) / o.connections
 		if int(sum)%o.connections != 0 {
 			w.t.Errorf("%v connections of %s, which has %d", sum, o.uri, o.connections)
@@ -641,12 +641,12 @@ func (w *crashWorld) checkMetrics() {
 		}
 		published += n
 		again += n - 1
-		for name, sum := range connlogtest.Metrics(o.lines, o.lb) {
+		for name, sum := range connlogtest.Metrics(o.Lines, o.LoadBalancer) {
 			s := want[name]
 			want[name] = connlogtest.Sum{Sum: s.Sum + float64(n)*sum.Sum, Samples: s.Samples + float64(n)*sum.Samples}
 		}
 	}
-	sums := w.sums()
+	sums := functiontest.Sums(w.stack)
 	for _, name := range append(slices.Collect(maps.Keys(want)), slices.Collect(maps.Keys(sums))...) {
 		if strings.Contains(name, " Client=") || slices.Contains(metric.AboutProcessor(), name) {
 			continue
@@ -722,7 +722,7 @@ func (w *crashWorld) checkClients() {
 		}
 	}
 	for _, o := range w.objects {
-		want[o.lb] += float64(w.published[o.uri] * o.failed)
+		want[o.LoadBalancer] += float64(w.published[o.uri] * o.failed)
 	}
 	for lb := range want {
 		if got[lb] != want[lb] {
@@ -745,7 +745,7 @@ func (c crashWindow) String() string { return c.lb + " at " + c.end.Format("15:0
 func (w *crashWorld) checkAlerts() {
 	failures := make(map[crashWindow]int)
 	for _, o := range w.objects {
-		failures[crashWindow{o.lb, o.end}] += o.failed
+		failures[crashWindow{o.LoadBalancer, o.end}] += o.failed
 	}
 	for i, a := range w.sent {
 		window := crashWindow{a.lb, a.end}
@@ -803,6 +803,7 @@ func (w *crashWorld) checkProcesses() {
 		w.t.Log("SKIPPED: no /proc to look for processes in")
 		return
 	}
+	bootstrap := functiontest.Bootstrap(w.t, "processor")
 	for _, link := range links {
 		if exe, err := os.Readlink(link); err == nil && strings.TrimSuffix(exe, " (deleted)") == bootstrap {
 			w.t.Errorf("%s is still there", filepath.Dir(link))
@@ -816,7 +817,7 @@ func (w *crashWorld) count(all *tally) {
 	all.events += len(w.events)
 	all.deadLetters += w.deadLetters
 	all.alerts += len(w.sent)
-	all.republished += w.sums()[metric.UncertainRepublishes].Sum
+	all.republished += functiontest.Sums(w.stack)[metric.UncertainRepublishes].Sum
 	uncertain, _ := w.uncertain()
 	for _, n := range uncertain {
 		all.uncertain += n

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/metric"
 )
@@ -29,13 +30,13 @@ func TestTLSLog(t *testing.T) {
 	r := newRig(t, nil)
 	f := makeLog(t, 11, 2500, "net/edge/50dc6c495c0c9188")
 	end := time.Now().UTC().Truncate(5 * time.Minute)
-	f.key = fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/%s/123456789012_elasticloadbalancing_us-east-2_net.edge.50dc6c495c0c9188_%s_20sg8hgm.log.gz",
+	f.Key = fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/%s/123456789012_elasticloadbalancing_us-east-2_net.edge.50dc6c495c0c9188_%s_20sg8hgm.log.gz",
 		end.Format("2006/01/02"), end.Format("20060102T1504Z"))
-	f.lines = connlogtest.TLSLog(f.lines, f.lb)
-	r.notify(r.put(f.key, f.packed()))
+	f.Lines = connlogtest.TLSLog(f.Lines, f.LoadBalancer)
+	r.notify(r.put(f.Key, f.Gzip()))
 	r.checkSums(f)
 	messages := r.stack.SNS.Messages()
-	if len(messages) != 1 || messages[0].Attributes["loadBalancer"] != f.lb {
+	if len(messages) != 1 || messages[0].Attributes["loadBalancer"] != f.LoadBalancer {
 		t.Fatalf("alerts %v", messages)
 	}
 	text := messages[0].Text("email")
@@ -52,25 +53,25 @@ func TestVendedLogs(t *testing.T) {
 	date := time.Now().UTC().Format("2006/01/02")
 	hive := time.Now().UTC().Format("year=2006/month=01/day=02")
 	a, b, c := makeLog(t, 12, 2500, "app/shop/50dc6c495c0c9188"), makeLog(t, 13, 300, "app/b/2"), makeLog(t, 14, 300, "net/c/3")
-	c.lines = connlogtest.TLSLog(c.lines, c.lb)
+	c.Lines = connlogtest.TLSLog(c.Lines, c.LoadBalancer)
 	objects := []s3.ObjectCreated{
-		r.put("AWSLogs/111122223333/elasticloadbalancing/us-east-1/"+date+"/5f2c81d0.json.gz", logFile{lines: []string{form(t, "json").Format(a.lines, connlogtest.AllFields())}}.packed()),
-		r.put("AWSLogs/aws-account-id=111122223333/elasticloadbalancing/region=us-east-1/"+hive+"/a1.log", []byte(form(t, "w3c, tab").Format(b.lines, connlogtest.AllFields()))),
-		r.put("MyLogPrefix/us-east-1/"+date+"/c.log.gz", c.packed()),
+		r.put("AWSLogs/111122223333/elasticloadbalancing/us-east-1/"+date+"/5f2c81d0.json.gz", connlogtest.Object{Lines: []string{form(t, "json").Format(a.Lines, connlogtest.AllFields())}}.Gzip()),
+		r.put("AWSLogs/aws-account-id=111122223333/elasticloadbalancing/region=us-east-1/"+hive+"/a1.log", []byte(form(t, "w3c, tab").Format(b.Lines, connlogtest.AllFields()))),
+		r.put("MyLogPrefix/us-east-1/"+date+"/c.log.gz", c.Gzip()),
 	}
 	for _, o := range objects {
 		r.notify(o)
 	}
 	r.checkSums(a, b, c)
-	if got := r.sums()[metric.ObjectsProcessed]; got.Sum != 3 {
+	if got := functiontest.Sums(r.stack)[metric.ObjectsProcessed]; got.Sum != 3 {
 		t.Errorf("%v objects processed", got)
 	}
 	messages := r.stack.SNS.Messages()
-	if len(messages) != 1 || messages[0].Attributes["loadBalancer"] != a.lb || messages[0].Attributes["account"] != "111122223333" {
+	if len(messages) != 1 || messages[0].Attributes["loadBalancer"] != a.LoadBalancer || messages[0].Attributes["account"] != "111122223333" {
 		t.Errorf("alerts %v", messages)
 	}
 	for i, line := range r.logLines("processed") {
-		if want := []string{a.lb, b.lb, c.lb}[i]; line["loadBalancer"] != want {
+		if want := []string{a.LoadBalancer, b.LoadBalancer, c.LoadBalancer}[i]; line["loadBalancer"] != want {
 			t.Errorf("log line %d is about %v, want %s", i+1, line["loadBalancer"], want)
 		}
 	}
@@ -92,7 +93,7 @@ func TestVendedLogsRefused(t *testing.T) {
 		{"a.parquet", "PAR1", "Parquet"},
 		{"b.gz", "PAR1\x15", "Parquet"},
 		{"c.json", `{"type":"https","elb":"app/a/1","ssl_protocol":"TLSv1.2"}`, "access log of an Application Load Balancer"},
-		{"d.json", form(t, "json").Format(f.lines, nameless), "add elb to the record fields"},
+		{"d.json", form(t, "json").Format(f.Lines, nameless), "add elb to the record fields"},
 		{"e.log", "#Version: 1.0\n#Fields: time elb tls_protocol\n", "empty"},
 		{"f.log", "#Fields: version account-id interface-id\n", "flow log"},
 	}
@@ -101,7 +102,7 @@ func TestVendedLogsRefused(t *testing.T) {
 		objects = append(objects, r.put(dir+b.name, []byte(b.body)))
 	}
 	r.notify(objects...)
-	r.notify(r.put(dir+"mixed.json", []byte(form(t, "json").Format(append(f.lines, g.lines...), connlogtest.AllFields()))))
+	r.notify(r.put(dir+"mixed.json", []byte(form(t, "json").Format(append(f.Lines, g.Lines...), connlogtest.AllFields()))))
 	r.checkSums()
 	errors := r.errors()
 	if n := len(errors); n != 4 || errors[0] != "" || !strings.Contains(errors[n-1], "app/a/1, app/b/2") {

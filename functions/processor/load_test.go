@@ -2,8 +2,6 @@ package main
 
 import (
 	"bufio"
-	"bytes"
-	"compress/gzip"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -19,6 +17,7 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/metric"
@@ -71,8 +70,7 @@ func makeLoad(t *testing.T, r *rig, events int) *load {
 			bodies[id] = b
 		}
 		lb := fmt.Sprintf("app/lb-%02d/%016x", i%loadBalancers, i%loadBalancers)
-		key := fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-1/%s/conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.10_%08x.log.gz",
-			end.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), end.Format("20060102T1504Z"), i)
+		key := connlogtest.ObjectKey("us-east-1", lb, end, "192.0.2.10", fmt.Sprintf("%08x", i)) + ".gz"
 		packed := b.packed
 		if broken := i%100 == 99; broken {
 			packed = packed[:len(packed)/2]
@@ -98,19 +96,11 @@ func makeLoad(t *testing.T, r *rig, events int) *load {
 
 func makeBody(t *testing.T, seed uint64, lines int, end time.Time) *body {
 	t.Helper()
-	var text, packed bytes.Buffer
-	err := connlogtest.Write(&text, connlogtest.Options{Seed: seed, Lines: lines, Start: end.Add(-5 * time.Minute), Fields: 13})
+	o, err := connlogtest.NewObject("us-east-1", end, connlogtest.Options{Seed: seed, Lines: lines, LoadBalancer: "LB", Fields: 13})
 	if err != nil {
 		t.Fatal(err)
 	}
-	z := gzip.NewWriter(&packed)
-	if _, err := z.Write(text.Bytes()); err != nil {
-		t.Fatal(err)
-	}
-	if err := z.Close(); err != nil {
-		t.Fatal(err)
-	}
-	return &body{packed.Bytes(), connlogtest.Metrics(strings.Split(strings.TrimSuffix(text.String(), "\n"), "\n"), "LB"), lines}
+	return &body{o.Gzip(), functiontest.Reference(o), lines}
 }
 
 // direct invokes the function once for each event, as S3 does.
@@ -229,7 +219,7 @@ func TestLoad(t *testing.T) {
 // check holds what CloudWatch has to the reference.
 func (l *load) check(t *testing.T, r *rig) {
 	t.Helper()
-	got := r.sums()
+	got := functiontest.Sums(r.stack)
 	if n := got[metric.ObjectsProcessed].Sum; n != float64(l.objects) {
 		t.Errorf("%v objects processed, want %d", n, l.objects)
 	}
@@ -239,28 +229,7 @@ func (l *load) check(t *testing.T, r *rig) {
 	if n := got[metric.UncertainRepublishes].Sum; n != 0 {
 		t.Errorf("%v uncertain republishes", n)
 	}
-	for _, name := range metric.AboutProcessor() {
-		delete(got, name)
-		delete(l.want, name)
-	}
-	if len(got) != len(l.want) {
-		t.Errorf("%d metrics, want %d", len(got), len(l.want))
-	}
-	wrong := 0
-	for name, want := range l.want {
-		sum := got[name]
-		if strings.HasPrefix(name, metric.HandshakeLatency) {
-			sum.Sum = 0
-		}
-		if sum != want {
-			if wrong++; wrong <= 5 {
-				t.Errorf("%s: %v, want %v", name, sum, want)
-			}
-		}
-	}
-	if wrong > 5 {
-		t.Errorf("and %d more", wrong-5)
-	}
+	functiontest.WantSums(t, l.want, got)
 }
 
 // report logs what the load took.
@@ -289,14 +258,14 @@ func (l *load) report(t *testing.T, r *rig, before map[string]int, elapsed time.
 			t.Logf("%-32s %8d %6.2f for an object", name, d, float64(d)/float64(n))
 		}
 	}
-	if peak := peakMemory(); len(peak) > 0 {
+	if peak := peakMemory(functiontest.Bootstrap(t, "processor")); len(peak) > 0 {
 		t.Logf("peak memory of a process: %.1f MB of %d processes", slices.Max(peak), len(peak))
 	}
 }
 
 // peakMemory returns the peak resident set of each running process of the
 // function, in MB; none where the system has no /proc.
-func peakMemory() []float64 {
+func peakMemory(bootstrap string) []float64 {
 	var list []float64
 	processes, _ := filepath.Glob("/proc/[0-9]*")
 	for _, dir := range processes {

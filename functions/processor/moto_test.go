@@ -1,15 +1,12 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"encoding/xml"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"net/url"
-	"os/exec"
 	"strings"
 	"testing"
 	"time"
@@ -25,6 +22,7 @@ import (
 	"github.com/aws/smithy-go/transport/http/protocol/awsjson"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/cwsink"
@@ -38,7 +36,7 @@ import (
 // newest protocol, so the client is told to speak JSON). Where moto_server is
 // on PATH, the pipeline with its real adapters is held against it.
 func TestMoto(t *testing.T) {
-	endpoint := startMoto(t)
+	endpoint := awstest.Moto(t, "nothing was held against an independent S3, SNS and CloudWatch")
 	ctx := t.Context()
 	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion("us-east-1"), awsconfig.WithBaseEndpoint(endpoint),
 		awsconfig.WithCredentialsProvider(credentials.NewStaticCredentialsProvider("local", "local", "")))
@@ -56,7 +54,7 @@ func TestMoto(t *testing.T) {
 	if _, err := s3Client.CreateBucket(ctx, &s3.CreateBucketInput{Bucket: aws.String(bucket)}); err != nil {
 		t.Fatal(err)
 	}
-	put, err := s3Client.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(f.key), Body: strings.NewReader(string(f.packed()))})
+	put, err := s3Client.PutObject(ctx, &s3.PutObjectInput{Bucket: aws.String(bucket), Key: aws.String(f.Key), Body: strings.NewReader(string(f.Gzip()))})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +78,7 @@ func TestMoto(t *testing.T) {
 		MetricOptions: c.Metrics, IPv6Prefix: c.IPv6Prefix, PublishClients: true, Rules: []alert.Rule{c.Rule},
 		Now: time.Now, Sleep: pipeline.Sleep,
 	}
-	object := pipeline.Object{Bucket: bucket, Key: f.key, ETag: strings.Trim(*put.ETag, `"`)}
+	object := pipeline.Object{Bucket: bucket, Key: f.Key, ETag: strings.Trim(*put.ETag, `"`)}
 	report, err := p.Process(ctx, object)
 	if err != nil {
 		t.Fatal(err)
@@ -91,8 +89,8 @@ func TestMoto(t *testing.T) {
 
 	// An older ETag is a replaced object, a missing key a gone one.
 	for skipped, o := range map[string]pipeline.Object{
-		pipeline.SkippedReplaced: {Bucket: bucket, Key: f.key, ETag: "0123456789abcdef0123456789abcdef"},
-		pipeline.SkippedGone:     {Bucket: bucket, Key: f.key[:len(f.key)-len("x.log.gz")] + "y.log.gz"},
+		pipeline.SkippedReplaced: {Bucket: bucket, Key: f.Key, ETag: "0123456789abcdef0123456789abcdef"},
+		pipeline.SkippedGone:     {Bucket: bucket, Key: f.Key[:len(f.Key)-len("x.log.gz")] + "y.log.gz"},
 	} {
 		if r, err := p.Process(ctx, o); err != nil || r.Skipped != skipped {
 			t.Errorf("got %q and error %v, want %q", r.Skipped, err, skipped)
@@ -103,7 +101,7 @@ func TestMoto(t *testing.T) {
 	// metrics that have more dimensions than asked for, which CloudWatch does
 	// not; so only those that have the most are compared.)
 	checked := 0
-	all := connlogtest.Metrics(f.lines, f.lb)
+	all := connlogtest.Metrics(f.Lines, f.LoadBalancer)
 	for name, want := range all {
 		if hasFiner(all, name) {
 			continue
@@ -145,40 +143,6 @@ func hasFiner(all map[string]connlogtest.Sum, name string) bool {
 		}
 	}
 	return false
-}
-
-func startMoto(t *testing.T) (endpoint string) {
-	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		t.Skip("SKIPPED: moto_server is not on PATH: nothing was held against an independent S3, SNS and CloudWatch")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	l.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output logBuffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); cmd.Wait() })
-	endpoint = "http://" + address
-	for start := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		if r, err := http.Get(endpoint + "/moto-api/"); err == nil {
-			r.Body.Close()
-			return endpoint
-		}
-		if time.Since(start) > time.Minute {
-			t.Fatalf("moto_server does not answer:\n%s", output.String())
-		}
-	}
 }
 
 // motoStatistics reads a metric back that connlogtest.Metrics names.

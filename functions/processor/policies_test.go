@@ -60,12 +60,12 @@ func TestListenerPolicies(t *testing.T) {
 			}})
 			for seed := range uint64(2) {
 				f := makeLog(t, seed+1, 2500, "app/shop/50dc6c495c0c9188")
-				for i := range f.lines {
+				for i := range f.Lines {
 					if i%2 == 1 {
-						f.lines[i] = strings.Replace(f.lines[i], " 443 ", " 8443 ", 1)
+						f.Lines[i] = strings.Replace(f.Lines[i], " 443 ", " 8443 ", 1)
 					}
 				}
-				r.notify(r.put(strings.ReplaceAll(f.key, "us-east-2", "us-east-1"), f.packed()))
+				r.notify(r.put(strings.ReplaceAll(f.Key, "us-east-2", "us-east-1"), f.Gzip()))
 			}
 			if d := cmp.Diff([]map[string]string{c.want, c.want}, r.alertPolicies()); d != "" {
 				t.Errorf("policies: -want +got\n%s", d)
@@ -107,7 +107,7 @@ func TestPolicyFile(t *testing.T) {
 			t.Parallel()
 			r := newRig(t, map[string]string{"LISTENER_POLICIES": future, "POLICY_FILE": filepath.Join(dir, name)})
 			f := makeLog(t, 1, 2500, "app/shop/50dc6c495c0c9188")
-			r.notify(r.put(strings.ReplaceAll(f.key, "us-east-2", "us-east-1"), f.packed()))
+			r.notify(r.put(strings.ReplaceAll(f.Key, "us-east-2", "us-east-1"), f.Gzip()))
 			messages := r.stack.SNS.Messages()
 			if len(messages) != 1 {
 				t.Fatalf("%d alerts", len(messages))

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/internal/localaws/wire"
@@ -28,12 +29,12 @@ func TestEndToEnd(t *testing.T) {
 	r := newRig(t, nil)
 	a := makeLog(t, 1, 2500, "app/shop/50dc6c495c0c9188")
 	b := makeLog(t, 2, 300, "app/my-loadbalancer/1234567890abcdef")
-	b.lines = append(b.lines, "a line that is none", `2026-11-23T10:00:00Z "`)
-	r.notify(r.put(a.key, a.packed()))
-	r.notify(r.put(b.key, b.packed()))
+	b.Lines = append(b.Lines, "a line that is none", `2026-11-23T10:00:00Z "`)
+	r.notify(r.put(a.Key, a.Gzip()))
+	r.notify(r.put(b.Key, b.Gzip()))
 
 	r.checkSums(a, b)
-	sums := r.sums()
+	sums := functiontest.Sums(r.stack)
 	for name, want := range map[string]connlogtest.Sum{
 		metric.ObjectsProcessed: {Sum: 2, Samples: 2},
 		metric.ObjectsSkipped:   {Sum: 0, Samples: 2},
@@ -54,7 +55,7 @@ func TestEndToEnd(t *testing.T) {
 		t.Fatalf("%d alerts, want one: only the first log is over the threshold", len(messages))
 	}
 	m := messages[0]
-	if m.TopicARN != r.topic || m.Attributes["loadBalancer"] != a.lb || m.Attributes["rule"] != "failed-negotiations" || m.Attributes["severity"] == "" {
+	if m.TopicARN != r.topic || m.Attributes["loadBalancer"] != a.LoadBalancer || m.Attributes["rule"] != "failed-negotiations" || m.Attributes["severity"] == "" {
 		t.Errorf("alert to %s with attributes %v", m.TopicARN, m.Attributes)
 	}
 	var doc struct {
@@ -65,7 +66,7 @@ func TestEndToEnd(t *testing.T) {
 	if err := json.Unmarshal([]byte(m.Text("sqs")), &doc); err != nil {
 		t.Fatal(err)
 	}
-	want := connlogtest.Metrics(a.lines, a.lb)["FailedNegotiations LoadBalancer="+a.lb]
+	want := connlogtest.Metrics(a.Lines, a.LoadBalancer)["FailedNegotiations LoadBalancer="+a.LoadBalancer]
 	if doc.Schema != "tlswatch.alert/v1" || doc.Failed != want.Sum || doc.Window.Connections != want.Samples {
 		t.Errorf("alert %+v, want %v", doc, want)
 	}
@@ -75,8 +76,8 @@ func TestEndToEnd(t *testing.T) {
 		t.Fatalf("%d log lines for 2 objects:\n%s", len(lines), r.log)
 	}
 	for i, want := range []map[string]any{
-		{"level": "INFO", "key": a.key, "lines": 2500.0, "malformed": 0.0, "alerts": 1.0, "attempts": 1.0, "failed": want.Sum},
-		{"level": "INFO", "key": b.key, "lines": 302.0, "malformed": 2.0, "alerts": 0.0},
+		{"level": "INFO", "key": a.Key, "lines": 2500.0, "malformed": 0.0, "alerts": 1.0, "attempts": 1.0, "failed": want.Sum},
+		{"level": "INFO", "key": b.Key, "lines": 302.0, "malformed": 2.0, "alerts": 0.0},
 	} {
 		for name, value := range want {
 			if lines[i][name] != value {
@@ -109,7 +110,7 @@ func TestReplyCut(t *testing.T) {
 			r.stack.S3.SetFaults(wire.Fault{Kind: wire.FaultReplyCut}.Once(test.operation, 1))
 			r.stack.CloudWatch.SetFaults(wire.Fault{Kind: wire.FaultReplyCut}.Once(test.operation, 1))
 			r.stack.SNS.SetFaults(wire.Fault{Kind: wire.FaultReplyCut}.Once(test.operation, 1))
-			r.notify(r.put(f.key, f.packed()))
+			r.notify(r.put(f.Key, f.Gzip()))
 			if got := r.errors(); len(got) != 1 || got[0] != "" {
 				t.Errorf("invocations: %q, want one success", got)
 			}
@@ -126,16 +127,16 @@ func TestReplyCut(t *testing.T) {
 func TestOneBadObject(t *testing.T) {
 	r := startRig(t, nil, lambda.Options{Timeout: 20 * time.Second, RetryDelays: []time.Duration{}})
 	a, b, c, d := makeLog(t, 4, 200, "app/a/1"), makeLog(t, 5, 200, "app/b/2"), makeLog(t, 6, 200, "app/c/3"), makeLog(t, 7, 200, "app/d/4")
-	packed := b.packed()
+	packed := b.Gzip()
 	r.notify(
-		r.put(a.key, a.packed()),
-		r.put(b.key, packed[:len(packed)/2]),
-		r.put(c.key, c.packed()),
-		r.put(d.key, bytes.Replace(d.packed(), []byte{0x1f, 0x8b, 8}, []byte{0x1f, 0x8b, 7}, 1)),
+		r.put(a.Key, a.Gzip()),
+		r.put(b.Key, packed[:len(packed)/2]),
+		r.put(c.Key, c.Gzip()),
+		r.put(d.Key, bytes.Replace(d.Gzip(), []byte{0x1f, 0x8b, 8}, []byte{0x1f, 0x8b, 7}, 1)),
 	)
 	r.checkSums(a, c)
 	got := r.errors()
-	if len(got) != 1 || !strings.Contains(got[0], b.key) || !strings.Contains(got[0], d.key) || strings.Contains(got[0], a.key) || strings.Contains(got[0], c.key) {
+	if len(got) != 1 || !strings.Contains(got[0], b.Key) || !strings.Contains(got[0], d.Key) || strings.Contains(got[0], a.Key) || strings.Contains(got[0], c.Key) {
 		t.Errorf("errors: %q", got)
 	}
 	if n := len(r.lambda.DeadLetters()); n != 1 {
@@ -151,21 +152,21 @@ func TestOneBadObject(t *testing.T) {
 func TestSkipped(t *testing.T) {
 	r := newRig(t, nil)
 	f := makeLog(t, 8, 100, "app/a/1")
-	gone := r.put(f.key, f.packed())
+	gone := r.put(f.Key, f.Gzip())
 	gone.Key = strings.Replace(gone.Key, "192.0.2.10", "192.0.2.11", 1)
-	replaced := r.put(f.key, f.packed())
+	replaced := r.put(f.Key, f.Gzip())
 	replaced.ETag = "0123456789abcdef0123456789abcdef"
 	objects := []s3.ObjectCreated{
 		gone, replaced,
 		r.put("AWSLogs/123456789012/ELBConnectionLogTestFile", []byte("test")),
-		r.put(strings.Replace(f.key, "conn_log_", "", 1), f.packed()),
-		r.put(strings.Replace(f.key, "192.0.2.10", "192.0.2.12", 1), nil),
+		r.put(strings.Replace(f.Key, "conn_log_", "", 1), f.Gzip()),
+		r.put(strings.Replace(f.Key, "192.0.2.10", "192.0.2.12", 1), nil),
 	}
 	r.notify(objects...)
 	if got := r.errors(); len(got) != 1 || got[0] != "" {
 		t.Errorf("invocations: %q", got)
 	}
-	if got := r.sums()[metric.ObjectsSkipped]; got.Sum != float64(len(objects)) {
+	if got := functiontest.Sums(r.stack)[metric.ObjectsSkipped]; got.Sum != float64(len(objects)) {
 		t.Errorf("ObjectsSkipped is %v", got)
 	}
 	r.checkSums()
@@ -184,12 +185,12 @@ func TestAccessDenied(t *testing.T) {
 	r := newRig(t, nil)
 	r.stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	f := makeLog(t, 9, 100, "app/a/1")
-	r.notify(r.put(f.key, f.packed()))
+	r.notify(r.put(f.Key, f.Gzip()))
 	got := r.errors()
 	if len(got) != 3 || len(r.lambda.DeadLetters()) != 1 {
 		t.Errorf("%d attempts, %d dead letters", len(got), len(r.lambda.DeadLetters()))
 	}
-	for _, want := range []string{bucket, f.key, "s3:GetObject"} {
+	for _, want := range []string{bucket, f.Key, "s3:GetObject"} {
 		if !strings.Contains(got[0], want) {
 			t.Errorf("%q is not in the error %q", want, got[0])
 		}
@@ -211,7 +212,7 @@ func TestThrottled(t *testing.T) {
 	r.stack.S3.SetFaults(first("SlowDown", 503))
 	r.stack.CloudWatch.SetFaults(first("Throttling", 400))
 	r.stack.SNS.SetFaults(first("Throttled", 400))
-	r.notify(r.put(f.key, f.packed()))
+	r.notify(r.put(f.Key, f.Gzip()))
 	if got := r.errors(); len(got) != 1 || got[0] != "" {
 		t.Errorf("invocations: %q", got)
 	}
@@ -229,7 +230,7 @@ func TestDeadline(t *testing.T) {
 	var objects []s3.ObjectCreated
 	for i := range runtime.GOMAXPROCS(0) + 2 { // more than are read at the same time
 		log := makeLog(t, uint64(100+i), 500, fmt.Sprintf("app/a/%d", i))
-		objects = append(objects, r.put(log.key, log.packed()))
+		objects = append(objects, r.put(log.Key, log.Gzip()))
 	}
 	r.notify(objects...)
 	got := r.errors()
@@ -255,8 +256,8 @@ func TestClientsArePrivate(t *testing.T) {
 		}
 		r := newRig(t, settings)
 		f := makeLog(t, 13, 2500, "app/a/1")
-		f.lines = append(f.lines, strings.Replace(f.lines[0], "T", " ", 1), strings.Replace(f.lines[1], "Z ", "Z 203.0.113.999", 1))
-		r.notify(r.put(f.key, f.packed()))
+		f.Lines = append(f.Lines, strings.Replace(f.Lines[0], "T", " ", 1), strings.Replace(f.Lines[1], "Z ", "Z 203.0.113.999", 1))
+		r.notify(r.put(f.Key, f.Gzip()))
 		if found := address.FindString(r.logText()); found != "" {
 			t.Errorf("publish %v: %s is in the log", publish, found)
 		}
@@ -289,13 +290,13 @@ func TestFailingClientsAreLogged(t *testing.T) {
 	}
 	f := makeLog(t, 13, 2500, "app/a/1")
 	r.stack.CloudWatch.SetFaults(wire.Refuse(400, "InvalidParameterValue").Once("cloudwatch:PutMetricData", 1))
-	o := r.put(f.key, f.packed())
+	o := r.put(f.Key, f.Gzip())
 	r.notify(o)
 	r.notify(o)
 
 	type contributor struct{ client, reason string }
 	want := make(map[contributor]float64)
-	for _, line := range f.lines {
+	for _, line := range f.Lines {
 		fields := connlogtest.Reference(line)
 		if reason, failed := strings.CutPrefix(fields[10], "Failed:"); failed {
 			client := netip.MustParseAddr(strings.Trim(fields[1], "[]"))
@@ -309,7 +310,7 @@ func TestFailingClientsAreLogged(t *testing.T) {
 	got := make(map[contributor]float64)
 	lines := r.logLines("failing client")
 	for _, line := range lines {
-		if line["loadBalancer"] != f.lb || line["cipher"] == "" || line["protocol"] == "" {
+		if line["loadBalancer"] != f.LoadBalancer || line["cipher"] == "" || line["protocol"] == "" {
 			t.Errorf("line: %v", line)
 		}
 		got[contributor{line["client"].(string), line["reason"].(string)}] += line["failed"].(float64)
@@ -324,7 +325,7 @@ func TestFailingClientsAreLogged(t *testing.T) {
 
 func (r *rig) sumNames() []string {
 	var names []string
-	for name := range r.sums() {
+	for name := range functiontest.Sums(r.stack) {
 		names = append(names, name)
 	}
 	return names
@@ -334,7 +335,7 @@ func (r *rig) sumNames() []string {
 func TestBadSettings(t *testing.T) {
 	r := startRig(t, map[string]string{"CLIENT_TOP": "many", "METRIC_NAMESPACE": "AWS/X"}, lambda.Options{RetryDelays: []time.Duration{}})
 	f := makeLog(t, 14, 10, "app/a/1")
-	r.notify(r.put(f.key, f.packed()))
+	r.notify(r.put(f.Key, f.Gzip()))
 	if got := r.errors(); len(got) != 1 || got[0] == "" {
 		t.Errorf("invocations: %q", got)
 	}
@@ -386,7 +387,7 @@ func TestEvents(t *testing.T) {
 			if skipped+ignored == 0 {
 				t.Errorf("nothing was done:\n%s", r.log)
 			}
-			if got := r.sums()[metric.ObjectsSkipped].Sum; int(got) != skipped {
+			if got := functiontest.Sums(r.stack)[metric.ObjectsSkipped].Sum; int(got) != skipped {
 				t.Errorf("ObjectsSkipped is %v for %d objects", got, skipped)
 			}
 			t.Logf("%d objects, %d ignored, reply %s", skipped, ignored, result.Payload)

@@ -6,43 +6,22 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"log"
 	"log/slog"
-	"os"
-	"path/filepath"
+	"maps"
 	"strings"
 	"testing"
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/dev/gobuild"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/pipeline"
 )
 
-// bootstraps are the real binaries of the functions.
-var bootstraps = make(map[string]string)
-
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "tlswatch")
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, name := range []string{"processor", "widget"} {
-		sub := filepath.Join(dir, name)
-		if err = os.Mkdir(sub, 0o777); err == nil {
-			bootstraps[name], err = gobuild.Function(sub, name)
-		}
-		if err != nil {
-			log.Fatal(err)
-		}
-	}
-	status := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(status)
-}
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
 // A rig is the functions, running, with S3 around them and the logs of two load
 // balancers processed.
@@ -55,27 +34,15 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
-	stack, err := localaws.Start(t.Context(), localaws.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { stack.Close() })
-	for _, bucket := range []string{"logs", "state"} {
-		if err := stack.S3.CreateBucket(bucket); err != nil {
-			t.Fatal(err)
-		}
-	}
-	r := &rig{t: t, stack: stack, end: time.Now().UTC().Truncate(5 * time.Minute)}
+	r := &rig{t: t, stack: awstest.Stack(t, localaws.Options{}, "logs", "state"), end: time.Now().UTC().Truncate(5 * time.Minute)}
 	processor := r.start("processor", nil)
 	for i, name := range []string{"shop", "api"} {
-		var log bytes.Buffer
 		lb := fmt.Sprintf("app/%s/%016x", name, i)
-		if err := connlogtest.Write(&log, connlogtest.Options{Seed: uint64(i), Lines: 1000, Start: r.end.Add(-5 * time.Minute), LoadBalancer: lb}); err != nil {
+		log, err := connlogtest.NewObject("us-east-1", r.end, connlogtest.Options{Seed: uint64(i), Lines: 1000, LoadBalancer: lb})
+		if err != nil {
 			t.Fatal(err)
 		}
-		key := fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-1/%s/conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.10_0000000%d.log",
-			r.end.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), r.end.Format("20060102T1504Z"), i)
-		o, err := stack.S3.Put("logs", key, log.Bytes())
+		o, err := r.stack.S3.Put("logs", log.Key, log.Gzip())
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -89,17 +56,9 @@ func newRig(t *testing.T) *rig {
 
 func (r *rig) start(name string, env map[string]string) *lambda.Function {
 	r.t.Helper()
-	o := lambda.Options{Name: "tlswatch-" + name, Bootstrap: bootstraps[name], Env: r.stack.Env(), Timeout: 10 * time.Second, Output: r.t.Output()}
-	o.Env["STATE_BUCKET"] = "state"
-	for k, v := range env {
-		o.Env[k] = v
-	}
-	l, err := lambda.Start(r.t.Context(), o)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	r.t.Cleanup(func() { l.Close() })
-	return l
+	settings := map[string]string{"STATE_BUCKET": "state"}
+	maps.Copy(settings, env)
+	return functiontest.Start(r.t, r.stack, name, settings, lambda.Options{Timeout: 10 * time.Second})
 }
 
 // event is what a dashboard sends, with parameters of the widget.
@@ -189,7 +148,7 @@ func TestReadsOnly(t *testing.T) {
 	before := r.stack.Calls.Counts()
 	r.show(nil)
 	for call, n := range r.stack.Calls.Counts() {
-		if n > before[call] && call != "s3:GetObject" && call != "s3:ListObjectsV2" && call != "lambda:Invoke" {
+		if n > before[call] && call != "s3:GetObject" && call != "s3:ListObjectsV2" {
 			t.Errorf("%s: %d calls", call, n-before[call])
 		}
 	}

@@ -6,9 +6,7 @@ import (
 	"encoding/xml"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -335,7 +333,7 @@ func TestPolicies(t *testing.T) {
 
 // TestMoto holds the adapter against somebody else's idea of the service.
 func TestMoto(t *testing.T) {
-	endpoint := startMoto(t)
+	endpoint := awstest.Moto(t, "nothing was held against an independent Elastic Load Balancing")
 	client := newClient(t, map[string]string{
 		"AWS_ENDPOINT_URL_ELASTIC_LOAD_BALANCING_V2": endpoint, "AWS_REGION": region, "AWS_ACCESS_KEY_ID": "local", "AWS_SECRET_ACCESS_KEY": "local",
 	})
@@ -450,35 +448,4 @@ func motoCall(t *testing.T, endpoint, service, body, target string) []byte {
 		t.Fatalf("%s: status %d, %v: %s", service, resp.StatusCode, err, reply)
 	}
 	return reply
-}
-
-func startMoto(t *testing.T) (endpoint string) {
-	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		t.Skip("SKIPPED: moto_server is not on PATH: nothing was held against an independent Elastic Load Balancing")
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	_, port, _ := net.SplitHostPort(address)
-	l.Close()
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); cmd.Wait() })
-	for begin := time.Now(); ; time.Sleep(100 * time.Millisecond) {
-		if r, err := http.Get("http://" + address + "/moto-api/"); err == nil {
-			r.Body.Close()
-			return "http://" + address
-		}
-		if time.Since(begin) > time.Minute {
-			t.Fatal("moto_server does not answer")
-		}
-	}
 }

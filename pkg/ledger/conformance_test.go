@@ -5,14 +5,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
-	"net/http"
-	"os/exec"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
@@ -30,7 +26,7 @@ func TestConformance(t *testing.T) {
 	})
 	t.Run("moto", func(t *testing.T) {
 		env := wire.BaseEnv("us-east-1")
-		env["AWS_ENDPOINT_URL_S3"] = startMoto(t)
+		env["AWS_ENDPOINT_URL_S3"] = awstest.Moto(t, "the ledger was not held against an independent S3")
 		awstest.Setenv(t, env)
 		store := newStore(t, "state")
 		client := store.Client.(*s3.Client)
@@ -240,42 +236,4 @@ func read(ctx context.Context, s Store, key string) (string, error) {
 func newBucket(s S3, name string) S3 {
 	s.Bucket = name
 	return s
-}
-
-// startMoto starts an independent implementation of S3 and returns its address.
-func startMoto(t *testing.T) string {
-	t.Helper()
-	path, err := exec.LookPath("moto_server")
-	if err != nil {
-		t.Skip("SKIPPED: moto_server is not on PATH: the ledger was not held against an independent S3")
-	}
-	l, err := net.Listen("tcp4", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := l.Addr().String()
-	l.Close()
-	_, port, _ := net.SplitHostPort(address)
-	ctx, cancel := context.WithCancel(context.Background())
-	cmd := exec.CommandContext(ctx, path, "-H", "127.0.0.1", "-p", port)
-	var output bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &output, &output
-	if err := cmd.Start(); err != nil {
-		cancel()
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cancel(); cmd.Wait() })
-	poll := time.NewTicker(50 * time.Millisecond)
-	defer poll.Stop()
-	for start := time.Now(); ; <-poll.C {
-		if r, err := http.Get("http://" + address + "/moto-api/"); err == nil {
-			r.Body.Close()
-			return "http://" + address
-		}
-		if time.Since(start) > time.Minute {
-			cancel()
-			cmd.Wait() // so that the output is complete
-			t.Fatalf("moto_server does not answer:\n%s", output.String())
-		}
-	}
 }

@@ -18,6 +18,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/deployed"
 	"tlswatch/internal/cli/input"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
@@ -148,7 +149,7 @@ func TestBackfillResumed(t *testing.T) {
 	if len(sent) > 0 {
 		t.Errorf("sent as well: %v", sent)
 	}
-	sums := clitest.MetricSums(c.Stack)
+	sums := functiontest.Sums(c.Stack)
 	if got := sums["Connections LoadBalancer="+clitest.LoadBalancer].Sum; got != 300 {
 		t.Errorf("%v connections published", got)
 	}

@@ -6,7 +6,6 @@ import (
 	"context"
 	"io"
 	"strings"
-	"sync"
 	"testing"
 
 	"github.com/spf13/cobra"
@@ -44,22 +43,4 @@ func Want(t *testing.T, want int, cmd *cobra.Command, args ...string) (stdout, s
 		t.Fatalf("%q: exit status %d, want %d: %s", args, status, want, stderr)
 	}
 	return stdout, stderr
-}
-
-// Buffer may be read while it is written.
-type Buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *Buffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *Buffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }

@@ -4,25 +4,18 @@ import (
 	"context"
 	"flag"
 	"io"
-	"log"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
-	"tlswatch/internal/dev/gobuild"
+	"tlswatch/internal/dev/functiontest"
 )
 
 var Update = flag.Bool("update", false, "rewrite golden files")
-
-// functionDir holds the function binary, which is built when a test needs it.
-var functionDir string
-
-var buildFunction = sync.OnceValues(func() (string, error) { return gobuild.Function(functionDir, "processor") })
 
 // Main runs the tests of a package. In the processes that their scripts
 // start as tlswatch, it calls run instead.
@@ -32,27 +25,15 @@ func Main(m *testing.M, run func(ctx context.Context, args []string, stdin io.Re
 	}})
 }
 
-// testMain runs the tests with a place for the function binary.
+// testMain runs the tests with a place for the function's binary.
 type testMain struct{ m *testing.M }
 
-func (t testMain) Run() int {
-	dir, err := os.MkdirTemp("", "tlswatch")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	functionDir = dir
-	return t.m.Run()
-}
+func (t testMain) Run() int { return functiontest.Run(t.m) }
 
-// Function returns the path of the function binary.
+// Function returns the path of the function's binary.
 func Function(t *testing.T) string {
 	t.Helper()
-	path, err := buildFunction()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return functiontest.Bootstrap(t, "processor")
 }
 
 // Scripts runs the scripts in testdata/script, with these variables and those

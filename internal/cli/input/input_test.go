@@ -9,7 +9,6 @@ import (
 	"net/http/httputil"
 	"net/url"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,12 +18,12 @@ import (
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/cli/clitest"
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/connlog"
 )
@@ -340,22 +339,11 @@ func TestInputsInterrupted(t *testing.T) {
 
 // The same against moto, an independent stand-in for S3.
 func TestInputsMoto(t *testing.T) {
-	moto, err := exec.LookPath("moto_server")
-	if err != nil {
-		t.Skip("SKIPPED: moto_server is not on PATH: reading from S3 was not tested against it")
-	}
-	address := startMoto(t, moto)
-	for name, value := range map[string]string{
-		"AWS_ENDPOINT_URL_S3": address, "AWS_REGION": "us-east-1", "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test",
-		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-	} {
-		t.Setenv(name, value)
-	}
-	cfg, err := awsconfig.LoadDefaultConfig(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := s3.NewFromConfig(cfg)
+	address := awstest.Moto(t, "reading from S3 was not tested against it")
+	env := wire.BaseEnv("us-east-1")
+	env["AWS_ENDPOINT_URL_S3"] = address
+	awstest.Setenv(t, env)
+	client := s3.NewFromConfig(awstest.Config(t))
 	if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: aws.String(clitest.BucketName)}); err != nil {
 		t.Fatal(err)
 	}
@@ -383,27 +371,6 @@ func TestInputsMoto(t *testing.T) {
 	got, err = scanTally(t.Context(), in)
 	if err != nil || got["203.0.113.1"] != 1 || cuts.Load() != 1 {
 		t.Errorf("cut: %v, %v after %d cuts", got, err, cuts.Load())
-	}
-}
-
-func startMoto(t *testing.T, moto string) (address string) {
-	t.Helper()
-	free := httptest.NewServer(nil)
-	address = free.URL
-	free.Close()
-	cmd := exec.Command(moto, "-H", "127.0.0.1", "-p", address[strings.LastIndexByte(address, ':')+1:])
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { cmd.Process.Kill(); cmd.Wait() })
-	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
-		if r, err := http.Get(address + "/moto-api/"); err == nil {
-			r.Body.Close()
-			return address
-		}
-		if time.Since(start) > time.Minute {
-			t.Fatal("moto_server does not answer")
-		}
 	}
 }
 

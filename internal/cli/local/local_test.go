@@ -25,6 +25,8 @@ import (
 	"tlswatch/internal/cli/clitest"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/functiontest"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/metric"
 )
@@ -84,32 +86,19 @@ func sampleLogs(t *testing.T) map[string][]string {
 // lines: nothing is lost or doubled on the way through the function.
 func TestLocalEqualsReference(t *testing.T) {
 	r := runJSON(t, clitest.Path("events/sample"))
-	want := make(map[string]connlogtest.Sum)
+	var logs []connlogtest.Object
 	for lb, lines := range sampleLogs(t) {
-		for name, s := range connlogtest.Metrics(lines, lb) {
-			sum := want[name]
-			want[name] = connlogtest.Sum{Sum: sum.Sum + s.Sum, Samples: sum.Samples + s.Samples}
-		}
+		logs = append(logs, connlogtest.Object{LoadBalancer: lb, Lines: lines})
 	}
 	got := resultSums(r)
-	for name, s := range got {
-		if name == metric.ObjectsProcessed {
-			if s.Sum != 4 {
-				t.Errorf("ObjectsProcessed is %v", s.Sum)
-			}
-		}
-		if strings.HasPrefix(name, metric.HandshakeLatency) {
-			got[name] = connlogtest.Sum{Samples: s.Samples}
-		}
+	functiontest.WantSums(t, functiontest.Reference(logs...), got)
+	if n := got[metric.ObjectsProcessed].Sum; n != 4 {
+		t.Errorf("ObjectsProcessed is %v", n)
 	}
 	for _, name := range metric.AboutProcessor() {
 		if _, ok := got[name]; !ok && name != metric.ClientsOverBudget { // of which there are none
 			t.Errorf("%s is missing", name)
 		}
-		delete(got, name)
-	}
-	if d := gocmp.Diff(want, got); d != "" {
-		t.Errorf("-reference +published\n%s", d)
 	}
 	if len(r.Invocations) != 4 || len(r.Alerts) != 1 || r.API["s3:ListObjectsV2"] != 5 || r.API["sns:Publish"] != 1 {
 		t.Errorf("%d invocations, %d alerts, calls %v", len(r.Invocations), len(r.Alerts), r.API)
@@ -178,7 +167,7 @@ func TestLocalEqualsGawk(t *testing.T) {
 func TestLocalKeep(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	var stdout, stderr clitest.Buffer
+	var stdout, stderr awstest.Buffer
 	ended := make(chan int)
 	go func() {
 		ended <- clitest.RunIO(ctx, New(), []string{"local", "--keep", "-v", "--function", clitest.Function(t), clitest.Path("events/sample")}, strings.NewReader(""), &stdout, &stderr)
@@ -320,7 +309,7 @@ func TestReadmeSession(t *testing.T) {
 func resultSums(r result) map[string]connlogtest.Sum {
 	sums := make(map[string]connlogtest.Sum)
 	for _, m := range r.Metrics {
-		name := clitest.MetricName(m.Name, m.Dimensions)
+		name := functiontest.MetricName(m.Name, m.Dimensions)
 		s := sums[name]
 		sums[name] = connlogtest.Sum{Sum: s.Sum + m.Sum, Samples: s.Samples + m.Samples}
 	}

@@ -18,6 +18,7 @@ import (
 	"tlswatch/internal/cli/clitest"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/deployed"
+	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws/s3"
 	localsqs "tlswatch/internal/localaws/sqs"
 	"tlswatch/internal/localaws/wire"
@@ -276,7 +277,7 @@ func TestRedriveInterrupted(t *testing.T) {
 func TestRedriveRefused(t *testing.T) {
 	c := clitest.NewCloud(t)
 	for i := range 3 {
-		c.Send(t, eventBridgeEvent(clitest.Log{Key: clitest.LogKey(time.Now(), i)}), nil)
+		c.Send(t, eventBridgeEvent(clitest.Log{Object: connlogtest.Object{Key: clitest.LogKey(time.Now(), i)}}), nil)
 	}
 	status, _, stderr := clitest.Run(t.Context(), New(), "redrive", "--queue", c.Queue, "--function", "other", "--wait", "1s")
 	if status != command.ExitFailed || !strings.Contains(stderr, "function other: ") || !strings.Contains(stderr, "Function not found") || c.SQS.Messages(c.Queue)[0].Receives != 0 {

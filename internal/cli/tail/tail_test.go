@@ -18,6 +18,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/input"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/elb"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/internal/localaws/sqs"
@@ -33,7 +34,7 @@ import (
 // A tailing is a tail that runs.
 type tailing struct {
 	t              *testing.T
-	stdout, stderr clitest.Buffer
+	stdout, stderr awstest.Buffer
 	stop           context.CancelFunc
 	ended          chan int
 }
@@ -244,7 +245,7 @@ func TestTailQueue(t *testing.T) {
 		return wire.Fault{}
 	})
 	send(string(event(1, 200)))
-	stdout, stderr := new(clitest.Buffer), new(clitest.Buffer)
+	stdout, stderr := new(awstest.Buffer), new(awstest.Buffer)
 	ctx, stop := context.WithCancel(t.Context())
 	o := options{queue: queue, format: "json", interval: time.Minute, visibility: time.Second}
 	ended := make(chan error, 1)

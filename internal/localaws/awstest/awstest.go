@@ -3,6 +3,7 @@
 package awstest
 
 import (
+	"bytes"
 	"errors"
 	"os"
 	"runtime"
@@ -18,9 +19,17 @@ import (
 	"tlswatch/internal/localaws"
 )
 
-// Start brings a stack up until the test ends, with buckets of the given names.
-// The test's environment points an SDK at it.
+// Start is [Stack] for a test that itself uses an SDK: the environment of the
+// test points at the stack.
 func Start(t testing.TB, o localaws.Options, buckets ...string) *localaws.Stack {
+	t.Helper()
+	stack := Stack(t, o, buckets...)
+	Setenv(t, stack.Env())
+	return stack
+}
+
+// Stack brings a stack up until the test ends, with buckets of the given names.
+func Stack(t testing.TB, o localaws.Options, buckets ...string) *localaws.Stack {
 	t.Helper()
 	stack, err := localaws.Start(t.Context(), o)
 	if err != nil {
@@ -36,7 +45,6 @@ func Start(t testing.TB, o localaws.Options, buckets ...string) *localaws.Stack 
 			t.Fatal(err)
 		}
 	}
-	Setenv(t, stack.Env())
 	return stack
 }
 
@@ -120,4 +128,22 @@ func (c *Clock) Add(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.t = c.t.Add(d)
+}
+
+// A Buffer may be read while it is written.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.Write(p)
+}
+
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.b.String()
 }

@@ -12,7 +12,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -40,27 +39,9 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// A buffer is a bytes.Buffer for two goroutines.
-type buffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (b *buffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.Write(p)
-}
-
-func (b *buffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.b.String()
-}
-
-func startFunction(t *testing.T, o Options) (*Function, *buffer) {
+func startFunction(t *testing.T, o Options) (*Function, *awstest.Buffer) {
 	t.Helper()
-	out := new(buffer)
+	out := new(awstest.Buffer)
 	o.Bootstrap = os.Getenv("LOCALAWS_TEST_BOOTSTRAP")
 	o.Output = out
 	if o.RetryDelays == nil {

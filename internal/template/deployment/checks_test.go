@@ -9,59 +9,17 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/dev/functiontest"
 	"tlswatch/pkg/metric"
 )
-
-// sums returns the published metrics in the form of connlogtest.Metrics, without
-// those about the processor itself.
-func (r *run) sums() map[string]connlogtest.Sum {
-	sums := make(map[string]connlogtest.Sum)
-	for _, s := range r.AWS.CloudWatch.Metrics() {
-		if slices.Contains(metric.AboutProcessor(), s.Name) {
-			continue
-		}
-		name := s.Name
-		for _, d := range []string{metric.LoadBalancer, metric.ListenerPort, metric.Protocol, metric.Cipher, metric.KeyExchange, metric.Reason, metric.Client} {
-			if value, ok := s.Dimensions[d]; ok {
-				name += " " + d + "=" + value
-			}
-		}
-		sum := sums[name]
-		for _, p := range s.Points {
-			sum.Samples += p.Samples
-			if s.Name != metric.HandshakeLatency {
-				sum.Sum += p.Sum
-			}
-		}
-		sums[name] = sum
-	}
-	return sums
-}
-
-// wantSums returns the sums by the reference implementation.
-func (r *run) wantSums() map[string]connlogtest.Sum {
-	want := make(map[string]connlogtest.Sum)
-	for _, f := range r.logs {
-		for name, sum := range connlogtest.Metrics(f.lines, f.lb) {
-			if !slices.Contains(metric.AboutProcessor(), name) {
-				want[name] = connlogtest.Sum{Sum: want[name].Sum + sum.Sum, Samples: want[name].Samples + sum.Samples}
-			}
-		}
-	}
-	return want
-}
 
 // check compares what was published with the reference.
 func (r *run) check() {
 	r.t.Helper()
-	if d := cmp.Diff(r.wantSums(), r.sums()); d != "" {
-		r.t.Errorf("metrics: -reference +published\n%s", d)
-	}
+	functiontest.WantSums(r.t, functiontest.Reference(r.logs...), functiontest.Sums(r.AWS))
 	messages := r.AWS.SNS.Messages()
-	if len(messages) != 1 || messages[0].TopicARN != r.stack.Outputs["AlertTopic"] || messages[0].Attributes["loadBalancer"] != r.logs[0].lb {
+	if len(messages) != 1 || messages[0].TopicARN != r.stack.Outputs["AlertTopic"] || messages[0].Attributes["loadBalancer"] != r.logs[0].LoadBalancer {
 		r.t.Errorf("alerts: %+v", messages)
 	}
 	failed := r.AWS.SQS.Messages(r.url("FailureQueue"))
@@ -82,9 +40,9 @@ func (r *run) checkInsights() {
 	r.t.Helper()
 	want := map[string]float64{}
 	for _, f := range r.logs {
-		for _, line := range f.lines {
+		for _, line := range f.Lines {
 			if fields := connlogtest.Reference(line); strings.HasPrefix(fields[10], "Failed:") {
-				want[f.lb]++
+				want[f.LoadBalancer]++
 			}
 		}
 	}
@@ -213,8 +171,8 @@ func (r *run) checkWidget() {
 	r.t.Helper()
 	html := r.drawWidget()
 	for _, f := range r.logs {
-		if !strings.Contains(html, f.lb) {
-			r.t.Errorf("the widget does not show %s:\n%s", f.lb, html)
+		if !strings.Contains(html, f.LoadBalancer) {
+			r.t.Errorf("the widget does not show %s:\n%s", f.LoadBalancer, html)
 		}
 	}
 }
@@ -233,7 +191,7 @@ func (r *run) checkDigest() {
 	}
 	digest := messages[before]
 	for _, f := range r.logs {
-		if name := strings.Split(f.lb, "/")[1]; digest.TopicARN != r.stack.Outputs["AlertTopic"] || !strings.Contains(digest.Text("email"), name) {
+		if name := strings.Split(f.LoadBalancer, "/")[1]; digest.TopicARN != r.stack.Outputs["AlertTopic"] || !strings.Contains(digest.Text("email"), name) {
 			r.t.Errorf("the digest to %s does not mention %s:\n%s", digest.TopicARN, name, digest.Text("email"))
 		}
 	}

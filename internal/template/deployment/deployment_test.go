@@ -60,9 +60,9 @@ func TestEachPermissionIsNeeded(t *testing.T) {
 				return
 			}
 			a := makeLog(t, "", 1, 2500, "app/shop/50dc6c495c0c9188")
-			r.put(a.key, packed(a.lines))
+			r.put(a.Key, a.Gzip())
 			bad := makeLog(t, "", 3, 100, "app/web/1234567890abcdef")
-			r.put(bad.key, packed(bad.lines)[:200])
+			r.put(bad.Key, bad.Gzip()[:200])
 			r.announceGone("")
 			r.wait()
 			r.drawWidget()

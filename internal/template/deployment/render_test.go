@@ -15,6 +15,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"tlswatch/internal/dev/connlogtest"
 )
 
 var render = flag.String("render", "", "write the dashboard as HTML, and as a picture where Chromium is on PATH, into this folder")
@@ -41,11 +43,11 @@ func TestRenderDashboard(t *testing.T) {
 	for i := range 12 {
 		for j, lb := range []string{"app/shop/50dc6c495c0c9188", "app/web/1234567890abcdef"} {
 			f := makeLogBefore(t, time.Duration(11-i)*5*time.Minute, uint64(10*i+j), 300+100*((i+j)%4), lb)
-			r.put(f.key, packed(f.lines))
+			r.put(f.Key, f.Gzip())
 		}
 	}
 	bad := makeLog(t, "", 999, 100, "app/web/1234567890abcdef")
-	r.put(bad.key, packed(bad.lines)[:200])
+	r.put(bad.Key, bad.Gzip()[:200])
 	r.wait()
 
 	var board struct{ Widgets []widget }
@@ -135,8 +137,8 @@ func (r *run) draw(w widget, m *metrics) (html string, err error) {
 }
 
 // makeLogBefore makes a log of an earlier period.
-func makeLogBefore(t *testing.T, ago time.Duration, seed uint64, lines int, lb string) logFile {
-	return makeLogAt(t, time.Now().UTC().Add(-ago), "", seed, lines, lb)
+func makeLogBefore(t *testing.T, ago time.Duration, seed uint64, lines int, lb string) connlogtest.Object {
+	return makeLogAt(t, time.Now().UTC().Add(-ago), seed, lines, lb)
 }
 
 // graph draws metrics as lines, or as their last values.

@@ -1,47 +1,33 @@
 package deployment
 
 import (
-	"bytes"
-	"compress/gzip"
 	"context"
-	"fmt"
-	"log"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/internal/dev/gobuild"
+	"tlswatch/internal/dev/functiontest"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/internal/localaws/sqs"
 	"tlswatch/internal/template/sam"
+	"tlswatch/pkg/connlog"
 )
 
-// bootstraps are the real functions, by their logical ids.
-var bootstraps = map[string]string{}
+func TestMain(m *testing.M) { functiontest.Main(m) }
 
-func TestMain(m *testing.M) {
-	dir, err := os.MkdirTemp("", "tlswatch")
-	if err != nil {
-		log.Fatal(err)
+// bootstraps returns the real functions by their logical ids.
+func bootstraps(t *testing.T) map[string]string {
+	t.Helper()
+	return map[string]string{
+		"ProcessorFunction": functiontest.Bootstrap(t, "processor"),
+		"WidgetFunction":    functiontest.Bootstrap(t, "widget"),
+		"DigestFunction":    functiontest.Bootstrap(t, "digest"),
 	}
-	for id, name := range map[string]string{"ProcessorFunction": "processor", "WidgetFunction": "widget", "DigestFunction": "digest"} {
-		folder := filepath.Join(dir, name)
-		if err := os.Mkdir(folder, 0o777); err != nil {
-			log.Fatal(err)
-		}
-		if bootstraps[id], err = gobuild.Function(folder, name); err != nil {
-			log.Fatal(err)
-		}
-	}
-	status := m.Run()
-	os.RemoveAll(dir)
-	os.Exit(status)
 }
 
 func readTemplate(t *testing.T) string {
@@ -59,32 +45,15 @@ type clock struct{ ahead atomic.Int64 }
 func (c *clock) now() time.Time          { return time.Now().Add(time.Duration(c.ahead.Load())) }
 func (c *clock) advance(d time.Duration) { c.ahead.Add(int64(d)) }
 
-type output struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.b.String()
-}
-
 // A run is a running stack with log objects in its bucket.
 type run struct {
 	*Deployment
 	t      *testing.T
 	stack  *sam.Stack
 	clock  *clock
-	output *output
+	output *awstest.Buffer
 	bucket string
-	logs   []logFile
+	logs   []connlogtest.Object
 }
 
 const existing = "amzn-s3-demo-logging-bucket"
@@ -99,8 +68,8 @@ func deploy(t *testing.T, source string, parameters map[string]string) (*run, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &run{t: t, stack: s, clock: new(clock), output: new(output), bucket: s.Outputs["LogBucket"]}
-	o := Options{Stack: s, Bootstraps: bootstraps, Output: r.output, now: r.clock.now}
+	r := &run{t: t, stack: s, clock: new(clock), output: new(awstest.Buffer), bucket: s.Outputs["LogBucket"]}
+	o := Options{Stack: s, Bootstraps: bootstraps(t), Output: r.output, now: r.clock.now}
 	if r.bucket == existing {
 		o.Buckets = []string{existing}
 	}
@@ -120,37 +89,21 @@ func deploy(t *testing.T, source string, parameters map[string]string) (*run, er
 	return r, nil
 }
 
-type logFile struct {
-	key, lb string
-	lines   []string
-}
-
-func makeLog(t *testing.T, prefix string, seed uint64, lines int, lb string) logFile {
+func makeLog(t *testing.T, prefix string, seed uint64, lines int, lb string) connlogtest.Object {
 	t.Helper()
-	return makeLogAt(t, time.Now().UTC(), prefix, seed, lines, lb)
+	o := makeLogAt(t, time.Now().UTC(), seed, lines, lb)
+	o.Key = prefix + o.Key
+	return o
 }
 
 // makeLogAt makes a log of the last period that ended before a time.
-func makeLogAt(t *testing.T, now time.Time, prefix string, seed uint64, lines int, lb string) logFile {
+func makeLogAt(t *testing.T, now time.Time, seed uint64, lines int, lb string) connlogtest.Object {
 	t.Helper()
-	end := now.Truncate(5 * time.Minute)
-	var b strings.Builder
-	if err := connlogtest.Write(&b, connlogtest.Options{Seed: seed, Lines: lines, Start: end.Add(-5 * time.Minute), LoadBalancer: lb}); err != nil {
+	o, err := connlogtest.NewObject("us-east-1", now.Truncate(connlog.Period), connlogtest.Options{Seed: seed, Lines: lines, LoadBalancer: lb})
+	if err != nil {
 		t.Fatal(err)
 	}
-	key := fmt.Sprintf("%sAWSLogs/123456789012/elasticloadbalancing/us-east-1/%s/conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.10_%08x.log.gz",
-		prefix, end.Format("2006/01/02"), strings.ReplaceAll(lb, "/", "."), end.Format("20060102T1504Z"), seed)
-	return logFile{key, lb, strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")}
-}
-
-func packed(lines []string) []byte {
-	var b bytes.Buffer
-	z := gzip.NewWriter(&b)
-	for _, line := range lines {
-		fmt.Fprintln(z, line)
-	}
-	z.Close()
-	return b.Bytes()
+	return o
 }
 
 // put stores an object in the log bucket.
@@ -168,12 +121,12 @@ func (r *run) deliver(prefix string) {
 	a := makeLog(r.t, prefix, 1, 2500, "app/shop/50dc6c495c0c9188")
 	b := makeLog(r.t, prefix, 2, 400, "app/web/1234567890abcdef")
 	bad := makeLog(r.t, prefix, 3, 100, "app/web/1234567890abcdef")
-	r.put(a.key, packed(a.lines))
-	r.put(b.key, packed(b.lines))
+	r.put(a.Key, a.Gzip())
+	r.put(b.Key, b.Gzip())
 	r.wait() // otherwise the second event may meet the first one's claim
-	r.put(a.key, packed(a.lines))
-	r.put(bad.key, packed(bad.lines)[:200])
-	r.put(strings.Replace(a.key, "conn_log_", "", 1), packed(a.lines))
+	r.put(a.Key, a.Gzip())
+	r.put(bad.Key, bad.Gzip()[:200])
+	r.put(strings.Replace(a.Key, "conn_log_", "", 1), a.Gzip())
 	r.announceGone(prefix)
 	r.logs = append(r.logs, a, b)
 	r.wait()
@@ -181,7 +134,7 @@ func (r *run) deliver(prefix string) {
 
 // announceGone sends the event of a log that no longer exists.
 func (r *run) announceGone(prefix string) {
-	key := makeLog(r.t, prefix, 4, 1, "app/web/1234567890abcdef").key
+	key := makeLog(r.t, prefix, 4, 1, "app/web/1234567890abcdef").Key
 	r.Deployment.deliver(s3.ObjectCreated{EventName: "ObjectCreated:Put", Region: sam.Region, Bucket: r.bucket, Key: key, ETag: "0a", Sequencer: "00", Time: time.Now()}, []string{existing})
 }
 

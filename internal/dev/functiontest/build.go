@@ -1,5 +1,4 @@
-// Package gobuild builds the Lambda functions for tests that run them.
-package gobuild
+package functiontest
 
 import (
 	"fmt"
@@ -10,9 +9,9 @@ import (
 	"strings"
 )
 
-// Function builds a Lambda function, by the name of its folder, for this machine with
-// the flags of a deployment. It returns the path of the executable in dir.
-func Function(dir, name string) (string, error) {
+// build builds a function for this machine with the flags of a deployment. It
+// returns the path of the executable in dir.
+func build(dir, name string) (string, error) {
 	out, pkg := filepath.Join(dir, "bootstrap"), "tlswatch/functions/"+name
 	if err := readSources(); err != nil {
 		return "", fmt.Errorf("reading the sources of %s: %w", pkg, err)
