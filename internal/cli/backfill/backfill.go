@@ -15,8 +15,6 @@ import (
 	"sync"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/cli/cloud"
@@ -96,15 +94,14 @@ It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
 }
 
 func (o *options) check(uri string, now time.Time) error {
-	rest, ok := strings.CutPrefix(uri, "s3://")
-	o.bucket, o.prefix, _ = strings.Cut(rest, "/")
-	var sinceErr, untilErr error
+	var uriErr, sinceErr, untilErr error
+	o.bucket, o.prefix, uriErr = cloud.ParseS3(uri)
 	o.now = now
 	o.from, sinceErr = input.ParseTime(o.since, now)
 	o.to, untilErr = input.ParseTime(o.until, now)
 	switch {
-	case !ok || !cloud.BucketName.MatchString(o.bucket):
-		return fmt.Errorf("%q: want s3://BUCKET/PREFIX", uri)
+	case uriErr != nil:
+		return uriErr
 	case sinceErr != nil:
 		return fmt.Errorf("--since %w", sinceErr)
 	case untilErr != nil:
@@ -115,40 +112,41 @@ func (o *options) check(uri string, now time.Time) error {
 		return fmt.Errorf("--concurrency %d: want 1 or more", o.concurrency)
 	case o.manifest != "" && o.dryRun:
 		return errors.New("--manifest and --dry-run exclude each other")
-	case o.function == "" && o.manifest == "" && !o.dryRun:
+	case o.function == "" && o.sends():
 		return errors.New("--function is missing: the name or ARN of the deployed function")
 	}
 	return nil
 }
 
+// sends reports whether the function is to be called.
+func (o *options) sends() bool { return !o.dryRun && o.manifest == "" }
+
 func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) error {
 	if err := o.check(uri, time.Now().UTC()); err != nil {
 		return command.Usage(err)
 	}
-	cfg, err := awsconfig.LoadDefaultConfig(ctx)
-	if err != nil {
-		return err
-	}
-	state, err := openState(o.state, o.bucket, o.dryRun || o.manifest != "")
+	state, err := openState(o.state, o.bucket, !o.sends())
 	if err != nil {
 		return err
 	}
 	defer state.close()
-	function := deployed.New(cfg, o.function)
-	if o.function != "" && o.manifest == "" {
-		if err := function.Check(ctx); err != nil {
+	b := &backfiller{o: o, state: state, progress: console.NewProgress(stderr, "object")}
+	if o.sends() {
+		if b.function, err = deployed.New(ctx, "", o.function); err != nil {
+			return err
+		}
+		if err := b.function.Check(ctx); err != nil {
 			return err
 		}
 	}
-	b := &backfiller{o: o, function: function, state: state, progress: console.NewProgress(stderr, "object")}
 	result := b.newResult()
 	b.progress.Start(0, 0)
-	listed, err := listObjects(ctx, s3.NewFromConfig(cfg), o, b.progress)
+	listed, err := listObjects(ctx, new(cloud.Buckets), o, b.progress)
 	b.progress.End()
 	result.count(listed, state)
 	switch {
 	case err != nil:
-		err = fmt.Errorf("list s3://%s/%s: %w", o.bucket, o.prefix, err)
+		err = fmt.Errorf("s3://%s/%s: %w", o.bucket, o.prefix, err)
 	case o.dryRun:
 	case o.manifest != "":
 		err = result.writeManifest(o, listed.objects)

@@ -3,6 +3,7 @@ package backfill
 import (
 	"context"
 	"encoding/json"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -10,11 +11,10 @@ import (
 	"testing"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	gocmp "github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/cli/clitest"
+	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/deployed"
 	"tlswatch/internal/cli/input"
@@ -234,7 +234,7 @@ func TestBackfillFailures(t *testing.T) {
 	}
 	c.API.SetFaults(nil)
 	status, _, stderr = clitest.Run(t.Context(), New(), "backfill", "s3://no-such-bucket", "--function", clitest.FunctionName)
-	if status != command.ExitFailed || !strings.Contains(stderr, "NoSuchBucket") {
+	if status != command.ExitFailed || !strings.Contains(stderr, `s3://no-such-bucket/: list: there is no bucket "no-such-bucket"`) {
 		t.Errorf("no such bucket: exit status %d, %s", status, stderr)
 	}
 	status, _, stderr = clitest.Run(t.Context(), New(), "backfill", "s3://another-bucket", "--function", clitest.FunctionName, "--state", state)
@@ -294,14 +294,34 @@ func TestBackfillManifest(t *testing.T) {
 	}
 }
 
+// A dry run calls no Lambda, and finds a bucket in whatever Region S3 says,
+// configured or not.
+func TestBackfillRegion(t *testing.T) {
+	b := clitest.NewBucket(t)
+	end := time.Now().UTC().Truncate(connlog.Period)
+	b.Put(t, clitest.LogKey(end, 1), string(clitest.TinyLog(end)))
+	t.Setenv("AWS_ENDPOINT_URL_S3", clitest.NewProxy(t, b, clitest.Elsewhere("eu-central-1")))
+	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", clitest.NewProxy(t, b, func(_ http.ResponseWriter, r *http.Request) bool {
+		t.Errorf("Lambda is called: %s %s", r.Method, r.URL)
+		return false
+	}))
+	for _, region := range []string{"us-east-1", ""} {
+		t.Setenv("AWS_REGION", region)
+		t.Setenv("AWS_DEFAULT_REGION", region)
+		r, stderr := backfill(t, t.Context(), command.ExitOK, "s3://"+clitest.BucketName, "--function", "f", "--dry-run")
+		if r.Listed != 1 || r.Selected != 1 || stderr != "" {
+			t.Errorf("Region %q: %+v, %s", region, r, stderr)
+		}
+	}
+	status, _, stderr := clitest.Run(t.Context(), New(), "backfill", "s3://"+clitest.BucketName, "--function", "f")
+	if status != command.ExitUsage || !strings.Contains(stderr, "which region? AWS_REGION says so") {
+		t.Errorf("no Region for Lambda: exit status %d, %s", status, stderr)
+	}
+}
+
 // A listing takes all pages, and only the days it needs where it can.
 func TestListObjects(t *testing.T) {
 	stack := awstest.Start(t, localaws.Options{}, clitest.BucketName)
-	cfg, err := awsconfig.LoadDefaultConfig(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := s3.NewFromConfig(cfg)
 	now := time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC)
 	put := func(end, delivered time.Time, n int) string {
 		t.Helper()
@@ -327,7 +347,7 @@ func TestListObjects(t *testing.T) {
 		if err := o.check("s3://"+clitest.BucketName+"/"+prefix, now); err != nil {
 			t.Fatal(err)
 		}
-		l, err := listObjects(t.Context(), client, o, nil)
+		l, err := listObjects(t.Context(), new(cloud.Buckets), o, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

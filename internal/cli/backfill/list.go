@@ -7,8 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
-
+	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/input"
 	"tlswatch/pkg/connlog"
@@ -32,9 +31,9 @@ type listing struct {
 
 // listObjects lists what is under the prefix and sorts it out. With an error it
 // returns what was listed before it.
-func listObjects(ctx context.Context, client *s3.Client, o options, p *console.Progress) (*listing, error) {
+func listObjects(ctx context.Context, buckets *cloud.Buckets, o options, p *console.Progress) (*listing, error) {
 	l := &listing{others: make(map[string]int)}
-	lister := input.Lister{Client: client, Bucket: o.bucket, Span: input.Span{Since: o.from, Until: o.to}}
+	lister := input.Lister{Buckets: buckets, Bucket: o.bucket, Span: input.Span{Since: o.from, Until: o.to}}
 	err := lister.List(ctx, o.prefix, func(page []input.Object) error {
 		for _, c := range page {
 			l.add(o, c)

@@ -2,10 +2,12 @@ package clitest
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -77,4 +79,18 @@ func NewProxy(t *testing.T, b *Bucket, handle func(http.ResponseWriter, *http.Re
 	}))
 	t.Cleanup(server.Close)
 	return server.URL
+}
+
+// Elsewhere answers for [NewProxy] as S3 does for a bucket in a Region, where it is
+// asked for in another.
+func Elsewhere(region string) func(http.ResponseWriter, *http.Request) bool {
+	return func(w http.ResponseWriter, r *http.Request) bool {
+		if strings.Contains(r.Header.Get("Authorization"), "/"+region+"/s3/") {
+			return false
+		}
+		w.Header().Set("X-Amz-Bucket-Region", region)
+		w.WriteHeader(http.StatusMovedPermanently)
+		io.WriteString(w, `<Error><Code>PermanentRedirect</Code><Message>The bucket you are attempting to access must be addressed using the specified endpoint.</Message></Error>`)
+		return true
+	}
 }

@@ -2,7 +2,6 @@ package cloud
 
 import (
 	"context"
-	"fmt"
 
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -13,10 +12,10 @@ import (
 // ELB returns a client of Elastic Load Balancing for a region, "" for that
 // of the environment.
 func ELB(ctx context.Context, region string) (*elb.Client, string, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithRegion(region))
+	cfg, err := load(ctx, awsconfig.WithRegion(region))
 	switch {
 	case err != nil:
-		return nil, "", fmt.Errorf("AWS configuration: %w", err)
+		return nil, "", err
 	case cfg.Region == "":
 		return nil, "", command.Usagef("which region? --region or AWS_REGION says so")
 	}

@@ -1,6 +1,3 @@
-// Package cloud reaches the services of AWS from a command: with the usual
-// credentials and profiles, in the right Region, patiently, and with errors that
-// say what to do.
 package cloud
 
 import (
@@ -20,20 +17,23 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/aws/smithy-go"
 )
 
+// S3Scheme begins the URI of an object.
 const S3Scheme = "s3://"
 
 // ParseS3 takes s3://BUCKET/PREFIX apart.
 func ParseS3(uri string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(uri, S3Scheme)
 	bucket, prefix, _ = strings.Cut(rest, "/")
-	if !ok || !BucketName.MatchString(bucket) {
+	if !ok || !bucketName.MatchString(bucket) {
 		return "", "", fmt.Errorf("%q: want s3://BUCKET/PREFIX", uri)
 	}
 	return bucket, prefix, nil
 }
+
+// MaxOpen is how many objects of a bucket may be read at the same time.
+const MaxOpen = 16
 
 // Buckets are clients for buckets in whatever regions, by the standard chain
 // of credentials, profiles, regions and endpoints. The zero value is ready for
@@ -55,17 +55,13 @@ type Buckets struct {
 const (
 	s3Attempts   = 8
 	s3MaxBackoff = 20 * time.Second
-
-	S3Resumes = 4 // see s3source.Source
-
-	MaxOpen = 16 // of a bucket, at the same time
 )
 
 // client returns a client for the region that the bucket is known to be in.
 func (c *Buckets) client(ctx context.Context, name string) (*s3.Client, error) {
 	c.load.Do(func() {
 		web := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = MaxOpen })
-		if c.cfg, c.err = awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(web)); c.err != nil {
+		if c.cfg, c.err = load(ctx, awsconfig.WithHTTPClient(web)); c.err != nil {
 			return
 		}
 		c.regions, c.clients = make(map[string]string), make(map[string]*s3.Client)
@@ -129,28 +125,5 @@ func (c *Buckets) InRegion(ctx context.Context, bucket string, f func(*s3.Client
 	}
 }
 
-// ExplainS3 says what to do about an error.
-func ExplainS3(bucket string, err error) error {
-	if err == nil {
-		return nil
-	}
-	status, code := 0, ""
-	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
-		status = re.HTTPStatusCode()
-	}
-	if ae, ok := errors.AsType[smithy.APIError](err); ok {
-		code = ae.ErrorCode()
-	}
-	switch {
-	case code == "NoSuchBucket":
-		return fmt.Errorf("there is no bucket %q", bucket)
-	case status == http.StatusForbidden && (code == "AccessDenied" || code == "Forbidden"):
-		return fmt.Errorf("access denied: the caller needs s3:ListBucket for bucket %q and s3:GetObject for its objects: %w", bucket, err)
-	case status == 0 && strings.Contains(err.Error(), "failed to refresh cached credentials"):
-		return fmt.Errorf("no usable AWS credentials; set AWS_PROFILE, or sign in with 'aws sso login': %w", err)
-	}
-	return err
-}
-
-// BucketName is the form of bucket names and of access point aliases.
-var BucketName = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]{1,61}[0-9a-z]$`)
+// bucketName is the form of bucket names and of access point aliases.
+var bucketName = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]{1,61}[0-9a-z]$`)

@@ -2,37 +2,58 @@ package cloud
 
 import (
 	"context"
+	"fmt"
+	"net/url"
 	"regexp"
-	"strings"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
+
+	"tlswatch/pkg/connlog"
 )
 
-var (
-	QueuePath = regexp.MustCompile(`^/(\d{12})/([0-9A-Za-z_-]+)$`)
-
-	// QueueHost has the region of a queue in the URLs that SQS hands out.
-	QueueHost = regexp.MustCompile(`^(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.`)
-)
-
-// QueuePathOf returns the path of a queue's URL, /ACCOUNT/NAME.
-func QueuePathOf(queueURL string) string {
-	_, rest, _ := strings.Cut(queueURL, "://")
-	if i := strings.IndexByte(rest, '/'); i >= 0 {
-		return rest[i:]
-	}
-	return ""
+// A Queue is an SQS queue, by its URL.
+type Queue struct {
+	*sqs.Client
+	URL    string
+	ARN    string
+	Region string
 }
 
-// QueueConfig is the configuration for the region that a queue is in, whatever
-// the environment says.
-func QueueConfig(ctx context.Context, queueURL string) (cfg aws.Config, region string, err error) {
-	var load []func(*awsconfig.LoadOptions) error
-	host, _, _ := strings.Cut(strings.TrimPrefix(strings.TrimPrefix(queueURL, "https://"), "http://"), "/")
-	if m := QueueHost.FindStringSubmatch(host); m != nil {
-		load = append(load, awsconfig.WithRegion(m[1]+m[2]))
+var (
+	queuePath = regexp.MustCompile(`^/(\d{12})/([0-9A-Za-z_-]+)$`)
+
+	// queueHost has the Region of a queue in the URLs that SQS hands out.
+	queueHost = regexp.MustCompile(`^(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.`)
+)
+
+// CheckQueueURL returns an error if the value of a flag is not the URL of a
+// queue.
+func CheckQueueURL(flag, value string) error {
+	u, err := url.Parse(value)
+	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || !queuePath.MatchString(u.Path) {
+		return fmt.Errorf("--%s %s: want a URL such as https://sqs.eu-west-2.amazonaws.com/123456789012/NAME", flag, value)
 	}
-	cfg, err = awsconfig.LoadDefaultConfig(ctx, load...)
-	return cfg, cfg.Region, err
+	return nil
+}
+
+// OpenQueue returns a queue in its own Region, or the environment's if its URL,
+// which is checked, has none.
+func OpenQueue(ctx context.Context, queueURL string) (*Queue, error) {
+	u, err := url.Parse(queueURL)
+	if err != nil {
+		return nil, err
+	}
+	region := ""
+	if m := queueHost.FindStringSubmatch(u.Host); m != nil {
+		region = m[1] + m[2]
+	}
+	cfg, err := Config(ctx, region)
+	if err != nil {
+		return nil, err
+	}
+	q := &Queue{Client: sqs.NewFromConfig(cfg), URL: queueURL, Region: cfg.Region}
+	if m := queuePath.FindStringSubmatch(u.Path); m != nil {
+		q.ARN = fmt.Sprintf("arn:%s:sqs:%s:%s:%s", connlog.Partition(q.Region), q.Region, m[1], m[2])
+	}
+	return q, nil
 }

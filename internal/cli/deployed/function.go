@@ -21,6 +21,7 @@ import (
 	"github.com/aws/smithy-go"
 	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
 	"tlswatch/pkg/trigger"
 )
@@ -49,12 +50,18 @@ type Function struct {
 	throttles atomic.Int64  // how often Lambda had no room
 }
 
-func New(cfg aws.Config, name string) *Function {
+// New returns the function of a name or ARN in a Region, "" for the
+// environment's.
+func New(ctx context.Context, region, name string) (*Function, error) {
+	cfg, err := cloud.Config(ctx, region)
+	if err != nil {
+		return nil, err
+	}
 	return &Function{
-		client: lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} }), // see invoke
+		client: lambda.NewFromConfig(cfg, func(o *lambda.Options) { o.Retryer = aws.NopRetryer{} }), // see Invoke
 		name:   name,
 		Grace:  LastCalls,
-	}
+	}, nil
 }
 
 // Throttled returns how many invocations Lambda had no room for at first.
@@ -71,7 +78,7 @@ func (d *Function) Check(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return command.Interrupted("interrupted before anything was sent")
 	case err != nil:
-		return fmt.Errorf("function %s: %w", d.name, err)
+		return fmt.Errorf("function %s: %w", d.name, cloud.Explain(err))
 	}
 	return nil
 }

@@ -11,21 +11,14 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 
 	"tlswatch/internal/cli/cloud"
-	"tlswatch/pkg/connlog"
 )
-
-// QueueARN returns the ARN of the queue whose URL has the path /ACCOUNT/NAME.
-func QueueARN(region, path string) string {
-	m := cloud.QueuePath.FindStringSubmatch(path)
-	return fmt.Sprintf("arn:%s:sqs:%s:%s:%s", connlog.Partition(region), region, m[1], m[2])
-}
 
 // QueueEvent is the event by which Lambda would hand a function this one
 // message of a queue: with its own message id and all attributes, which are its
 // identity for the function.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
-func QueueEvent(m types.Message, arn, region string) ([]byte, error) {
+func QueueEvent(m types.Message, queue *cloud.Queue) ([]byte, error) {
 	sum := md5.Sum([]byte(*m.Body))
 	r := events.SQSMessage{
 		MessageId:         *m.MessageId,
@@ -35,8 +28,8 @@ func QueueEvent(m types.Message, arn, region string) ([]byte, error) {
 		Attributes:        m.Attributes,
 		MessageAttributes: make(map[string]events.SQSMessageAttribute, len(m.MessageAttributes)),
 		EventSource:       "aws:sqs",
-		EventSourceARN:    arn,
-		AWSRegion:         region,
+		EventSourceARN:    queue.ARN,
+		AWSRegion:         queue.Region,
 	}
 	if m.MD5OfMessageAttributes != nil {
 		r.Md5OfMessageAttributes = *m.MD5OfMessageAttributes

@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"sync"
@@ -23,40 +22,44 @@ func (in *Logs) listS3(ctx context.Context, uri string, yield func(*Log) bool) e
 	if err != nil {
 		return err
 	}
-	err = in.s3.InRegion(ctx, bucket, func(client *s3.Client) error {
-		return Lister{client, bucket, in.filter.times()}.List(ctx, prefix, func(page []Object) error {
-			for _, o := range page {
-				if o.Key != prefix && (strings.HasSuffix(o.Key, "/") || !in.wanted(o.Key)) {
-					continue
-				}
-				if !yield(in.s3Input(bucket, o)) {
-					return context.Cause(ctx)
-				}
+	return Lister{&in.s3, bucket, in.filter.times()}.List(ctx, prefix, func(page []Object) error {
+		for _, o := range page {
+			if o.Key != prefix && (strings.HasSuffix(o.Key, "/") || !in.wanted(o.Key)) {
+				continue
 			}
-			return nil
-		})
+			if !yield(in.s3Log(bucket, o)) {
+				return context.Cause(ctx)
+			}
+		}
+		return nil
 	})
-	if err != nil {
-		return fmt.Errorf("list: %w", cloud.ExplainS3(bucket, err))
-	}
-	return nil
 }
 
-func (in *Logs) s3Input(bucket string, o Object) *Log {
+func (in *Logs) s3Log(bucket string, o Object) *Log {
 	object := pipeline.Object{Bucket: bucket, Key: o.Key, ETag: o.ETag, Size: o.Size}
-	return &Log{Name: object.URI(), Size: o.Size, remote: true, open: func(ctx context.Context) (body io.ReadCloser, err error) {
-		err = in.s3.InRegion(ctx, bucket, func(client *s3.Client) error {
-			_, body, err = s3source.Source{Client: client, Resumes: cloud.S3Resumes}.Open(ctx, object)
-			return err
-		})
+	return &Log{Name: object.URI(), Size: o.Size, remote: true, open: func(ctx context.Context) (io.ReadCloser, error) {
+		body, err := OpenObject(ctx, &in.s3, object)
 		if errors.Is(err, pipeline.ErrReplaced) {
 			return nil, errors.New("the object was replaced while the logs were read; run the command again")
 		}
-		if err != nil {
-			return nil, err
-		}
-		return FetchAhead(body), nil
+		return body, err
 	}}
+}
+
+// resumes is how many lost connections one object is worth: see
+// [s3source.Source].
+const resumes = 4
+
+// OpenObject opens an object, with its first part fetched ahead.
+func OpenObject(ctx context.Context, buckets *cloud.Buckets, o pipeline.Object) (body io.ReadCloser, err error) {
+	err = buckets.InRegion(ctx, o.Bucket, func(client *s3.Client) error {
+		_, body, err = s3source.Source{Client: client, Resumes: resumes}.Open(ctx, o)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return fetchAhead(body), nil
 }
 
 // fetchBytes is how much of an object is fetched before a worker asks for it:
@@ -71,7 +74,7 @@ type fetched struct {
 	body io.Closer
 }
 
-func FetchAhead(body io.ReadCloser) *fetched {
+func fetchAhead(body io.ReadCloser) *fetched {
 	b := fetchBuffers.Get().(*bufio.Reader)
 	b.Reset(body)
 	b.Peek(fetchBytes) // whose error comes again when it is met

@@ -2,10 +2,12 @@ package input
 
 import (
 	"context"
+	"fmt"
 	"net/url"
 	"regexp"
 	"strings"
 	"time"
+	"tlswatch/internal/cli/cloud"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
@@ -27,9 +29,9 @@ type Object struct {
 // A Lister lists the objects of a bucket, where the layout of the keys
 // allows it only those delivered about the span.
 type Lister struct {
-	Client *s3.Client
-	Bucket string
-	Span   Span
+	Buckets *cloud.Buckets
+	Bucket  string
+	Span    Span
 }
 
 // Where logs are delivered, from the region's folder on by day. The second
@@ -54,6 +56,23 @@ const (
 
 // List calls yield for each page of objects under the prefix.
 func (l Lister) List(ctx context.Context, prefix string, yield func([]Object) error) error {
+	// S3 says at the first request that the bucket is in another Region.
+	err := l.Buckets.InRegion(ctx, l.Bucket, func(client *s3.Client) error {
+		return listing{l, client}.list(ctx, prefix, yield)
+	})
+	if err != nil {
+		return fmt.Errorf("list: %w", cloud.ExplainS3(l.Bucket, err))
+	}
+	return nil
+}
+
+// A listing is a Lister at work.
+type listing struct {
+	Lister
+	client *s3.Client
+}
+
+func (l listing) list(ctx context.Context, prefix string, yield func([]Object) error) error {
 	if l.Span == (Span{}) || belowRegion.MatchString(prefix) {
 		return l.pages(ctx, prefix, "", "", yield)
 	}
@@ -61,7 +80,7 @@ func (l Lister) List(ctx context.Context, prefix string, yield func([]Object) er
 }
 
 // descend looks for the folders of regions, in which days can be left out.
-func (l Lister) descend(ctx context.Context, prefix string, unknown int, yield func([]Object) error) error {
+func (l listing) descend(ctx context.Context, prefix string, unknown int, yield func([]Object) error) error {
 	if m := regionFolder.FindStringSubmatch(prefix); m != nil {
 		after, before := l.days(prefix, m[1] != "")
 		return l.pages(ctx, prefix, after, before, yield)
@@ -73,7 +92,7 @@ func (l Lister) descend(ctx context.Context, prefix string, unknown int, yield f
 		unknown--
 	}
 	in := &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl}
-	for p := s3.NewListObjectsV2Paginator(l.Client, in); p.HasMorePages(); {
+	for p := s3.NewListObjectsV2Paginator(l.client, in); p.HasMorePages(); {
 		page, err := p.NextPage(ctx)
 		if err != nil {
 			return err
@@ -100,7 +119,7 @@ func (l Lister) descend(ctx context.Context, prefix string, unknown int, yield f
 
 // days returns after which key to begin in a region's folder and the first key
 // too late; "" is no bound.
-func (l Lister) days(folder string, hive bool) (after, before string) {
+func (l listing) days(folder string, hive bool) (after, before string) {
 	layout := KeyDate
 	if hive {
 		layout = keyDateHive
@@ -115,12 +134,12 @@ func (l Lister) days(folder string, hive bool) (after, before string) {
 }
 
 // pages lists what is under the prefix between two keys.
-func (l Lister) pages(ctx context.Context, prefix, after, before string, yield func([]Object) error) error {
+func (l listing) pages(ctx context.Context, prefix, after, before string, yield func([]Object) error) error {
 	in := &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl}
 	if after != "" {
 		in.StartAfter = &after
 	}
-	for p := s3.NewListObjectsV2Paginator(l.Client, in); p.HasMorePages(); {
+	for p := s3.NewListObjectsV2Paginator(l.client, in); p.HasMorePages(); {
 		page, err := p.NextPage(ctx)
 		if err != nil {
 			return err

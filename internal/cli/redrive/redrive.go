@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"sync"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/spf13/cobra"
@@ -77,12 +75,9 @@ sqs:ChangeMessageVisibility and lambda:InvokeFunction.`,
 }
 
 func (o options) check() error {
-	u, err := url.Parse(o.queue)
 	switch {
 	case o.queue == "":
 		return errors.New("--queue is missing: the URL of the queue")
-	case err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || cloud.QueuePath.FindString(u.Path) == "":
-		return fmt.Errorf("--queue %s: want a URL such as https://sqs.eu-west-2.amazonaws.com/123456789012/NAME", o.queue)
 	case o.function == "":
 		return errors.New("--function is missing: the name or ARN of the deployed function")
 	case o.max < 0:
@@ -92,31 +87,24 @@ func (o options) check() error {
 	case o.wait < time.Second || o.wait > 20*time.Second:
 		return fmt.Errorf("--wait %v: want 1s to 20s", o.wait)
 	}
-	return nil
+	return cloud.CheckQueueURL("queue", o.queue)
 }
 
 func (o options) run(ctx context.Context, stdout, stderr io.Writer) error {
 	if err := o.check(); err != nil {
 		return command.Usage(err)
 	}
-	queue, err := url.Parse(o.queue)
+	queue, err := cloud.OpenQueue(ctx, o.queue)
 	if err != nil {
-		return command.Usage(err)
+		return err
 	}
-	var load []func(*awsconfig.LoadOptions) error
-	if m := cloud.QueueHost.FindStringSubmatch(queue.Host); m != nil {
-		load = append(load, awsconfig.WithRegion(m[1]+m[2])) // where the queue is, whatever the environment says
-	}
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, load...)
+	function, err := deployed.New(ctx, queue.Region, o.function)
 	if err != nil {
 		return err
 	}
 	r := &redriver{
-		sqs:        sqs.NewFromConfig(cfg),
-		function:   deployed.New(cfg, o.function),
-		queue:      o.queue,
-		arn:        deployed.QueueARN(cfg.Region, queue.Path),
-		region:     cfg.Region,
+		queue:      queue,
+		function:   function,
 		o:          o,
 		visibility: visibility,
 		progress:   console.NewProgress(stderr, "message"),
@@ -143,11 +131,8 @@ func (o options) run(ctx context.Context, stdout, stderr io.Writer) error {
 
 // A redriver takes the messages of one queue to the function.
 type redriver struct {
-	sqs        *sqs.Client
 	function   *deployed.Function
-	queue      string // URL
-	arn        string
-	region     string
+	queue      *cloud.Queue
 	o          options
 	visibility time.Duration
 	progress   *console.Progress
@@ -225,7 +210,7 @@ func (r *redriver) run(ctx context.Context) (result, error) {
 		}
 		if err != nil {
 			if receiving.Err() == nil {
-				failed = fmt.Errorf("queue %s: %w", r.queue, err)
+				failed = fmt.Errorf("queue %s: %w", r.queue.URL, cloud.Explain(err))
 			}
 			break
 		}
@@ -253,8 +238,8 @@ func (r *redriver) run(ctx context.Context) (result, error) {
 
 // receive asks for up to n messages, and waits for one.
 func (r *redriver) receive(ctx context.Context, n int) ([]types.Message, error) {
-	out, err := r.sqs.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
-		QueueUrl:                    &r.queue,
+	out, err := r.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		QueueUrl:                    &r.queue.URL,
 		MaxNumberOfMessages:         int32(n),
 		WaitTimeSeconds:             int32(r.o.wait / time.Second),
 		VisibilityTimeout:           int32(r.visibility / time.Second),
@@ -322,7 +307,7 @@ func (r *redriver) send(ctx context.Context, l *deadLetter, shape trigger.Shape)
 		}
 		return err
 	}
-	event, err := deployed.QueueEvent(l.Message, r.arn, r.region)
+	event, err := deployed.QueueEvent(l.Message, r.queue)
 	if err != nil {
 		return err
 	}
@@ -389,7 +374,7 @@ func afterwards() (context.Context, context.CancelFunc) {
 func (r *redriver) changeVisibility(l *deadLetter, d time.Duration) error {
 	ctx, cancel := afterwards()
 	defer cancel()
-	_, err := r.sqs.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &r.queue, ReceiptHandle: r.currentHandle(l), VisibilityTimeout: int32(d / time.Second)})
+	_, err := r.queue.ChangeMessageVisibility(ctx, &sqs.ChangeMessageVisibilityInput{QueueUrl: &r.queue.URL, ReceiptHandle: r.currentHandle(l), VisibilityTimeout: int32(d / time.Second)})
 	return err
 }
 
@@ -397,7 +382,7 @@ func (r *redriver) changeVisibility(l *deadLetter, d time.Duration) error {
 func (r *redriver) remove(l *deadLetter) error {
 	ctx, cancel := afterwards()
 	defer cancel()
-	if _, err := r.sqs.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &r.queue, ReceiptHandle: r.currentHandle(l)}); err != nil {
+	if _, err := r.queue.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &r.queue.URL, ReceiptHandle: r.currentHandle(l)}); err != nil {
 		return fmt.Errorf("the function accepted it, but it cannot be deleted: %w", err)
 	}
 	return nil
@@ -444,7 +429,7 @@ type message struct {
 
 func (r *redriver) result(ended string) result {
 	result := result{
-		Queue:     r.queue,
+		Queue:     r.queue.URL,
 		Function:  r.o.function,
 		DryRun:    r.o.dryRun,
 		Ended:     ended,

@@ -11,11 +11,9 @@ import (
 	"testing"
 	"time"
 
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-
 	"tlswatch/internal/cli/backfill"
 	"tlswatch/internal/cli/clitest"
+	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/deployed"
 	"tlswatch/internal/dev/connlogtest"
@@ -234,14 +232,17 @@ func TestRedriveInterrupted(t *testing.T) {
 	c.WantMetrics(t, logs[:2]...)
 
 	// A message that the function works on for long stays out of view.
-	cfg, err := awsconfig.LoadDefaultConfig(t.Context())
+	queue, err := cloud.OpenQueue(t.Context(), c.Queue)
+	if err != nil {
+		t.Fatal(err)
+	}
+	function, err := deployed.New(t.Context(), "", clitest.FunctionName)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c.API.SetFaults(func(string, int) wire.Fault { return wire.Fault{Delay: 1500 * time.Millisecond} })
 	rd := &redriver{
-		sqs: sqs.NewFromConfig(cfg), function: deployed.New(cfg, clitest.FunctionName), queue: c.Queue,
-		arn: deployed.QueueARN("us-east-1", "/123456789012/failed"), region: "us-east-1",
+		queue: queue, function: function,
 		o: options{concurrency: 3, wait: time.Second}, visibility: time.Second, taken: make(map[string]*deadLetter),
 	}
 	result, err := rd.run(t.Context())
@@ -258,7 +259,7 @@ func TestRedriveInterrupted(t *testing.T) {
 	ctx, cancel = context.WithCancel(t.Context())
 	var once sync.Once
 	rd = &redriver{
-		sqs: sqs.NewFromConfig(cfg), function: deployed.New(cfg, clitest.FunctionName), queue: c.Queue,
+		queue: queue, function: function,
 		o: options{concurrency: 3, wait: time.Second}, visibility: time.Minute, taken: make(map[string]*deadLetter),
 	}
 	rd.function.Grace = 50 * time.Millisecond

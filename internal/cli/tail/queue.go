@@ -31,15 +31,13 @@ const (
 // followQueue prints what the messages of a queue announce.
 func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility time.Duration) error {
 	t.patient = true // the queue brings a message again, or gives it up
-	cfg, region, err := cloud.QueueConfig(ctx, queueURL)
+	queue, err := cloud.OpenQueue(ctx, queueURL)
 	if err != nil {
 		return err
 	}
-	client := sqs.NewFromConfig(cfg)
-	arn := deployed.QueueARN(region, cloud.QueuePathOf(queueURL))
 	pause := time.Second
 	for n := 0; t.out.err == nil; n++ {
-		out, err := client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
+		out, err := queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 			QueueUrl:            &queueURL,
 			MaxNumberOfMessages: 10,
 			WaitTimeSeconds:     20,
@@ -51,7 +49,7 @@ func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility ti
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && n == 0:
-			return fmt.Errorf("queue %s: %w", queueURL, err)
+			return fmt.Errorf("queue %s: %w", queueURL, cloud.Explain(err))
 		case err != nil:
 			t.warn(queueURL, fmt.Sprintf("is asked again in %v: %v", pause, err))
 			if pipeline.Sleep(ctx, pause) != nil {
@@ -62,14 +60,14 @@ func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility ti
 		}
 		pause = time.Second
 		for _, m := range out.Messages {
-			event, err := deployed.QueueEvent(m, arn, region)
+			event, err := deployed.QueueEvent(m, queue)
 			if err != nil {
 				return err
 			}
 			if !t.message(ctx, event, aws.ToString(m.MessageId)) {
 				continue
 			}
-			_, err = client.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &queueURL, ReceiptHandle: m.ReceiptHandle})
+			_, err = queue.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &queueURL, ReceiptHandle: m.ReceiptHandle})
 			if err != nil && ctx.Err() == nil {
 				t.warn("message "+aws.ToString(m.MessageId), fmt.Sprintf("is printed, but not deleted: %v", err))
 			}

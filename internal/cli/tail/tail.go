@@ -7,13 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/cli/cloud"
@@ -25,7 +23,6 @@ import (
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
-	"tlswatch/pkg/s3source"
 )
 
 const (
@@ -97,18 +94,17 @@ sqs:ReceiveMessage and sqs:DeleteMessage.
 }
 
 func (o *options) check(args []string) error {
-	queue, err := url.Parse(o.queue)
 	switch {
 	case len(args) == 0 && o.queue == "":
 		return errors.New("want s3://BUCKET/PREFIX, or --queue URL")
-	case o.queue != "" && (err != nil || queue.Host == "" || cloud.QueuePath.FindString(queue.Path) == ""):
-		return fmt.Errorf("--queue %s: want a URL such as https://sqs.eu-west-2.amazonaws.com/123456789012/NAME", o.queue)
 	case o.filters.Until != "":
 		return errors.New("tail has no --until; --for ends it")
 	case o.interval < time.Second:
 		return fmt.Errorf("--interval %v: want 1s or more", o.interval)
 	case o.duration < 0:
 		return fmt.Errorf("--for %v: want no negative time", o.duration)
+	case o.queue != "":
+		return cloud.CheckQueueURL("queue", o.queue)
 	}
 	return nil
 }
@@ -245,7 +241,7 @@ func (t *tailer) read(ctx context.Context, objects []*tailed) (all bool) {
 	})
 	opened := make([]func() (io.ReadCloser, error), len(objects))
 	for i, o := range objects {
-		opened[i] = sync.OnceValues(func() (io.ReadCloser, error) { return t.open(ctx, o.Object) })
+		opened[i] = sync.OnceValues(func() (io.ReadCloser, error) { return input.OpenObject(ctx, &t.buckets, o.Object) })
 	}
 	i, next := 0, 0 // the object in turn, and the first that is not being opened
 	defer func() {
@@ -272,18 +268,6 @@ func (t *tailer) read(ctx context.Context, objects []*tailed) (all bool) {
 		}
 	}
 	return all
-}
-
-// open opens an object, for its first bytes to be there when it is read.
-func (t *tailer) open(ctx context.Context, o pipeline.Object) (body io.ReadCloser, err error) {
-	err = t.buckets.InRegion(ctx, o.Bucket, func(client *s3.Client) error {
-		_, body, err = s3source.Source{Client: client, Resumes: cloud.S3Resumes}.Open(ctx, o)
-		return err
-	})
-	if err != nil {
-		return nil, err
-	}
-	return input.FetchAhead(body), nil
 }
 
 // settle notes what became of an object, and reports whether nothing is left to
@@ -406,31 +390,28 @@ func (t *tailer) poll(ctx context.Context) error {
 // list returns the objects of which there is something to be read. The first
 // listing tells what was there before.
 func (t *tailer) list(ctx context.Context, first bool) (objects []*tailed, err error) {
-	err = t.buckets.InRegion(ctx, t.bucket, func(client *s3.Client) error {
-		objects = nil
-		// A day of slack is the lister's own.
-		lister := input.Lister{Client: client, Bucket: t.bucket, Span: input.Span{Since: time.Now()}}
-		return lister.List(ctx, t.prefix, func(page []input.Object) error {
-			for _, found := range page {
-				o := t.note(pipeline.Object{Bucket: t.bucket, Key: found.Key, ETag: found.ETag, Size: found.Size})
-				if o == nil {
-					continue
-				}
-				end := o.key.PeriodEnd
-				if end.IsZero() {
-					end = found.Modified
-				}
-				if first && end.Before(t.begin) {
-					t.memory.finish(o)
-					continue
-				}
-				objects = append(objects, o)
+	// A day of slack is the lister's own.
+	lister := input.Lister{Buckets: &t.buckets, Bucket: t.bucket, Span: input.Span{Since: time.Now()}}
+	err = lister.List(ctx, t.prefix, func(page []input.Object) error {
+		for _, found := range page {
+			o := t.note(pipeline.Object{Bucket: t.bucket, Key: found.Key, ETag: found.ETag, Size: found.Size})
+			if o == nil {
+				continue
 			}
-			return nil
-		})
+			end := o.key.PeriodEnd
+			if end.IsZero() {
+				end = found.Modified
+			}
+			if first && end.Before(t.begin) {
+				t.memory.finish(o)
+				continue
+			}
+			objects = append(objects, o)
+		}
+		return nil
 	})
 	if err != nil {
-		return nil, fmt.Errorf("list: %w", cloud.ExplainS3(t.bucket, err))
+		return nil, err
 	}
 	t.memory.listed()
 	return objects, nil

@@ -1,0 +1,67 @@
+// Package cloud reaches the services of AWS from a command: with the usual
+// credentials and profiles, in the right Region, patiently, and with errors that
+// say what to do.
+package cloud
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
+	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/smithy-go"
+
+	"tlswatch/internal/cli/command"
+)
+
+// Config returns the configuration for a Region, "" for the environment's.
+func Config(ctx context.Context, region string) (aws.Config, error) {
+	cfg, err := load(ctx, awsconfig.WithRegion(region))
+	if err == nil && cfg.Region == "" {
+		err = command.Usagef("which region? AWS_REGION says so")
+	}
+	return cfg, err
+}
+
+func load(ctx context.Context, options ...func(*awsconfig.LoadOptions) error) (aws.Config, error) {
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	if err != nil {
+		err = fmt.Errorf("AWS configuration: %w", err)
+	}
+	return cfg, err
+}
+
+// Explain adds to an error of a service what to do about it, if that is known.
+func Explain(err error) error {
+	if err != nil && httpStatus(err) == 0 && strings.Contains(err.Error(), "failed to refresh cached credentials") {
+		return fmt.Errorf("no usable AWS credentials; set AWS_PROFILE, or sign in with 'aws sso login': %w", err)
+	}
+	return err
+}
+
+// ExplainS3 is [Explain] for what a bucket or its objects were asked for.
+func ExplainS3(bucket string, err error) error {
+	code := ""
+	if ae, ok := errors.AsType[smithy.APIError](err); ok {
+		code = ae.ErrorCode()
+	}
+	switch {
+	case code == "NoSuchBucket":
+		return fmt.Errorf("there is no bucket %q", bucket)
+	case httpStatus(err) == http.StatusForbidden && (code == "AccessDenied" || code == "Forbidden"):
+		return fmt.Errorf("access denied: the caller needs s3:ListBucket for bucket %q and s3:GetObject for its objects: %w", bucket, err)
+	}
+	return Explain(err)
+}
+
+// httpStatus is the status of a service's reply, 0 if there was none.
+func httpStatus(err error) int {
+	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
+		return re.HTTPStatusCode()
+	}
+	return 0
+}
