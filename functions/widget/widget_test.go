@@ -127,12 +127,12 @@ func TestShow(t *testing.T) {
 	}, []string{"class=\"note\"", "#2a2e33"})
 	r.want(r.show(map[string]any{"loadBalancer": shop}), []string{"<b>shop</b>", ">All load balancers</a>", ">203.0.113.7</a>"}, []string{">api</a>", "<h3>Where"})
 	r.want(r.show(map[string]any{"loadBalancer": shop, "client": "203.0.113.7", "policy": "ELBSecurityPolicy-TLS13-1-2-2021-06"}),
-		[]string{"<b>203.0.113.7</b>", ">shop</a>", "is not in the policy", "Suggested policy: <code>ELBSecurityPolicy-"}, []string{"<h3>Who", "ClientCertExpired"})
+		[]string{"<b>203.0.113.7</b>", ">shop</a>", "lacks cipher", "Suggested policy: <code>ELBSecurityPolicy-"}, []string{"<h3>Who", "ClientCertExpired"})
 	r.want(r.show(map[string]any{"rows": 1}), []string{"more clients", "and 1 more load balancer"}, nil)
 	r.want(r.show(map[string]any{"loadBalancer": "app/other/0"}), []string{"No failed TLS negotiations"}, nil)
 
 	named := r.start("widget", map[string]string{"LISTENER_POLICIES": "443=ELBSecurityPolicy-TLS13-1-2-2021-06"})
-	r.want(r.invoke(named, r.event(nil)), []string{"ELBSecurityPolicy-TLS13-1-2-2021-06 does not accept"}, nil)
+	r.want(r.invoke(named, r.event(nil)), []string{"ELBSecurityPolicy-TLS13-1-2-2021-06 lacks cipher"}, nil)
 
 	dark := strings.Replace(string(r.event(nil)), `"theme":"light"`, `"theme":"dark"`, 1)
 	r.want(r.invoke(r.widget, []byte(dark)), []string{"#2a2e33"}, nil)

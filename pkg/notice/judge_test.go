@@ -31,6 +31,7 @@ type judged struct {
 	}
 }
 
+// judge returns the judgement, and the e-mail in one line.
 func judge(t *testing.T, a notice.Alert) (j judged, email string) {
 	t.Helper()
 	m := message(t, a)
@@ -38,7 +39,7 @@ func judge(t *testing.T, a notice.Alert) (j judged, email string) {
 	if err := json.Unmarshal([]byte(m.Texts["sqs"]), &j); err != nil {
 		t.Fatal(err)
 	}
-	return j, m.Texts["email"]
+	return j, strings.Join(strings.Fields(m.Texts["email"]), " ")
 }
 
 // TestDiagnose: whatever a group says, there is a diagnosis.
@@ -131,7 +132,7 @@ func TestPolicyChanges(t *testing.T) {
 			if want := secpolicy.Prefix + test.to; c.To != want && c.To+test.to != "" || c.Prevents != test.prevents || c.Leaves != test.leaves || c.From != a.Policies[443] {
 				t.Errorf("change %+v, want to %s", c, want)
 			}
-			if len(c.Weakens) > 0 && !strings.Contains(email, "weakens the listener for everybody") {
+			if len(c.Weakens) > 0 && !strings.Contains(email, "weakens the listener for all clients") {
 				t.Errorf("a change without its price:\n%s", email)
 			}
 			for _, g := range j.Window.Groups {

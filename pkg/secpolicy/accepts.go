@@ -9,8 +9,8 @@ import (
 )
 
 // An Offer is what a client is able to negotiate, as in its ClientHello, and
-// what is known of the listener that it meets. Values without a meaning, such
-// as those of GREASE, do no harm.
+// what is known of the listener that it meets. Meaningless values, such as
+// those of GREASE, are ignored.
 type Offer struct {
 	Versions []tlsname.Version
 	Suites   []tlsname.Suite
@@ -81,7 +81,7 @@ type Verdict struct {
 	Policy   *Policy
 	Accepted bool
 	Code     Code
-	Reason   string // a sentence for people, without the policy's name
+	Reason   string // for people: a clause whose subject is the policy
 
 	// What the load balancer would negotiate: its highest version that the
 	// client has too, and the first suite of its own order. 0 if there is none.
@@ -106,10 +106,10 @@ func (p *Policy) Accepts(o Offer) Verdict {
 	}
 	switch {
 	case len(o.Versions) == 0:
-		return v.refuse(ProtocolNotInPolicy, "the client offers no protocol")
+		return v.refuse(ProtocolNotInPolicy, "cannot negotiate: the client offers no protocol")
 	case v.Version == 0:
-		return v.refuse(ProtocolNotInPolicy, fmt.Sprintf("%s not in the policy, which has %s%s",
-			isAre("protocol", names(o.Versions)), join(names(p.Protocols), "and"), p.alsoCiphers(o)))
+		return v.refuse(ProtocolNotInPolicy, fmt.Sprintf("lacks %s%s; it has %s",
+			join(names(o.Versions), "and"), p.alsoCiphers(o), join(names(p.Protocols), "and")))
 	}
 	var inPolicy, inVersion, disputed []tlsname.Suite
 	for _, suite := range p.Ciphers {
@@ -138,20 +138,20 @@ func (p *Policy) Accepts(o Offer) Verdict {
 		v.Hints = p.hints(o, v)
 		return v
 	case disputed != nil:
-		return v.refuse(CipherDisputed, fmt.Sprintf("sources differ about whether the policy has %s; refresh with `tlswatch policy update`", join(ciphers(disputed), "or")))
+		return v.refuse(CipherDisputed, fmt.Sprintf("may lack %s: sources differ", list(ciphers(disputed), "or")))
 	case inVersion != nil:
-		return v.refuse(CertificateDoesNotFit, fmt.Sprintf("%s another certificate than %s, the listener's",
-			needs(ciphers(inVersion)), o.Certificates))
+		return v.refuse(CertificateDoesNotFit, fmt.Sprintf("can use %s only with another certificate than the listener's (%s)",
+			list(ciphers(inVersion), "or"), o.Certificates))
 	case inPolicy != nil:
-		return v.refuse(CipherNotInProtocol, fmt.Sprintf("%s in the policy, but not for %s, the highest protocol that both have",
-			isAre("cipher", ciphers(inPolicy)), v.Version))
+		return v.refuse(CipherNotInProtocol, fmt.Sprintf("has %s, but not for %s, the highest protocol in common",
+			list(ciphers(inPolicy), "and"), v.Version))
 	case len(o.Suites) == 0:
-		return v.refuse(CipherNotInPolicy, "the client offers no cipher; protocol "+v.Version.String()+" is in the policy")
+		return v.refuse(CipherNotInPolicy, "has "+v.Version.String()+", but the client offers no cipher")
 	case len(p.Unrecognized) > 0:
-		return v.refuse(CipherListNotReadable, fmt.Sprintf("%s not among the ciphers of the policy that tlswatch can read; it cannot read %s",
-			isAre("cipher", ciphers(o.Suites)), strings.Join(p.Unrecognized, ", ")))
+		return v.refuse(CipherListNotReadable, fmt.Sprintf("may lack %s: this version of tlswatch cannot read %s",
+			list(ciphers(o.Suites), "and"), strings.Join(p.Unrecognized, ", ")))
 	}
-	return v.refuse(CipherNotInPolicy, fmt.Sprintf("%s not in the policy; protocol %s is", isAre("cipher", ciphers(o.Suites)), v.Version))
+	return v.refuse(CipherNotInPolicy, "lacks "+list(ciphers(o.Suites), "and"))
 }
 
 func (v Verdict) refuse(code Code, reason string) Verdict {
@@ -164,10 +164,10 @@ func (p *Policy) alsoCiphers(o Offer) string {
 	if len(o.Suites) == 0 || common(p.Ciphers, o.Suites) {
 		return ""
 	}
-	return "; " + isAre("cipher", ciphers(o.Suites)) + " not in it either"
+	return " and " + list(ciphers(o.Suites), "and")
 }
 
-// hints are what may prevent a connection that protocol and suite allow.
+// hints say what may prevent a connection that protocol and suite allow.
 func (p *Policy) hints(o Offer, v Verdict) []string {
 	var hints []string
 	if o.Groups != nil && p.Groups != nil && ephemeral(v.Suite) && !common(o.Groups, p.Groups) {
@@ -247,17 +247,10 @@ func enumerate(names []string, last string) string {
 	}
 }
 
-// isAre begins a sentence about one or more things that the client offers.
-func isAre(thing string, names []string) string {
-	if len(names) == 1 {
-		return thing + " " + names[0] + " is"
+// list enumerates cipher suites.
+func list(ciphers []string, last string) string {
+	if len(ciphers) == 1 {
+		return "cipher " + ciphers[0]
 	}
-	return thing + "s " + join(names, "and") + " are"
-}
-
-func needs(names []string) string {
-	if len(names) == 1 {
-		return "cipher " + names[0] + " needs"
-	}
-	return "ciphers " + join(names, "and") + " need"
+	return "ciphers " + join(ciphers, last)
 }

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/tlsname"
 )
@@ -65,7 +66,7 @@ const unmapped = "UnmappedConnectionError"
 var clientCert = map[string]Diagnosis{
 	"ClientCertMaxChainDepthExceeded": {"client-cert-max-chain-depth-exceeded",
 		"The client sent a chain of more certificates than the load balancer follows.",
-		"Let the client send its own certificate and the intermediates up to the trust store's CA, and no more.", "", nil},
+		"Configure the client to send its own certificate and the intermediates up to the trust store's CA, and no more.", "", nil},
 	"ClientCertMaxSizeExceeded": {"client-cert-max-size-exceeded",
 		"The client's certificate is larger than the load balancer accepts.",
 		"Issue the client a smaller certificate: fewer names, a smaller key.", "", nil},
@@ -80,12 +81,12 @@ var clientCert = map[string]Diagnosis{
 		"Add the issuing CA to the trust store if the client is to be trusted, or give the client a certificate of a trusted CA.", "", nil},
 	"ClientCertNotYetValid": {ClientCertNotYetValid,
 		"The client's certificate is not valid yet.",
-		"Compare the certificate's NotBefore with the time: it was issued for the future, or by a machine whose clock is wrong.", "", nil},
+		"Check the certificate's NotBefore: it was issued for a future date, or by a machine with a wrong clock.", "", nil},
 	"ClientCertExpired": {ClientCertExpired,
 		"The client's certificate has expired.",
 		"Renew the certificate on the client.", "", nil},
 	"ClientCertTypeUnsupported": {"client-cert-type-unsupported",
-		"The client's certificate is of a type that the load balancer does not support.",
+		"The load balancer does not support the type of the client's certificate.",
 		"Issue the client an X.509v3 certificate with a supported key and signature algorithm.", "", nil},
 	"ClientCertInvalid": {"client-cert-invalid",
 		"The client's certificate is malformed or its signature does not verify.",
@@ -95,10 +96,10 @@ var clientCert = map[string]Diagnosis{
 		"Issue a certificate whose extended key usage includes clientAuth.", "", nil},
 	"ClientCertRejected": {"client-cert-rejected",
 		"Custom validation on the server side rejected the client's certificate.",
-		"Look into the log of that validation.", "", nil},
+		"Check the log of that validation.", "", nil},
 	"ClientCertIncompatible": {"client-cert-incompatible",
-		"The client's certificate does not fit the listener's security policy.",
-		"Issue a certificate whose key and signature the policy allows, or choose a policy that allows them.", "", nil},
+		"The client's certificate is incompatible with the listener's security policy.",
+		"Issue the client a certificate whose key and signature the policy allows, or choose a policy that allows them.", "", nil},
 }
 
 // Diagnose says why the negotiation of a log entry failed at a listener with
@@ -116,10 +117,10 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	switch {
 	case e.Status == connlog.StatusSuccess:
 		if outside {
-			validity.Cause += " The connection succeeded all the same: with mutual TLS in passthrough mode the targets decide."
+			validity.Cause += " The connection succeeded anyway: in mutual TLS passthrough mode, the targets decide."
 		} else if left := e.ClientCert.NotAfter.Sub(e.Time); !e.ClientCert.NotAfter.IsZero() && left < ExpiryWarning {
 			validity = Diagnosis{ClientCertExpiresSoon,
-				fmt.Sprintf("The client's certificate ends on %s, %s after this connection.", date(e.ClientCert.NotAfter), days(left)),
+				fmt.Sprintf("The client's certificate expires on %s, %s after this connection.", date(e.ClientCert.NotAfter), days(left)),
 				"Renew the certificate on the client before connections fail.", "", nil}
 			outside = true
 		}
@@ -165,8 +166,8 @@ func (s *Set) diagnoseAttempt(a Attempt, p *Policy) []Diagnosis {
 		list = append(list, d)
 	}
 	return append(list, Diagnosis{UnknownReason,
-		"tlswatch knows no description of this reason code.",
-		"Look the code up in the AWS page on connection logs.", "", nil})
+		"tlswatch does not know this reason code.",
+		"Look it up on the AWS page about connection logs.", "", nil})
 }
 
 // diagnoseValidity reports whether the client's certificate was outside its
@@ -190,53 +191,48 @@ func diagnoseValidity(e *connlog.Entry) (Diagnosis, bool) {
 func date(t time.Time) string { return t.UTC().Format(time.DateOnly) }
 
 func days(d time.Duration) string {
-	switch n := int(d / (24 * time.Hour)); n {
-	case 0:
+	if d < 24*time.Hour {
 		return "less than a day"
-	case 1:
-		return "1 day"
-	default:
-		return fmt.Sprintf("%d days", n)
 	}
+	return text.Plural(d/(24*time.Hour), "day")
 }
 
 // capture is the next step where the log does not say enough.
-const capture = "Capture the connection on the client and see with `tlswatch hello` what it offers."
+const capture = "Capture the connection on the client, and see what it offers with `tlswatch hello`."
 
 // diagnoseOffer judges a failure by what the client presented.
 func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	if a.Protocol == "" && a.Cipher == "" {
 		return Diagnosis{NothingNegotiated,
-			"The connection ended before a protocol and cipher suite were chosen: the client spoke no TLS (a scanner, a health check, HTTP on the HTTPS port), went away early, or has nothing in common with the policy.",
-			"Clients with one attempt each are usually scanners and no concern. For a client that matters: " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
+			"The connection ended before a protocol and cipher were chosen: the client did not speak TLS (a scanner, a health check, HTTP on the HTTPS port), disconnected, or has no protocol or cipher in common with the policy.",
+			"Ignore clients that tried once: they are usually scanners. For a client that matters: " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
 	}
 	offer, presented, unreadable := a.offer()
 	switch {
 	case unreadable:
 		return Diagnosis{OfferUnreadable,
 			fmt.Sprintf("The client presented %s, which this version of tlswatch does not know.", presented),
-			"Look it up in the registry of IANA. " + capture, "", nil}
+			"Look it up in IANA's registry. " + capture, "", nil}
 	case p == nil:
 		return s.diagnoseAny(presented, offer)
 	}
 	v := p.Accepts(offer)
-	d := Diagnosis{Cause: fmt.Sprintf("%s does not accept what the client presented: %s.", p.Name, v.Reason)}
+	d := Diagnosis{Cause: fmt.Sprintf("%s %s.", p.Name, v.Reason)}
 	switch {
 	case v.Code == ProtocolNotInPolicy:
 		d.ID = ProtocolRefused
 		d.Remedy = p.offerProtocol(offer.Versions)
 	case a.Cipher == "":
 		return Diagnosis{NoCipher,
-			fmt.Sprintf("The client presented %s, which %s has, and the log names no cipher suite: most likely they have none in common.", presented, p.Name), capture, "", nil}
+			fmt.Sprintf("The client presented %s, which %s has, but the log names no cipher: most likely they have none in common.", presented, p.Name), capture, "", nil}
 	case v.Accepted:
 		return Diagnosis{OfferAccepted,
-			fmt.Sprintf("The client presented %s, and %s accepts both, so the policy is not the reason.%s", presented, p.Name, p.caveatSentence()),
-			"Look at the rest: whether the client trusts the listener's certificate and its name fits" + certificateKind(v.Suite) +
-				", whether the client aborts, and with mutual TLS whether it sent a certificate at all. " + capture, "", nil}
+			fmt.Sprintf("%s accepts what the client presented (%s), so the policy is not the reason.%s", p.Name, presented, p.caveatSentence()),
+			"Check the rest: whether the client trusts the listener's certificate and the name matches" + certificateKind(v.Suite) +
+				", whether the client aborts, and with mutual TLS whether it sent a certificate. " + capture, "", nil}
 	case v.Code == CipherDisputed || v.Code == CipherListNotReadable:
 		d.ID = CipherUncertain
-		d.Cause = fmt.Sprintf("Whether %s accepts what the client presented is not certain: %s.", p.Name, v.Reason)
-		d.Remedy = "Refresh what tlswatch knows with `tlswatch policy update`. " + capture
+		d.Remedy = "Refresh the policies with `tlswatch policy update`. " + capture
 		return d
 	default:
 		d.ID = CipherRefused
@@ -248,7 +244,7 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	}
 	change, ok := s.SmallestChange(p, []Offer{offer})
 	if !ok {
-		d.Advice = "No policy accepts both this client and all that the policy accepts now."
+		d.Advice = "No policy accepts both this client and everything that the current policy accepts."
 		return d
 	}
 	d.Change = &change
@@ -259,33 +255,33 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 // offerProtocol is what to do about a client with other versions.
 func (p *Policy) offerProtocol(versions []tlsname.Version) string {
 	if slices.Max(versions) > p.MaxVersion() {
-		return "The client is newer than the policy: change that, not the client."
+		return "The client is newer than the policy: change the policy, not the client."
 	}
 	current := slices.DeleteFunc(slices.Clone(p.Protocols), func(v tlsname.Version) bool { return v < tlsname.TLS12 }) // RFC 8996
-	return fmt.Sprintf("Update the client, so that it offers %s.", join(names(current), "or"))
+	return fmt.Sprintf("Update the client to offer %s.", join(names(current), "or"))
 }
 
 // offerCipher is what to do about a client with other cipher suites.
 func (p *Policy) offerCipher(version tlsname.Version) string {
-	text := fmt.Sprintf("Update the client, so that it offers a cipher suite of the policy for %s", version)
+	s := fmt.Sprintf("Update the client to offer a cipher that the policy has for %s", version)
 	var best [RSA | ECDSA]string // by what they need less 1
-	for _, s := range slices.Backward(p.Ciphers) {
-		if !s.UsableIn(version) {
+	for _, suite := range slices.Backward(p.Ciphers) {
+		if !suite.UsableIn(version) {
 			continue
 		}
-		if kind := authentication(s); kind != 0 {
-			best[kind-1] = s.String()
+		if kind := authentication(suite); kind != 0 {
+			best[kind-1] = suite.String()
 		} else {
-			best = [RSA | ECDSA]string{s.String()}
+			best = [RSA | ECDSA]string{suite.String()}
 		}
 	}
 	switch rsa, ecdsa := best[RSA-1], best[ECDSA-1]; {
 	case rsa != "" && ecdsa != "":
-		text += fmt.Sprintf(": %s with an RSA certificate on the listener, %s with an ECDSA one, or others", rsa, ecdsa)
+		s += fmt.Sprintf(": %s with an RSA certificate on the listener, %s with an ECDSA one, or others", rsa, ecdsa)
 	case rsa+ecdsa != "":
-		text += ": " + rsa + ecdsa + ", or others"
+		s += ": " + rsa + ecdsa + ", or others"
 	}
-	return text + "."
+	return s + "."
 }
 
 // Offer returns the one protocol and the one cipher suite that the log names of
@@ -332,30 +328,30 @@ func (p *Policy) caveatSentence() string {
 // certificateKind asks for the kind of certificate that a suite needs.
 func certificateKind(s tlsname.Suite) string {
 	if kind := authentication(s); kind != 0 {
-		return fmt.Sprintf(", whether the listener has an %s certificate, which this cipher suite needs", kind)
+		return fmt.Sprintf(", whether the listener has an %s certificate, which this cipher needs", kind)
 	}
 	return ""
 }
 
 // Advice says what the change of policy would do, for better and for worse.
 func (d *Difference) Advice() string {
-	text := fmt.Sprintf("The smallest change of policy that accepts this is %s", d.B.Name)
+	s := fmt.Sprintf("The smallest policy change that accepts this is %s", d.B.Name)
 	if added := append(names(d.ProtocolsAdded), names(d.CiphersAdded)...); len(added) > 0 {
-		text += "; it adds " + join(added, "and")
+		s += "; it adds " + join(added, "and")
 	}
 	var weaker []string
 	for _, w := range d.Weakens() {
 		weaker = append(weaker, w.Text())
 	}
 	if len(weaker) > 0 {
-		text += ". That weakens the listener for everybody: it " + enumerate(weaker, "and") // all of it: that is the price
+		s += ". It weakens the listener for all clients: it " + enumerate(weaker, "and") // all of it: that is the price
 	} else {
-		text += ". It weakens nothing that tlswatch knows of"
+		s += ". It weakens nothing, as far as tlswatch knows"
 	}
 	if len(d.SchemesRemoved) > 0 {
-		text += "; it may drop signature schemes (a hint from s2n-tls): " + join(names(d.SchemesRemoved), "and")
+		s += "; it may drop signature schemes (a hint from s2n-tls): " + join(names(d.SchemesRemoved), "and")
 	}
-	return text + "." + d.B.caveatSentence()
+	return s + "." + d.B.caveatSentence()
 }
 
 // diagnoseAny judges without the listener's policy.
@@ -369,15 +365,15 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 	if accepting == 0 && len(o.Versions) > 0 && len(o.Suites) > 0 {
 		return Diagnosis{RefusedByAll,
 			fmt.Sprintf("The client presented %s, which no security policy accepts.", presented),
-			"Update the client: no change of the policy helps.", "", nil}
+			"Update the client: no policy change helps.", "", nil}
 	}
 	return Diagnosis{PolicyUnknown,
-		fmt.Sprintf("The client presented %s. Whether the listener accepts that depends on its security policy, which is not known here; %d of %d policies accept it.", presented, accepting, len(s.policies)),
-		"Compare with the listener's policy: `tlswatch policy accept` says which accept what the client presented. It is judged where the policy is named: in --policy of a command, in LISTENER_POLICIES of the function.", "", nil}
+		fmt.Sprintf("The client presented %s, which %d of %d security policies accept. The listener's policy is unknown.", presented, accepting, len(s.policies)),
+		"See which policies accept it with `tlswatch policy accept`. Name the listener's policy to get a diagnosis: --policy of a command, LISTENER_POLICIES of the function.", "", nil}
 }
 
-// ScannerClients is from how many clients with one attempt each, and nothing
-// negotiated, these are taken for scanners.
+// ScannerClients is how many clients, with one attempt each and nothing
+// negotiated, it takes to call them scanners.
 const ScannerClients = 10
 
 // Noise is failures that look like those of scanners.
@@ -385,13 +381,12 @@ type Noise struct {
 	Clients uint64 // each with one failure
 }
 
-// Diagnose says what the noise is. It returns false if the clients are too few
-// to tell.
+// Diagnose explains the noise. It returns false if there are too few clients.
 func (n Noise) Diagnose() (Diagnosis, bool) {
 	if n.Clients < ScannerClients {
 		return Diagnosis{}, false
 	}
 	return Diagnosis{ScannerNoise,
-		fmt.Sprintf("%d clients made one attempt each, and negotiated nothing: most likely scanners.", n.Clients),
-		"Discount them. A security group or AWS WAF rule keeps known scanners away; the load balancer is not at fault.", "", nil}, true
+		fmt.Sprintf("%d clients tried once each and negotiated nothing: probably scanners.", n.Clients),
+		"Ignore them: the load balancer is not at fault. A security group or AWS WAF rule keeps known scanners away.", "", nil}, true
 }

@@ -49,7 +49,7 @@ func (k *knowledge) outcome() {
 		case has == maybe && accepted == yes:
 			helpful = append(helpful, v)
 		case accepted == no && helpful != nil:
-			k.reason = fmt.Sprintf("It works if the client has %s, which is not in the log. If not: %s", join(names(helpful), "or"), why)
+			k.reason = fmt.Sprintf("It works if the client supports %s, which the log does not show. Otherwise: %s", join(names(helpful), "or"), why)
 		case k.reason == "":
 			k.reason = why
 		}
@@ -58,12 +58,12 @@ func (k *knowledge) outcome() {
 		}
 	}
 	k.result |= no
-	switch why := fmt.Sprintf("%s does not have %s", k.to.Name, k.version); {
+	switch why := fmt.Sprintf("%s lacks %s", k.to.Name, k.version); {
 	case k.reason != "":
 	case helpful != nil:
-		k.reason = fmt.Sprintf("%s. It works if the client has %s, which is not in the log.", why, join(names(helpful), "or"))
+		k.reason = fmt.Sprintf("%s. It works if the client supports %s, which the log does not show.", why, join(names(helpful), "or"))
 	default:
-		k.reason = why + ", and the client has nothing higher."
+		k.reason = why + ", the highest version that the client supports."
 	}
 }
 
@@ -100,12 +100,12 @@ func (k *knowledge) accepts(v tlsname.Version) (possibility, string) {
 		return slices.DeleteFunc(slices.Clone(list), func(s tlsname.Suite) bool { return !s.UsableIn(v) || k.canUse(s) == no })
 	}
 	if list := mayUse(k.to.Ciphers); len(list) > 0 {
-		return maybe, fmt.Sprintf("%s does not have %s, and whether the client offers %s is not in the log.", k.to.Name, k.suite, join(names(list), "or"))
+		return maybe, fmt.Sprintf("%s lacks %s. The log does not show whether the client offers %s.", k.to.Name, k.suite, join(names(list), "or"))
 	}
 	if len(mayUse(k.to.Disputed)) > 0 {
 		return maybe, fmt.Sprintf("Sources differ about the cipher suites of %s.", k.to.Name)
 	}
-	return no, fmt.Sprintf("%s does not have %s, and the client can use none of the cipher suites that it has for %s.", k.to.Name, k.suite, v)
+	return no, fmt.Sprintf("%s lacks %s, and the client can use none of its cipher suites for %s.", k.to.Name, k.suite, v)
 }
 
 // acceptsUnseen is accepts for a version that the clients were not seen with.
@@ -115,13 +115,13 @@ func (k *knowledge) acceptsUnseen(v tlsname.Version) (possibility, string) {
 	case !usable:
 		return no, fmt.Sprintf("%s has no cipher suite for %s.", k.to.Name, v)
 	case v < tlsname.TLS13:
-		return maybe, fmt.Sprintf("Whether the client has %s, and which cipher suites for it, is not in the log.", v)
+		return maybe, fmt.Sprintf("The log does not show whether the client supports %s, and with which cipher suites.", v)
 	case !slices.Contains(k.to.Ciphers, aes128GCM) || !slices.Contains(k.to.Ciphers, aes256GCM):
-		return maybe, fmt.Sprintf("The client may have %s without a cipher suite of %s for it.", v, k.to.Name)
+		return maybe, fmt.Sprintf("The client may support %s without any cipher suite of %s.", v, k.to.Name)
 	case !slices.Contains(k.to.Groups, secp256r1):
-		return maybe, fmt.Sprintf("Which key-exchange groups the client has is not in the log, and secp256r1, which every client with TLS 1.3 has, is not known to be in %s.", k.to.Name)
+		return maybe, fmt.Sprintf("The log does not show the client's key-exchange groups, and %s is not known to have secp256r1, which every TLS 1.3 client has.", k.to.Name)
 	case !slices.Contains(k.to.SignatureSchemes, ecdsaSHA256) || !slices.Contains(k.to.SignatureSchemes, pssSHA256):
-		return maybe, fmt.Sprintf("Whether the client verifies the signatures of %s is not in the log.", k.to.Name)
+		return maybe, fmt.Sprintf("The log does not show whether the client verifies the signatures of %s.", k.to.Name)
 	}
 	return yes, ""
 }
@@ -196,10 +196,10 @@ func (k *knowledge) obstacle() string {
 		return ""
 	}
 	if !k.keepsGroup() {
-		return fmt.Sprintf("Whether the client has a key-exchange group of %s is not in the log.", k.to.Name)
+		return fmt.Sprintf("The log does not show whether the client has a key-exchange group of %s.", k.to.Name)
 	}
 	if !k.keepsSignature() {
-		return fmt.Sprintf("Whether the client verifies the signatures of %s, which has fewer signature schemes, is not in the log.", k.to.Name)
+		return fmt.Sprintf("%s has fewer signature schemes; the log does not show whether the client verifies them.", k.to.Name)
 	}
 	return ""
 }

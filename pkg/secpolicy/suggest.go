@@ -26,13 +26,13 @@ const (
 var weaknesses = [...]struct{ id, text string }{
 	AllowsTLS10:      {"tls-1.0", "allows TLS 1.0 (deprecated by RFC 8996)"},
 	AllowsTLS11:      {"tls-1.1", "allows TLS 1.1 (deprecated by RFC 8996)"},
-	Allows3DES:       {"3des", "allows 3DES, with its short blocks (Sweet32)"},
+	Allows3DES:       {"3des", "allows 3DES with its short blocks (Sweet32)"},
 	NoForwardSecrecy: {"no-forward-secrecy", "allows static RSA key exchange (no forward secrecy)"},
 	AllowsSHA1MAC:    {"sha1-mac", "allows suites with a SHA-1 MAC"},
 	AllowsCBC:        {"cbc", "allows CBC suites (open to padding attacks)"},
-	NoTLS13:          {"no-tls-1.3", "has no TLS 1.3"},
-	AllowsTLS12:      {"tls-1.2", "allows TLS 1.2 (whose handshake shows more than that of TLS 1.3)"},
-	NotPostQuantum:   {"not-post-quantum", "has no post-quantum key exchange"},
+	NoTLS13:          {"no-tls-1.3", "lacks TLS 1.3"},
+	AllowsTLS12:      {"tls-1.2", "allows TLS 1.2 (whose handshake reveals more than TLS 1.3's)"},
+	NotPostQuantum:   {"not-post-quantum", "lacks post-quantum key exchange"},
 }
 
 // String is the weakness for machines, Text a clause for people whose subject

@@ -2,7 +2,7 @@ package secpolicy
 
 import "fmt"
 
-// diagnoseAlert judges a failure by the alert that the client sent, which the
+// diagnoseAlert diagnoses a failure by the alert that the client sent, which the
 // TLS log of a Network Load Balancer has. The alerts are those of RFC 8446,
 // section 6.2, by name.
 func diagnoseAlert(alert string) Diagnosis {
@@ -10,7 +10,7 @@ func diagnoseAlert(alert string) Diagnosis {
 	case "unknown_ca", "certificate_unknown", "bad_certificate", "unsupported_certificate", "certificate_expired", "certificate_revoked", "bad_certificate_status_response":
 		return Diagnosis{ServerCertRejected,
 			fmt.Sprintf("The client rejected the listener's certificate (TLS alert %s).", alert),
-			"Check that the listener's certificate is valid, names the host that the client asked for, and chains up to a CA that the client trusts; old clients lack new CAs.", "", nil}
+			"Check that the listener's certificate is valid, names the host that the client asked for, and chains to a CA that the client trusts; old clients lack new CAs.", "", nil}
 	case "protocol_version", "handshake_failure", "insufficient_security", "illegal_parameter", "inappropriate_fallback", "no_application_protocol":
 		return Diagnosis{ChoiceRejected,
 			fmt.Sprintf("The client did not accept what the listener chose (TLS alert %s).", alert),
@@ -18,5 +18,5 @@ func diagnoseAlert(alert string) Diagnosis {
 	}
 	return Diagnosis{ClientAlert,
 		fmt.Sprintf("The client ended the handshake with the TLS alert %s.", alert),
-		"Look into the client's own log: it knows why it sent the alert.", "", nil}
+		"Check the client's own log for why it sent the alert.", "", nil}
 }

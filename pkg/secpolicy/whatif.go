@@ -192,25 +192,25 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 	switch {
 	case o.Status == connlog.StatusSuccess:
 	case !failed:
-		return Assessment{CannotTell, "The log does not say whether the connection succeeded."}, false
+		return Assessment{CannotTell, "The log does not show whether the connection succeeded."}, false
 	case reason == "ClientCertIncompatible":
-		return Assessment{CannotTell, "The client's certificate does not fit the current policy; whether it fits the new one is not in the log."}, false
+		return Assessment{CannotTell, "The client's certificate is incompatible with the current policy. The log does not show whether the new one would accept it."}, false
 	case clientCert[reason].ID != "":
-		return Assessment{StillRefused, "The client's certificate is refused, whatever the policy."}, false
+		return Assessment{StillRefused, "The client's certificate is refused under any policy."}, false
 	case o.Protocol == "" || o.Cipher == "":
-		return Assessment{CannotTell, "The log does not say what the client offers."}, false
+		return Assessment{CannotTell, "No cipher logged: capture the connection and use `tlswatch hello`."}, false
 	}
 	version, ok1 := o.version()
 	suite, ok2 := o.suite()
 	if !ok1 || !ok2 || !suite.UsableIn(version) {
-		return Assessment{CannotTell, "The log has a protocol or cipher suite that tlswatch does not know, or that do not belong together."}, false
+		return Assessment{CannotTell, "tlswatch does not know the logged protocol or cipher, or they do not go together."}, false
 	}
 	refused := from.refuses(version, suite)
 	k := knowledge{from: from, to: q.To, version: version, suite: suite, certificates: q.Certificates, failed: failed}
 	if failed {
 		k.shown = cmp.Or(q.Certificates, shown)
 		if refused == no {
-			return Assessment{CannotTell, "The current policy has the client's protocol and cipher suite: something else made it fail."}, false
+			return Assessment{CannotTell, "The current policy has the client's protocol and cipher: something else made it fail."}, false
 		}
 	} else {
 		k.group = o.group()
@@ -225,7 +225,7 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 	}
 	switch {
 	case failed && refused == maybe && k.certainly(yes):
-		return Assessment{CannotTell, fmt.Sprintf("%s has what the client presented. Whether the current policy has it too, and something else made it fail, is not known.", q.To.Name)}, false
+		return Assessment{CannotTell, fmt.Sprintf("%s accepts what the client presented, but the current policy may accept it too; then something else made it fail.", q.To.Name)}, false
 	case k.certainly(yes):
 		return Assessment{works, ""}, contradicting
 	case k.certainly(no):

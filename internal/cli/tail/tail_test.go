@@ -166,7 +166,7 @@ func TestTailPoll(t *testing.T) {
 	if n := strings.Count(lines, "why: "); n != 2 {
 		t.Errorf("%d explanations", n)
 	}
-	if n := strings.Count(lines, "smallest change of policy"); n != 1 {
+	if n := strings.Count(lines, "smallest policy change"); n != 1 {
 		t.Errorf("the policy that accepts a client is named %d times", n)
 	}
 	for _, not := range []string{"203.0.1.1 ", "203.0.6.1 ", "203.0.8.1 "} {
