@@ -48,8 +48,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 			h.log.ErrorContext(ctx, "part of the event not understood", "item", item.ID, "error", item.Err.Error())
 		}
 		for _, o := range item.Objects {
-			owner, stable := event.Owner(o, requestID(ctx))
-			jobs = append(jobs, pipeline.Job{Object: o.Object, Owner: owner, Stable: stable})
+			jobs = append(jobs, pipeline.Job{Object: o.Object, Owner: event.Owner(o, requestID(ctx))})
 			items = append(items, i)
 		}
 	}
@@ -83,6 +82,8 @@ func requestID(ctx context.Context) string {
 func (h *handler) report(ctx context.Context, r pipeline.Report) {
 	level, message := slog.LevelInfo, "processed"
 	switch {
+	case errors.Is(r.Err, pipeline.ErrInProgress):
+		level, message = slog.LevelWarn, inProgress
 	case r.Err != nil:
 		level, message = slog.LevelError, "failed"
 	case r.Skipped != "":
@@ -113,6 +114,10 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 		}
 	}
 }
+
+// inProgress is the message about an object that is to be tried again because
+// another event is at work on it or its alert.
+const inProgress = "in progress elsewhere"
 
 // failingClient is the message of the lines by which Contributor Insights ranks
 // clients and reasons: the rules in template.yaml name it and the attributes of

@@ -41,6 +41,11 @@ const (
 	idleTimeout = 10 * time.Second
 )
 
+// alertPatience is longer than it takes to send an alert, and short beside the
+// time between an event's attempts: nodes write their objects at the same time,
+// so that several events meet the same alert.
+const alertPatience = 2 * time.Second
+
 // newHandler builds the function from its environment.
 func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
 	c, err := config.FromEnv(getenv)
@@ -75,6 +80,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		Rules:          c.Rules(),
 		ObjectLimit:    c.ObjectLimit,
 		Margin:         c.DeadlineMargin,
+		Patience:       alertPatience,
 		Readers:        max(2, runtime.GOMAXPROCS(0)), // one more than cores keeps a single core busy
 		Now:            time.Now,
 		Sleep:          pipeline.Sleep,

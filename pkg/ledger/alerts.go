@@ -15,7 +15,6 @@ import (
 type alertRecord struct {
 	State   string          `json:"state"`
 	Owner   string          `json:"owner"`
-	Stable  bool            `json:"stable"`
 	Token   string          `json:"token"`
 	Lease   time.Time       `json:"lease"`
 	Sent    time.Time       `json:"sent,omitzero"`     // when the last one was sent
@@ -61,7 +60,7 @@ func (l *Ledger) MayAlert(ctx context.Context, windows ...pipeline.AlertClaim) (
 // RaiseAlert decides who alerts about a window. The ticket's state is Claimed
 // if the caller is to publish the alert and then to call Commit, or Release if
 // it could not; Published if the window was alerted or its alert is suppressed
-// by the cooldown; and InProgress if somebody else is at it.
+// by the cooldown; and Busy if somebody else is at it.
 func (l *Ledger) RaiseAlert(ctx context.Context, a pipeline.AlertClaim) (pipeline.AlertTicket, error) {
 	key := alertKey(a.LoadBalancer, a.Rule)
 	token := l.token()
@@ -80,12 +79,12 @@ func (l *Ledger) RaiseAlert(ctx context.Context, a pipeline.AlertClaim) (pipelin
 			case suppressed:
 				return pipeline.AlertTicket{State: pipeline.Published}, nil
 			case elsewhere:
-				return pipeline.AlertTicket{State: inProgress(r.Stable && a.Stable)}, nil
+				return pipeline.AlertTicket{State: pipeline.Busy}, nil
 			}
 		}
 		takenOver = r.State == pending && !r.Lease.IsZero() // else it was released
 		next := r
-		next.State, next.Owner, next.Stable, next.Token, next.Lease = pending, a.Owner, a.Stable, token, l.lease(a.Lease)
+		next.State, next.Owner, next.Token, next.Lease = pending, a.Owner, token, l.lease(a.Lease)
 		next.Pending = &alertedWindow{a.End.UTC(), a.Failed}
 		newETag, err := l.putAlert(ctx, key, next, etag, missing)
 		switch {
@@ -121,7 +120,7 @@ func (l *Ledger) verdict(r alertRecord, a pipeline.AlertClaim) verdict {
 	if l.suppresses(r, a) {
 		return suppressed
 	}
-	if r.State == pending && !same(r.Owner, a.Owner) && !l.over(r.Lease) {
+	if r.State == pending && !owns(r.Owner, a.Owner, a.Batch) && !l.over(r.Lease) {
 		return elsewhere
 	}
 	return free

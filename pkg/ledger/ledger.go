@@ -21,6 +21,7 @@ import (
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
+	"slices"
 	"strings"
 	"time"
 
@@ -81,8 +82,7 @@ type record struct {
 	Released  bool            `json:"released,omitempty"` // claimed, but nothing was sent
 	Object    string          `json:"object"`             // s3://BUCKET/KEY, for people
 	Owner     string          `json:"owner"`
-	Stable    bool            `json:"stable"` // whether the owner comes back under this name
-	Token     string          `json:"token"`  // of the owner's attempt
+	Token     string          `json:"token"` // of the owner's attempt
 	Lease     time.Time       `json:"lease"`
 	TakenOver int             `json:"takenOver,omitempty"` // how often
 	Window    json.RawMessage `json:"window"`              // what the object adds up to
@@ -109,7 +109,7 @@ func periodKey(lb string, end time.Time) string {
 func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, error) {
 	key := periodKey(c.LoadBalancer, c.PeriodEnd) + objectID(c.Object)
 	mine := record{
-		State: claimed, Object: c.Object.URI(), Owner: c.Owner, Stable: c.Stable, Token: l.token(),
+		State: claimed, Object: c.Object.URI(), Owner: c.Owner, Token: l.token(),
 		Lease: l.lease(c.Lease), Window: c.Window, Posture: c.Posture,
 	}
 	etag, err := l.create(ctx, key, mine, c.Failed)
@@ -126,8 +126,8 @@ func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, 
 			mine = theirs
 		case theirs.State == published:
 			return pipeline.Ticket{State: pipeline.Published}, nil
-		case !theirs.Released && !same(theirs.Owner, c.Owner) && !l.over(theirs.Lease):
-			return pipeline.Ticket{State: inProgress(theirs.Stable && c.Stable)}, nil
+		case !theirs.Released && !owns(theirs.Owner, c.Owner, c.Batch) && !l.over(theirs.Lease):
+			return pipeline.Ticket{State: pipeline.Busy}, nil
 		default:
 			mine.TakenOver = theirs.TakenOver
 			if !theirs.Released {
@@ -145,15 +145,6 @@ func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, 
 		Commit:  func(ctx context.Context) error { return l.commit(ctx, key, etag, mine, c.Failed) },
 		Release: func(ctx context.Context) error { return l.release(ctx, key, etag, mine, c.Failed) },
 	}, nil
-}
-
-// inProgress is the state of a ticket that met a live claim. Both must come
-// back: the holder to finish it, and the caller in case that it does not.
-func inProgress(answeredFor bool) pipeline.TicketState {
-	if answeredFor {
-		return pipeline.InProgress
-	}
-	return pipeline.Busy
 }
 
 // release gives the claim back. If the record was changed, there is nothing to
@@ -206,9 +197,12 @@ func (l *Ledger) replace(ctx context.Context, key string, r record, failed uint6
 	return l.store.Replace(ctx, key, body, etag)
 }
 
-// same reports whether two owners are one. A caller without a name is nobody
-// else.
-func same(a, b string) bool { return a == b && a != "" }
+// owns reports whether the holder of a record is the caller, or another event of
+// the caller's batch: then the attempt that wrote the record is over, since an
+// event has one attempt at a time. An owner without a name never matches.
+func owns(holder, caller string, batch []string) bool {
+	return holder != "" && (holder == caller || slices.Contains(batch, holder))
+}
 
 func (l *Ledger) lease(until time.Time) time.Time {
 	if until.IsZero() {

@@ -66,7 +66,7 @@ func (w *world) ledger() *Ledger { return New(w.store, Options{Now: w.now}) }
 func claim(owner string, object int, failed uint64) pipeline.Claim {
 	return pipeline.Claim{
 		Object:       pipeline.Object{Bucket: "logs", Key: fmt.Sprintf("object-%d", object), ETag: "e"},
-		LoadBalancer: lb, PeriodEnd: period, Owner: owner, Stable: owner != "", Failed: failed,
+		LoadBalancer: lb, PeriodEnd: period, Owner: owner, Failed: failed,
 		Window: json.RawMessage(fmt.Sprintf(`{"failed":%d}`, failed)),
 	}
 }
@@ -93,7 +93,7 @@ func TestClaim(t *testing.T) {
 	if first.State != pipeline.Claimed || first.TakenOver {
 		t.Fatalf("the first claim is %+v", first)
 	}
-	if other := w.claim(claim("event-2", 1, 5)); other.State != pipeline.InProgress {
+	if other := w.claim(claim("event-2", 1, 5)); other.State != pipeline.Busy {
 		t.Errorf("another event's claim of the same object is %v", other.State)
 	}
 	if other := w.claim(claim("event-2", 2, 5)); other.State != pipeline.Claimed {
@@ -134,7 +134,7 @@ func TestClaimLease(t *testing.T) {
 	c.Lease = w.now().Add(time.Minute)
 	first := w.claim(c)
 	w.pass(time.Minute + Skew)
-	if other := w.claim(claim("event-2", 1, 5)); other.State != pipeline.InProgress {
+	if other := w.claim(claim("event-2", 1, 5)); other.State != pipeline.Busy {
 		t.Errorf("a lease that may just be running by another clock is %v", other.State)
 	}
 	w.pass(time.Second)
@@ -321,7 +321,7 @@ func TestEncode(t *testing.T) {
 func alertClaim(owner string, end int, failed uint64) pipeline.AlertClaim {
 	return pipeline.AlertClaim{
 		LoadBalancer: lb, Rule: "failed-negotiations", End: period.Add(time.Duration(end) * time.Minute), Length: 5 * time.Minute,
-		Failed: failed, Cooldown: time.Hour, Growth: 3, Owner: owner, Stable: true,
+		Failed: failed, Cooldown: time.Hour, Growth: 3, Owner: owner,
 	}
 }
 
@@ -386,7 +386,7 @@ func TestAlertPending(t *testing.T) {
 	if first.State != pipeline.Claimed || first.TakenOver {
 		t.Fatalf("first: %+v", first)
 	}
-	if other := w.raise(alertClaim("b", 5, 1000)); other.State != pipeline.InProgress {
+	if other := w.raise(alertClaim("b", 5, 1000)); other.State != pipeline.Busy {
 		t.Errorf("while it is being sent: %v", other.State)
 	}
 	again := w.raise(a)

@@ -60,22 +60,6 @@ func (p *Pipeline) alertPeriod(ctx context.Context, t *task) error {
 	for _, rule := range p.Rules {
 		longest = max(longest, rule.Window)
 	}
-	// Who finds this alert being sent ends well. So if its own failures are many
-	// more than those it tells of, nobody but this task comes back to them.
-	for range maxGrowths {
-		alerts := t.Alerts
-		if err := p.alertOnce(ctx, t, longest); err != nil || t.Alerts == alerts {
-			return err
-		}
-	}
-	return nil
-}
-
-// maxGrowths bounds how often failures can grow while an alert is being sent.
-const maxGrowths = 5
-
-// alertOnce evaluates each rule once.
-func (p *Pipeline) alertOnce(ctx context.Context, t *task, longest time.Duration) error {
 	end := t.Key.PeriodEnd
 	records, err := p.Ledger.Records(ctx, t.Key.LoadBalancer, end.Add(-longest), end.Add(longest-connlog.Period))
 	if err != nil {
@@ -102,7 +86,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		if failed := w.failedAtMost(end, rule.Window); failed > 0 && failed >= rule.MinFailed {
 			claims = append(claims, AlertClaim{
 				LoadBalancer: t.Key.LoadBalancer, Rule: rule.Name, End: end, Length: rule.Window, Failed: failed,
-				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Stable: t.job.Stable, Lease: p.lease(ctx),
+				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Batch: t.owners, Lease: p.lease(ctx),
 			})
 		}
 	}
@@ -138,7 +122,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		policies = p.policies(ctx, t)
 	}
 	for _, m := range met {
-		ticket, err := p.Ledger.RaiseAlert(ctx, m.claim)
+		ticket, err := p.raise(ctx, t, m.claim)
 		switch {
 		case err != nil:
 			return err
@@ -147,10 +131,8 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 			continue
 		case ticket.State == Busy:
 			return ErrInProgress
-		case ticket.State == InProgress:
-			return nil
 		}
-		t.AlertTakenOver = ticket.TakenOver
+		t.AlertTakenOver = t.AlertTakenOver || ticket.TakenOver
 		if err := p.finish(ctx, 2, func(ctx context.Context) error { return p.send(ctx, m.alert, policies) }); err != nil {
 			return errors.Join(err, p.finish(ctx, 3, ticket.Release))
 		}
@@ -158,6 +140,26 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		return p.finish(ctx, 3, ticket.Commit)
 	}
 	return nil
+}
+
+// firstPause is the first wait for an alert that another event is about to
+// send; each further one is twice as long.
+const firstPause = 100 * time.Millisecond
+
+// raise asks the ledger whether to alert. While another event is about to send
+// an alert of the same rule and load balancer, which usually takes a moment, it
+// waits for the outcome as long as there is patience.
+func (p *Pipeline) raise(ctx context.Context, t *task, c AlertClaim) (AlertTicket, error) {
+	for pause := firstPause; ; pause *= 2 {
+		ticket, err := p.Ledger.RaiseAlert(ctx, c)
+		if err != nil || ticket.State != Busy || t.patience < pause {
+			return ticket, err
+		}
+		t.patience -= pause
+		if p.Sleep(ctx, pause) != nil {
+			return ticket, nil
+		}
+	}
 }
 
 // MaxAlertAge is how old a window may be to be worth an alert. Beyond, as in a

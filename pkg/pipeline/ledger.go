@@ -38,7 +38,7 @@ type Claim struct {
 	LoadBalancer string
 	PeriodEnd    time.Time
 	Owner        string          // the event, over all attempts at it
-	Stable       bool            // whether the event is tried again under this name if it fails
+	Batch        []string        // the other events of this invocation: claims that their earlier attempts left are taken over
 	Lease        time.Time       // until when the claim holds; zero for the longest that an invocation can take
 	Failed       uint64          // failed negotiations in the object
 	Window       json.RawMessage // what the object adds up to, for rules
@@ -49,10 +49,9 @@ type Claim struct {
 type TicketState int
 
 const (
-	Claimed    TicketState = iota // by the caller, who is to go on
-	Published                     // already: there is nothing left to do
-	InProgress                    // somebody else holds a live claim, and answers for what becomes of it
-	Busy                          // somebody else holds a live claim, and may not come back: try again later
+	Claimed   TicketState = iota // by the caller, who is to go on
+	Published                    // already: there is nothing left to do
+	Busy                         // somebody else holds a live claim, and may not finish: try again later
 )
 
 // A Ticket answers a Claim.
@@ -83,7 +82,7 @@ type AlertClaim struct {
 	Cooldown     time.Duration // no alert so soon after another
 	Growth       float64       // unless there are so many times the failures
 	Owner        string
-	Stable       bool
+	Batch        []string // as of a Claim
 	Lease        time.Time
 }
 

@@ -156,7 +156,7 @@ func (l load) body() []byte {
 // job stores the object and returns the job that its event makes.
 func (f *fleet) job(t *testing.T, l load) pipeline.Job {
 	t.Helper()
-	return pipeline.Job{Object: f.put(t, l.key(), l.body()), Owner: fmt.Sprintf("event of %s", l.key()), Stable: true}
+	return pipeline.Job{Object: f.put(t, l.key(), l.body()), Owner: fmt.Sprintf("event of %s", l.key())}
 }
 
 // again is a second event about the same object.
@@ -375,7 +375,7 @@ func TestRequests(t *testing.T) {
 		{name: "many failures, but a small share", failed: 9, object: load{failed: 10}, rule: func(r *alert.Rule) { r.MinFailedPercent = 99 },
 			want: calls{getLog: 1, putClaim: 1, putMetrics: 1, putCommit: 1, list: 1, getAlert: 1, getRecord: nodes + 1}},
 		{name: "alert", failed: 9, object: load{failed: 10},
-			want: calls{getLog: 1, putClaim: 1, putMetrics: 1, putCommit: 1, list: 2, getAlert: 3, getRecord: nodes + 1, putPending: 1, publish: 1, putSent: 1}},
+			want: calls{getLog: 1, putClaim: 1, putMetrics: 1, putCommit: 1, list: 1, getAlert: 2, getRecord: nodes + 1, putPending: 1, publish: 1, putSent: 1}},
 		{name: "in the cooldown", failed: 10, object: load{failed: 10},
 			want: calls{getLog: 1, putClaim: 1, putMetrics: 1, putCommit: 1, list: 1, getAlert: 1}},
 		{name: "duplicate", failed: 9, object: load{failed: 9},
@@ -515,8 +515,7 @@ func TestBatchSameObject(t *testing.T) {
 	}{
 		{"by one event", func(j pipeline.Job) pipeline.Job { return j }},
 		{"by two events", again},
-		{"by two callers who get another name when they try again", func(j pipeline.Job) pipeline.Job { j = again(j); j.Stable = false; return j }},
-		{"by callers without a name", func(j pipeline.Job) pipeline.Job { j.Owner, j.Stable = "", false; return j }},
+		{"by callers without a name", func(j pipeline.Job) pipeline.Job { j.Owner = ""; return j }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFleet(t)
@@ -555,29 +554,31 @@ func TestBatchSameObject(t *testing.T) {
 	}
 }
 
-// TestForeignClaim: an object that somebody else is at work on. Who has a
-// lasting identity leaves it to them; who has none comes back.
-func TestForeignClaim(t *testing.T) {
-	f := newFleet(t)
-	theirs := f.job(t, load{ok: 20, failed: 5})
+// claimedOnly lets an attempt end after its claim, with its metrics in doubt.
+func (f *fleet) claimedOnly(t *testing.T, j pipeline.Job) {
+	t.Helper()
 	f.wire.hurt(func(call string, n int) damage {
 		if call == putMetrics {
 			return damage{Fault: wire.Fault{Kind: wire.FaultReset}} // for all that the function knows, it was applied
 		}
 		return damage{}
 	})
-	if r := f.Run(t.Context(), theirs)[0]; r.Err == nil {
-		t.Fatal("the first attempt is to fail after its claim")
+	if r := f.Run(t.Context(), j)[0]; r.Err == nil {
+		t.Fatal("the attempt is to fail after its claim")
 	}
 	f.wire.hurt(nil)
+}
 
+// TestForeignClaim: an event that meets another's claim comes again, since the
+// other may never finish: it may be the same message, which was moved out of a
+// dead-letter queue under a new name.
+func TestForeignClaim(t *testing.T) {
+	f := newFleet(t)
+	theirs := f.job(t, load{ok: 20, failed: 5})
 	mine := again(theirs)
-	if r := f.run(t, mine)[0]; r.Duplicate != "in progress" {
-		t.Errorf("with a lasting identity: duplicate %q", r.Duplicate)
-	}
-	mine.Stable = false
+	f.claimedOnly(t, theirs)
 	if r := f.Run(t.Context(), mine)[0]; !errors.Is(r.Err, pipeline.ErrInProgress) {
-		t.Errorf("without one: %v", r.Err)
+		t.Errorf("while the claim is live: %v", r.Err)
 	}
 	if n := f.connections(lb); n != 0 {
 		t.Errorf("%d connections, which the owner is to publish", n)
@@ -587,6 +588,21 @@ func TestForeignClaim(t *testing.T) {
 	}
 	if r := f.run(t, mine)[0]; r.Duplicate != "published" {
 		t.Errorf("at last: duplicate %q", r.Duplicate)
+	}
+	if d := gocmp.Diff([]int{25, 1, 1}, []int{f.connections(lb), f.total(metric.UncertainRepublishes), len(f.SNS.Messages())}); d != "" {
+		t.Errorf("connections, republished, alerts: -want +got\n%s", d)
+	}
+}
+
+// TestClaimOfBatch: the owner of a claim comes again in a batch, behind another
+// event about the same object, which need not wait for it.
+func TestClaimOfBatch(t *testing.T) {
+	f := newFleet(t)
+	theirs := f.job(t, load{ok: 20, failed: 5})
+	f.claimedOnly(t, theirs)
+	reports := f.run(t, again(theirs), theirs)
+	if first, second := reports[0], reports[1]; !first.TakenOver || second.Duplicate != "in this batch" {
+		t.Errorf("%+v\n%+v", first, second)
 	}
 	if d := gocmp.Diff([]int{25, 1, 1}, []int{f.connections(lb), f.total(metric.UncertainRepublishes), len(f.SNS.Messages())}); d != "" {
 		t.Errorf("connections, republished, alerts: -want +got\n%s", d)
@@ -707,7 +723,7 @@ func TestClientBudget(t *testing.T) {
 			fmt.Fprintf(&b, "%s 198.18.%d.%d 40000 443 TLSv1.2 - - \"-\" - - Failed:X TID_1 -\n", at.Format(time.RFC3339), n>>8, n&255)
 		}
 		l := load{end: end, node: i / 12, part: i}
-		jobs = append(jobs, pipeline.Job{Object: f.put(t, l.key(), []byte(b.String())), Owner: fmt.Sprint("event ", i), Stable: true})
+		jobs = append(jobs, pipeline.Job{Object: f.put(t, l.key(), []byte(b.String())), Owner: fmt.Sprint("event ", i)})
 	}
 	f.race(t, rand.New(rand.NewPCG(1, 1)), functions, jobs, func(p *pipeline.Pipeline) {
 		p.Rules = nil
@@ -748,7 +764,7 @@ func TestClientBudget(t *testing.T) {
 }
 
 // race has functions do jobs at once, in random order. Each has its own event,
-// and none fails.
+// and none fails: if an alert is pending, there is time to wait for it.
 func (f *fleet) race(t *testing.T, r *rand.Rand, functions int, jobs []pipeline.Job, prepare func(*pipeline.Pipeline)) {
 	t.Helper()
 	jobs = slices.Clone(jobs)
@@ -761,6 +777,7 @@ func (f *fleet) race(t *testing.T, r *rand.Rand, functions int, jobs []pipeline.
 	var all sync.WaitGroup
 	for range functions {
 		p, _ := f.function(t)
+		p.Patience, p.Sleep = time.Hour, pipeline.Sleep
 		prepare(p)
 		all.Go(func() {
 			for j := range queue {
@@ -773,24 +790,12 @@ func (f *fleet) race(t *testing.T, r *rand.Rand, functions int, jobs []pipeline.
 	all.Wait()
 }
 
-// TestNamelessHolder: an event does not end well on the claim of a caller that
-// may never come back, such as a backfill.
+// TestNamelessHolder: a claim of a caller without a name, which died, holds the
+// object back until its lease is over.
 func TestNamelessHolder(t *testing.T) {
 	f := newFleet(t)
-	theirs := f.job(t, load{ok: 20, failed: 5})
-	theirs.Stable = false
-	f.wire.hurt(func(call string, n int) damage {
-		if call == putMetrics {
-			return damage{Fault: wire.Fault{Kind: wire.FaultReset}}
-		}
-		return damage{}
-	})
-	if r := f.Run(t.Context(), theirs)[0]; r.Err == nil {
-		t.Fatal("the first attempt is to fail after its claim")
-	}
-	f.wire.hurt(nil)
-	mine := again(theirs)
-	mine.Stable = true
+	mine := f.job(t, load{ok: 20, failed: 5})
+	f.claimedOnly(t, pipeline.Job{Object: mine.Object})
 	if r := f.Run(t.Context(), mine)[0]; !errors.Is(r.Err, pipeline.ErrInProgress) {
 		t.Errorf("while the claim is live: %v", r.Err)
 	}

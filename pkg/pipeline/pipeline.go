@@ -85,6 +85,11 @@ type Pipeline struct {
 	// of the objects.
 	Readers int
 
+	// Patience is how long a Run waits, in all, for alerts that other events
+	// are about to send. When it is used up, objects that meet such an alert
+	// fail with ErrInProgress.
+	Patience time.Duration
+
 	// Margin is the time between the deadline of the context and the end of
 	// the process. What was begun may take three quarters of it to end.
 	Margin time.Duration
@@ -95,15 +100,11 @@ type Pipeline struct {
 	readers sync.Pool // of *connlog.Reader, whose buffers are worth keeping
 }
 
-// A Job is an object to process, and on whose behalf.
+// A Job is an object to process, and the event that announced it. Events have
+// the same name over all attempts, where the trigger gives them one.
 type Job struct {
 	Object Object
-
-	// Owner identifies the event that announced the object over all attempts
-	// at it, if Stable. Else a retry comes under another name, so that an
-	// object that somebody else is at work on is to be tried again later.
 	Owner  string
-	Stable bool
 }
 
 // A Report tells what became of an object.
@@ -113,8 +114,8 @@ type Report struct {
 	Err     error  // the object is to be tried again, as a whole
 	Skipped string // why the object was passed over; "" if it was not
 
-	// Duplicate says what the object is doubled by: "published" before,
-	// "in progress" elsewhere, or the same "in this batch".
+	// Duplicate says why the object is a duplicate: it was "published" before,
+	// or is already "in this batch".
 	Duplicate string
 
 	Attempts       int                 // times the object was opened
@@ -149,9 +150,10 @@ var (
 	// ErrNotBegun fails an object for which no time was left.
 	ErrNotBegun = errors.New("not begun: too little time before the deadline")
 
-	// ErrInProgress fails an object that somebody else is at work on, where
-	// nobody else answers for its being finished.
-	ErrInProgress = errors.New("somebody else is at work on this object")
+	// ErrInProgress fails an object that another event claims, or whose alert
+	// another event is about to send. That event may never finish, so this one
+	// must come again.
+	ErrInProgress = errors.New("another event is at work on this object or its alert")
 )
 
 // Process is Run for one object without an owner.
@@ -170,29 +172,39 @@ func (p *Pipeline) Process(ctx context.Context, o Object) (Report, error) {
 // counts twice: CloudWatch adds up whatever it is sent.
 func (p *Pipeline) Run(ctx context.Context, jobs ...Job) []Report {
 	reports := make([]Report, 0, len(jobs))
-	taken := make(map[Object]*task)
-	var needed pace
+	shared := &invocation{taken: make(map[Object]*task), patience: p.Patience}
+	for _, j := range jobs {
+		shared.owners = append(shared.owners, j.Owner)
+	}
 	for some := range slices.Chunk(jobs, maxTaken) {
-		reports = append(reports, p.run(ctx, some, taken, &needed)...)
+		reports = append(reports, p.run(ctx, some, shared)...)
 	}
 	return reports
+}
+
+// An invocation is what the objects of one Run share.
+type invocation struct {
+	owners   []string         // of all jobs
+	taken    map[Object]*task // the objects claimed so far
+	needed   pace
+	patience time.Duration // that is left
 }
 
 // maxTaken bounds the objects that are claimed and not yet published: their
 // data are in memory, and all of them are in doubt if the process dies.
 const maxTaken = 100
 
-// run is Run for a few objects, after those that were taken before.
-func (p *Pipeline) run(ctx context.Context, jobs []Job, taken map[Object]*task, needed *pace) []Report {
+// run is Run for a few of the objects, after those that were taken before.
+func (p *Pipeline) run(ctx context.Context, jobs []Job, shared *invocation) []Report {
 	reports := make([]Report, len(jobs))
 	var tasks []*task
 	var begun []*task // of which those from i on are being read, or not begun
 	for i := range jobs {
 		for len(begun) < min(i+max(p.Readers, 1), len(jobs)) {
 			n := len(begun)
-			t := &task{job: jobs[n], Report: &reports[n]}
+			t := &task{invocation: shared, job: jobs[n], Report: &reports[n]}
 			t.Object = jobs[n].Object
-			if ctx.Err() != nil || needed.tooSlow(ctx, p.Now()) {
+			if ctx.Err() != nil || shared.needed.tooSlow(ctx, p.Now()) {
 				t.Err = ErrNotBegun
 			} else {
 				p.begin(ctx, t)
@@ -205,11 +217,11 @@ func (p *Pipeline) run(ctx context.Context, jobs []Job, taken map[Object]*task, 
 		}
 		s, err := t.reading()
 		start := p.Now()
-		if t.Err = p.take(ctx, t, s, err, taken); t.Err == nil {
+		if t.Err = p.take(ctx, t, s, err); t.Err == nil {
 			tasks = append(tasks, t)
 		}
-		needed.slowest = max(needed.slowest, t.Reading+p.Now().Sub(start))
-		needed.claims += t.claiming
+		shared.needed.slowest = max(shared.needed.slowest, t.Reading+p.Now().Sub(start))
+		shared.needed.claims += t.claiming
 	}
 	for _, b := range batches(tasks) {
 		p.publish(ctx, b)
@@ -223,7 +235,7 @@ func (p *Pipeline) run(ctx context.Context, jobs []Job, taken map[Object]*task, 
 	for _, t := range tasks {
 		t.data, t.reading = nil, nil
 	}
-	needed.claims = 0
+	shared.needed.claims = 0
 	return reports
 }
 
@@ -245,6 +257,7 @@ func (p pace) tooSlow(ctx context.Context, now time.Time) bool {
 // A task is the work on one object. Its Err ends it.
 type task struct {
 	*Report
+	*invocation
 	job       Job
 	reading   func() (*rollup.Summary, error) // waits for the object to be read
 	ticket    Ticket
@@ -284,7 +297,7 @@ func (p *Pipeline) begin(ctx context.Context, t *task) {
 
 // take does what comes between reading and publishing: it claims an object,
 // unless it is among those taken.
-func (p *Pipeline) take(ctx context.Context, t *task, s *rollup.Summary, err error, taken map[Object]*task) error {
+func (p *Pipeline) take(ctx context.Context, t *task, s *rollup.Summary, err error) error {
 	switch {
 	case err != nil:
 		return err
@@ -295,7 +308,7 @@ func (p *Pipeline) take(ctx context.Context, t *task, s *rollup.Summary, err err
 	t.window = alert.Observe(s, t.Key, t.Object.URI(), p.PublishClients)
 	t.posture = posture.Observe(s, p.PublishClients)
 	version := Object{Bucket: t.Object.Bucket, Key: t.Object.Key, ETag: t.Object.ETag}
-	if twin := taken[version]; twin != nil && p.Ledger != nil {
+	if twin := t.taken[version]; twin != nil && p.Ledger != nil {
 		t.twin = twin
 		t.Duplicate = "in this batch"
 		t.processor.DuplicateObjects++
@@ -317,7 +330,7 @@ func (p *Pipeline) take(ctx context.Context, t *task, s *rollup.Summary, err err
 	now := p.Now()
 	t.data, t.Stale = metric.Data(s, t.Key.LoadBalancer, now, o)
 	t.processor.Processed(t.Key.PeriodEnd, now, s.Malformed)
-	taken[version] = t
+	t.taken[version] = t
 	return nil
 }
 
@@ -337,7 +350,7 @@ func (p *Pipeline) claim(ctx context.Context, t *task) error {
 	}
 	t.ticket, err = p.Ledger.Claim(ctx, Claim{
 		Object: t.Object, LoadBalancer: t.Key.LoadBalancer, PeriodEnd: t.Key.PeriodEnd,
-		Owner: t.job.Owner, Stable: t.job.Stable, Lease: p.lease(ctx), Failed: t.window.Failed,
+		Owner: t.job.Owner, Batch: t.owners, Lease: p.lease(ctx), Failed: t.window.Failed,
 		Window: window, Posture: posture,
 	})
 	switch {
@@ -347,8 +360,6 @@ func (p *Pipeline) claim(ctx context.Context, t *task) error {
 		t.Duplicate = "published"
 	case t.ticket.State == Busy:
 		return ErrInProgress
-	case t.ticket.State == InProgress:
-		t.Duplicate = "in progress"
 	case t.ticket.TakenOver:
 		t.TakenOver = true
 		t.processor.UncertainRepublishes++

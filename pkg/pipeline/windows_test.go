@@ -271,7 +271,7 @@ func TestClientFailures(t *testing.T) {
 			fmt.Fprint(&b, "2026-11-23T10:02:00Z 198.51.100.7 40000 443 TLSv1.2 - - \"-\" - - Failed:X TID_1 -\n")
 		}
 		l := load{node: node}
-		f.run(t, pipeline.Job{Object: f.put(t, l.key(), []byte(b.String()+string(load{ok: 100}.body()))), Owner: l.key(), Stable: true})
+		f.run(t, pipeline.Job{Object: f.put(t, l.key(), []byte(b.String()+string(load{ok: 100}.body()))), Owner: l.key()})
 		if n := len(f.SNS.Messages()); n != node/9 {
 			t.Errorf("%d alerts after %d nodes", n, node+1)
 		}

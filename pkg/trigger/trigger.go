@@ -13,8 +13,7 @@
 //	outcomes := make([]error, len(e.Items))
 //	for i, item := range e.Items {
 //		for _, o := range item.Objects {
-//			owner, stable := e.Owner(o, requestID)
-//			outcomes[i] = errors.Join(outcomes[i], process(ctx, o, owner, stable))
+//			outcomes[i] = errors.Join(outcomes[i], process(ctx, o, e.Owner(o, requestID)))
 //		}
 //	}
 //	return e.Reply(outcomes)
@@ -43,6 +42,7 @@
 package trigger
 
 import (
+	"cmp"
 	"fmt"
 
 	"tlswatch/pkg/pipeline"
@@ -102,28 +102,15 @@ type Object struct {
 }
 
 // Owner returns the identity under which to claim o, given the request id of
-// this invocation, and whether the identity is stable: whether a retry of this
-// unit comes under the same one.
+// this invocation.
 //
 // It is the id of the queue message, for a dead letter the request id of the
 // invocation that failed (which is what that invocation claimed under), and
-// else requestID. Lambda keeps the request id over the retries of an
-// asynchronous invocation. A Batch or Direct caller that tries again gets a new
-// one, so with stable false another owner's live claim must be an error to be
-// retried, never a success.
-//
-// An S3, EventBridge or SNS event is taken to be invoked by that service.
-// Replaying one by hand and synchronously gives it an identity that no retry
-// shares.
-func (e *Event) Owner(o Object, requestID string) (owner string, stable bool) {
-	if o.owner != "" {
-		return o.owner, true
-	}
-	switch e.Shape {
-	case S3, EventBridge, SNS:
-		return requestID, true
-	}
-	return requestID, false
+// else requestID. A queue and an asynchronous invocation keep it over their
+// retries. A Batch or Direct caller that tries again gets a new one, and so do
+// messages that the SQS console moves out of a dead-letter queue.
+func (e *Event) Owner(o Object, requestID string) string {
+	return cmp.Or(o.owner, requestID)
 }
 
 // Objects counts the objects of all items.

@@ -38,24 +38,23 @@ var eventFiles = map[string]struct {
 	items   [][]string
 	ignored int
 	owner   string // of the first object, for request id "req"
-	stable  bool
 }{
-	"s3-put.json":                     {S3, [][]string{{key1}}, 0, "req", true},
-	"s3-put-encoded-key.json":         {S3, [][]string{{"team a+é/" + key1}}, 0, "req", true},
-	"s3-two-records.json":             {S3, [][]string{{key1}, {key2}}, 0, "req", true},
-	"s3-test-event.json":              {S3, [][]string{{}}, 1, "", false},
-	"s3-access-log.json":              {S3, [][]string{{access}}, 0, "req", true},
-	"eventbridge-object-created.json": {EventBridge, [][]string{{key1}}, 0, "req", true},
-	"sns-s3.json":                     {SNS, [][]string{{key1}}, 0, "req", true},
-	"sqs-s3.json":                     {SQS, [][]string{{key1}}, 0, message, true},
-	"sqs-sns-s3.json":                 {SQS, [][]string{{key1}}, 0, message, true},
-	"sqs-eventbridge.json":            {SQS, [][]string{{key1}}, 0, message, true},
-	"sqs-batch-mixed.json":            {SQS, [][]string{{}, {key1}, {"!"}, {key3}}, 1, "2e1424d4-f796-459a-8184-9c92662be6da", true},
-	"s3-batch-1.0.json":               {Batch, [][]string{{key1}}, 0, "req", false},
-	"s3-batch-2.0.json":               {Batch, [][]string{{"team a+é/" + key1}}, 0, "req", false},
-	"direct-object.json":              {Direct, [][]string{{key1}}, 0, "req", false},
-	"direct-uris.json":                {Direct, [][]string{{key1}, {key2}}, 0, "req", false},
-	"on-failure-destination.json":     {Redrive, [][]string{{key1}}, 0, "e4b46cbf-b738-4b0e-8880-a18cdf61200e", true},
+	"s3-put.json":                     {S3, [][]string{{key1}}, 0, "req"},
+	"s3-put-encoded-key.json":         {S3, [][]string{{"team a+é/" + key1}}, 0, "req"},
+	"s3-two-records.json":             {S3, [][]string{{key1}, {key2}}, 0, "req"},
+	"s3-test-event.json":              {S3, [][]string{{}}, 1, ""},
+	"s3-access-log.json":              {S3, [][]string{{access}}, 0, "req"},
+	"eventbridge-object-created.json": {EventBridge, [][]string{{key1}}, 0, "req"},
+	"sns-s3.json":                     {SNS, [][]string{{key1}}, 0, "req"},
+	"sqs-s3.json":                     {SQS, [][]string{{key1}}, 0, message},
+	"sqs-sns-s3.json":                 {SQS, [][]string{{key1}}, 0, message},
+	"sqs-eventbridge.json":            {SQS, [][]string{{key1}}, 0, message},
+	"sqs-batch-mixed.json":            {SQS, [][]string{{}, {key1}, {"!"}, {key3}}, 1, "2e1424d4-f796-459a-8184-9c92662be6da"},
+	"s3-batch-1.0.json":               {Batch, [][]string{{key1}}, 0, "req"},
+	"s3-batch-2.0.json":               {Batch, [][]string{{"team a+é/" + key1}}, 0, "req"},
+	"direct-object.json":              {Direct, [][]string{{key1}}, 0, "req"},
+	"direct-uris.json":                {Direct, [][]string{{key1}, {key2}}, 0, "req"},
+	"on-failure-destination.json":     {Redrive, [][]string{{key1}}, 0, "e4b46cbf-b738-4b0e-8880-a18cdf61200e"},
 }
 
 // eventFolder returns the files of events/, and fails if there are none.
@@ -107,7 +106,6 @@ func TestEventFiles(t *testing.T) {
 			}
 			var items [][]string
 			var owner string
-			var stable bool
 			for _, item := range e.Items {
 				keys := []string{}
 				for _, o := range item.Objects {
@@ -116,7 +114,7 @@ func TestEventFiles(t *testing.T) {
 						t.Errorf("bucket %q", o.Bucket)
 					}
 					if owner == "" {
-						owner, stable = e.Owner(o, "req")
+						owner = e.Owner(o, "req")
 					}
 				}
 				if item.Err != nil {
@@ -127,8 +125,8 @@ func TestEventFiles(t *testing.T) {
 			if diff := cmp.Diff(want.items, items); diff != "" || e.Shape != want.shape || len(e.Ignored) != want.ignored {
 				t.Errorf("shape %s, ignored %v, items (-want +got):\n%s", e.Shape, e.Ignored, diff)
 			}
-			if owner != want.owner || stable != want.stable {
-				t.Errorf("owner %q, %v; want %q, %v", owner, stable, want.owner, want.stable)
+			if owner != want.owner {
+				t.Errorf("owner %q; want %q", owner, want.owner)
 			}
 			golden(t, strings.TrimSuffix(name, ".json"), describe(t, e))
 		})
@@ -444,23 +442,21 @@ func TestOwner(t *testing.T) {
 	dead := `{"Records":[{"messageId":"m0","eventSource":"aws:sqs","messageAttributes":{"RequestID":{"stringValue":"r9"},"ErrorCode":{"stringValue":"200"}},"body":` + quote(s3Event("k")) + `}]}`
 	for _, c := range []struct {
 		name, payload, owner string
-		stable               bool
 	}{
-		{"a queue message", sqsEvent(s3Event("k")), "m0", true},
-		{"a dead letter with Lambda's attributes", dead, "r9", true},
-		{"a record in a queue: the invocation that claimed", sqsEvent(invocation(s3Event("k"))), "r0", true},
-		{"a record of a queue batch: the message that claimed", invocation(sqsEvent(s3Event("k"))), "m0", true},
-		{"a record in a record", invocation(strings.Replace(invocation(s3Event("k")), "r0", "inner", 1)), "inner", true},
-		{"a record without request id", strings.Replace(invocation(s3Event("k")), `"requestId":"r0",`, "", 1), "req", false},
-		{"a direct call", `"s3://b/k"`, "req", false},
+		{"a queue message", sqsEvent(s3Event("k")), "m0"},
+		{"a dead letter with Lambda's attributes", dead, "r9"},
+		{"a record in a queue: the invocation that claimed", sqsEvent(invocation(s3Event("k"))), "r0"},
+		{"a record of a queue batch: the message that claimed", invocation(sqsEvent(s3Event("k"))), "m0"},
+		{"a record in a record", invocation(strings.Replace(invocation(s3Event("k")), "r0", "inner", 1)), "inner"},
+		{"a record without request id", strings.Replace(invocation(s3Event("k")), `"requestId":"r0",`, "", 1), "req"},
+		{"a direct call", `"s3://b/k"`, "req"},
 	} {
 		e, err := Parse([]byte(c.payload))
 		if err != nil {
 			t.Fatal(err)
 		}
-		owner, stable := e.Owner(e.Items[0].Objects[0], "req")
-		if owner != c.owner || stable != c.stable {
-			t.Errorf("%s: %q, %v; want %q, %v", c.name, owner, stable, c.owner, c.stable)
+		if owner := e.Owner(e.Items[0].Objects[0], "req"); owner != c.owner {
+			t.Errorf("%s: %q; want %q", c.name, owner, c.owner)
 		}
 	}
 }
@@ -601,7 +597,7 @@ func FuzzParse(f *testing.F) {
 				if o.Bucket == "" || o.Key == "" || o.Key == o.AltKey || o.Size < -1 {
 					t.Errorf("object %+v", o)
 				}
-				if owner, _ := e.Owner(o, "req"); owner == "" {
+				if e.Owner(o, "req") == "" {
 					t.Error("object without owner")
 				}
 			}
