@@ -1,28 +1,31 @@
 // Package simulation runs the real pipeline and ledger with a simulated S3,
-// CloudWatch and SNS. At every API call, a scheduler with a seed decides which
-// process continues, which one crashes, which reply is lost and how much time
-// passes. The seed replays a schedule that breaks a guarantee.
+// CloudWatch and SNS.
+//
+// A process is one invocation: a batch of messages, each about one or two log
+// objects. At every API call a scheduler decides which process continues, which
+// one crashes, which reply is lost and how much time passes. There are two:
+//
+//   - one with a seed, which replays a schedule that breaks a guarantee
+//     (random_test.go);
+//   - one that tries every order and every crash of a small case
+//     (explore_test.go).
 package simulation
 
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"maps"
-	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/metric"
-	"tlswatch/pkg/notice"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -33,19 +36,10 @@ const (
 	threshold = 10
 	timeout   = 5 * time.Minute // of an invocation
 	maxSkew   = time.Minute     // of a process's clock, either way
+	attempts  = 3               // of a message, before it is dead
 )
 
 var epoch = time.Date(2026, 11, 23, 10, 10, 0, 0, time.UTC)
-
-// A breach switches off a rule of the ledger, to show that the rule matters.
-type breach int
-
-const (
-	none           breach = iota
-	ownerIsAttempt        // claims are owned by the attempt instead of the event (rule 2)
-	noSecondLook          // a duplicate does not evaluate its window (rule 5)
-	leasesIgnored         // other owners' live claims are taken over (rule 3)
-)
 
 // A logObject is one log object. The cipher of its connections identifies it.
 type logObject struct {
@@ -54,6 +48,17 @@ type logObject struct {
 	period      time.Time
 	connections int
 	failed      int
+}
+
+// newObject makes the object of a node in the period that ends so many periods
+// after epoch.
+func newObject(period, node, failed, succeeded int) logObject {
+	end := epoch.Add(time.Duration(period) * connlog.Period)
+	return logObject{
+		key: fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/23/conn_log_123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_%s_192.0.2.%d_a.log",
+			end.Format("20060102T1504Z"), node),
+		cipher: fmt.Sprintf("C%d-%d", period, node), period: end, failed: failed, connections: failed + succeeded,
+	}
 }
 
 func (o logObject) body() []byte {
@@ -68,37 +73,61 @@ func (o logObject) body() []byte {
 	return b.Bytes()
 }
 
-// An event announces an object. Its duplicates are separate events.
-type event struct {
-	id       string
-	object   logObject
-	attempts int
+// A message announces objects. Its duplicates are separate messages. It keeps
+// its id over all attempts.
+type message struct {
+	id        string
+	objects   []logObject
+	delivered int
+	attempts  int // since it was last redriven
 }
 
-// A world is the services, the events and the running processes.
+// A world is the services, the messages and the running processes.
 type world struct {
-	r      *rand.Rand
-	breach breach
-	calm   bool // no more faults
-	now    time.Time
-	trace  []string
-
+	nature  nature
+	breach  breach
+	window  time.Duration // of the rule
+	now     time.Time
+	trace   []string
 	objects []logObject
-	waiting []*event // to be delivered
-	dead    []*event // failed three times
+	bodies  map[string][]byte // by key
+
+	waiting []*message // to be delivered
+	dead    []*message // failed too often
 	live    []*process
 
-	s3       map[string]stored
-	versions int
+	later   []*message // to be delivered when nothing else is left; only the explorer uses it
+	renamed bool       // whether a message was redriven under another identity
+
+	s3 map[string]stored
 
 	broken      []string       // broken guarantees
 	accepted    map[string]int // by cipher: how often CloudWatch accepted the object's data
 	uncertain   map[string]int // by cipher: attempts that ended between acceptance and commit
 	republished float64        // sum of UncertainRepublishes
 	alerts      []*sentAlert
-	pending     time.Time               // when the pending alert became pending; zero if none is
-	evaluated   map[time.Time]time.Time // by period: when an invocation last succeeded
+	evaluated   map[time.Time]time.Time // by period: when a message about it last succeeded
 }
+
+// A nature decides what goes wrong.
+type nature interface {
+	fate(what string) fate // of a call
+	conflict() bool        // whether S3 answers a conditional write with 409
+	resend() bool          // whether the SDK sends a write again whose reply was lost
+	skew() time.Duration   // of a process's clock
+}
+
+// A fate is what happens to an API call.
+type fate int
+
+const (
+	fine      fate = iota
+	dieBefore      // the process dies, and the call is not made
+	dieAfter       // the process dies when the call was applied
+	notSent        // the call fails and was not applied
+	replyLost      // the call fails and was applied
+	refused        // the service says no, and applied nothing
+)
 
 type stored struct {
 	body []byte
@@ -106,50 +135,20 @@ type stored struct {
 }
 
 type sentAlert struct {
-	since     time.Time // when it became pending
 	at        time.Time
-	end       time.Time
+	end       time.Time // of its window
 	failed    uint64
 	uncertain bool // the sender ended before it recorded the alert
 }
 
-// A process is one invocation. It runs only between resume and its next API call.
-type process struct {
-	w        *world
-	e        *event
-	deadline time.Time
-	skew     time.Duration
-	resume   chan struct{}
-	paused   chan bool // true at its end
-	ok       bool
-
-	accepted  bool // CloudWatch has the data
-	committed bool
-	alerted   *sentAlert
-}
-
-func newWorld(seed uint64, b breach) *world {
+func newWorld(n nature, b breach, window time.Duration, objects ...logObject) *world {
 	w := &world{
-		r: rand.New(rand.NewPCG(seed, 0)), breach: b, now: epoch,
+		nature: n, breach: b, window: window, now: epoch, objects: objects, bodies: make(map[string][]byte),
 		s3: make(map[string]stored), accepted: make(map[string]int), uncertain: make(map[string]int), evaluated: make(map[time.Time]time.Time),
 	}
-	periods := 1 + w.r.IntN(3)
-	for p := range periods {
-		for node := range 1 + w.r.IntN(3) {
-			end := epoch.Add(time.Duration(p-2) * connlog.Period)
-			o := logObject{
-				key: fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/23/conn_log_123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_%s_192.0.2.%d_a.log",
-					end.Format("20060102T1504Z"), node),
-				cipher: fmt.Sprintf("C-%d-%d", p, node), period: end, failed: w.r.IntN(threshold + 2),
-			}
-			o.connections = o.failed + 1 + w.r.IntN(3)
-			w.objects = append(w.objects, o)
-			for d := range 1 + w.r.IntN(3) {
-				w.waiting = append(w.waiting, &event{id: fmt.Sprintf("%s-event-%d", o.cipher, d), object: o})
-			}
-		}
+	for _, o := range objects {
+		w.bodies[o.key] = o.body()
 	}
-	w.r.Shuffle(len(w.waiting), func(i, j int) { w.waiting[i], w.waiting[j] = w.waiting[j], w.waiting[i] })
 	return w
 }
 
@@ -157,116 +156,166 @@ func (w *world) log(format string, args ...any) {
 	w.trace = append(w.trace, w.now.Format("15:04:05 ")+fmt.Sprintf(format, args...))
 }
 
-// run delivers all events and redrives the dead letters, at last without faults,
-// until nothing is left.
-func (w *world) run() {
-	for step := 0; len(w.waiting) > 0 || len(w.live) > 0 || len(w.dead) > 0; step++ {
-		if step > 400 {
-			w.calm = true
-		}
-		if len(w.waiting) == 0 && len(w.live) == 0 { // redrive
-			for _, e := range w.dead {
-				e.attempts = 0
-			}
-			w.waiting, w.dead = w.dead, nil
-			w.pass(timeout + 2*ledger.Skew) // a redrive is late
-			w.calm = w.calm || w.r.IntN(2) == 0
-		}
-		w.pass(time.Duration(w.r.Int64N(int64(5 * time.Second))))
-		if w.r.IntN(40) == 0 {
-			w.pass(time.Duration(w.r.Int64N(int64(20 * time.Minute))))
-		}
-		if n := len(w.waiting); n > 0 && len(w.live) < 8 && (len(w.live) == 0 || w.r.IntN(4) == 0) {
-			i := w.r.IntN(n)
-			e := w.waiting[i]
-			w.waiting = slices.Delete(w.waiting, i, i+1)
-			w.start(e)
-			continue
-		}
-		if len(w.live) > 0 {
-			w.step(w.live[w.r.IntN(len(w.live))])
-		}
-	}
-}
-
 func (w *world) pass(d time.Duration) { w.now = w.now.Add(d) }
 
-func (w *world) start(e *event) {
-	e.attempts++
+// breaks records a broken guarantee.
+func (w *world) breaks(format string, args ...any) {
+	w.broken = append(w.broken, fmt.Sprintf(format, args...))
+}
+
+// cipherOf returns the cipher of the object with an S3 URI.
+func (w *world) cipherOf(uri string) string {
+	for _, o := range w.objects {
+		if uri == "s3://logs/"+o.key {
+			return o.cipher
+		}
+	}
+	return ""
+}
+
+// A process is one invocation. It runs only between resume and its next API call.
+type process struct {
+	w        *world
+	id       string
+	messages []*message
+	deadline time.Time
+	skew     time.Duration
+	resume   chan bool // false: crash
+	paused   chan bool // true at its end
+	next     string    // the call before which it is paused
+	history  uint64    // hash of what its calls have returned
+	company  bool      // whether another message's process ever ran beside it, or crashed before
+	failed   []error   // by message; nil before the end
+
+	accepted  map[string]bool // by cipher: CloudWatch has the data
+	committed map[string]bool // by cipher
+	alerted   *sentAlert      // sent, and not yet recorded
+}
+
+// start delivers messages to a new process and lets it run until its first
+// call.
+func (w *world) start(messages ...*message) *process {
+	var ids []string
+	for _, m := range messages {
+		m.attempts++
+		m.delivered++
+		ids = append(ids, fmt.Sprint(m.id, "/", m.delivered))
+		w.waiting = slices.DeleteFunc(w.waiting, func(n *message) bool { return n == m })
+	}
 	p := &process{
-		w: w, e: e, deadline: w.now.Add(timeout), skew: time.Duration(w.r.Int64N(int64(2*maxSkew))) - maxSkew,
-		resume: make(chan struct{}), paused: make(chan bool),
+		w: w, id: strings.Join(ids, "+"), messages: messages, deadline: w.now.Add(timeout), skew: w.nature.skew(),
+		resume: make(chan bool), paused: make(chan bool), accepted: make(map[string]bool), committed: make(map[string]bool),
 	}
 	w.live = append(w.live, p)
 	go p.main()
+	w.step(p, true)
+	return p
 }
 
-// step runs a process until its next API call or its end.
-func (w *world) step(p *process) {
-	p.resume <- struct{}{}
+// step runs a process until its next API call or its end. With on false it
+// crashes instead.
+func (w *world) step(p *process, on bool) {
+	p.resume <- on
 	if <-p.paused {
 		w.end(p)
 	}
 }
 
+// end has messages that did not succeed delivered again.
 func (w *world) end(p *process) {
 	w.live = slices.DeleteFunc(w.live, func(q *process) bool { return q == p })
-	switch {
-	case !p.accepted || p.committed:
-	case p.ok: // although it had lost its claim
-		p.breaks("published %s while another owner had its claim", p.e.object.cipher)
-	default:
-		w.uncertain[p.e.object.cipher]++
-	}
 	if p.alerted != nil {
 		p.alerted.uncertain = true
 	}
-	switch {
-	case p.ok:
-		w.log("%s succeeded", p.e.id)
-		w.evaluated[p.e.object.period] = w.now
-	case p.e.attempts < 3:
-		w.waiting = append(w.waiting, p.e)
-	default:
-		w.dead = append(w.dead, p.e)
+	if slices.ContainsFunc(p.failed, func(err error) bool { return errors.Is(err, pipeline.ErrInProgress) }) && !w.renamed && !p.company {
+		w.breaks("%s waits for itself", p.id)
+	}
+	failed := make(map[string]bool) // by cipher
+	for i, m := range p.messages {
+		ok := p.failed != nil && p.failed[i] == nil
+		for _, o := range m.objects {
+			failed[o.cipher] = failed[o.cipher] || !ok
+			if ok {
+				w.evaluated[o.period] = w.now
+			}
+		}
+		switch {
+		case ok:
+			w.log("%s succeeded", m.id)
+		case m.attempts < attempts:
+			w.waiting = append(w.waiting, m)
+		default:
+			w.dead = append(w.dead, m)
+		}
+	}
+	for cipher := range p.accepted {
+		switch {
+		case p.committed[cipher]:
+		case failed[cipher]:
+			w.uncertain[cipher]++
+		default: // although it had lost its claim
+			w.breaks("%s published %s while another owner had its claim", p.id, cipher)
+		}
 	}
 }
 
+// othersBegan reports whether another process than p is running, or has crashed
+// and its messages are to be delivered again.
+func (w *world) othersBegan(p *process) bool {
+	began := func(m *message) bool { return m.delivered > 0 }
+	return slices.ContainsFunc(w.live, func(q *process) bool { return q != p }) ||
+		slices.ContainsFunc(w.waiting, began) || slices.ContainsFunc(w.later, began) || slices.ContainsFunc(w.dead, began)
+}
+
+// abandon ends all processes.
+func (w *world) abandon() {
+	for _, p := range w.live {
+		p.resume <- false
+		<-p.paused
+	}
+	w.live = nil
+}
+
+// pipelines of processes that have ended. Their buffers are most of the cost of
+// a process.
+var pipelines = sync.Pool{New: func() any { return new(pipeline.Pipeline) }}
+
 // main runs the invocation.
 func (p *process) main() {
-	<-p.resume
 	defer func() { p.paused <- true }()
-	owner := p.e.id
-	if p.w.breach == ownerIsAttempt {
-		owner = fmt.Sprint(p.e.id, "/", p.e.attempts)
+	if !<-p.resume {
+		return
 	}
 	clock := func() time.Time { return p.w.now.Add(p.skew) }
-	sleep := func(context.Context, time.Duration) error { p.yield(); return nil }
-	token := 0
-	ledgerClock := clock
-	if p.w.breach == leasesIgnored {
-		ledgerClock = func() time.Time { return clock().Add(24 * time.Hour) }
-	}
-	l := pipeline.Ledger(ledger.New(store{p}, ledger.Options{
-		Now: ledgerClock, Sleep: sleep, Random: p.w.r.Float64,
-		Token: func() string { token++; return fmt.Sprint(p.e.id, "/", p.e.attempts, "/", p.w.r.Uint64(), "/", token) },
+	sleep := func(context.Context, time.Duration) error { p.yield("sleep"); return nil }
+	tokens := 0
+	l := p.w.breach.ledger(ledger.New(store{p}, ledger.Options{
+		Now: p.w.breach.clock(clock), Sleep: sleep, Random: func() float64 { return 0 },
+		Token: func() string { tokens++; return fmt.Sprint(p.id, "/", tokens) },
 	}))
-	if p.w.breach == noSecondLook {
-		l = &forgetful{Ledger: l}
+	pipe := pipelines.Get().(*pipeline.Pipeline)
+	defer pipelines.Put(pipe)
+	pipe.Source, pipe.Metrics, pipe.Alerts, pipe.Ledger = source{p}, sink{p}, topic{p}, l
+	pipe.MetricOptions = metric.Options{Breakdowns: metric.Breakdowns{Cipher: true}}
+	pipe.Rules = []alert.Rule{{Name: "failed-negotiations", MinFailed: threshold, MinFailedPercent: 1,
+		Window: p.w.window, Cooldown: cooldown, Growth: growth}}
+	pipe.Margin, pipe.Now, pipe.Sleep = 2*time.Second, clock, sleep
+	var jobs []pipeline.Job
+	var of []int // the message of each job
+	for i, m := range p.messages {
+		for _, o := range m.objects {
+			jobs = append(jobs, pipeline.Job{Object: pipeline.Object{Bucket: "logs", Key: o.key}, Owner: p.w.breach.owner(m)})
+			of = append(of, i)
+		}
 	}
-	pipe := &pipeline.Pipeline{
-		Source: source{p}, Metrics: sink{p}, Alerts: topic{p}, Ledger: l,
-		MetricOptions: metric.Options{Breakdowns: metric.Breakdowns{Cipher: true}},
-		Rules: []alert.Rule{{Name: "failed-negotiations", MinFailed: threshold, MinFailedPercent: 1,
-			Window: connlog.Period, Cooldown: cooldown, Growth: growth}},
-		Margin: 2 * time.Second, Now: clock, Sleep: sleep,
+	failed := make([]error, len(p.messages))
+	for i, r := range pipe.Run(simulated{context.Background(), p.deadline.Add(p.skew)}, jobs...) {
+		if r.Err != nil {
+			failed[of[i]] = r.Err
+			p.w.log("%s: %s failed: %v", p.id, p.messages[of[i]].id, r.Err)
+		}
 	}
-	ctx := simulated{context.Background(), p.deadline.Add(p.skew)}
-	r := pipe.Run(ctx, pipeline.Job{Object: pipeline.Object{Bucket: "logs", Key: p.e.object.key}, Owner: owner, Stable: true})[0]
-	p.ok = r.Err == nil
-	if r.Err != nil {
-		p.w.log("%s failed: %v", p.e.id, r.Err)
-	}
+	p.failed = failed
 }
 
 // simulated is a context with a deadline in simulated time.
@@ -277,226 +326,19 @@ type simulated struct {
 
 func (s simulated) Deadline() (time.Time, bool) { return s.deadline, true }
 
-// forgetful is a ledger with which duplicates do not evaluate their window again.
-type forgetful struct {
-	pipeline.Ledger
-	duplicate bool
-}
-
-func (f *forgetful) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, error) {
-	t, err := f.Ledger.Claim(ctx, c)
-	f.duplicate = t.State == pipeline.Published
-	return t, err
-}
-
-func (f *forgetful) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
-	if f.duplicate {
-		return nil, nil
-	}
-	return f.Ledger.Records(ctx, lb, from, until)
-}
-
 // yield lets other processes run. It does not return after the deadline.
-func (p *process) yield() {
+func (p *process) yield(next string) {
+	p.next = next
 	p.paused <- false
-	<-p.resume
-	if !p.w.now.Before(p.deadline) {
-		p.die("timed out")
+	switch {
+	case !<-p.resume:
+		p.die("killed before " + next)
+	case !p.w.now.Before(p.deadline):
+		p.die("timed out before " + next)
 	}
 }
 
 func (p *process) die(why string) {
-	p.w.log("%s died: %s", p.e.id, why)
+	p.w.log("%s died: %s", p.id, why)
 	runtime.Goexit()
-}
-
-// breaks records a broken guarantee.
-func (p *process) breaks(format string, args ...any) {
-	p.w.broken = append(p.w.broken, p.e.id+": "+fmt.Sprintf(format, args...))
-}
-
-var errNetwork = errors.New("network: no reply")
-
-// call is one API call. It may be applied or not, its reply may arrive or not, and
-// the process may crash before or after it.
-func (p *process) call(what string, apply func()) error {
-	p.yield()
-	fault := 0
-	if !p.w.calm {
-		fault = p.w.r.IntN(25)
-	}
-	switch fault {
-	case 1:
-		p.die("before " + what)
-	case 2:
-		apply()
-		p.die("after " + what)
-	case 3:
-		p.w.log("%s: %s not sent", p.e.id, what)
-		return errNetwork
-	case 4:
-		apply()
-		p.w.log("%s: reply to %s lost", p.e.id, what)
-		return errNetwork
-	}
-	apply()
-	return nil
-}
-
-// store is one process's access to the state bucket.
-type store struct{ p *process }
-
-func (s store) Get(_ context.Context, key string) (body []byte, etag string, err error) {
-	lost := s.p.call("get "+key, func() {
-		o, ok := s.p.w.s3[key]
-		if !ok {
-			err = ledger.ErrNotFound
-			return
-		}
-		body, etag = o.body, o.etag
-	})
-	if lost != nil {
-		err = lost
-	}
-	return body, etag, err
-}
-
-// write is a conditional write. If the reply is lost, the SDK may send the request
-// again, and the caller then sees the second request refused.
-func (s store) write(what, key string, body []byte, refused func() error) (etag string, err error) {
-	once := func() {
-		if err = refused(); err != nil {
-			return
-		}
-		s.p.w.versions++
-		etag = fmt.Sprint("etag-", s.p.w.versions)
-		s.p.w.s3[key] = stored{slices.Clone(body), etag}
-		s.p.noteCommit(key, body)
-	}
-	lost := s.p.call(what+" "+key, once)
-	if lost != nil && s.p.w.r.IntN(2) == 0 {
-		lost = s.p.call(what+" again "+key, once)
-	}
-	if lost != nil {
-		return "", lost
-	}
-	return etag, err
-}
-
-func (s store) Create(_ context.Context, key string, body []byte) (string, error) {
-	return s.write("create", key, body, func() error {
-		if !s.p.w.calm && s.p.w.r.IntN(40) == 0 {
-			return ledger.ErrConflict
-		}
-		if _, ok := s.p.w.s3[key]; ok {
-			return ledger.ErrExists
-		}
-		return nil
-	})
-}
-
-func (s store) Replace(_ context.Context, key string, body []byte, etag string) (string, error) {
-	return s.write("replace", key, body, func() error {
-		if !s.p.w.calm && s.p.w.r.IntN(40) == 0 {
-			return ledger.ErrConflict
-		}
-		switch o, ok := s.p.w.s3[key]; {
-		case !ok:
-			return ledger.ErrNotFound
-		case o.etag != etag:
-			return ledger.ErrChanged
-		}
-		return nil
-	})
-}
-
-func (s store) List(_ context.Context, prefix, after string, yield func(string, int64) bool) error {
-	type entry struct {
-		key  string
-		size int
-	}
-	var page []entry
-	if err := s.p.call("list "+prefix, func() {
-		for _, key := range slices.Sorted(maps.Keys(s.p.w.s3)) {
-			if strings.HasPrefix(key, prefix) && key > after {
-				page = append(page, entry{key, len(s.p.w.s3[key].body)})
-			}
-		}
-	}); err != nil {
-		return err
-	}
-	for _, e := range page {
-		if !yield(e.key, int64(e.size)) {
-			return nil
-		}
-	}
-	return nil
-}
-
-// noteCommit records that a process has written "published", "pending" or "sent".
-func (p *process) noteCommit(key string, body []byte) {
-	var r struct{ State string }
-	if err := json.Unmarshal(body, &r); err != nil {
-		p.breaks("record %s: %v", key, err)
-	}
-	switch r.State {
-	case "published":
-		p.committed = true
-	case "pending":
-		if p.w.pending.IsZero() {
-			p.w.pending = p.w.now
-		}
-	case "sent":
-		p.alerted = nil
-		p.w.pending = time.Time{}
-	}
-}
-
-// source, sink and topic are the other services.
-type source struct{ p *process }
-
-func (s source) Open(_ context.Context, o pipeline.Object) (pipeline.Object, io.ReadCloser, error) {
-	if err := s.p.call("open", func() {}); err != nil {
-		return o, nil, err
-	}
-	o.ETag = "etag-of-" + o.Key
-	return o, io.NopCloser(bytes.NewReader(s.p.e.object.body())), nil
-}
-
-type sink struct{ p *process }
-
-func (s sink) Put(_ context.Context, data []metric.Datum) error {
-	return s.p.call("put metric data", func() {
-		for _, d := range data {
-			for _, dim := range d.Dimensions {
-				if d.Name == metric.Connections && dim.Name == metric.Cipher {
-					if int(d.Values[0]) != s.p.e.object.connections {
-						s.p.breaks("%s: %v connections of %d", dim.Value, d.Values[0], s.p.e.object.connections)
-					}
-					s.p.w.accepted[dim.Value]++
-					s.p.accepted = true
-				}
-			}
-			if d.Name == metric.UncertainRepublishes {
-				s.p.w.republished += d.Values[0]
-			}
-		}
-	})
-}
-
-type topic struct{ p *process }
-
-func (t topic) Publish(_ context.Context, m notice.Message) error {
-	return t.p.call("publish alert", func() {
-		var doc struct {
-			Failed uint64
-			Window struct{ End time.Time }
-		}
-		if err := json.Unmarshal([]byte(m.Texts["sqs"]), &doc); err != nil {
-			t.p.breaks("alert: %v", err)
-		}
-		t.p.alerted = &sentAlert{since: t.p.w.pending, at: t.p.w.now, end: doc.Window.End, failed: doc.Failed}
-		t.p.w.alerts = append(t.p.w.alerts, t.p.alerted)
-		t.p.w.log("%s alerts about %s: %d", t.p.e.id, doc.Window.End.Format("15:04"), doc.Failed)
-	})
 }
