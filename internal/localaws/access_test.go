@@ -23,7 +23,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// What requests of the real SDK come to, allowed and denied.
+// Requests of the real SDK need these permissions.
 func TestAuthorize(t *testing.T) {
 	h := awstest.Start(t, localaws.Options{}, "logs")
 	cfg := awstest.Config(t)
@@ -44,7 +44,7 @@ func TestAuthorize(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if a.AccessKeyID != "me" {
-			t.Errorf("%+v is asked for by %q", a, a.AccessKeyID)
+			t.Errorf("%+v has access key %q", a, a.AccessKeyID)
 		}
 		text := a.Action + " " + a.Resource
 		for _, key := range slices.Sorted(maps.Keys(a.Context)) {
@@ -93,14 +93,14 @@ func TestAuthorize(t *testing.T) {
 			t.Errorf("%s: %v", test.want[0], err)
 		}
 		if d := cmp.Diff(test.want, asked); d != "" {
-			t.Errorf("asked: -want +got\n%s", d)
+			t.Errorf("accesses: -want +got\n%s", d)
 		}
 		deny, _, _ = strings.Cut(test.want[len(test.want)-1], " ")
 		awstest.WantCode(t, test.call(), "AccessDenied")
 	}
 }
 
-// Without s3:ListBucket a missing object is forbidden.
+// To a client without s3:ListBucket a missing object is forbidden.
 func TestMissingIsForbidden(t *testing.T) {
 	h := awstest.Start(t, localaws.Options{}, "logs")
 	cfg := awstest.Config(t)

@@ -9,8 +9,8 @@ import (
 	"tlswatch/internal/localaws/awstest"
 )
 
-// TestAWSCommandLine lets the aws CLI, where there is one, be the client: an
-// implementation that shares no code with the SDK for Go.
+// TestAWSCommandLine uses the aws CLI, if installed, as a client that shares no
+// code with the SDK for Go.
 func TestAWSCommandLine(t *testing.T) {
 	if testing.Short() {
 		t.Skip("slow")

@@ -23,11 +23,10 @@
 // # What they prove, and what not
 //
 // The stand-ins are this project's reading of the AWS documentation: they
-// enforce the documented limits and reply with the documented errors. They do
-// not check signatures, nor permissions unless [Stack.SetAuthorize] says how,
-// and they prove nothing about AWS's quotas, latency or delivery order. Where
-// the documentation is silent, a comment at the place says what was chosen; the
-// choice is the strict one.
+// enforce the documented limits and reply with the documented errors. They check
+// no signatures, and permissions only with [Stack.SetAuthorize], and they prove
+// nothing about AWS's quotas, latency or delivery order. Where the documentation
+// is silent they are strict, and a comment says so.
 //
 // # Faults
 //
@@ -35,10 +34,10 @@
 // answered and may lose it, lose its reply, cut or slow the reply, or replace
 // it by an error in the service's own shape.
 //
-// # Who may ask
+// # Access
 //
-// They listen on 127.0.0.1 only, and answer only requests whose Host header
-// names their own address or localhost.
+// The stand-ins listen on 127.0.0.1 only, and answer only requests whose Host
+// header names their own address, by number or as localhost.
 //
 // The packages stand for AWS, not for this project: they import nothing of the
 // module but each other.
@@ -73,7 +72,7 @@ type Stack struct {
 	SNS        *sns.Service
 	SQS        *sqs.Service
 	ELB        *elb.Service
-	Calls      *wire.Calls // of all of them
+	Calls      *wire.Calls // of all services
 
 	region string
 	detach func() bool // from the context of Start

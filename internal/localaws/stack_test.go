@@ -35,7 +35,7 @@ func TestStackEndsWithNothingLeft(t *testing.T) {
 	for stack.Calls.Counts()["s3:GetObject"] == 0 {
 		time.Sleep(time.Millisecond)
 	}
-	cancel() // as good as Close
+	cancel() // has the effect of Close
 	if err := <-failed; err == nil {
 		t.Error("a request outlived the stack")
 	}

@@ -12,6 +12,7 @@ import (
 
 	"tlswatch/internal/dev/alerttest"
 	"tlswatch/internal/localaws"
+	"tlswatch/internal/localaws/awstest"
 	"tlswatch/pkg/alert"
 )
 
@@ -45,14 +46,7 @@ func TestCommands(t *testing.T) {
 			`</Listeners></DescribeListenersResult></DescribeListenersResponse>`)
 	}))
 	defer elb.Close()
-	stack, err := localaws.Start(t.Context(), localaws.Options{Region: "us-east-2"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer stack.Close()
-	if err := stack.S3.CreateBucket(alerttest.Bucket); err != nil {
-		t.Fatal(err)
-	}
+	stack := awstest.Stack(t, localaws.Options{Region: "us-east-2"}, alerttest.Bucket)
 	var packed bytes.Buffer
 	z := gzip.NewWriter(&packed)
 	z.Write([]byte(log))

@@ -39,7 +39,7 @@ func New(c wire.Config) *Service {
 	return s
 }
 
-// The names under which both protocols address operations.
+// How the two protocols name operations: in the path and in X-Amz-Target.
 const (
 	cborPath   = "/service/GraniteServiceVersion20100801/operation/"
 	jsonTarget = "GraniteServiceVersion20100801."
@@ -88,7 +88,7 @@ func (s *Service) apply(w http.ResponseWriter, r *http.Request) {
 	writeMessage(w, r, http.StatusOK, out)
 }
 
-// putMetricData stores all data of a request, or none.
+// putMetricData stores all data of a request, or none of them.
 func (s *Service) putMetricData(in message) *wire.Refusal {
 	now := s.now()
 	request, refusal := decodePutMetricData(in)

@@ -330,10 +330,10 @@ func TestAggregates(t *testing.T) {
 		}
 	}
 	if _, ok := got[3].Points[0].Percentile(50); ok {
-		t.Error("a percentile of values that are not known")
+		t.Error("a percentile of unknown values")
 	}
 
-	// The real SDK reads it back.
+	// The SDK can read it back.
 	in := &cloudwatch.GetMetricStatisticsInput{
 		Namespace: aws.String("ns"), MetricName: aws.String("Latency"), Dimensions: []types.Dimension{b, a}, Unit: types.StandardUnitSeconds,
 		StartTime: aws.Time(minute.Add(-5 * time.Minute)), EndTime: aws.Time(minute.Add(5 * time.Minute)), Period: aws.Int32(300),

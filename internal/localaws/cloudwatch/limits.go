@@ -14,9 +14,9 @@ import (
 // The limits of PutMetricData, except where noted from
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 const (
-	// maxPutMetricDataBytes caps a request, 1 MB. The documentation does not
-	// say whether that counts before or after compression: here, before. The
-	// error beyond it is not documented either: here it is HTTP 413 with code
+	// maxPutMetricDataBytes is the largest request, 1 MB. The documentation does
+	// not say whether that is before or after compression: here, before. It
+	// does not name the error either: here, HTTP 413 with code
 	// RequestEntityTooLarge.
 	maxPutMetricDataBytes = 1 << 20
 
@@ -54,7 +54,7 @@ type putRequest struct {
 	entities  int
 }
 
-// A datum is one MetricDatum. What was absent is nil or zero.
+// A datum is one MetricDatum. Absent members are nil or zero.
 type datum struct {
 	member     string // its place in the request: "MetricData.member.1"
 	name       string
@@ -70,7 +70,7 @@ type datum struct {
 
 type dimension struct{ name, value string }
 
-// A statisticSet is a summary whose single values are not known.
+// A statisticSet is a summary of values that are not known one by one.
 type statisticSet struct{ samples, sum, min, max float64 }
 
 func decodePutMetricData(in message) (*putRequest, *wire.Refusal) {
@@ -128,7 +128,7 @@ func decodeDimensions(b *members, m message) []dimension {
 	return dimensions
 }
 
-// invalid, combination and missing are the three refusals of PutMetricData.
+// invalid, combination and missing are the three errors of PutMetricData.
 func invalid(format string, args ...any) *wire.Refusal {
 	return wire.BadRequest("InvalidParameterValue", fmt.Sprintf(format, args...))
 }
@@ -172,9 +172,9 @@ func checkNamespace(namespace string) *wire.Refusal {
 	return nil
 }
 
-// checkText holds what namespaces, dimension names and values have in common:
-// 1 to max characters of ASCII, no control characters, not only spaces. (That
-// a namespace must not be blank is not documented.)
+// checkText enforces the rules that namespaces, dimension names and values share:
+// 1 to max characters of ASCII, no control characters, not only spaces. (For
+// namespaces the last one is not documented.)
 func checkText(parameter, text string, max int) *wire.Refusal {
 	switch {
 	case text == "":
@@ -231,8 +231,8 @@ func checkDimensions(member string, dimensions []dimension) *wire.Refusal {
 		if dim.name[0] == ':' {
 			return invalid("The value %s for parameter %s.Name must not start with a colon.", dim.name, at)
 		}
-		// Duplicates are not mentioned in the documentation; two values for
-		// one name cannot make sense.
+		// The documentation does not mention duplicates. Two values for one name
+		// make no sense.
 		if seen[dim.name] {
 			return invalid("The dimension name %s is duplicated in %s.", dim.name, member)
 		}
@@ -241,10 +241,9 @@ func checkDimensions(member string, dimensions []dimension) *wire.Refusal {
 	return nil
 }
 
-// checkValues: exactly one of Value, Values and StatisticValues, all numbers
-// finite and within range. Counts and sample counts of less than zero are
-// refused although the documentation does not mention them; zero is taken and
-// adds nothing.
+// checkValues enforces: exactly one of Value, Values and StatisticValues, and all
+// numbers finite and within range. Negative counts are refused, although the
+// documentation does not mention them; a count of zero adds nothing.
 func (d *datum) checkValues() *wire.Refusal {
 	forms := 0
 	for _, present := range [...]bool{d.value != nil, d.values != nil, d.stats != nil} {
@@ -310,7 +309,7 @@ func checkCount(parameter string, n float64) *wire.Refusal {
 	return checkNumber(parameter, n)
 }
 
-// sortDimensions orders dimensions by name: their order has no meaning.
+// sortDimensions sorts dimensions by name, because their order has no meaning.
 func sortDimensions(dimensions []dimension) []dimension {
 	sorted := slices.Clone(dimensions)
 	slices.SortFunc(sorted, func(a, b dimension) int { return strings.Compare(a.name, b.name) })

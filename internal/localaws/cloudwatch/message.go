@@ -16,11 +16,11 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// A message is a request or reply in no particular protocol. Its values are
+// A message is a request or reply, independent of the protocol. Its values are
 // nil, bool, string, float64, time.Time, []any or message.
 type message map[string]any
 
-// isCBOR tells the two protocols apart.
+// isCBOR reports whether a request is in CBOR, and not in JSON.
 //
 // https://smithy.io/2.0/additional-specs/protocols/smithy-rpc-v2.html
 // https://smithy.io/2.0/aws/protocols/aws-json-1_0-protocol.html
@@ -28,14 +28,14 @@ func isCBOR(r *http.Request) bool {
 	return strings.HasPrefix(r.URL.Path, cborPath)
 }
 
-// readMessage reads the body of a request of either protocol, gzipped or not.
+// readMessage reads a request in either protocol, compressed or not.
 func readMessage(r *http.Request) (message, *wire.Refusal) {
 	var body io.Reader = r.Body
 	switch coding := r.Header.Get("Content-Encoding"); coding {
 	case "", "identity":
 	case "gzip":
-		// What is over the limit compressed is over it uncompressed too: gzip
-		// adds at most a few bytes to what it cannot shrink.
+		// A body that is over the limit compressed is over it uncompressed too:
+		// gzip adds only a few bytes to data that do not compress.
 		z, err := gzip.NewReader(io.LimitReader(r.Body, maxPutMetricDataBytes+4096))
 		if err != nil {
 			return nil, wire.Malformed("gzip body: %v", err)
@@ -46,7 +46,7 @@ func readMessage(r *http.Request) (message, *wire.Refusal) {
 	}
 	raw, err := io.ReadAll(io.LimitReader(body, maxPutMetricDataBytes+1))
 	if err == nil && len(raw) > maxPutMetricDataBytes {
-		io.Copy(io.Discard, io.LimitReader(r.Body, wire.MaxBody)) // so that the client gets to reading the reply
+		io.Copy(io.Discard, io.LimitReader(r.Body, wire.MaxBody)) // or the client may not read the reply
 		return nil, wire.NewRefusal(http.StatusRequestEntityTooLarge, "RequestEntityTooLarge",
 			fmt.Sprintf("Request size exceeded %d bytes", maxPutMetricDataBytes))
 	}
@@ -96,8 +96,8 @@ func writeMessage(w http.ResponseWriter, r *http.Request, status int, out messag
 	w.Write(cbor.Encode(toCBOR(out)))
 }
 
-// writeError answers with an error that is AWS Query compatible: the
-// shape's name in __type, and the code that SDKs report in a header.
+// writeError replies with an error that is AWS Query compatible: the name of the
+// shape is in __type, and the code that SDKs report is in a header.
 //
 // https://smithy.io/2.0/aws/protocols/aws-query-protocol.html#awsquerycompatible-trait
 func writeError(w http.ResponseWriter, r *http.Request, e *wire.Refusal) {
@@ -163,8 +163,8 @@ func fromCBOR(v cbor.Value) (any, error) {
 	return f, nil
 }
 
-// fromJSON brings a decoded JSON value into the form of a message; timestamps
-// stay numbers until [members.time] reads them.
+// fromJSON converts a decoded JSON value. Timestamps stay numbers until
+// [members.time] reads them.
 func fromJSON(v any) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -227,8 +227,7 @@ func toJSON(v any) any {
 	return v
 }
 
-// epochSeconds makes a time of a timestamp as both protocols write it, exact
-// to the millisecond.
+// epochSeconds converts a timestamp of either protocol, to the millisecond.
 func epochSeconds(seconds float64) (time.Time, error) {
 	if !(math.Abs(seconds) < 1e11) { // NaN too
 		return time.Time{}, errors.New("timestamp out of range")
@@ -236,8 +235,8 @@ func epochSeconds(seconds float64) (time.Time, error) {
 	return time.UnixMilli(int64(math.Round(seconds * 1e3))).UTC(), nil
 }
 
-// A members reads the members of structures and remembers the first one that
-// has the wrong type. Absent members are zero values.
+// A members reads the members of structures and keeps the first error about a
+// wrong type. Absent members are zero values.
 type members struct{ refusal *wire.Refusal }
 
 func (b *members) wrong(name string, v any) {
@@ -280,8 +279,7 @@ func (b *members) numbers(m message, name string) []float64 {
 	return numbers
 }
 
-// number reads a number, or the strings that JSON has for those it cannot
-// write.
+// number reads a number, or a string for one that JSON has no notation for.
 func number(v any) (float64, bool) {
 	switch v := v.(type) {
 	case float64:

@@ -129,7 +129,7 @@ func (p Point) plus(q Point) Point {
 	return p
 }
 
-// statistics is the Datapoint with what was asked for.
+// statistics is the Datapoint with the statistics of a request.
 func (p Point) statistics(plain, extended []string) (message, *wire.Refusal) {
 	out := message{"Timestamp": p.Timestamp, "Unit": p.Unit}
 	for _, name := range plain {
@@ -188,7 +188,7 @@ func (s *Service) listMetrics(in message) (message, *wire.Refusal) {
 	for _, metric := range s.Metrics() {
 		sameMetric := metric.Namespace == last.Namespace && metric.Name == last.Name && maps.Equal(metric.Dimensions, last.Dimensions)
 		last = metric
-		if sameMetric || !matches(metric) { // sameMetric: in another unit
+		if sameMetric || !matches(metric) { // the same metric in another unit counts once
 			continue
 		}
 		dimensions := []any{}

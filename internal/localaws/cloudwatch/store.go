@@ -33,8 +33,8 @@ type Series struct {
 	Points     []Point
 }
 
-// A pointKey says which data are added up. Dimension texts hold no control
-// characters, so joining them with some is unambiguous.
+// Data with the same pointKey are added up. Dimensions have no control
+// characters, so control characters can separate them.
 type pointKey struct {
 	namespace, name string
 	dimensions      string // sorted, "name\x01value\x02" each
@@ -42,12 +42,12 @@ type pointKey struct {
 	at              int64 // Unix seconds
 }
 
-// An aggregate keeps what was published in a form in which adding is free of
-// order, also of rounding: sums are made when it is read.
+// An aggregate keeps values and counts, and sums them when it is read, so that
+// the order of publication does not even affect rounding.
 type aggregate struct {
 	dimensions []dimension // sorted
 	values     map[float64]float64
-	sets       []statisticSet // those whose values are not known
+	sets       []statisticSet // sets of unknown values
 }
 
 // add stores a checked datum. The caller holds s.mu.

@@ -13,19 +13,19 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// The units are those of the SDK.
+// The units are the same as in the SDK.
 func TestUnits(t *testing.T) {
 	if got := len(types.StandardUnit("").Values()); got != len(strings.Fields(units)) {
 		t.Errorf("the SDK knows %d units, the stand-in %d", got, len(strings.Fields(units)))
 	}
 	for _, unit := range types.StandardUnit("").Values() {
 		if !knownUnit(string(unit)) {
-			t.Errorf("unit %s is not known", unit)
+			t.Errorf("unit %s is unknown", unit)
 		}
 	}
 }
 
-// TestOrderDoesNotMatter publishes the same data in many orders.
+// The same data in another order give the same metrics.
 func TestOrderDoesNotMatter(t *testing.T) {
 	at := time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC)
 	for seed := range uint64(50) {

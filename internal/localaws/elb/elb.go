@@ -15,7 +15,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// Service is a stand-in for Elastic Load Balancing v2, as far as it is about
+// Service is a stand-in for the part of Elastic Load Balancing v2 that is about
 // TLS: DescribeLoadBalancers, DescribeListeners and DescribeSSLPolicies in the
 // AWS query protocol, with paging.
 //
@@ -40,15 +40,15 @@ type LoadBalancer struct {
 type Listener struct {
 	Port           uint16
 	Protocol       string // HTTP, HTTPS, TLS, ...
-	SSLPolicy      string // of HTTPS and TLS
-	CertificateARN string // default certificate, likewise
+	SSLPolicy      string // for HTTPS and TLS
+	CertificateARN string // the default certificate, for HTTPS and TLS
 }
 
 // An SSLPolicy is a security policy of listeners.
 type SSLPolicy struct {
 	Name              string
 	Protocols         []string // such as TLSv1.2
-	Ciphers           []string // by preference
+	Ciphers           []string // most preferred first
 	LoadBalancerTypes []string // application, network
 }
 
@@ -95,15 +95,15 @@ func (s *Service) SetLoadBalancers(list ...LoadBalancer) (arns []string) {
 	return arns
 }
 
-// SetPageSize makes pages shorter than AWS's 400 items, to see clients turn
-// them. Clients may ask for still shorter ones.
+// SetPageSize makes pages shorter than AWS's 400 items, so that tests need fewer
+// items to make clients page. Clients may ask for even shorter pages.
 func (s *Service) SetPageSize(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.pageSize = n
 }
 
-// SetSSLPolicies replaces the security policies that there are.
+// SetSSLPolicies replaces the security policies.
 func (s *Service) SetSSLPolicies(list ...SSLPolicy) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -122,7 +122,7 @@ func (lb LoadBalancer) kind() string {
 	return "application"
 }
 
-// name is the part of the path that people give.
+// name is the part of the path that users choose.
 func (lb LoadBalancer) name() string {
 	_, rest, _ := strings.Cut(lb.Path, "/")
 	name, _, _ := strings.Cut(rest, "/")
@@ -133,8 +133,8 @@ func invalid(format string, args ...any) *wire.Refusal {
 	return wire.BadRequest("ValidationError", fmt.Sprintf(format, args...))
 }
 
-// page cuts the part out of a list that a request asks for. Markers are the
-// stand-in's own; a client must not look into them.
+// page returns the page of a list that a request asks for, and the marker of the
+// next page. Markers are opaque to clients.
 func page[T any](s *Service, form url.Values, list []T) ([]T, string, *wire.Refusal) {
 	size := s.pageSize
 	if text := form.Get("PageSize"); text != "" {
@@ -161,8 +161,8 @@ func page[T any](s *Service, form url.Values, list []T) ([]T, string, *wire.Refu
 	return list[start:end], next, nil
 }
 
-// describeLoadBalancers handles DescribeLoadBalancers: of all, or of those that
-// ARNs or names say, which must be there.
+// describeLoadBalancers handles DescribeLoadBalancers: all of them, or those with
+// the given ARNs or names, which must exist.
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeLoadBalancers.html
 func (s *Service) describeLoadBalancers(form url.Values) (any, *wire.Refusal) {
@@ -221,7 +221,7 @@ func noLoadBalancer(name string) *wire.Refusal {
 	return wire.BadRequest("LoadBalancerNotFound", "Load balancers '["+name+"]' not found")
 }
 
-// describeListeners handles DescribeListeners of a load balancer.
+// describeListeners handles DescribeListeners for one load balancer.
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeListeners.html
 func (s *Service) describeListeners(form url.Values) (any, *wire.Refusal) {
@@ -241,7 +241,7 @@ func (s *Service) describeListeners(form url.Values) (any, *wire.Refusal) {
 	arn := form.Get("LoadBalancerArn")
 	if arn == "" {
 		if listeners := wire.List(form, "ListenerArns"); len(listeners) > 0 {
-			return nil, wire.BadRequest("ListenerNotFound", "One or more listeners not found") // the stand-in goes by load balancer
+			return nil, wire.BadRequest("ListenerNotFound", "One or more listeners not found") // only the search by load balancer is implemented
 		}
 		return nil, invalid("You must specify either listener ARNs or a load balancer ARN")
 	}
@@ -275,8 +275,8 @@ func (s *Service) describeListeners(form url.Values) (any, *wire.Refusal) {
 	return result, nil
 }
 
-// describeSSLPolicies handles DescribeSSLPolicies: of all, or of those that
-// have the names, which must be there.
+// describeSSLPolicies handles DescribeSSLPolicies: all of them, or those with the
+// given names, which must exist.
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_DescribeSSLPolicies.html
 func (s *Service) describeSSLPolicies(form url.Values) (any, *wire.Refusal) {

@@ -86,7 +86,7 @@ func TestDescribeListeners(t *testing.T) {
 		t.Errorf("plain: %+v", plain)
 	}
 	if *secure.Port != 443 || *secure.SslPolicy != "ELBSecurityPolicy-2016-08" || *secure.LoadBalancerArn != arn || len(secure.Certificates) != 1 {
-		t.Errorf("secure: %+v", secure)
+		t.Errorf("TLS: %+v", secure)
 	}
 	if *plain.ListenerArn == *secure.ListenerArn {
 		t.Error("two listeners have one ARN")
@@ -105,8 +105,8 @@ func TestDescribeListeners(t *testing.T) {
 	}
 }
 
-// TestPages: however short pages are, and whoever makes them so, all is
-// there once, in order.
+// Whatever the page size, and whether the service or the client sets it, every
+// item comes once and in order.
 func TestPages(t *testing.T) {
 	h := start(t, localaws.Options{})
 	var want []string

@@ -16,8 +16,8 @@ import (
 )
 
 // API is a stand-in for the Invoke operation of the AWS Lambda API, in front of
-// functions that run here. Versions and aliases are accepted and mean the one
-// function there is; LogType=Tail is ignored. Requests wait while all
+// functions that run here. Versions and aliases are accepted and all mean
+// the same function; LogType=Tail is ignored. Requests wait while all
 // environments of a function are busy, where AWS would start another
 // environment or throttle.
 //
@@ -67,8 +67,8 @@ func (a *API) Env() map[string]string {
 // invokePath is the path of Invoke. The name is encoded, as it may be an ARN.
 var invokePath = regexp.MustCompile(`^/2015-03-31/functions/([^/]+)/invocations$`)
 
-// functionName takes a function name, ARN or partial ARN apart, each with or
-// without a qualifier.
+// functionName matches a function's name, ARN or partial ARN, with or without a
+// qualifier. Its groups are the account and the name.
 //
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_RequestParameters
 var functionName = regexp.MustCompile(`^(?:arn:aws[a-z-]*:lambda:)?(?:[a-z]{2}(?:-[a-z]+)+-\d:)?(?:(\d{12}):)?(?:function:)?([0-9A-Za-z_-]{1,64})(?::(?:\$LATEST|[0-9A-Za-z_-]+))?$`)
@@ -183,8 +183,8 @@ func (f *Function) serve(w http.ResponseWriter, r *http.Request, kind string, pa
 	return nil
 }
 
-// writeError answers with an error of the AWS REST-JSON protocol. The
-// member for the text is spelled in two ways.
+// writeError replies with an error in the AWS REST-JSON protocol. The member for
+// the text is "message" in some errors and "Message" in others.
 //
 // https://docs.aws.amazon.com/lambda/latest/api/API_Invoke.html#API_Invoke_Errors
 func writeError(w http.ResponseWriter, _ *http.Request, e *wire.Refusal) {

@@ -137,12 +137,12 @@ func TestAPIFaults(t *testing.T) {
 	}
 	api.SetFaults(nil)
 
-	// The function goes on when its caller is gone.
+	// The function continues after its caller has disconnected.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	in.Payload = []byte(`{"sleep":300}`)
 	if _, err := client.Invoke(ctx, in, once); err == nil {
-		t.Error("the caller's time limit is without effect")
+		t.Error("the caller's time limit has no effect")
 	}
 	f.mustWait(t)
 	if all := f.Invocations(); all[len(all)-1].Error != nil || string(all[len(all)-1].Payload) != `{"sleep":300}` {
@@ -157,7 +157,7 @@ func TestAPIEndsWithNothingLeft(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cancel() // as good as Close
+	cancel() // has the effect of Close
 	if err := api.Close(); err != nil {
 		t.Error(err)
 	}

@@ -25,12 +25,12 @@ func (f *Function) traceOf(t *testing.T, requestID string) string {
 		}
 		f.mu.Unlock()
 	}
-	t.Fatalf("nobody works on %s", requestID)
+	t.Fatalf("no process works on %s", requestID)
 	return ""
 }
 
-// Kill hits the process of one attempt and no other; the retry comes to a new
-// process under the same request id.
+// Kill kills the process of one attempt and no other. The retry has a new process
+// and the same request id.
 func TestKill(t *testing.T) {
 	l, _ := startFunction(t, Options{Concurrency: 2, Timeout: time.Minute})
 	victim, err := l.InvokeAsync([]byte(`{"sleep":500}`))
@@ -44,10 +44,10 @@ func TestKill(t *testing.T) {
 	trace := l.traceOf(t, victim)
 	l.traceOf(t, other)
 	if !l.Kill(trace) {
-		t.Fatal("nobody killed")
+		t.Fatal("no process killed")
 	}
 	if l.Kill(trace) || l.Kill("Root=1-0-0") {
-		t.Error("killed twice, or a stranger")
+		t.Error("killed twice, or killed for an unknown trace id")
 	}
 	l.mustWait(t)
 	var traces []string
@@ -67,12 +67,11 @@ func TestKill(t *testing.T) {
 		t.Errorf("trace ids %q of three attempts", traces)
 	}
 	if l.Kill(traces[0]) {
-		t.Error("killed a process that had done its work")
+		t.Error("killed a process that was done")
 	}
 }
 
-// A process that is killed when it has just answered does not get the next
-// event.
+// A process that is killed right after its response does not get the next event.
 func TestKillLate(t *testing.T) {
 	l, _ := startFunction(t, Options{RetryDelays: []time.Duration{}, Timeout: time.Minute})
 	for i := range 15 {

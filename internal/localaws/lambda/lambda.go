@@ -32,7 +32,7 @@ type Options struct {
 	// files.
 	Env map[string]string
 
-	Name     string        // of the function; default "function"
+	Name     string        // default "function"
 	Handler  string        // default "bootstrap"
 	Region   string        // default us-east-1
 	MemoryMB int           // reported to the function, not enforced; default 512
@@ -59,7 +59,7 @@ const (
 	shutdownGrace = 500 * time.Millisecond // between SIGTERM and SIGKILL at Close (2 s on Lambda)
 )
 
-// maxRetries is the most that MaximumRetryAttempts can be.
+// maxRetries is the largest MaximumRetryAttempts.
 //
 // https://docs.aws.amazon.com/lambda/latest/api/API_PutFunctionEventInvokeConfig.html
 const maxRetries = 2
@@ -69,7 +69,7 @@ var errClosed = errors.New("the function is closed")
 
 // A Function is a real function executable, run through the Runtime API with
 // deadlines, retries of asynchronous events, and a list of the events that
-// failed for good.
+// failed after all retries.
 type Function struct {
 	o             Options
 	initTimeout   time.Duration
@@ -100,18 +100,18 @@ type event struct {
 	id      string
 	payload []byte
 	attempt int             // from 1
-	async   bool            // else somebody waits on done
-	ctx     context.Context // of the waiter
+	async   bool            // if not, a caller waits on done
+	ctx     context.Context // of that caller
 	done    chan Result
 }
 
-// A slot is a place for an execution environment. The attempt that took it off
-// the idle stack owns it.
+// A slot holds an execution environment. The attempt that took it off the idle
+// stack owns it.
 type slot struct{ env *environment }
 
 // Start prepares to run a function until Close is called or ctx ends.
-// Processes start with the first events; one that cannot start fails its
-// event, not Start.
+// Processes start when events arrive; if one cannot start, its event fails, not
+// Start.
 func Start(ctx context.Context, o Options) (*Function, error) {
 	bootstrap, err := filepath.Abs(o.Bootstrap)
 	if err != nil {
@@ -159,9 +159,9 @@ func arn(region, name string) string {
 	return "arn:aws:lambda:" + region + ":" + wire.AccountID + ":function:" + name
 }
 
-// InvokeAsync accepts an event for later and returns its request id. A failed
-// attempt is repeated, under the same id, after the RetryDelays; then the
-// event is a dead letter.
+// InvokeAsync queues an event and returns its request id. A failed event is
+// retried, with the same id, after each of the RetryDelays; then it is a dead
+// letter.
 func (f *Function) InvokeAsync(payload []byte) (requestID string, err error) {
 	e := &event{id: wire.NewUUID(), payload: slices.Clone(payload), async: true}
 	return e.id, f.accept(e)
@@ -201,7 +201,7 @@ func (f *Function) Wait(ctx context.Context) error {
 	}
 }
 
-// Invocations returns all ended attempts in the order in which they started.
+// Invocations returns all finished attempts in the order in which they started.
 func (f *Function) Invocations() []Invocation {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -210,7 +210,7 @@ func (f *Function) Invocations() []Invocation {
 	return all
 }
 
-// DeadLetters returns the asynchronous events that failed for good.
+// DeadLetters returns the asynchronous events that failed after all retries.
 func (f *Function) DeadLetters() []DeadLetter {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -220,8 +220,7 @@ func (f *Function) DeadLetters() []DeadLetter {
 // Kill sends SIGKILL to the process that works on the attempt with a trace id,
 // and reports whether there was one. It returns when the process is gone. An
 // AWS SDK for Go in the function sends the trace id with every request, as
-// X-Amzn-Trace-Id; so the receiver of a request can kill its sender and nobody
-// else.
+// X-Amzn-Trace-Id, so the receiver of a request can kill exactly its sender.
 func (f *Function) Kill(traceID string) bool {
 	f.mu.Lock()
 	env := f.working[traceID]
@@ -238,9 +237,9 @@ func (f *Function) Kill(traceID string) bool {
 	return true
 }
 
-// work notes what an environment works on, for Kill. The function that it
-// returns takes that back and, if the process was killed, waits for its end, so
-// that the next event does not get it.
+// work records which attempt an environment works on, for Kill. The function that
+// it returns removes the record and, if the process was killed, waits for its
+// end, so that it does not get the next event.
 func (f *Function) work(traceID string, env *environment) (done func()) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -257,7 +256,7 @@ func (f *Function) work(traceID string, env *environment) (done func()) {
 }
 
 // Close ends the function's processes, SIGTERM first, and returns when they
-// are gone. Events in progress and in waiting are dropped.
+// are gone. Events in progress and queued events are dropped.
 func (f *Function) Close() error {
 	f.detach()
 	f.end()
@@ -283,7 +282,7 @@ func (f *Function) shutDown() {
 	f.finish(f.pending)
 }
 
-// accept takes a new event in.
+// accept queues a new event.
 func (f *Function) accept(e *event) error {
 	if !json.Valid(e.payload) {
 		return errors.New("invoke: the event is not JSON") // Lambda: InvalidRequestContentException
@@ -301,7 +300,7 @@ func (f *Function) accept(e *event) error {
 	return nil
 }
 
-// enqueue lets an event run for another time. The caller holds f.mu.
+// enqueue queues an event for its next attempt. The caller holds f.mu.
 func (f *Function) enqueue(e *event) {
 	e.attempt++
 	f.queue = append(f.queue, e)
@@ -315,7 +314,7 @@ func (f *Function) dispatch() {
 		e := f.queue[0]
 		f.queue = f.queue[1:]
 		if !e.async && e.ctx.Err() != nil {
-			f.finish(1) // nobody waits for it any more
+			f.finish(1) // its caller has given up
 			continue
 		}
 		last := len(f.idle) - 1
@@ -334,7 +333,7 @@ func (f *Function) finish(n int) {
 	}
 }
 
-// attempt runs one attempt at an event and decides what comes after it.
+// attempt runs one attempt at an event and decides what happens next.
 func (f *Function) attempt(s *slot, e *event) {
 	inv := f.run(s, e)
 
@@ -364,8 +363,8 @@ func (f *Function) attempt(s *slot, e *event) {
 	f.dispatch()
 }
 
-// run has one attempt made in the slot's environment, after starting one if
-// there is none.
+// run makes one attempt in the slot's environment, which it starts if there is
+// none.
 func (f *Function) run(s *slot, e *event) Invocation {
 	inv := Invocation{RequestID: e.id, Attempt: e.attempt, Payload: e.payload, Started: time.Now()}
 	if s.env != nil && s.env.process.ended() {
@@ -401,7 +400,7 @@ func (f *Function) run(s *slot, e *event) Invocation {
 	return inv
 }
 
-// discard ends what is left of the slot's environment and says how its process
+// discard ends the slot's environment, if there is one, and says how its process
 // ended.
 func (s *slot) discard(grace time.Duration) (exit string) {
 	if s.env == nil {

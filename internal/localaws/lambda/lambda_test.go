@@ -80,7 +80,7 @@ func (f *Function) mustWait(t *testing.T) {
 	}
 }
 
-// answer is what the function says when all is well.
+// An answer is the function's response.
 type answer struct {
 	Hello     string
 	RequestID string `json:"requestId"`
@@ -133,8 +133,7 @@ func TestSuccess(t *testing.T) {
 	}
 }
 
-// A runtime that asks for its next event before this side has looked at its
-// answer is not waited for in vain.
+// A runtime may ask for its next event before we have read its response.
 func TestOutcomeBeforePoll(t *testing.T) {
 	for range 200 {
 		e := &environment{
@@ -244,8 +243,8 @@ func TestNoRetries(t *testing.T) {
 	}
 }
 
-// TestRestarts ends the process in several ways; each time the next
-// event must find a new one.
+// TestRestarts ends the process in several ways. Each time the next event must
+// have a new one.
 func TestRestarts(t *testing.T) {
 	l, out := startFunction(t, Options{Timeout: time.Second})
 	last := l.mustInvoke(t, `{}`).answer(t).PID
@@ -272,7 +271,7 @@ func TestRestarts(t *testing.T) {
 		}
 		next := l.mustInvoke(t, `{}`).answer(t).PID
 		if next == last {
-			t.Errorf("%s: the process lives on", c.event)
+			t.Errorf("%s: the process was used again", c.event)
 		}
 		last = next
 	}
@@ -297,7 +296,7 @@ func TestInitErrors(t *testing.T) {
 				t.Fatal(err)
 			}
 			l.mustWait(t)
-			time.Sleep(20 * time.Millisecond) // for restarts that should not be
+			time.Sleep(20 * time.Millisecond) // for restarts that should not happen
 			all := l.Invocations()
 			if len(all) != 3 || len(l.DeadLetters()) != 1 {
 				t.Fatalf("%d attempts, %d dead letters", len(all), len(l.DeadLetters()))
@@ -355,7 +354,7 @@ func TestConcurrency(t *testing.T) {
 	if len(all) != 6 || len(pids) != 3 || most < 2 || most > 3 {
 		t.Errorf("%d invocations in %d processes, at most %d at a time", len(all), len(pids), most)
 	}
-	// One at a time, the warm process is used again.
+	// Events one after the other use the warm process.
 	last := l.mustInvoke(t, `{}`).answer(t).PID
 	if next := l.mustInvoke(t, `{}`).answer(t).PID; next != last {
 		t.Errorf("process %d after %d", next, last)
@@ -396,7 +395,7 @@ func TestCloseLeavesNothing(t *testing.T) {
 		_, err := l.Invoke(context.Background(), []byte(`{"sleep":60000}`))
 		waiting <- err
 	}()
-	cancel() // as good as Close
+	cancel() // has the effect of Close
 	if err := l.Close(); err != nil {
 		t.Error(err)
 	}
@@ -415,8 +414,8 @@ func TestCloseLeavesNothing(t *testing.T) {
 	awstest.Settle(t, before)
 }
 
-// TestStackRunsFunction is the example of package localaws: an object is
-// stored and the function runs with its event.
+// TestStackRunsFunction is the example in package localaws: storing an object
+// invokes the function with its event.
 func TestStackRunsFunction(t *testing.T) {
 	stack := awstest.Start(t, localaws.Options{}, "logs")
 	l, _ := startFunction(t, Options{Env: stack.Env()})

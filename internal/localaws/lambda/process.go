@@ -51,7 +51,7 @@ func (f *Function) environ(runtimeAPI string) []string {
 // A process is a running or ended child, in a process group of its own.
 type process struct {
 	cmd    *exec.Cmd
-	exited chan struct{} // closed when it has been waited for
+	exited chan struct{} // closed after Wait
 	reason string        // how it ended; to be read after exited
 }
 
@@ -70,7 +70,7 @@ func startProcess(path string, env []string, output *lineWriters) (*process, err
 	p := &process{cmd: cmd, exited: make(chan struct{})}
 	go func() {
 		defer close(p.exited)
-		cmd.Wait() // what it says is in ProcessState too
+		cmd.Wait() // its error is in ProcessState too
 		p.reason = cmd.ProcessState.String()
 		out.flush()
 	}()
@@ -94,7 +94,7 @@ func (p *process) kill() {
 	}
 }
 
-// end asks the process to end, then makes it, and says how it ended.
+// end terminates the process, kills it after the grace, and says how it ended.
 func (p *process) end(grace time.Duration) (exit string) {
 	if grace > 0 && !p.ended() {
 		terminate(p.cmd.Process)
@@ -117,8 +117,8 @@ type lineWriters struct {
 	w  io.Writer
 }
 
-// A lineWriter passes on whole lines. Errors of the writer behind it do not
-// reach the process.
+// A lineWriter passes on whole lines. The process does not see errors of the
+// writer behind it.
 type lineWriter struct {
 	all  *lineWriters
 	rest []byte // the beginning of a line

@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// isolate gives the process a group of its own, so that a signal can reach its
-// descendants too, and a Ctrl-C at the terminal does not.
+// isolate puts the process into a group of its own, so that signals reach its
+// descendants too and a Ctrl-C at the terminal does not reach it.
 func isolate(cmd *exec.Cmd) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 }

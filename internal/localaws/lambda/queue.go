@@ -9,7 +9,7 @@ import (
 	"tlswatch/internal/localaws/sqs"
 )
 
-// pollPause is the time between two looks at a queue.
+// pollPause is the time between two polls of a queue.
 const pollPause = 10 * time.Millisecond
 
 // QueueMapping are the settings of [Function.MapQueue]. Only Queue is required.
@@ -24,7 +24,7 @@ type QueueMapping struct {
 	ReportBatchItemFailures bool
 }
 
-// MapQueue makes the function work on the messages of a queue, as an event
+// MapQueue makes the function process the messages of a queue, as an event
 // source mapping does, until Close is called or ctx ends: it takes a batch,
 // invokes the function, and deletes what succeeded. The rest comes back after
 // the queue's visibility timeout. There is one consumer.
@@ -54,8 +54,8 @@ func (f *Function) MapQueue(ctx context.Context, queues *sqs.Service, m QueueMap
 	})
 }
 
-// take works on one batch, if there are messages, and reports whether to go on.
-// Wait counts it as an event from before its messages are out of view.
+// take processes one batch, if there are messages, and reports whether to go on.
+// For Wait it is an event, from before it receives messages.
 func (f *Function) take(ctx context.Context, queues *sqs.Service, m QueueMapping) bool {
 	f.mu.Lock()
 	if f.closed {
@@ -70,7 +70,7 @@ func (f *Function) take(ctx context.Context, queues *sqs.Service, m QueueMapping
 	defer func() {
 		f.mu.Lock()
 		defer f.mu.Unlock()
-		if !f.closed { // else shutDown has finished them all
+		if !f.closed { // shutDown finishes all events
 			f.finish(1)
 		}
 	}()
@@ -84,7 +84,7 @@ func (f *Function) take(ctx context.Context, queues *sqs.Service, m QueueMapping
 	return true
 }
 
-// batch takes messages, and waits for more only if there are some.
+// batch receives messages, and waits for more only if there are some.
 func (m QueueMapping) batch(ctx context.Context, queues *sqs.Service) []sqs.Message {
 	list := queues.Receive(ctx, m.Queue, m.BatchSize, 0)
 	for end := time.Now().Add(m.Window); len(list) > 0 && len(list) < m.BatchSize; {
@@ -97,7 +97,7 @@ func (m QueueMapping) batch(ctx context.Context, queues *sqs.Service) []sqs.Mess
 	return list
 }
 
-// batch invokes the function with messages and returns those that are done.
+// batch invokes the function with messages and returns those that succeeded.
 func (f *Function) batch(ctx context.Context, batch []sqs.Message, arn string, report bool) (done []sqs.Message) {
 	result, err := f.Invoke(ctx, queueEvent(batch, arn, f.o.Region))
 	if err != nil || result.Error != nil {
@@ -124,7 +124,7 @@ func (f *Function) batch(ctx context.Context, batch []sqs.Message, arn string, r
 	return slices.DeleteFunc(batch, func(m sqs.Message) bool { return failed[m.MessageID] })
 }
 
-// queueEvent is the event that Lambda makes of messages.
+// queueEvent is the event with which Lambda delivers messages.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 func queueEvent(batch []sqs.Message, arn, region string) []byte {

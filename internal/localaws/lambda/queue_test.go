@@ -11,7 +11,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// What a batch leaves in its queue, and what the queue gives up.
+// Which messages of a batch end in the dead-letter queue.
 func TestMapQueue(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -23,7 +23,7 @@ func TestMapQueue(t *testing.T) {
 		{"one fails", []string{"a", "fail", "c"}, true, []string{"fail"}},
 		{"one fails unreported", []string{"a", "fail", "c"}, false, nil},
 		{"the batch fails", []string{"a", "error"}, true, []string{"a", "error"}},
-		{"an unknown message is reported", []string{"a", "stranger"}, true, []string{"a", "stranger"}},
+		{"an unknown message is reported", []string{"a", "unknown"}, true, []string{"a", "unknown"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := awstest.NewClock(time.Date(2026, 11, 23, 12, 0, 30, 0, time.UTC))
@@ -42,7 +42,7 @@ func TestMapQueue(t *testing.T) {
 					t.Fatalf("left: %v", queues.Messages(url))
 				}
 				if !slices.ContainsFunc(queues.Messages(url), func(m sqs.Message) bool { return m.Visible }) {
-					l.mustWait(t) // for what was taken; nothing more can be
+					l.mustWait(t) // for the messages in flight: no other is visible
 					if len(queues.Messages(url)) > 0 {
 						c.Add(time.Minute)
 					}
@@ -55,7 +55,7 @@ func TestMapQueue(t *testing.T) {
 			}
 			slices.Sort(got)
 			if !slices.Equal(got, test.dead) {
-				t.Errorf("given up: %q, want %q", got, test.dead)
+				t.Errorf("dead letters %q, want %q", got, test.dead)
 			}
 			var event struct {
 				Records []struct{ Body, EventSource, EventSourceARN string }

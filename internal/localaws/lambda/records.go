@@ -16,8 +16,8 @@ type Error struct {
 
 func (e *Error) Error() string { return e.kind + ": " + e.Message }
 
-// newError makes the document that Lambda makes for errors which the
-// function does not report itself.
+// newError returns an error that Lambda reports in place of the function, with
+// Lambda's document.
 func newError(kind, requestID, format string, args ...any) *Error {
 	e := &Error{kind: kind, Message: "RequestId: " + requestID + " Error: " + fmt.Sprintf(format, args...)}
 	payload, err := json.Marshal(map[string]string{"errorType": e.kind, "errorMessage": e.Message})
@@ -28,7 +28,7 @@ func newError(kind, requestID, format string, args ...any) *Error {
 	return e
 }
 
-// A Result is what a synchronous caller gets.
+// A Result is the reply to a synchronous invocation.
 type Result struct {
 	RequestID string
 	Payload   []byte // of a success
@@ -39,13 +39,13 @@ type Result struct {
 type Invocation struct {
 	RequestID string // the same over all attempts at an event
 	Attempt   int    // from 1
-	TraceID   string // of the attempt: what an SDK in the function sends along as X-Amzn-Trace-Id
+	TraceID   string // of the attempt; an SDK in the function sends it as X-Amzn-Trace-Id
 	Started   time.Time
 	Duration  time.Duration // without the start of the process
 	Error     *Error
 	Payload   []byte
 
-	// Exit says how the process ended, if it did in or after this attempt:
+	// Exit says how the process ended, if it ended in or after this attempt:
 	// "exit status 1", "signal: killed".
 	Exit string
 

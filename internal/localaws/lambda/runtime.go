@@ -14,25 +14,23 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// maxResponse is the most bytes that a function may answer with: 6 MB and a
-// little.
+// maxResponse is the size limit of a function's response, in bytes.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html
 const maxResponse = 6*1024*1024 + 100
 
-// An environment is one execution environment: a process and the Runtime API
-// that only it talks to. Apart from the HTTP handlers it belongs to one
-// goroutine at a time.
+// An environment is one execution environment: a process and its own Runtime
+// API. Except for the HTTP handlers, one goroutine at a time uses it.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html
 type environment struct {
 	server  *wire.Server
 	process *process
 
-	polls    chan chan<- delivery // the runtime asks for the next event
-	poll     chan<- delivery      // it has asked and waits
-	outcomes chan outcome         // what it reports; room for one
-	failures chan *Error          // of its initialisation; room for one
+	polls    chan chan<- delivery // requests of the runtime for the next event
+	poll     chan<- delivery      // the request that waits
+	outcomes chan outcome         // of events; room for one
+	failures chan *Error          // of its initialization; room for one
 
 	killed bool // by Function.Kill; guarded by Function.mu
 
@@ -49,7 +47,7 @@ type delivery struct {
 	arn      string
 }
 
-// newTraceID returns the header by which AWS services follow a request.
+// newTraceID returns a value of the header with which AWS services trace requests.
 //
 // https://docs.aws.amazon.com/xray/latest/devguide/xray-concepts.html#xray-concepts-tracingheader
 func newTraceID() string {
@@ -62,8 +60,8 @@ type outcome struct {
 	err      *Error
 }
 
-// startEnvironment starts a process and waits until it asks for its first
-// event. If that fails the environment, where there is one, is to be closed.
+// startEnvironment starts a process and waits until it asks for its first event.
+// If it returns an error with an environment, the caller must close that.
 func (f *Function) startEnvironment(requestID string) (*environment, *Error) {
 	e := &environment{
 		polls:    make(chan chan<- delivery),
@@ -104,8 +102,8 @@ func (f *Function) startEnvironment(requestID string) (*environment, *Error) {
 	}
 }
 
-// invoke hands an event to the runtime and waits until it has answered and
-// asked for the next, or has ended. Past the deadline the process is killed.
+// invoke delivers an event to the runtime and waits until it has responded and
+// asked for the next, or has ended. After the deadline it kills the process.
 func (e *environment) invoke(d delivery, limit time.Duration, closing <-chan struct{}) ([]byte, *Error) {
 	e.mu.Lock()
 	e.current = d.id
@@ -124,11 +122,11 @@ func (e *environment) invoke(d delivery, limit time.Duration, closing <-chan str
 			e.poll, d.payload = nil, nil
 		case e.poll = <-e.polls:
 			// Before delivery: the runtime gave up its first request. After
-			// the outcome: it is ready for the next event. In between it has
-			// lost its event, and the deadline will tell.
+			// the outcome: it is ready for the next event. In between: it has
+			// lost its event, which ends at the deadline.
 			if result == nil && d.payload == nil {
 				select {
-				case o := <-e.outcomes: // it came first, and both were ready
+				case o := <-e.outcomes: // both were ready, and it came first
 					result = &o
 				default:
 				}
@@ -151,7 +149,7 @@ func (e *environment) invoke(d delivery, limit time.Duration, closing <-chan str
 }
 
 // last returns the outcome of an invocation that ended early: what the runtime
-// had reported by then, else err.
+// reported before, or else err.
 func (e *environment) last(result *outcome, err *Error) ([]byte, *Error) {
 	if result == nil {
 		select {
@@ -164,7 +162,8 @@ func (e *environment) last(result *outcome, err *Error) ([]byte, *Error) {
 	return result.response, result.err
 }
 
-// close ends the process, by SIGTERM if it has a grace, and the Runtime API.
+// close ends the process, with SIGTERM first if there is a grace, and the Runtime
+// API.
 func (e *environment) close(grace time.Duration) (exit string) {
 	exit = e.process.end(grace)
 	e.server.Close()
@@ -182,7 +181,7 @@ func timedOut(requestID string, limit time.Duration) *Error {
 	return newError("Sandbox.Timedout", requestID, "Task timed out after %.2f seconds", limit.Seconds())
 }
 
-// next answers the runtime's question for an event, when there is one.
+// next replies to a runtime that asks for an event, when there is one.
 func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	poll := make(chan delivery)
 	select {
@@ -203,7 +202,7 @@ func (e *environment) next(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// response takes a function's answer.
+// response receives a function's response.
 func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if !e.expects(w, id) {
@@ -211,7 +210,7 @@ func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	}
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxResponse+1))
 	if err != nil {
-		return // the process died; its exit is the outcome
+		return // the process ended; its exit is the outcome
 	}
 	if len(body) > maxResponse {
 		io.Copy(io.Discard, r.Body)
@@ -222,7 +221,7 @@ func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	}
 	o := outcome{response: body}
 	if kind := r.Trailer.Get("Lambda-Runtime-Function-Error-Type"); kind != "" {
-		// The function failed after it had begun to answer.
+		// The function failed after it had begun to respond.
 		document, err := base64.StdEncoding.DecodeString(r.Trailer.Get("Lambda-Runtime-Function-Error-Body"))
 		if err != nil {
 			document = nil
@@ -232,7 +231,7 @@ func (e *environment) response(w http.ResponseWriter, r *http.Request) {
 	e.report(w, id, o, http.StatusAccepted, map[string]string{"status": "OK"})
 }
 
-// failure takes a function's error.
+// failure receives a function's error.
 func (e *environment) failure(w http.ResponseWriter, r *http.Request) {
 	id := r.PathValue("id")
 	if !e.expects(w, id) {
@@ -246,7 +245,7 @@ func (e *environment) failure(w http.ResponseWriter, r *http.Request) {
 	e.report(w, id, o, http.StatusAccepted, map[string]string{"status": "OK"})
 }
 
-// initError takes the error of a runtime that could not start.
+// initError receives the error of a runtime that could not start.
 func (e *environment) initError(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(io.LimitReader(r.Body, maxResponse))
 	if err != nil {
@@ -260,7 +259,7 @@ func (e *environment) initError(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// expects refuses reports about any event but the current one.
+// expects refuses reports about other events than the current one.
 func (e *environment) expects(w http.ResponseWriter, id string) bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -271,14 +270,14 @@ func (e *environment) expects(w http.ResponseWriter, id string) bool {
 	return true
 }
 
-// report passes an outcome on, before the runtime gets its reply: so a process
-// that exits next has its outcome on record.
+// report records an outcome before it replies to the runtime, so that the outcome
+// counts even if the process exits next.
 func (e *environment) report(w http.ResponseWriter, id string, o outcome, status int, body map[string]string) {
 	e.mu.Lock()
 	first := e.current == id
 	if first {
 		e.current = ""
-		e.outcomes <- o // has room: one outcome per event, and each is taken
+		e.outcomes <- o // never blocks: there is one outcome per event, and each is received
 	}
 	e.mu.Unlock()
 	if !first {
@@ -294,8 +293,8 @@ func reply(w http.ResponseWriter, status int, body map[string]string) {
 	json.NewEncoder(w).Encode(body)
 }
 
-// parseError reads the error document of a runtime; the header that
-// goes with it names the type if the document does not.
+// parseError reads the error document of a runtime. The header names the type if
+// the document does not.
 func parseError(document []byte, header string) *Error {
 	var in struct {
 		ErrorType    string `json:"errorType"`

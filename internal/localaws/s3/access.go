@@ -6,7 +6,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// actions are the actions of operations that have other names.
+// actions are the IAM actions of operations whose action has another name.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html
 var actions = map[string]string{
@@ -37,8 +37,8 @@ func accesses(r *http.Request, operation string) []wire.Access {
 	return list
 }
 
-// hides reports whether a missing key is a secret from the client of a
-// request: S3 then says 403 instead of 404, which takes s3:ListBucket.
+// hides reports whether S3 replies 403 instead of 404 for a missing key: to a
+// client without s3:ListBucket.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html#API_GetObject_RequestSyntax
 func (s *Service) hides(r *http.Request) bool {

@@ -14,7 +14,7 @@ type ObjectCreated struct {
 	EventName string // "ObjectCreated:Put", ":Copy" or ":CompleteMultipartUpload"
 	Region    string
 	Bucket    string
-	Key       string // as given by the client, not encoded
+	Key       string // as the client sent it, not encoded
 	Size      int64  // bytes
 	ETag      string // without quotes
 	VersionID string // empty unless the bucket is versioned
@@ -125,7 +125,7 @@ func (o ObjectCreated) EventBridgeEvent() []byte {
 }
 
 // formURLEncode encodes a key as S3 does in event notifications: like a form
-// value, so that a space becomes "+", but with "/" left as it is.
+// value, with "+" for a space, but "/" is not encoded.
 func formURLEncode(key string) string {
 	return strings.ReplaceAll(url.QueryEscape(key), "%2F", "/")
 }

@@ -9,8 +9,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// operations are the operations that have a stand-in, by method, resource and
-// subresource.
+// operations are the implemented operations, by method, resource and subresource.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/API/API_Operations_Amazon_Simple_Storage_Service.html
 var operations = map[string]string{
@@ -36,15 +35,15 @@ var operations = map[string]string{
 	"DELETE object?uploadId": "AbortMultipartUpload",
 }
 
-// subresources are the query parameters that make a request another operation.
+// subresources are the query parameters that select another operation.
 var subresources = []string{"uploadId", "uploads", "versioning", "versions", "location", "delete",
 	"acl", "tagging", "policy", "notification", "lifecycle", "encryption", "cors", "logging", "replication",
 	"website", "attributes", "object-lock", "legal-hold", "retention", "torrent", "restore", "select",
 	"publicAccessBlock", "ownershipControls", "accelerate", "requestPayment", "inventory", "metrics",
 	"analytics", "intelligent-tiering", "policyStatus"}
 
-// operation names the operation of a request, or returns "Unknown" for those
-// that have no stand-in.
+// operation names the operation of a request, or returns "Unknown" for one that
+// is not implemented.
 func operation(r *http.Request) string {
 	query := r.URL.Query()
 	resource := "object"
@@ -104,7 +103,7 @@ func asRefusal(rec *wire.Recorder) *wire.Refusal {
 	return e
 }
 
-// messages are the texts S3 sends with the errors a caller is likely to show.
+// messages returns S3's text for an error that callers are likely to show, or "".
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 func messages(code string) string {
@@ -125,7 +124,8 @@ func messages(code string) string {
 	return ""
 }
 
-// writeError answers with S3's error document. HEAD has no body, 304 neither.
+// writeError replies with S3's error document. Replies to HEAD and with status 304
+// have no body.
 func writeError(w http.ResponseWriter, r *http.Request, e *wire.Refusal) {
 	if w.Header().Get("X-Amz-Request-Id") == "" {
 		w.Header().Set("X-Amz-Request-Id", strings.ToUpper(wire.RandomHex(8)))

@@ -20,11 +20,10 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// checksumPrefix starts the headers that carry additional checksums, in
-// canonical form.
+// checksumPrefix begins the names of headers with checksums, in canonical form.
 const checksumPrefix = "X-Amz-Checksum-"
 
-// maxObject is the largest body taken by one PUT: 5 GiB.
+// maxObject is the largest body of one PUT: 5 GiB.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html
 const maxObject = 5 << 30
@@ -48,8 +47,8 @@ func newChecksum(header string) hash.Hash {
 	return nil
 }
 
-// checkPayload verifies the checksum that came with a body and returns its
-// header; if none came, the CRC-64/NVME that S3 adds by itself.
+// checkPayload verifies the checksum of a body and returns its header. If the
+// request has none, it returns the CRC-64/NVME that S3 adds by itself.
 func checkPayload(body []byte, header, trailer http.Header) (name, sum string, refusal *wire.Refusal) {
 	for _, h := range [...]http.Header{header, trailer} {
 		for name, values := range h {
@@ -72,8 +71,8 @@ func checkPayload(body []byte, header, trailer http.Header) (name, sum string, r
 	return name, base64.StdEncoding.EncodeToString(algorithm.Sum(nil)), nil
 }
 
-// readPayload reads the body of a request, out of its aws-chunked coding if it
-// has one, and the trailer that may follow.
+// readPayload reads the body of a request, decoded if it is aws-chunked, and its
+// trailer, if any.
 func readPayload(r *http.Request) (body []byte, trailer http.Header, refusal *wire.Refusal) {
 	if r.Body == nil {
 		return nil, nil, nil
@@ -92,7 +91,7 @@ func readPayload(r *http.Request) (body []byte, trailer http.Header, refusal *wi
 		body, err = io.ReadAll(limited)
 	}
 	if err != nil {
-		return nil, nil, wire.BadRequest("IncompleteBody", "The request body is not as announced: "+err.Error())
+		return nil, nil, wire.BadRequest("IncompleteBody", "The request body is not as its headers say: "+err.Error())
 	}
 	if int64(len(body)) > maxObject {
 		return nil, nil, wire.BadRequest("EntityTooLarge", "Your proposed upload exceeds the maximum allowed size")
@@ -101,8 +100,8 @@ func readPayload(r *http.Request) (body []byte, trailer http.Header, refusal *wi
 }
 
 // readAWSChunked decodes the aws-chunked content coding: chunks as in HTTP/1.1
-// (RFC 9112 section 7.1) inside the body, each perhaps with a chunk-signature
-// extension, which is ignored.
+// (RFC 9112 section 7.1) inside the body. A chunk-signature extension is
+// ignored.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-streaming-trailers.html
 func readAWSChunked(r io.Reader) ([]byte, http.Header, error) {
@@ -135,7 +134,7 @@ func readAWSChunked(r io.Reader) ([]byte, http.Header, error) {
 	return body.Bytes(), http.Header(trailer), nil
 }
 
-// noEOF makes an end of file that came too early say so.
+// noEOF reports an end of file as unexpected.
 func noEOF(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF

@@ -31,7 +31,7 @@ type Service struct {
 	backend *s3mem.Backend
 	fake    http.Handler
 
-	write     sync.Mutex // makes condition, change and sequencer one step
+	write     sync.Mutex // makes condition, change and sequencer atomic
 	sequencer int64
 
 	notify    sync.Mutex
@@ -78,8 +78,8 @@ func (s *Service) CreateBucket(name string) error {
 	return nil
 }
 
-// Put stores an object and sends its event, as a PutObject request would, but
-// does not count as a call and meets no faults.
+// Put stores an object and sends its event as a PutObject request does, but is
+// not counted and meets no faults.
 func (s *Service) Put(bucket, key string, body []byte) (ObjectCreated, error) {
 	r, err := http.NewRequest(http.MethodPut, "http://s3/", bytes.NewReader(body))
 	if err != nil {
@@ -153,14 +153,14 @@ func (s *Service) created(o *ObjectCreated) {
 	}
 }
 
-// forward has gofakes3 answer.
+// forward passes a request to gofakes3.
 func (s *Service) forward(r *http.Request) *wire.Recorder {
 	rec := wire.NewRecorder()
 	s.fake.ServeHTTP(rec, r)
 	return rec
 }
 
-// store handles the requests that bring data or make an object.
+// store handles the requests that upload data or create an object.
 func (s *Service) store(r *http.Request, op string) (*wire.Recorder, *ObjectCreated, *wire.Refusal) {
 	body, trailer, refusal := readPayload(r)
 	if refusal != nil {
@@ -195,8 +195,8 @@ func (s *Service) store(r *http.Request, op string) (*wire.Recorder, *ObjectCrea
 		return nil, nil, wire.NewRefusal(http.StatusNotFound, "NoSuchKey", messages("NoSuchKey"))
 	}
 	if old != nil && op == "PutObject" {
-		// gofakes3 lets a new object inherit the old one's metadata; empty
-		// values prevent that, and read takes them away again.
+		// In gofakes3 a new object inherits the old one's metadata. Empty values
+		// prevent that, and read removes them.
 		for name := range old.Metadata {
 			if _, ok := header[name]; !ok {
 				header[name] = []string{""}
@@ -230,8 +230,8 @@ func (s *Service) store(r *http.Request, op string) (*wire.Recorder, *ObjectCrea
 	}, nil
 }
 
-// storedHeader picks the headers that describe the object or the condition.
-// gofakes3 would store every other X-Amz- header as metadata of the object.
+// storedHeader returns the headers that describe the object or the condition.
+// gofakes3 would store any other X-Amz- header as metadata of the object.
 func storedHeader(all http.Header) http.Header {
 	h := make(http.Header)
 	for name, values := range all {
@@ -242,7 +242,7 @@ func storedHeader(all http.Header) http.Header {
 			name == "If-Match", name == "If-None-Match":
 			h[name] = values
 		case name == "Content-Encoding":
-			// aws-chunked is the coding of the request, not of the object.
+			// aws-chunked is the encoding of the request, not of the object.
 			if v := strings.Trim(strings.Replace(values[0], "aws-chunked", "", 1), ", "); v != "" {
 				h.Set(name, v)
 			}
@@ -251,8 +251,8 @@ func storedHeader(all http.Header) http.Header {
 	return h
 }
 
-// delete handles DeleteObject with its condition If-Match: 412 if the object
-// is another, 404 if it is gone.
+// delete handles DeleteObject with its condition If-Match: 412 if the ETag
+// differs, 404 if there is no object.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/conditional-deletes.html
 func (s *Service) delete(r *http.Request) (*wire.Recorder, *wire.Refusal) {

@@ -13,9 +13,9 @@ import (
 )
 
 const (
-	// maxMessage is the default size limit of a topic, in bytes, over the
-	// message and its attributes; also that of a whole batch. (A topic's
-	// MaximumMessageSize can raise it to 1 MiB.)
+	// maxMessage is the default size limit of a topic, in bytes, for a message
+	// with its attributes and for a whole batch. (A topic's MaximumMessageSize
+	// can raise it to 1 MiB.)
 	maxMessage = 262144
 
 	maxBatch     = 10  // entries of a PublishBatch
@@ -24,18 +24,18 @@ const (
 	maxTopicName = 256 // characters, API_CreateTopic
 )
 
-// protocols are the keys that count in a message with MessageStructure json.
+// protocols are the valid keys in a message with MessageStructure json.
 //
 // https://docs.aws.amazon.com/sns/latest/dg/sns-send-custom-platform-specific-payloads-mobile-devices.html
 const protocols = " default http https email email-json sms sqs lambda application firehose" +
 	" APNS APNS_SANDBOX APNS_VOIP APNS_VOIP_SANDBOX MACOS MACOS_SANDBOX GCM ADM BAIDU WNS MPNS "
 
-// badParameter is the refusal of a parameter, in SNS's words.
+// badParameter is the error for an invalid parameter, worded as by SNS.
 func badParameter(format string, args ...any) *wire.Refusal {
 	return wire.BadRequest("InvalidParameter", "Invalid parameter: "+fmt.Sprintf(format, args...))
 }
 
-// badAttribute is the refusal of a message attribute.
+// badAttribute is the error for an invalid message attribute.
 func badAttribute(format string, args ...any) *wire.Refusal {
 	return wire.BadRequest("ParameterValueInvalid", fmt.Sprintf(format, args...))
 }
@@ -71,9 +71,9 @@ func parseMessage(form url.Values, prefix string) (m Message, size int, refusal 
 	return m, len(text) + bytes, refusal
 }
 
-// checkSubject: "less than 100 characters", no line breaks or control
-// characters (API_Publish); of the older and stricter wording also that it is
-// ASCII and starts with a letter, number or punctuation mark.
+// checkSubject enforces API_Publish: "less than 100 characters", no line breaks
+// or control characters; and the older, stricter wording: ASCII, beginning with a
+// letter, number or punctuation mark.
 func checkSubject(subject string) *wire.Refusal {
 	printable := func(r rune) bool { return r >= 0x20 && r <= 0x7e }
 	switch {
@@ -128,7 +128,7 @@ func parseStructure(text string) (map[string]string, *wire.Refusal) {
 }
 
 // parseAttributes reads and checks message attributes and returns their size:
-// name, type and value count.
+// names, types and values.
 //
 // https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
 func parseAttributes(form url.Values, prefix string) (map[string]string, int, *wire.Refusal) {

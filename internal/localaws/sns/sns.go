@@ -33,15 +33,14 @@ type Message struct {
 	Subject   string
 	Structure string // "json" if Messages has a text per protocol
 
-	// Messages are the texts by protocol. Without a structure it is only
-	// "default". Keys that are no protocol, and values that are no string, have
-	// been ignored as SNS does.
+	// Messages are the texts by protocol; without a structure, only "default".
+	// As on SNS, unknown protocols and values that are not strings are ignored.
 	Messages map[string]string
 
 	Attributes map[string]string // Binary in base64
 }
 
-// Text is what a subscriber with the protocol gets.
+// Text is the text that subscribers with a protocol receive.
 func (m Message) Text(protocol string) string {
 	if text, ok := m.Messages[protocol]; ok {
 		return text
@@ -68,7 +67,7 @@ func New(c wire.Config) *Service {
 	return s
 }
 
-// CreateTopic makes a topic, if it is not there yet, and returns its ARN.
+// CreateTopic creates a topic, unless it exists, and returns its ARN.
 func (s *Service) CreateTopic(name string) string {
 	arn := "arn:aws:sns:" + s.region + ":" + wire.AccountID + ":" + name
 	s.mu.Lock()
@@ -77,7 +76,7 @@ func (s *Service) CreateTopic(name string) string {
 	return arn
 }
 
-// Messages returns what was published, in order.
+// Messages returns all published messages, in order.
 func (s *Service) Messages() []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,8 +133,8 @@ func (s *Service) topic(form url.Values) (string, *wire.Refusal) {
 	return arn, nil
 }
 
-// publishBatch handles PublishBatch: at most 10 entries, together no longer
-// than one message may be, each with its own success or failure.
+// publishBatch handles PublishBatch: at most 10 entries, together no longer than
+// a message may be. Each entry succeeds or fails by itself.
 //
 // https://docs.aws.amazon.com/sns/latest/api/API_PublishBatch.html
 func (s *Service) publishBatch(form url.Values) (any, *wire.Refusal) {

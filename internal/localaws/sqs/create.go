@@ -10,7 +10,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// queueName is what a standard queue may be called.
+// queueName matches the valid names of a standard queue.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/quotas-queues.html
 var queueName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,80}$`)
@@ -19,8 +19,8 @@ type queueURLOutput struct {
 	QueueURL string `json:"QueueUrl"`
 }
 
-// createQueue makes a queue. For one that is there already it is no error if
-// the request has no attribute that is otherwise.
+// createQueue handles CreateQueue. It is no error if the queue exists and has the
+// attributes that the request names.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_CreateQueue.html
 func (s *Service) createQueue(in input) (any, *wire.Refusal) {
@@ -46,8 +46,8 @@ func (s *Service) createQueue(in input) (any, *wire.Refusal) {
 	return queueURLOutput{s.create(in.QueueName, o)}, nil
 }
 
-// setAttribute sets an attribute of a queue, of those that may be set. What this
-// stand-in does not do can only be what it is by default. The caller holds s.mu.
+// setAttribute sets an attribute of a queue. An attribute that the stand-in does
+// not implement accepts only its default value. The caller holds s.mu.
 func (s *Service) setAttribute(o *QueueOptions, name, value string) *wire.Refusal {
 	invalid := wire.BadRequest("InvalidAttributeValue", "Invalid value for the parameter "+name+".")
 	number := func(set *time.Duration, least, most int) *wire.Refusal {
@@ -60,7 +60,7 @@ func (s *Service) setAttribute(o *QueueOptions, name, value string) *wire.Refusa
 	}
 	only := func(is string) *wire.Refusal {
 		if value != is {
-			return wire.BadRequest("InvalidAttributeValue", "This stand-in takes no other "+name+" than "+strconv.Quote(is)+".")
+			return wire.BadRequest("InvalidAttributeValue", "The stand-in accepts no "+name+" but "+strconv.Quote(is)+".")
 		}
 		return nil
 	}
@@ -72,7 +72,7 @@ func (s *Service) setAttribute(o *QueueOptions, name, value string) *wire.Refusa
 	case "RedrivePolicy":
 		var policy struct {
 			Target      string      `json:"deadLetterTargetArn"`
-			MaxReceives json.Number `json:"maxReceiveCount"` // a string is taken too
+			MaxReceives json.Number `json:"maxReceiveCount"` // a number or a string
 		}
 		if err := json.Unmarshal([]byte(value), &policy); err != nil {
 			return invalid
@@ -94,12 +94,12 @@ func (s *Service) setAttribute(o *QueueOptions, name, value string) *wire.Refusa
 	case "SqsManagedSseEnabled":
 		return only("true")
 	case "Policy":
-		return nil // nobody is refused here
+		return nil // not enforced
 	}
 	return unknownAttribute(name)
 }
 
-// queueURL is GetQueueUrl.
+// queueURL handles GetQueueUrl.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueUrl.html
 func (s *Service) queueURL(in input) (any, *wire.Refusal) {

@@ -33,7 +33,7 @@ func operation(r *http.Request) string {
 	return "Unknown"
 }
 
-// input has the members of all inputs.
+// An input has the members of all operations' inputs.
 type input struct {
 	QueueURL                    string `json:"QueueUrl"`
 	QueueName                   string
@@ -75,8 +75,8 @@ func (s *Service) apply(w http.ResponseWriter, r *http.Request) {
 	wire.WriteJSON(w, http.StatusOK, out)
 }
 
-// perform does what an operation asks and returns its output, nil if it has
-// none.
+// perform performs an operation and returns its output, or nil if the operation
+// has none.
 func (s *Service) perform(r *http.Request, name string, in input) (out any, refusal *wire.Refusal) {
 	switch name {
 	case "CreateQueue":
@@ -104,7 +104,7 @@ func (s *Service) perform(r *http.Request, name string, in input) (out any, refu
 
 func (s *Service) accesses(r *http.Request, operation string) []wire.Access {
 	var in input
-	json.Unmarshal(wire.PeekBody(r, wire.MaxBody), &in) // apply refuses what cannot be read
+	json.Unmarshal(wire.PeekBody(r, wire.MaxBody), &in) // apply refuses an invalid body
 	_, name, _ := strings.Cut(in.QueueURL, "/"+wire.AccountID+"/")
 	return []wire.Access{{Action: "sqs:" + operation, Resource: "arn:aws:sqs:" + s.region + ":" + wire.AccountID + ":" + name}}
 }
@@ -193,8 +193,8 @@ type messageOutput struct {
 	MessageAttributes      map[string]Attribute `json:",omitempty"`
 }
 
-// systemAttributes are the names under both of their parameters, of which
-// AttributeNames is the older.
+// systemAttributes are the names from both parameters for them, the older
+// AttributeNames and MessageSystemAttributeNames.
 func (in input) systemAttributes() []string {
 	return slices.Concat(in.AttributeNames, in.MessageSystemAttributeNames)
 }
@@ -238,8 +238,8 @@ func (m Message) SystemAttributes() map[string]string {
 var messageSystemAttributes = []string{"All", "SenderId", "SentTimestamp", "ApproximateReceiveCount", "ApproximateFirstReceiveTimestamp",
 	"SequenceNumber", "MessageDeduplicationId", "MessageGroupId", "AWSTraceHeader", "DeadLetterQueueSourceArn"}
 
-// wantsAttribute reports whether an attribute is asked for: by name, by a
-// prefix as in "bar.*", or all by "All" or ".*".
+// wantsAttribute reports whether a request names an attribute: by its name, by a
+// prefix as in "bar.*", or by "All" or ".*".
 func wantsAttribute(names []string, name string) bool {
 	return slices.ContainsFunc(names, func(n string) bool {
 		prefix, ok := strings.CutSuffix(n, ".*")
@@ -324,7 +324,7 @@ func checkMessage(body string, attributes map[string]Attribute) *wire.Refusal {
 		if problem := wire.AttributeNameProblem(name); problem != "" {
 			return invalidParameter("%s", problem)
 		}
-		kind, _, _ := strings.Cut(a.DataType, ".") // a suffix is the sender's own: "Number.int"
+		kind, _, _ := strings.Cut(a.DataType, ".") // senders may add a suffix: "Number.int"
 		empty := a.StringValue == ""
 		switch kind {
 		case "Number":
@@ -378,8 +378,8 @@ func md5OfAttributes(attributes map[string]Attribute) string {
 	return md5Hex(string(b))
 }
 
-// writeError answers with an error that is AWS Query compatible: the
-// shape's name in __type, and in a header the code that SDKs report.
+// writeError replies with an error that is AWS Query compatible: the name of the
+// shape is in __type, and the code that SDKs report is in a header.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/CommonErrors.html
 func writeError(w http.ResponseWriter, _ *http.Request, e *wire.Refusal) {

@@ -37,8 +37,8 @@ type QueueOptions struct {
 	VisibilityTimeout time.Duration // default 30 s as on SQS
 	Retention         time.Duration // default 4 days as on SQS
 
-	// DeadLetters is the URL of the queue that takes a message which was
-	// received MaxReceives times and not deleted; default none.
+	// DeadLetters is the URL of the queue for messages that were received
+	// MaxReceives times and not deleted; default none.
 	//
 	// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-dead-letter-queues.html
 	DeadLetters string
@@ -58,9 +58,9 @@ type queued struct {
 	body       string
 	attributes map[string]Attribute
 	sent       time.Time
-	visible    time.Time // when it can be received
-	first      time.Time // receipt; zero before it
-	last       time.Time // receipt
+	visible    time.Time // from when it can be received
+	first      time.Time // time of the first receipt, zero before it
+	last       time.Time // time of the latest receipt
 	receives   int
 }
 
@@ -98,9 +98,8 @@ func New(c wire.Config) *Service {
 	return s
 }
 
-// CreateQueue makes a queue, if there is none of that name, and returns its
-// URL: the one at AWS. An SDK with an endpoint for SQS sends its requests to
-// the endpoint all the same.
+// CreateQueue creates a queue, unless it exists, and returns its URL. The URL is
+// AWS's, but an SDK that has an endpoint for SQS sends its requests there.
 func (s *Service) CreateQueue(name string, o QueueOptions) (url string) {
 	if o.VisibilityTimeout == 0 {
 		o.VisibilityTimeout = defaultVisibility
@@ -118,7 +117,7 @@ const (
 	defaultRetention  = 4 * 24 * time.Hour
 )
 
-// create is CreateQueue for options that are complete. The caller holds s.mu.
+// create is CreateQueue with all options set. The caller holds s.mu.
 func (s *Service) create(name string, o QueueOptions) (url string) {
 	if s.queues[name] == nil {
 		s.queues[name] = &queue{name: name, arn: "arn:aws:sqs:" + s.region + ":" + wire.AccountID + ":" + name, created: s.now(), o: o}
@@ -130,8 +129,8 @@ func (s *Service) urlOf(name string) string {
 	return "https://sqs." + s.region + ".amazonaws.com/" + wire.AccountID + "/" + name
 }
 
-// Send sends a message as a SendMessage request would, but does not count as a
-// call and meets no faults.
+// Send sends a message as a SendMessage request does, but is not counted and
+// meets no faults.
 func (s *Service) Send(url, body string, attributes map[string]Attribute) (messageID string, err error) {
 	m, refusal := s.send(url, body, attributes, 0)
 	if refusal != nil {
@@ -140,8 +139,8 @@ func (s *Service) Send(url, body string, attributes map[string]Attribute) (messa
 	return m.id, nil
 }
 
-// Messages returns the messages in a queue in the order in which they were
-// sent, those in flight too.
+// Messages returns all messages in a queue, those in flight too, in the order in
+// which they were sent.
 func (s *Service) Messages(url string) []Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -174,8 +173,8 @@ func (s *Service) ARN(url string) string {
 	return q.arn
 }
 
-// queue finds a queue by its URL, of which only the account and the name count,
-// and drops what has passed its retention. The caller holds s.mu.
+// queue finds a queue by the account and name in its URL and drops the messages
+// that are past their retention. The caller holds s.mu.
 func (s *Service) queue(url string) (*queue, *wire.Refusal) {
 	if url == "" {
 		return nil, wire.BadRequest("MissingParameter", "The request must contain the parameter QueueUrl.")
@@ -193,7 +192,7 @@ func (s *Service) queue(url string) (*queue, *wire.Refusal) {
 	return q, nil
 }
 
-// wake makes long polls look at their queues again. The caller holds s.mu.
+// wake makes long polls check their queues again. The caller holds s.mu.
 func (s *Service) wake() {
 	close(s.changed)
 	s.changed = make(chan struct{})
@@ -216,21 +215,20 @@ func (s *Service) send(url, body string, attributes map[string]Attribute, delay 
 	return m, nil
 }
 
-// clockStep is how often a long poll looks at the clock, which may jump in a
-// test.
+// clockStep is how often a long poll checks the clock, because a test's clock may
+// jump.
 const clockStep = 10 * time.Millisecond
 
-// Receive takes up to n messages out of view for the queue's visibility
-// timeout, like a ReceiveMessage request, but does not count as a call and
-// meets no faults. It waits for the first message; without one in time, or
-// without such a queue, it returns none.
+// Receive receives up to n messages as a ReceiveMessage request does, but is not
+// counted and meets no faults. It waits for the first message, and returns none
+// if there is none in time or no such queue.
 func (s *Service) Receive(ctx context.Context, url string, n int, wait time.Duration) []Message {
 	list, _ := s.receive(ctx, url, n, wait, nil)
 	return list
 }
 
-// receive is Receive with a visibility timeout of the client, if not nil. A
-// client that went away takes no messages.
+// receive is Receive with the client's visibility timeout, nil for the queue's. A
+// client that disconnected receives no messages.
 func (s *Service) receive(ctx context.Context, url string, n int, wait time.Duration, visibility *time.Duration) ([]Message, *wire.Refusal) {
 	end := time.NewTimer(wait)
 	defer end.Stop()
@@ -244,7 +242,7 @@ func (s *Service) receive(ctx context.Context, url string, n int, wait time.Dura
 		case <-changed:
 		case <-step.C:
 		case <-end.C:
-			wait = 0 // one last look
+			wait = 0 // check once more
 		case <-ctx.Done():
 			step.Stop()
 			return nil, nil
@@ -253,7 +251,7 @@ func (s *Service) receive(ctx context.Context, url string, n int, wait time.Dura
 	}
 }
 
-// take takes messages that are visible now, and returns a channel that is
+// take receives messages that are visible now, and returns a channel that is
 // closed when others may have become visible.
 func (s *Service) take(ctx context.Context, url string, n int, visibility *time.Duration) ([]Message, <-chan struct{}, *wire.Refusal) {
 	s.mu.Lock()
@@ -286,8 +284,8 @@ func (s *Service) take(ctx context.Context, url string, n int, visibility *time.
 	return taken, s.changed, nil
 }
 
-// bury moves the messages of a queue that were received often enough, and are
-// visible again, to its dead-letter queue. The caller holds s.mu.
+// bury moves visible messages that were received MaxReceives times to the
+// dead-letter queue. The caller holds s.mu.
 func (s *Service) bury(q *queue, now time.Time) {
 	if q.o.DeadLetters == "" {
 		return
@@ -305,7 +303,8 @@ func (s *Service) bury(q *queue, now time.Time) {
 	})
 }
 
-// A receipt handle names the message and the receipt.
+// handle is the receipt handle of the latest receipt: message and number of
+// receipts.
 func (q *queue) handle(m *queued) string {
 	return base64.StdEncoding.EncodeToString([]byte(q.name + " " + m.id + " " + strconv.Itoa(m.receives)))
 }
@@ -327,9 +326,9 @@ func (q *queue) find(handle string) (m *queued, latest bool, refusal *wire.Refus
 	return nil, false, nil
 }
 
-// Delete removes a message, like a DeleteMessage request, but does not count as
-// a call and meets no faults. As on SQS the handle of an earlier receipt, or of
-// a message already deleted, is no error and has no effect.
+// Delete deletes a message as a DeleteMessage request does, but is not counted
+// and meets no faults. As on SQS, the handle of an earlier receipt or of a
+// deleted message is no error and has no effect.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
 func (s *Service) Delete(url, handle string) error {
@@ -353,13 +352,13 @@ func (s *Service) delete(url, handle string) *wire.Refusal {
 	return refusal
 }
 
-// maxVisibility is the longest that a message can be out of view, in all,
-// after it was received.
+// maxVisibility is the longest total time that a received message can stay
+// invisible.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-visibility-timeout.html
 const maxVisibility = 12 * time.Hour
 
-// changeVisibility sets when a message in flight comes back, from now on.
+// changeVisibility sets after how long a message in flight becomes visible again.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html
 func (s *Service) changeVisibility(url, handle string, visibility time.Duration) *wire.Refusal {
@@ -375,7 +374,7 @@ func (s *Service) changeVisibility(url, handle string, visibility time.Duration)
 	case refusal != nil:
 		return refusal
 	case m == nil || !latest:
-		// AWS's message for a handle that has been overtaken.
+		// AWS's message for the handle of an earlier receipt
 		return invalidParameter("Value %s for parameter ReceiptHandle is invalid. Reason: Message does not exist or is not available for visibility timeout change.", handle)
 	case !m.visible.After(now):
 		return wire.BadRequest("MessageNotInflight", "The specified message isn't in flight.")

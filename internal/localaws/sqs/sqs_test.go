@@ -62,8 +62,8 @@ func attribute(kind, value string) types.MessageAttributeValue {
 	return types.MessageAttributeValue{DataType: &kind, StringValue: &value}
 }
 
-// A message comes out as it went in, and again with a new receipt handle until
-// it is deleted with the latest.
+// A message is received as it was sent, and again with a new receipt handle until
+// it is deleted with the latest one.
 func TestMessage(t *testing.T) {
 	h := start(t, local.QueueOptions{})
 	sent, err := h.client.SendMessage(t.Context(), &sqs.SendMessageInput{QueueUrl: &h.url, MessageBody: aws.String("plain & <simple> ü\n"), MessageAttributes: map[string]types.MessageAttributeValue{
@@ -83,7 +83,7 @@ func TestMessage(t *testing.T) {
 	if *m.Body != "plain & <simple> ü\n" || *m.MessageId != *sent.MessageId || *m.MD5OfMessageAttributes != *sent.MD5OfMessageAttributes {
 		t.Errorf("received %+v of %+v", m, sent)
 	}
-	// Computed by the recipe in the developer guide, with Python.
+	// Computed with Python as the developer guide says.
 	if want := "3024fc185d80c5b2ed020b4c727e7f0e"; *m.MD5OfMessageAttributes != want {
 		t.Errorf("digest of attributes %s, want %s", *m.MD5OfMessageAttributes, want)
 	}
@@ -95,7 +95,7 @@ func TestMessage(t *testing.T) {
 		t.Errorf("attributes %+v", a)
 	}
 	if again := h.receive(t, 10, 0); len(again) != 0 {
-		t.Errorf("in flight, and received: %+v", again)
+		t.Errorf("received while in flight: %+v", again)
 	}
 	h.clock.Add(30 * time.Second)
 	second := h.receive(t, 10, 0)
@@ -114,9 +114,9 @@ func TestMessage(t *testing.T) {
 	}
 	remove(m.ReceiptHandle, 1) // an old one
 	remove(second[0].ReceiptHandle, 0)
-	remove(second[0].ReceiptHandle, 0) // already gone
+	remove(second[0].ReceiptHandle, 0) // already deleted
 
-	// Attributes come only if they are asked for.
+	// Attributes are received only on request.
 	if _, err := h.SQS.Send(h.url, "m", map[string]local.Attribute{"a.b": {"String", "x", nil}, "ab": {"String", "y", nil}}); err != nil {
 		t.Fatal(err)
 	}
@@ -155,7 +155,7 @@ func TestVisibility(t *testing.T) {
 	change(m.ReceiptHandle, 20, "")
 	h.clock.Add(19 * time.Second)
 	if len(h.receive(t, 1, 0)) != 0 {
-		t.Error("prolonged, and visible")
+		t.Error("visible before the new timeout")
 	}
 	change(m.ReceiptHandle, 0, "")
 	counts("1", "0", "1")
@@ -175,8 +175,8 @@ func TestVisibility(t *testing.T) {
 	counts("0", "0", "0")
 }
 
-// A long poll ends with the first message, whether it is sent or comes back,
-// or with nothing when its time is over.
+// A long poll ends with the first message, whether it is sent or becomes visible
+// again, or without one when its time is over.
 func TestLongPoll(t *testing.T) {
 	h := start(t, local.QueueOptions{})
 	begun := time.Now()
@@ -204,13 +204,13 @@ func TestLongPoll(t *testing.T) {
 	poll("sent", func() { h.send(t, "m") })
 	poll("come back", func() { h.clock.Add(time.Minute) })
 
-	// A client that goes away takes nothing.
+	// A client that disconnects receives no message.
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
 	if _, err := h.client.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: &h.url, WaitTimeSeconds: 20}); err == nil {
-		t.Error("the client's time limit is without effect")
+		t.Error("the client's time limit has no effect")
 	}
-	time.Sleep(50 * time.Millisecond) // until its server has seen it
+	time.Sleep(50 * time.Millisecond) // until the server has noticed
 	id := h.send(t, "m")
 	if got := h.receive(t, 1, 0); len(got) != 1 || *got[0].MessageId != id {
 		t.Errorf("received %+v", got)
@@ -286,8 +286,8 @@ func TestLimits(t *testing.T) {
 	awstest.WantCode(t, err, "UnknownOperationException")
 }
 
-// Faults hit SQS as they do the others; a lost reply leaves a message in
-// flight that nobody has.
+// Faults work for SQS as for the other services. A lost reply leaves a message in
+// flight that no client has.
 func TestFaults(t *testing.T) {
 	h := start(t, local.QueueOptions{})
 	h.SQS.SetFaults(func(op string, n int) wire.Fault {
@@ -315,7 +315,7 @@ func TestFaults(t *testing.T) {
 	awstest.WantCode(t, err, "RequestThrottled")
 }
 
-// A queue is made and found over HTTP as with AWS.
+// Clients create and find a queue as on AWS.
 func TestCreateQueue(t *testing.T) {
 	h := start(t, local.QueueOptions{})
 	create := func(name string, attributes map[string]string) (url string, err error) {
@@ -337,7 +337,7 @@ func TestCreateQueue(t *testing.T) {
 	}
 	for _, attributes := range []map[string]string{nil, set, {"VisibilityTimeout": "1"}} {
 		if again, err := create("new-logs", attributes); again != events || err != nil {
-			t.Errorf("made again with %v: %q, %v", attributes, again, err)
+			t.Errorf("created again with %v: %q, %v", attributes, again, err)
 		}
 	}
 	name := "new-logs"
@@ -345,7 +345,7 @@ func TestCreateQueue(t *testing.T) {
 		t.Errorf("found: %+v, %v", out, err)
 	}
 
-	// It is as the attributes say: the third receipt does not come.
+	// The attributes are in force: there is no third receipt.
 	h.url = events
 	h.send(t, "m")
 	for receipt := range 3 {

@@ -20,9 +20,9 @@ type Access struct {
 // several. It is called from many goroutines.
 type AuthorizeFunc func(Access) bool
 
-// SetAuthorize has the endpoint ask f about every request before it answers,
-// as AWS asks IAM; what f denies is refused with status 403. Nil allows
-// everything. Signatures are not checked: the access key is taken as given.
+// SetAuthorize makes the endpoint ask f about every request, as AWS asks IAM, and
+// refuse with status 403 what f denies. Nil allows everything. Signatures are not
+// checked: the access key is taken as given.
 func (e *Endpoint) SetAuthorize(f AuthorizeFunc) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -20,8 +20,8 @@ type Protocol struct {
 	Accesses func(r *http.Request, operation string) []Access
 }
 
-// An Endpoint serves one service. It counts each request, authorizes it,
-// injects the fault that is due, and otherwise has the service answer.
+// An Endpoint serves one service. It counts each request, authorizes it, and
+// injects a fault or passes it to the service.
 type Endpoint struct {
 	protocol Protocol
 	calls    *Calls
@@ -51,8 +51,8 @@ func (e *Endpoint) Start() error {
 // URL is the base URL of a started endpoint, without a path.
 func (e *Endpoint) URL() string { return "http://" + e.server.Addr() }
 
-// Close ends all connections and waits for requests in progress. An endpoint
-// that was not started needs no Close, but may have one.
+// Close ends all connections and waits for requests in progress. It does nothing
+// to an endpoint that was not started.
 func (e *Endpoint) Close() error {
 	if e.server == nil {
 		return nil

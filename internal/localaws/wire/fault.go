@@ -20,7 +20,7 @@ type Fault struct {
 	Delay time.Duration // passes before anything else happens
 	Drip  time.Duration // the reply's body is spread over this time
 
-	refusal *Refusal // in place of applying the request; see Refuse
+	refusal *Refusal // sent without applying the request; see Refuse
 }
 
 // A FaultKind says where a request fails. The zero FaultKind is a normal
@@ -48,8 +48,8 @@ func Refuse(status int, code string) Fault {
 	return Fault{refusal: NewRefusal(status, code, "Refused by fault injection: "+code)}
 }
 
-// Once turns a fault into a FaultFunc that hits only the nth request of one
-// operation.
+// Once returns a FaultFunc that injects the fault only into the nth request of
+// one operation.
 func (f Fault) Once(operation string, n int) FaultFunc {
 	return func(op string, i int) Fault {
 		if op == operation && i == n {
@@ -59,7 +59,7 @@ func (f Fault) Once(operation string, n int) FaultFunc {
 	}
 }
 
-// answer applies the request and replies, except where f says otherwise.
+// answer applies the request and replies, unless f prevents it.
 func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, f Fault) {
 	if !sleep(r.Context(), f.Delay) {
 		panic(http.ErrAbortHandler)

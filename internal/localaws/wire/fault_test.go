@@ -51,19 +51,19 @@ func (h *harness) get(t *testing.T) (string, error) {
 	return string(body), err
 }
 
-// TestFaultsOnce hits the first PUT with each fault and looks at what the SDK's
-// own retries make of it.
+// TestFaultsOnce injects each fault into the first PUT and checks what the SDK's
+// own retries lead to.
 func TestFaultsOnce(t *testing.T) {
 	for _, c := range []struct {
 		name  string
 		fault wire.Fault
-		calls int    // PutObject requests until the SDK is content
-		code  string // of the error it then reports
+		calls int    // PutObject requests of the SDK, retries included
+		code  string // of the error that the SDK returns
 	}{
 		{"none", wire.Fault{}, 1, ""},
 		{"close", wire.Fault{Kind: wire.FaultClose}, 2, ""},
 		{"reset", wire.Fault{Kind: wire.FaultReset}, 2, ""},
-		{"reply lost", wire.Fault{Kind: wire.FaultReplyLost}, 2, "PreconditionFailed"}, // its own write
+		{"reply lost", wire.Fault{Kind: wire.FaultReplyLost}, 2, "PreconditionFailed"}, // because of its own write
 		{"reply cut", wire.Fault{Kind: wire.FaultReplyCut}, 2, "PreconditionFailed"},
 		{"500", wire.Refuse(500, "InternalError"), 2, ""},
 		{"503", wire.Refuse(503, "SlowDown"), 2, ""},
@@ -118,7 +118,7 @@ func TestFaultsOfBodies(t *testing.T) {
 	}
 }
 
-// TestFaultsInEveryShape looks for errors that the SDK understands.
+// The SDK understands the errors of every protocol.
 func TestFaultsInEveryShape(t *testing.T) {
 	var fault wire.Fault
 	h := start(t)
@@ -171,7 +171,7 @@ func TestFaultsInEveryShape(t *testing.T) {
 		t.Errorf("%d refused requests were applied", n)
 	}
 
-	// A lost reply to data that add up: counted twice, as on AWS.
+	// Metric data whose reply is lost count twice, as on AWS.
 	fault = wire.Fault{}
 	h.Calls.Reset()
 	h.CloudWatch.SetFaults(wire.Fault{Kind: wire.FaultReplyLost}.Once("cloudwatch:PutMetricData", 1))
@@ -183,7 +183,7 @@ func TestFaultsInEveryShape(t *testing.T) {
 	}
 }
 
-// TestFaultsOnTheWire sees the bytes without an SDK in between.
+// TestFaultsOnTheWire checks the bytes, without an SDK.
 func TestFaultsOnTheWire(t *testing.T) {
 	h := start(t)
 	h.S3.SetFaults(func(string, int) wire.Fault { return wire.Refuse(503, "SlowDown") })
@@ -198,7 +198,7 @@ func TestFaultsOnTheWire(t *testing.T) {
 	}
 }
 
-// TestFaultsEndTheConnection tells a closed connection from a reset one.
+// A closed connection is different from a reset one.
 func TestFaultsEndTheConnection(t *testing.T) {
 	for kind, reset := range map[wire.FaultKind]bool{wire.FaultClose: false, wire.FaultReset: true, wire.FaultReplyLost: true} {
 		h := start(t)

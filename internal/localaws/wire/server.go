@@ -48,12 +48,12 @@ func Serve(h http.Handler) (*Server, error) {
 // Addr is the host and port where the server listens.
 func (s *Server) Addr() string { return s.addr }
 
-// ServeHTTP passes a request on, but only one that names this server as its
-// host: a web page whose host name an attacker makes resolve to 127.0.0.1 (DNS
-// rebinding) must not read what is stored here.
+// ServeHTTP passes a request on only if its host is this server. Otherwise a web
+// page could read what is stored here, once its host name resolves to 127.0.0.1
+// (DNS rebinding).
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if r.Host != s.addr && !strings.EqualFold(r.Host, s.local) {
-		http.Error(w, "the stand-in is "+s.addr+", not the host of this request", http.StatusMisdirectedRequest)
+		http.Error(w, "this is "+s.addr+" and does not answer requests to another host", http.StatusMisdirectedRequest)
 		return
 	}
 	s.mu.Lock()

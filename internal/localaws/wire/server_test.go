@@ -7,8 +7,8 @@ import (
 	"testing"
 )
 
-// TestHost: a server answers only to its own address. A page of another site
-// can make a browser connect here, under that site's host name.
+// A server answers only requests to its own address. A web site can make a
+// browser connect to it, but under the site's own host name.
 func TestHost(t *testing.T) {
 	s, err := Serve(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "secret") }))
 	if err != nil {

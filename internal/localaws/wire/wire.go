@@ -14,14 +14,14 @@ import (
 	"time"
 )
 
-// What all stand-ins agree on.
+// What all stand-ins have in common.
 const (
 	AccountID     = "123456789012" // AWS's own example account
 	DefaultRegion = "us-east-1"
 
-	// MaxBody caps the request body of services with small messages, in bytes:
-	// far above their limits, so that a message over the limit gets the
-	// service's own error.
+	// MaxBody is the largest request body, in bytes, that services with small
+	// messages read. It is far above their limits, so that a message over the
+	// limit gets the service's own error.
 	MaxBody = 16 << 20
 )
 
@@ -50,13 +50,13 @@ func BadRequest(code, message string) *Refusal {
 	return NewRefusal(http.StatusBadRequest, code, message)
 }
 
-// Malformed is the refusal of a body that is not in the service's protocol.
+// Malformed returns the refusal of a body that is not in the service's protocol.
 func Malformed(format string, args ...any) *Refusal {
 	return BadRequest("SerializationException", fmt.Sprintf(format, args...))
 }
 
-// UnknownOperation is the refusal of an operation that has no stand-in, in the
-// JSON and CBOR protocols.
+// UnknownOperation returns the refusal of an operation that is not implemented,
+// in the JSON and CBOR protocols.
 func UnknownOperation() *Refusal {
 	return NewRefusal(http.StatusNotFound, "UnknownOperationException", "The stand-in does not implement this operation.")
 }

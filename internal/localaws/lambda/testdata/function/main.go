@@ -1,5 +1,5 @@
 // Command function is a Lambda function that does what its event says. The
-// tests of localaws build and run it.
+// tests of package lambda build and run it.
 package main
 
 import (
@@ -22,7 +22,7 @@ type event struct {
 	Name  string `json:"name"`
 	Sleep int    `json:"sleep"` // milliseconds
 
-	Records []struct { // of a queue; the body says what becomes of the message
+	Records []struct { // of a queue; the body says what to do with the message
 		ID   string `json:"messageId"`
 		Body string `json:"body"`
 	}
@@ -38,8 +38,8 @@ func (e event) batch() (any, error) {
 		switch r.Body {
 		case "error":
 			return nil, errors.New("as told")
-		case "stranger":
-			failed = append(failed, item{"nobody"})
+		case "unknown":
+			failed = append(failed, item{"no such message"})
 		case "fail":
 			failed = append(failed, item{r.ID})
 		}
