@@ -12,16 +12,16 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// An Alert is an alert with what explains it.
+// An Alert is an alert with what is needed to explain it.
 type Alert struct {
 	*alert.Alert
 
 	// Policies are the names of the listeners' security policies by port, as
-	// far as they are known; port 0 stands for all that are not listed.
+	// far as they are known. Port 0 stands for all ports that are not listed.
 	Policies map[uint16]string
 
-	// Known are the security policies that failures are judged by; nil for
-	// those that are compiled in.
+	// Known are the security policies that explain failures; nil means those
+	// that are compiled in.
 	Known *secpolicy.Set
 }
 
@@ -33,8 +33,8 @@ func (a *Alert) policy(port uint16) string {
 	return a.Policies[0]
 }
 
-// Message writes the alert. If it would exceed MaxMessage, the document for
-// machines lists fewer log objects.
+// Message writes the message. To stay within MaxMessage, its document may list
+// fewer log objects than the window has.
 func (a Alert) Message() (Message, error) {
 	e := a.explain()
 	m := Message{
@@ -70,15 +70,15 @@ func (a *Alert) headline() string {
 	return fmt.Sprintf("%s of %s TLS negotiations%s failed (%s)", text.Count(a.Failed), text.Count(a.Connections), who, text.Share(a.Percent()/100))
 }
 
-// name is the load balancer's name, which people know it by.
+// name is the name by which people know the load balancer.
 func (a *Alert) name() string { return text.Name(connlog.LoadBalancerName(a.Window.LoadBalancer)) }
 
 func (a *Alert) subject() string {
 	return fit(MaxSubject, "tlswatch "+a.Severity+": ", a.name(), ": "+a.headline())
 }
 
-// fit joins the three parts in at most that many characters. The middle one gives
-// way.
+// fit joins the three parts, and shortens the middle one so that they have at
+// most so many bytes.
 func fit(most int, before, middle, after string) string {
 	if room := most - len(before) - len(after); len(middle) > room {
 		middle = middle[:max(room-len("..."), 0)] + "..."
@@ -91,7 +91,7 @@ func fit(most int, before, middle, after string) string {
 // Source: https://docs.aws.amazon.com/sns/latest/dg/sms_sending-overview.html
 const maxSMS = 160
 
-// sms is the alert in one line.
+// sms is one line.
 func (e *explained) sms() string {
 	s := fmt.Sprintf("tlswatch %s: %s: %s", e.Severity, e.name(), e.headline())
 	if len(e.causes) > 0 {
@@ -104,7 +104,7 @@ func (e *explained) sms() string {
 	return s
 }
 
-// card is the alert for chat programs.
+// card is for chat programs.
 func (e *explained) card() Card {
 	w := &e.Window
 	card := NewCard(e.subject(), fmt.Sprintf("*%s* on %s %s.", e.headline(), Code(w.LoadBalancer), e.span()), Metadata{

@@ -28,7 +28,7 @@ type Metadata struct {
 	Resources []string `json:"relatedResources,omitzero"`
 }
 
-// Bounds of a card. AWS does not say which hold; these are on the safe side.
+// Limits of a card. AWS documents none; these are on the safe side.
 const (
 	maxCardText  = 3000 // characters of the description
 	maxCardItems = 5    // entries of a list
@@ -55,6 +55,6 @@ func (c *Card) Add(text string) {
 // Code is a code span in Markdown.
 func Code(s string) string { return "`" + withoutCode(s) + "`" }
 
-// withoutCode takes the marks of commands out of a sentence: chat programs would
-// make code spans of them across parts.
+// withoutCode replaces the marks of code spans: a chat program would pair them
+// across parts.
 func withoutCode(s string) string { return strings.ReplaceAll(s, "`", "'") }

@@ -4,13 +4,12 @@ import (
 	"fmt"
 	"strings"
 	"time"
-	"unicode"
-	"unicode/utf8"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 )
 
-// arn is empty if the log did not say which account it is from.
+// arn is empty if the account is unknown.
 func (a *Alert) arn() string {
 	if a.Window.Account == "" {
 		return ""
@@ -26,13 +25,13 @@ func (a *Alert) describeListeners() string {
 	return fmt.Sprintf("aws elbv2 describe-listeners --region %s --output table --query 'Listeners[].[Port,SslPolicy]' --load-balancer-arn %s", region, arn)
 }
 
-// fetchLog is the command that prints the failures in the log, gzip or not. It
-// is empty if no object's name fits into a line.
+// fetchLog is the command that prints the failures in a log object, compressed
+// or not. It is empty if no object's name fits on a line.
 func (a *Alert) fetchLog() string {
 	for _, uri := range a.Window.Objects {
 		if printable(uri) {
 			failures := "grep Failed:"
-			if strings.HasPrefix(a.Window.LoadBalancer, "net/") { // which has no status: no handshake time, or an alert of the client
+			if strings.HasPrefix(a.Window.LoadBalancer, "net/") { // no status in its log: failures have no handshake time, or an alert of the client
 				failures = `awk '$9 == "-" || $12 ~ /^[1-9]/'`
 			}
 			return fmt.Sprintf("aws s3 cp --region %s %s - | gzip -cdf | %s", shellWord(a.Window.Region), shellWord(uri), failures)
@@ -41,8 +40,7 @@ func (a *Alert) fetchLog() string {
 	return ""
 }
 
-// report is the command that shows the window in full, "" if there is no
-// selection.
+// report is the command that shows the whole window, "" without a selection.
 func (a *Alert) report() string {
 	selection := a.selection()
 	if selection == "" {
@@ -54,8 +52,8 @@ func (a *Alert) report() string {
 	return "tlswatch report --failed " + selection
 }
 
-// whatIf is the command that shows what the first of the changes would do to
-// all clients in the window, "" if there is none.
+// whatIf is the command that shows what the first change would do to all clients
+// in the window, "" without one.
 func (e *explained) whatIf() string {
 	for _, c := range e.changes {
 		if selection := e.selection(); c.to != nil && selection != "" {
@@ -65,8 +63,8 @@ func (e *explained) whatIf() string {
 	return ""
 }
 
-// selection are the arguments of a command about the window. It is empty if the
-// objects are not all below one prefix that fits into a line.
+// selection is the arguments that select the window. It is empty unless one
+// prefix that fits on a line has all objects.
 func (a *Alert) selection() string {
 	w := &a.Window
 	prefix := ""
@@ -85,7 +83,7 @@ func (a *Alert) selection() string {
 }
 
 // onlyPolicy is the security policy of all listeners with failures, "" if they
-// differ or not all are known.
+// differ or one is unknown.
 func (a *Alert) onlyPolicy() string {
 	only := ""
 	for i, g := range a.Window.Groups {
@@ -98,9 +96,8 @@ func (a *Alert) onlyPolicy() string {
 	return only
 }
 
-func printable(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) })
-}
+// printable reports whether s can be pasted as it is.
+func printable(s string) bool { return text.Printable(s) == s }
 
 // shellWord makes s one word of a POSIX shell.
 func shellWord(s string) string {

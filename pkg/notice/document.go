@@ -5,27 +5,26 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// Schema names the form of the machine document. Members are added to it, not
-// changed or removed.
+// Schema names the form of the JSON document. New versions only add members.
 const Schema = "tlswatch.alert/v1"
 
-// A document is the alert for machines.
+// A document is the message for machines.
 type document struct {
 	Schema          string        `json:"schema"`
 	Rule            string        `json:"rule"`
 	Severity        string        `json:"severity"`
 	LoadBalancerARN string        `json:"loadBalancerArn"`
 	Threshold       threshold     `json:"threshold"`
-	Client          string        `json:"client,omitempty"` // the worst, for a rule per client
+	Client          string        `json:"client,omitempty"` // for a rule per client: the one with most failures
 	Failed          uint64        `json:"failed"`           // failures that the rule counts
 	FailedPercent   float64       `json:"failedPercent"`
 	Window          alert.Window  `json:"window"`
-	Explanations    []explanation `json:"explanations"` // of the window's groups, in their order
+	Explanations    []explanation `json:"explanations"` // one for each of the window's groups
 
-	// ListenerPolicies are the security policies of the groups' listeners by
-	// port, as far as they are known.
+	// ListenerPolicies are the known security policies of the groups' listeners,
+	// by port.
 	ListenerPolicies map[uint16]string `json:"listenerPolicies,omitempty"`
-	PolicyChanges    []policyChange    `json:"policyChanges,omitempty"` // of listeners whose policy refuses clients
+	PolicyChanges    []policyChange    `json:"policyChanges,omitempty"` // for listeners whose policy refuses clients
 }
 
 type threshold struct {
@@ -34,7 +33,7 @@ type threshold struct {
 	Reasons          []string `json:"reasons,omitempty"`
 }
 
-// An explanation says why failures of a group happened.
+// An explanation says why a group's negotiations failed.
 type explanation struct {
 	Reason    string                `json:"reason"`
 	Diagnosis secpolicy.DiagnosisID `json:"diagnosis"`
@@ -43,15 +42,15 @@ type explanation struct {
 }
 
 // A policyChange is the smallest change of a listener's policy that accepts the
-// clients that it refuses. It is no recommendation: see what it weakens.
+// clients that the policy refuses. It is no recommendation: see Weakens.
 type policyChange struct {
 	Port     uint16   `json:"port"`
 	From     string   `json:"from"`
 	To       string   `json:"to,omitempty"`      // "" if no policy accepts them
 	Weakens  []string `json:"weakens,omitempty"` // "tls-1.0", "no-forward-secrecy"
-	Caveats  []string `json:"caveats,omitempty"` // what is not confirmed about From and To, for people
-	Prevents uint64   `json:"prevents"`          // failures of the window
-	Leaves   uint64   `json:"leaves"`            // those of clients that it does not accept either
+	Caveats  []string `json:"caveats,omitempty"` // for people: what is not confirmed about From and To
+	Prevents uint64   `json:"prevents"`          // failures in the window
+	Leaves   uint64   `json:"leaves"`            // failures of clients that To does not accept either
 }
 
 func (e *explained) document() document {

@@ -15,15 +15,14 @@ import (
 
 const (
 	columns     = 72
-	mailCauses  = 5  // explained
-	mailGroups  = 5  // listed under each of them
-	mailClients = 10 // named
-	mailReasons = 5  // of the rule
-	mailOffers  = 2  // of a client
+	mailCauses  = 5
+	mailGroups  = 5 // of each cause
+	mailClients = 10
+	mailReasons = 5 // of the rule
+	mailOffers  = 2 // of each client
 )
 
-// mail is the alert for people: which load balancer, since when, how many, why,
-// who, and what to do.
+// mail says which load balancer, when, how many, why, who, and what to do.
 func (e *explained) mail() string {
 	w := &e.Window
 	var b mail
@@ -36,24 +35,24 @@ func (e *explained) mail() string {
 
 	b.WriteString("\nSEE MORE\n\n")
 	if command := e.report(); command != "" {
-		fmt.Fprintf(&b, "  All of it, by client, protocol and cipher suite:\n    %s\n\n", command)
+		fmt.Fprintf(&b, "  Full report, by client, protocol and cipher:\n    %s\n\n", command)
 	}
 	if command := e.whatIf(); command != "" {
-		fmt.Fprintf(&b, "  Whom that change of policy would save, and whom it would break:\n    %s\n\n", command)
+		fmt.Fprintf(&b, "  Which clients that policy change would fix, and which it would break:\n    %s\n\n", command)
 	}
 	b.WriteString("  The listeners' security policies:\n")
 	fmt.Fprintf(&b, "    %s\n", e.describeListeners())
 	if command := e.fetchLog(); command != "" {
-		b.WriteString("\n  The log lines of the failures")
+		b.WriteString("\n  Log lines of the failures")
 		if w.ObjectCount > 1 {
-			fmt.Fprintf(&b, " (in one of %s objects)", text.Count(w.ObjectCount))
+			fmt.Fprintf(&b, " (from one of %s objects)", text.Count(w.ObjectCount))
 		}
 		fmt.Fprintf(&b, ":\n    %s\n", command)
 	}
 	return b.String()
 }
 
-// summary is the alert in some lines, one for each question.
+// summary writes one line for each question.
 func (e *explained) summary(b *mail) {
 	w := &e.Window
 	b.field("Where", w.LoadBalancer)
@@ -65,7 +64,7 @@ func (e *explained) summary(b *mail) {
 	b.field("When", e.between())
 	if len(e.causes) > 0 {
 		c := &e.causes[0]
-		b.field("What", fmt.Sprintf("%s of them %s", text.Count(c.groups[0].Failed), what(c.groups[0])))
+		b.field("What", fmt.Sprintf("%s of them: %s", text.Count(c.groups[0].Failed), what(c.groups[0])))
 		b.field("Why", c.title())
 	}
 	if len(w.Clients) > 0 {
@@ -77,13 +76,13 @@ func (e *explained) summary(b *mail) {
 	}
 	for _, c := range e.causes {
 		if c.ID == secpolicy.ScannerNoise {
-			b.field("Noise", fmt.Sprintf("%s of the failures look like scanners: discount them", text.Count(c.failed)))
+			b.field("Noise", fmt.Sprintf("%s of the failures look like scanners: ignore them", text.Count(c.failed)))
 		}
 	}
-	b.field("Alert", e.Severity+", raised from "+e.threshold())
+	b.field("Alert", e.Severity+"; threshold: "+e.threshold())
 }
 
-// why lists the causes of the failures, each with what to do.
+// why explains the failures, with what to do.
 func (e *explained) why(b *mail) {
 	b.WriteString("\nWHY\n")
 	rest := e.Failed
@@ -108,12 +107,11 @@ func (e *explained) why(b *mail) {
 	}
 	if rest > 0 {
 		b.WriteString("\n")
-		b.wrap("  ", "Others, "+text.Plural(rest, "failure")+".")
+		b.wrap("  ", "Other causes, "+text.Plural(rest, "failure")+".")
 	}
 }
 
-// policies says what the listeners' policies have to do with it, and what
-// changing them would mean.
+// policies says which policies refuse clients, and what changing them would do.
 func (e *explained) policies(b *mail) {
 	if len(e.changes)+len(e.unknown) == 0 {
 		return
@@ -130,32 +128,32 @@ func (e *explained) policies(b *mail) {
 	}
 }
 
-// advice says what a change of the policy would do. It never suggests one
-// without its price.
+// advice says what a policy change would do. It never suggests one without
+// what it weakens.
 func (c *change) advice() string {
 	if c.to == nil {
-		return "No other policy accepts these clients and all that it accepts now: update the clients."
+		return "No policy accepts these clients and everything that this one accepts: update the clients."
 	}
-	s := "Best update the clients. " + c.to.Advice() + " It would prevent " + text.Plural(c.failed, "failure")
+	s := "Updating the clients is the better fix. " + c.to.Advice() + " It would prevent " + text.Plural(c.failed, "failure")
 	if c.beyond > 0 {
-		s += ", and leave " + text.Plural(c.beyond, "failure") + " of clients that it does not accept"
+		s += " and leave " + text.Count(c.beyond) + ", of clients that it does not accept either"
 	}
 	return s + "."
 }
 
-// who lists the clients with most failures and what they offered.
+// who lists the clients with most failures, and what they offered.
 func (e *explained) who(b *mail) {
 	w := &e.Window
 	if len(w.Clients) == 0 {
 		return
 	}
-	b.WriteString("\nWHO\n\n")
-	fmt.Fprintf(b, "  %7s  %7s  client, and what it offered\n", "failed", "of")
+	fmt.Fprintf(b, "\nWHO, in these %s\n\n", e.minutes())
+	fmt.Fprintf(b, "  %7s  %9s  client and what it offered\n", "failed", "succeeded")
 	shown := min(len(w.Clients), mailClients)
 	for _, c := range w.Clients[:shown] {
-		fmt.Fprintf(b, "  %7s  %7s  %s\n", text.Count(c.Failed), text.Count(c.Connections), c.Client)
+		fmt.Fprintf(b, "  %7s  %9s  %s\n", text.Count(c.Failed), text.Count(c.Connections-min(c.Failed, c.Connections)), c.Client)
 		if offered := e.offered(c); offered != "" {
-			b.wrap(strings.Repeat(" ", 20), offered)
+			b.wrap(strings.Repeat(" ", 22), offered)
 		}
 	}
 	if more := w.FailingClients - shown; more > 0 {
@@ -163,8 +161,8 @@ func (e *explained) who(b *mail) {
 	}
 }
 
-// offered says what failed connections of a client offered, as far as the
-// groups name it, and whether others succeeded.
+// offered says what a client offered when it failed, as far as the groups name
+// it.
 func (a *Alert) offered(c alert.Client) string {
 	var list []string
 	for _, g := range a.Window.Groups {
@@ -175,16 +173,11 @@ func (a *Alert) offered(c alert.Client) string {
 	if len(list) > mailOffers {
 		list = append(list[:mailOffers], "more")
 	}
-	if c.Connections > c.Failed {
-		list = append(list, "also succeeds")
-	} else if c.Failed > 1 {
-		list = append(list, "never succeeds")
-	}
 	return strings.Join(list, "; ")
 }
 
-// upTo qualifies a number of clients of whom the window names some: those
-// without a name may be counted once for each object.
+// upTo qualifies a number of clients of which the window names some: each other
+// one may be counted once for each object.
 func (a *Alert) upTo(n, named int) string {
 	if a.Window.ObjectCount > 1 && n > named {
 		return "up to "
@@ -216,7 +209,7 @@ func (a *Alert) threshold() string {
 	for i, reason := range a.Rule.Reasons {
 		switch i {
 		case 0:
-			s += ", counting " + text.Name(reason)
+			s += "; counts only " + text.Name(reason)
 		case mailReasons:
 			return s + " and " + text.Plural(len(a.Rule.Reasons)-i, "more reason")
 		default:
@@ -226,7 +219,7 @@ func (a *Alert) threshold() string {
 	return s
 }
 
-// negotiated says which protocol and cipher suite the clients of the group used.
+// negotiated is the protocol and cipher suite that the group's clients used.
 func negotiated(g alert.Group) string {
 	return cmp.Or(strings.TrimSpace(g.Protocol+" "+g.Cipher), "nothing negotiated")
 }
@@ -246,8 +239,12 @@ func (m *mail) field(name, s string) { m.wrap(fmt.Sprintf("%-8s", name), s) }
 
 // span says which time the window covers: "in the 5 minutes to 10:05 UTC".
 func (a *Alert) span() string {
-	minutes := int(a.Window.End.Sub(a.Window.Start) / time.Minute)
-	return fmt.Sprintf("in the %d minutes to %s UTC", minutes, a.Window.End.UTC().Format("15:04"))
+	return fmt.Sprintf("in the %s to %s UTC", a.minutes(), a.Window.End.UTC().Format("15:04"))
+}
+
+// minutes is how long the window is.
+func (a *Alert) minutes() string {
+	return text.Plural(a.Window.End.Sub(a.Window.Start)/time.Minute, "minute")
 }
 
 func clock(t time.Time) string { return t.UTC().Format("15:04:05") }

@@ -1,6 +1,5 @@
-// Package notice writes the messages that tell people and machines of an alert:
-// e-mail, chat card, text message and JSON document. When to alert is decided
-// in package alert.
+// Package notice writes the messages about an alert: e-mail, chat card, SMS and
+// a JSON document for machines. Package alert decides when to alert.
 package notice
 
 import (
@@ -31,8 +30,8 @@ type Texts struct {
 	Document any // is encoded as JSON
 }
 
-// ByProtocol returns the texts by the names of SNS's protocols. Chat programs
-// get the card: Amazon Q Developer in chat applications subscribes by https.
+// ByProtocol returns the texts by the names of SNS's protocols. The card is for
+// https, by which Amazon Q Developer in chat applications subscribes.
 // Source of the names: Publish, parameter MessageStructure.
 func (t Texts) ByProtocol() (map[string]string, error) {
 	document, err := json.Marshal(t.Document)

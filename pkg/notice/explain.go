@@ -9,14 +9,14 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// explained is an alert with what security policies and reason codes say about
-// its window: why its failures happened, and what would change that.
+// explained is an alert with the reasons for its failures, and policy changes
+// that would prevent them.
 type explained struct {
 	*Alert
 	diagnoses []secpolicy.Diagnosis // in the order of the window's groups
 	causes    []cause               // most failures first, scanners last
-	changes   []change              // of listeners whose policy refuses clients, by port
-	unknown   []string              // policies that the set does not know, as sentences
+	changes   []change              // for listeners whose policy refuses clients, by port
+	unknown   []string              // sentences about policies that the set lacks
 }
 
 // A cause is the failures that have one diagnosis.
@@ -27,7 +27,7 @@ type cause struct {
 	groups []alert.Group // most failures first
 }
 
-// rank puts what people can discount behind the rest.
+// rank puts what people can ignore last.
 func (c *cause) rank() int {
 	if c.ID == secpolicy.ScannerNoise {
 		return 1
@@ -35,11 +35,11 @@ func (c *cause) rank() int {
 	return 0
 }
 
-// title names the cause with the log's word for it.
+// title names the cause and the log's reason code.
 func (c *cause) title() string { return label(c.ID, c.reason) }
 
-// label is a short name of a diagnosis with the log's code for it, if given,
-// where that says something else.
+// label is a short name of a diagnosis, with the log's reason code, if given,
+// unless both say the same.
 func label(id secpolicy.DiagnosisID, reason string) string {
 	name := strings.ReplaceAll(string(id), "-", " ")
 	switch {
@@ -51,17 +51,17 @@ func label(id secpolicy.DiagnosisID, reason string) string {
 	return name + " (" + reason + ")"
 }
 
-// A change is the smallest one of a listener's policy that would accept the
-// clients that it refuses.
+// A change is the smallest change of a listener's policy that accepts the clients
+// that the policy refuses.
 type change struct {
 	port   uint16
 	from   *secpolicy.Policy
-	failed uint64                // failures that it would prevent, as far as the policy is their reason
 	to     *secpolicy.Difference // nil if there is none
-	beyond uint64                // failures of clients that no such change would accept
+	failed uint64                // failures that it would prevent
+	beyond uint64                // failures of clients that it does not accept either
 }
 
-// explain judges every group by the policy of its listener.
+// explain diagnoses every group by its listener's policy.
 func (a *Alert) explain() *explained {
 	policies := a.Known
 	if policies == nil {
@@ -94,7 +94,7 @@ func (a *Alert) explain() *explained {
 	return e
 }
 
-// listenerPolicy is nil, without an error, where the policy's name is not known.
+// listenerPolicy is nil without an error where the policy's name is unknown.
 func (a *Alert) listenerPolicy(policies *secpolicy.Set, port uint16) (*secpolicy.Policy, error) {
 	name := a.policy(port)
 	if name == "" {
@@ -103,8 +103,7 @@ func (a *Alert) listenerPolicy(policies *secpolicy.Set, port uint16) (*secpolicy
 	return policies.Lookup(name)
 }
 
-// add counts a group under its diagnosis. What looks like scanners is counted
-// apart.
+// add counts a group under its diagnosis, and probable scanners in it apart.
 func (e *explained) add(g alert.Group, d secpolicy.Diagnosis) {
 	noise := secpolicy.Noise{Clients: uint64(g.Scanners)}
 	if apart, ok := noise.Diagnose(); ok && d.ID == secpolicy.NothingNegotiated {
@@ -154,11 +153,11 @@ func (r *refusals) add(g alert.Group, d secpolicy.Diagnosis) {
 	r.failures = append(r.failures, g.Failed)
 }
 
-// smallest finds the change that accepts all clients, or else the most
-// important ones: those with fewest failures are left out first.
+// smallest finds the change that accepts all clients. If there is none, it leaves
+// out those with fewest failures.
 func (r *refusals) smallest(policies *secpolicy.Set, port uint16) change {
 	c := change{port: port, from: r.policy, beyond: r.beyond}
-	for n := len(r.offers); n > 0; n-- { // groups, and so offers, are in the order of their failures
+	for n := len(r.offers); n > 0; n-- { // offers, as groups, have most failures first
 		if d, ok := policies.SmallestChange(r.policy, r.offers[:n]); ok {
 			c.to = &d
 			for i, failed := range r.failures {
