@@ -65,7 +65,7 @@ formula and what it takes for granted.`,
 		Example: `  tlswatch cost logs/2026/11/23
   tlswatch cost --ingest queue --times 50 logs/one-load-balancer
   METRIC_BREAKDOWNS=protocol,reason tlswatch cost --format json logs`,
-		Args: command.Needs(input.Paths),
+		Args: command.Needs("PATH: a log object, a directory of them, or s3://BUCKET/PREFIX"),
 		RunE: command.Runs(func(cmd *cobra.Command, paths []string) error {
 			o.anyAlarms = cmd.Flags().Changed("alarms")
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -102,6 +102,9 @@ func (o options) check() error {
 func (o options) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if err := o.check(); err != nil {
 		return command.Usage(err)
+	}
+	if slices.Contains(paths, command.StdinPath) {
+		return command.Usagef("%s: standard input has no name, which would say the load balancer and the period", command.StdinPath)
 	}
 	c, err := config.FromEnv(os.Getenv)
 	if err != nil {

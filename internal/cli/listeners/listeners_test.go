@@ -110,7 +110,7 @@ func TestListenersFail(t *testing.T) {
 	}{
 		{command.ExitUsage, []string{"--format", "csv"}, "--format csv: want table or json"},
 		{command.ExitUsage, []string{"shop"}, "unknown command"},
-		{command.ExitFailed, []string{"--to", "ELBSecurityPolicy-Nobody-Knows"}, "--to: "},
+		{command.ExitUsage, []string{"--to", "ELBSecurityPolicy-Nobody-Knows"}, "--to: "},
 		{command.ExitFailed, []string{"--load-balancer", "gone"}, "tlswatch: there is no load balancer gone in this account and region\n"},
 		{command.ExitFailed, []string{"--load-balancer", "app/shop/0000000000000000"}, "there is no load balancer app/shop/0000000000000000"},
 	} {

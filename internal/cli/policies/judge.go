@@ -70,7 +70,7 @@ func (o *Flags) Load(ctx context.Context) (*Judge, error) {
 	for port, name := range names {
 		p, err := Lookup(set, name)
 		if err != nil {
-			return nil, command.Usagef("--policy: %w", err)
+			return nil, fmt.Errorf("--policy: %w", err)
 		}
 		if names[port] = p.Name; len(names) == 1 && port == 0 {
 			j.Policy = p.Name

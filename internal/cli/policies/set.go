@@ -57,7 +57,7 @@ func (d *File) Load() (*secpolicy.Set, error) {
 }
 
 // Lookup finds a policy by its name, in any case and with or without
-// "ELBSecurityPolicy-".
+// "ELBSecurityPolicy-". A name that is not known is wrong usage.
 func Lookup(set *secpolicy.Set, name string) (*secpolicy.Policy, error) {
 	policy, err := set.Lookup(name)
 	if err == nil {
@@ -68,7 +68,7 @@ func Lookup(set *secpolicy.Set, name string) (*secpolicy.Policy, error) {
 			return set.Lookup(p.Name)
 		}
 	}
-	return nil, err
+	return nil, command.Usage(err)
 }
 
 // Complete is the completion of policy names in arguments, up to n of

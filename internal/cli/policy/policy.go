@@ -328,8 +328,10 @@ offers, or at least what it offers for its highest protocol.`,
 				result.Accepted = result.Accepted || v.Accepted
 				result.Policies = append(result.Policies, v)
 			}
+			var unknown error
 			for _, name := range asked {
 				if policy, err := policies.Lookup(set, name); err != nil {
+					unknown = cmp.Or(unknown, err)
 					add(verdictJSON{Name: name, Code: unknownPolicy, Reason: err.Error(), Hints: []string{}})
 				} else {
 					add(newVerdictJSON(policy.Accepts(client)))
@@ -341,6 +343,8 @@ offers, or at least what it offers for its highest protocol.`,
 				}
 			}
 			switch {
+			case unknown != nil:
+				err = unknown
 			case result.Accepted:
 			case len(asked) == 0:
 				err = errors.New("no policy accepts that client")

@@ -27,7 +27,7 @@ func TestPolicyUpdateLive(t *testing.T) {
 	stack.ELB.SetSSLPolicies(list...)
 	stack.ELB.SetPageSize(10)
 
-	clitest.Want(t, command.ExitFailed, New(), "policy", "show", future)
+	clitest.Want(t, command.ExitUsage, New(), "policy", "show", future)
 	stdout, _ := clitest.Want(t, command.ExitOK, New(), "policy", "update", "--format", "json")
 	var got updateJSON
 	if err := json.Unmarshal([]byte(stdout), &got); err != nil {

@@ -128,7 +128,9 @@ func (c *captured) line(e *connlog.Entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if offer == nil {
-		c.missing++
+		if e.TLS() { // else it need not have had a handshake
+			c.missing++
+		}
 		return
 	}
 	c.joined[joinedLine{e.Client, e.Protocol, e.Cipher, e.Status, e.LoadBalancer, e.ListenerPort, offer}]++
