@@ -100,7 +100,7 @@ func TestLocalEqualsReference(t *testing.T) {
 			t.Errorf("%s is missing", name)
 		}
 	}
-	if len(r.Invocations) != 4 || len(r.Alerts) != 1 || r.API["s3:ListObjectsV2"] != 5 || r.API["sns:Publish"] != 1 {
+	if len(r.Invocations) != 4 || len(r.Alerts) != 1 || r.API["s3:ListObjectsV2"] != 4 || r.API["sns:Publish"] != 1 {
 		t.Errorf("%d invocations, %d alerts, calls %v", len(r.Invocations), len(r.Alerts), r.API)
 	}
 	for _, i := range r.Invocations {
