@@ -32,8 +32,8 @@ func start(t *testing.T, stack *localaws.Stack, name string, env map[string]stri
 	return functiontest.Start(t, stack, name, settings, lambda.Options{Timeout: time.Minute})
 }
 
-// From the log objects of two weeks, through the processor and the ledger, to
-// the message that people get.
+// From the log objects of two weeks, through the processor and the ledger, to the
+// message.
 func TestDigest(t *testing.T) {
 	stack := awstest.Stack(t, localaws.Options{}, "logs", "state")
 	topic := stack.SNS.CreateTopic("alerts")
@@ -101,7 +101,7 @@ func TestDigest(t *testing.T) {
 	}
 }
 
-// An empty ledger is told of, for it means that no logs arrive.
+// The digest says that the ledger is empty, because then no logs arrive.
 func TestEmpty(t *testing.T) {
 	stack := awstest.Stack(t, localaws.Options{}, "logs", "state")
 	topic := stack.SNS.CreateTopic("alerts")
@@ -155,7 +155,7 @@ type topicFunc func(notice.Message) error
 
 func (f topicFunc) Publish(_ context.Context, m notice.Message) error { return f(m) }
 
-// The number of records read is bounded, and what is left out is said.
+// The number of records read is bounded, and the digest says what it left out.
 func TestBounds(t *testing.T) {
 	for _, test := range []struct {
 		ledger largeLedger
@@ -164,7 +164,7 @@ func TestBounds(t *testing.T) {
 	}{
 		{largeLedger{loadBalancers: 10, perDay: 300}, 40_000, "in 2000 of 2100 log objects, evenly spread"},
 		{largeLedger{loadBalancers: 2, perDay: 10}, 280, "70 successful TLS connections"},
-		{largeLedger{loadBalancers: 2, perDay: 10, old: true}, 280, "280 records do not tell of the TLS in use"},
+		{largeLedger{loadBalancers: 2, perDay: 10, old: true}, 280, "280 records have no data about the TLS in use"},
 	} {
 		var got notice.Message
 		h := handler{ledger: test.ledger, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(m notice.Message) error { got = m; return nil })}
@@ -175,7 +175,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// What fails is tried again, as a whole.
+// After an error, a retry does everything again.
 func TestErrors(t *testing.T) {
 	broken := errors.New("broken")
 	sent := 0

@@ -18,17 +18,17 @@ import (
 	"tlswatch/pkg/survey"
 )
 
-// Bounds of one digest. Where there are more records, those of each load
-// balancer and week that are read are spread evenly, and the digest says so.
+// Bounds of one digest. If there are more records, it reads an evenly spread part
+// of those of each load balancer and week, and says so.
 const (
 	maxListed  = 2_000_000 // records, of 200 bytes each
 	maxRecords = 40_000    // read
-	leastEach  = 20        // records of a load balancer and week, however many there are
+	leastEach  = 20        // records of a load balancer and week that are always read
 	parallel   = 64
 	margin     = 20 * time.Second // left for sending before the deadline
 )
 
-// A source is the part of the ledger that is read.
+// A source is what the digest reads of the ledger.
 type source interface {
 	survey.Source
 	Posture(ctx context.Context, key string) (json.RawMessage, error)
@@ -37,22 +37,22 @@ type source interface {
 type handler struct {
 	ledger   source
 	topic    pipeline.AlertSink
-	policies pipeline.ListenerPolicies // as the operator names them
-	known    *secpolicy.Set            // what they may be
+	policies pipeline.ListenerPolicies // from the operator
+	known    *secpolicy.Set            // all policies
 	region   string
 	now      func() time.Time
 	log      *slog.Logger
 }
 
-// A summary is the answer to who invoked the function by hand.
+// A summary is the reply, for manual invocations.
 type summary struct {
 	Subject       string `json:"subject"`
 	LoadBalancers int    `json:"loadBalancers"`
 	Records       int    `json:"records"`
 }
 
-// handle sends the digest of the week that ends now. The event does not matter.
-// A retry after SNS accepted the message sends it again.
+// handle sends the digest of the week that ends now. It ignores the event. A retry
+// after SNS has accepted the message sends the message again.
 func (h *handler) handle(ctx context.Context) (summary, error) {
 	until := h.now().UTC().Truncate(connlog.Period)
 	w, err := h.read(ctx, until)
@@ -72,7 +72,7 @@ func (h *handler) handle(ctx context.Context) (summary, error) {
 	return summary{m.Subject, len(w.loadBalancers), w.read}, nil
 }
 
-// weeks are what was found of this week and the one before, by load balancer.
+// weeks has what was found about this week and the week before, by load balancer.
 type weeks struct {
 	loadBalancers []string
 	objects       map[part]int
@@ -99,7 +99,7 @@ func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
 	}
 	w := &weeks{loadBalancers: list.LoadBalancers, objects: make(map[part]int), sums: make(map[part]*posture.Sum)}
 	if list.Unlisted > 0 {
-		w.note("There was no room or time for %d of the days and load balancers, the oldest: raise the time-out of the function if it was used up.", list.Unlisted)
+		w.note("%d of the days and load balancers, the oldest, were left out: over the limit of records, or out of time. If the function timed out, raise its time-out.", list.Unlisted)
 	}
 	at := func(r survey.Record) part {
 		return part{r.LoadBalancer, !r.PeriodEnd.After(until.Add(-digest.Week))}
@@ -128,18 +128,18 @@ func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
 		case err == nil && text != nil:
 			w.sums[at(r)].Add(p)
 		case err == nil, errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)):
-			without++ // of a version before, or foreign
-		case errors.Is(err, ledger.ErrNotFound): // expired since it was listed
+			without++ // of an earlier version, or not ours
+		case errors.Is(err, ledger.ErrNotFound): // it expired after it was listed
 		default:
 			return err
 		}
 		return nil
 	})
 	if w.read < len(chosen) && err == nil {
-		w.note("There was no time for %d of %d records: raise the time-out of the function.", len(chosen)-w.read, len(chosen))
+		w.note("%d of %d records were not read in time. Raise the function's time-out.", len(chosen)-w.read, len(chosen))
 	}
 	if without > 0 {
-		w.note("%d records do not tell of the TLS in use, as those of earlier versions of tlswatch.", without)
+		w.note("%d records have no data about the TLS in use, such as records of earlier versions of tlswatch.", without)
 	}
 	return w, err
 }
@@ -165,7 +165,7 @@ func (w *weeks) inputs(policies pipeline.ListenerPolicies, known *secpolicy.Set)
 		if len(policies) > 0 {
 			in.Policy = func(port uint16) *secpolicy.Policy {
 				p, err := known.Lookup(policies.At(port))
-				if err != nil { // none is named, or one that this version does not know
+				if err != nil { // no policy is set, or one unknown to this version
 					return nil
 				}
 				return p

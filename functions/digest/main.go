@@ -1,5 +1,5 @@
-// Command digest is a Lambda function that runs once a week: it sends to the
-// alert topic how TLS stands at each load balancer, from the ledger.
+// Command digest is a Lambda function that runs once a week: it sends to
+// the alert topic a summary of TLS at each load balancer, from the ledger.
 package main
 
 import (
@@ -37,7 +37,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	c, err := config.FromEnv(config.Only(config.Digest, getenv))
 	var missing []error
 	if c.StateBucket == "" {
-		missing = append(missing, errors.New("STATE_BUCKET is empty: the digest tells what the ledger has"))
+		missing = append(missing, errors.New("STATE_BUCKET is empty: the digest reads the ledger"))
 	}
 	if c.AlertTopicARN == "" {
 		missing = append(missing, errors.New("ALERT_TOPIC_ARN is empty: there is nowhere to send the digest"))
@@ -45,13 +45,13 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	if err := errors.Join(append([]error{err}, missing...)...); err != nil {
 		return nil, fmt.Errorf("environment variables:\n%w", err)
 	}
-	aws, err := awsenv.Load(ctx)
+	aws, err := awsenv.Load(ctx, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	known, err := policyfile.LoadOr(c.PolicyFile)
 	if err != nil {
-		log.Error("POLICY_FILE is not used, but the policies that are compiled in", "error", err.Error())
+		log.Error("cannot read POLICY_FILE; using the built-in policies", "error", err.Error())
 	}
 	return &handler{
 		ledger:   ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),

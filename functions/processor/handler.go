@@ -15,17 +15,17 @@ import (
 	"tlswatch/pkg/trigger"
 )
 
-// A handler is a lambda.Handler: it takes the event apart, has each object
-// processed, and answers as the event's sender wants it.
+// A handler is a lambda.Handler: it parses the event, runs the pipeline for its
+// objects, and replies in the form that the event's sender expects.
 type handler struct {
 	pipeline *pipeline.Pipeline
-	margin   time.Duration // kept free before the deadline, to report what is left undone
+	margin   time.Duration // before the deadline, for reporting unfinished objects
 	clients  bool          // whether the log may quote what clients sent
 	log      *slog.Logger
 }
 
-// Invoke handles one event. Objects are independent of each other: an error
-// for one is returned when all the others have been done.
+// Invoke handles one event. Objects are independent: an error about one is
+// returned after all others have been processed.
 func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -34,8 +34,8 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	event, err := trigger.Parse(payload)
 	if err != nil {
-		h.log.ErrorContext(ctx, "event not understood", "error", err.Error())
-		return nil, fmt.Errorf("event not understood: %w", err)
+		h.log.ErrorContext(ctx, "invalid event", "error", err.Error())
+		return nil, fmt.Errorf("invalid event: %w", err)
 	}
 	for _, ignored := range event.Ignored {
 		h.log.InfoContext(ctx, "ignored", "reason", string(ignored.Reason), "what", ignored.What)
@@ -45,7 +45,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var items []int // of the jobs
 	for i, item := range event.Items {
 		if item.Err != nil {
-			h.log.ErrorContext(ctx, "part of the event not understood", "item", item.ID, "error", item.Err.Error())
+			h.log.ErrorContext(ctx, "invalid part of the event", "item", item.ID, "error", item.Err.Error())
 		}
 		for _, o := range item.Objects {
 			jobs = append(jobs, pipeline.Job{Object: o.Object, Owner: event.Owner(o, requestID(ctx))})
@@ -69,8 +69,8 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	return json.Marshal(reply)
 }
 
-// requestID returns Lambda's id of the request, which it keeps over the attempts
-// at an asynchronous event.
+// requestID returns Lambda's request id, which is the same in all attempts at an
+// asynchronous event.
 func requestID(ctx context.Context) string {
 	if lc, ok := lambdacontext.FromContext(ctx); ok {
 		return lc.AwsRequestID
@@ -95,12 +95,12 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 	}
 	h.log.LogAttrs(ctx, level, message, attrs(r)...)
 	if r.PolicyErr != nil {
-		h.log.WarnContext(ctx, "security policies of listeners not looked up", "loadBalancer", r.Key.LoadBalancer, "error", r.PolicyErr.Error())
+		h.log.WarnContext(ctx, "cannot look up the security policies of listeners", "loadBalancer", r.Key.LoadBalancer, "error", r.PolicyErr.Error())
 	}
 	if r.FirstMalformed != nil && h.clients {
 		h.log.DebugContext(ctx, "malformed line", "key", r.Object.Key, "error", r.FirstMalformed.Error())
 	}
-	if r.Err == nil { // else they are reported when it is tried again
+	if r.Err == nil { // after an error, a retry reports them
 		for _, c := range r.Failing {
 			h.log.LogAttrs(ctx, slog.LevelInfo, failingClient,
 				slog.String("loadBalancer", r.Key.LoadBalancer),
@@ -115,18 +115,18 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 	}
 }
 
-// inProgress is the message about an object that is to be tried again because
-// another event is at work on it or its alert.
+// inProgress is the message about an object that will be retried because another
+// event is working on it or its alert.
 const inProgress = "in progress elsewhere"
 
-// failingClient is the message of the lines by which Contributor Insights ranks
-// clients and reasons: the rules in template.yaml name it and the attributes of
-// the lines. Rules take no names but of letters and digits.
+// failingClient is the message of the lines from which Contributor Insights ranks
+// clients and reasons. The rules in template.yaml name it and the attributes of
+// the lines; names there may have only letters and digits.
 //
 // https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/ContributorInsights-RuleSyntax.html
 const failingClient = "failing client"
 
-// attrs are the attributes of an object's own log line. They name no client.
+// attrs are the attributes of an object's log line. They name no client.
 func attrs(r pipeline.Report) []slog.Attr {
 	list := []slog.Attr{slog.String("bucket", r.Object.Bucket), slog.String("key", r.Object.Key)}
 	if r.Err != nil {

@@ -76,7 +76,7 @@ func TestListenerPolicies(t *testing.T) {
 			if n := r.stack.Calls.Counts()[describeListeners]; n != c.calls {
 				t.Errorf("%d calls, want %d", n, c.calls)
 			}
-			if n := len(r.logLines("security policies of listeners not looked up")); n != c.warnings {
+			if n := len(r.logLines("cannot look up the security policies of listeners")); n != c.warnings {
 				t.Errorf("%d warnings, want %d", n, c.warnings)
 			}
 		})
@@ -115,7 +115,7 @@ func TestPolicyFile(t *testing.T) {
 			if text := strings.Join(strings.Fields(messages[0].Text("email")), " "); !strings.Contains(text, c.want) {
 				t.Errorf("no %q in\n%s", c.want, messages[0].Text("email"))
 			}
-			if n := len(r.logLines("POLICY_FILE is not used, but the policies that are compiled in")); n != c.errors {
+			if n := len(r.logLines("cannot read POLICY_FILE; using the built-in policies")); n != c.errors {
 				t.Errorf("%d errors in the log, want %d", n, c.errors)
 			}
 		})

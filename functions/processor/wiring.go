@@ -2,15 +2,11 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"runtime"
 	"time"
 
-	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -18,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/smithy-go/logging"
 
+	"tlswatch/internal/awsenv"
 	"tlswatch/internal/policyfile"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/cwsink"
@@ -28,22 +25,12 @@ import (
 	"tlswatch/pkg/snssink"
 )
 
-// Time-outs of single steps of a request. The SDK has none of its own for
-// replies; the invocation's deadline bounds the whole.
-const (
-	dialTimeout   = 3 * time.Second
-	tlsTimeout    = 3 * time.Second
-	headerTimeout = 15 * time.Second // from the request to the reply's headers
+// replyTimeout is the longest time from a request to the headers of its reply.
+const replyTimeout = 15 * time.Second
 
-	// idleTimeout keeps a connection that the service closed while the
-	// function was frozen from being used again: a request sent on it is lost
-	// without an answer.
-	idleTimeout = 10 * time.Second
-)
-
-// alertPatience is longer than it takes to send an alert, and short beside the
-// time between an event's attempts: nodes write their objects at the same time,
-// so that several events meet the same alert.
+// alertPatience is longer than it takes to send an alert, but much shorter than
+// the time between an event's attempts. Nodes write their objects at the same
+// time, so several events meet the same alert.
 const alertPatience = 2 * time.Second
 
 // newHandler builds the function from its environment.
@@ -52,21 +39,11 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	if err != nil {
 		return nil, fmt.Errorf("environment variables:\n%w", err)
 	}
-	client := awshttp.NewBuildableClient().
-		WithDialerOptions(func(d *net.Dialer) { d.Timeout = dialTimeout }).
-		WithTransportOptions(func(t *http.Transport) {
-			t.TLSHandshakeTimeout = tlsTimeout
-			t.ResponseHeaderTimeout = headerTimeout
-			t.IdleConnTimeout = idleTimeout
-		})
 	// Retries are the SDK's standard ones: 3 attempts with back-off for what a
 	// service says is temporary. The sinks differ on purpose and say why.
-	aws, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(client), awsconfig.WithLogger(sdkLogger(log)))
+	aws, err := awsenv.Load(ctx, replyTimeout, awsconfig.WithLogger(sdkLogger(log)))
 	if err != nil {
-		return nil, fmt.Errorf("AWS configuration: %w", err)
-	}
-	if aws.Region == "" {
-		return nil, errors.New("AWS configuration: AWS_REGION is not set")
+		return nil, err
 	}
 	bucket := s3.NewFromConfig(aws)
 	p := &pipeline.Pipeline{
@@ -101,12 +78,12 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	}
 	p.Policies = policies
 	if p.KnownPolicies, err = policyfile.LoadOr(c.PolicyFile); err != nil {
-		log.Error("POLICY_FILE is not used, but the policies that are compiled in", "error", err.Error())
+		log.Error("cannot read POLICY_FILE; using the built-in policies", "error", err.Error())
 	}
 	return &handler{pipeline: p, margin: c.DeadlineMargin, clients: c.PublishClients, log: log}, nil
 }
 
-// sdkLogger gives the SDK's warnings the form of the other log lines.
+// sdkLogger writes the SDK's warnings in the form of the other log lines.
 func sdkLogger(log *slog.Logger) logging.Logger {
 	return logging.LoggerFunc(func(c logging.Classification, format string, args ...any) {
 		level := slog.LevelDebug

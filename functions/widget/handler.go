@@ -29,11 +29,11 @@ const (
 	margin     = time.Second // left for rendering before the deadline
 	maxRange   = 31 * 24 * time.Hour
 	maxListed  = 1_000_000 // records, of 200 bytes each
-	maxRecords = 2000      // read; what is left out is said
+	maxRecords = 2000      // that are read; the widget says what it left out
 	parallel   = 16
 )
 
-// A source is the part of the ledger that is read.
+// A source is what the widget reads of the ledger.
 type source interface {
 	survey.Source
 	Window(ctx context.Context, key string) (json.RawMessage, error)
@@ -41,8 +41,8 @@ type source interface {
 
 type handler struct {
 	ledger   source
-	policies pipeline.ListenerPolicies // as the operator names them
-	known    *secpolicy.Set            // what they may be
+	policies pipeline.ListenerPolicies // from the operator
+	known    *secpolicy.Set            // all policies
 	log      *slog.Logger
 }
 
@@ -78,12 +78,12 @@ type millis struct {
 //go:embed describe.md
 var describe string
 
-// handle answers with a text: documentation, or HTML. What a viewer can mend is
-// said in the widget.
+// handle returns documentation or HTML. The widget shows errors, so that viewers
+// can correct their own.
 func (h *handler) handle(ctx context.Context, event json.RawMessage) (string, error) {
 	var r request
 	if err := json.Unmarshal(event, &r); err != nil {
-		return widget.Problem(fmt.Sprintf("The parameters of the widget are not as described: %v.", err))
+		return widget.Problem(fmt.Sprintf("Invalid parameters of the widget: %v.", err))
 	}
 	if r.Describe {
 		return describe, nil
@@ -93,13 +93,13 @@ func (h *handler) handle(ctx context.Context, event json.RawMessage) (string, er
 		return widget.Problem(usage.Error())
 	}
 	if err != nil {
-		h.log.ErrorContext(ctx, "not shown", "error", err.Error())
+		h.log.ErrorContext(ctx, "cannot show the widget", "error", err.Error())
 		return widget.Problem(fmt.Sprintf("Reading the ledger failed: %v.", err))
 	}
 	return html, nil
 }
 
-// A usageError is about what the widget was asked.
+// A usageError is an error in the widget's parameters or context.
 type usageError struct{ error }
 
 func (h *handler) show(ctx context.Context, r request) (string, error) {
@@ -119,7 +119,7 @@ func (h *handler) show(ctx context.Context, r request) (string, error) {
 	}
 	view.Judge = func(_ string, g alert.Group) widget.Judgement {
 		policy, err := h.known.Lookup(policies.At(g.ListenerPort))
-		if err != nil { // none is named, or one that this version does not know
+		if err != nil { // no policy is set, or one unknown to this version
 			policy = nil
 		}
 		return widget.Judge(h.known, g, policy)
@@ -131,7 +131,7 @@ func (h *handler) show(ctx context.Context, r request) (string, error) {
 	return tally.Render(view)
 }
 
-// view reads what the context says of the time and the viewer.
+// view reads the time range and the viewer's settings from the context.
 func (r *request) view() (widget.View, error) {
 	if r.Context == nil {
 		return widget.View{}, &usageError{errors.New("this function is called by a CloudWatch dashboard: there is no widgetContext")}
@@ -156,8 +156,8 @@ func (r *request) view() (widget.View, error) {
 	return v, nil
 }
 
-// read adds up the records of the time range and returns what is to be said of
-// those that it left out.
+// read adds up the records of the time range and returns notes about those that
+// it left out.
 func (h *handler) read(ctx context.Context, r request, v widget.View, tally *widget.Tally) (notes []string, err error) {
 	if deadline, ok := ctx.Deadline(); ok {
 		var cancel context.CancelFunc
@@ -181,7 +181,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 		return nil, err
 	}
 	if list.Unlisted > 0 {
-		notes = append(notes, fmt.Sprintf("There was no room or time for %d of the days and load balancers, the oldest: choose a shorter time range or one load balancer.", list.Unlisted))
+		notes = append(notes, fmt.Sprintf("%d of the days and load balancers, the oldest, were left out. Choose a shorter time range or one load balancer.", list.Unlisted))
 	}
 	records, others, otherFailures := survey.MostFailed(list.Records, maxRecords)
 	var mu sync.Mutex
@@ -197,7 +197,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 		switch {
 		case err == nil:
 			tally.Add(w)
-		case errors.Is(err, ledger.ErrNotFound): // expired since it was listed
+		case errors.Is(err, ledger.ErrNotFound): // it expired after it was listed
 		case errors.As(err, new(*json.SyntaxError)) || errors.As(err, new(*json.UnmarshalTypeError)):
 			unreadable = append(unreadable, r.Key)
 		default:
@@ -208,15 +208,15 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 	if err != nil {
 		return nil, err
 	}
-	for _, r := range records[done:] { // about: those in progress may have been others
+	for _, r := range records[done:] { // an estimate: the records in progress may have been others
 		others++
 		otherFailures += min(r.FailedAtMost, math.MaxUint64-otherFailures)
 	}
 	if others > 0 {
-		notes = append(notes, fmt.Sprintf("The %d log objects with most failures were read. %d more have %d failures at the most, which are not counted here.", done, others, otherFailures))
+		notes = append(notes, fmt.Sprintf("Only the %d log objects with the most failures were read. %d more have at most %d failures, which are not counted here.", done, others, otherFailures))
 	}
 	if len(unreadable) > 0 {
-		notes = append(notes, fmt.Sprintf("%d records could not be understood, such as %s.", len(unreadable), slices.Min(unreadable)))
+		notes = append(notes, fmt.Sprintf("%d records are invalid, such as %s.", len(unreadable), slices.Min(unreadable)))
 	}
 	return notes, nil
 }

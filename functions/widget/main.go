@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"time"
 
 	"github.com/aws/aws-lambda-go/lambda"
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -36,15 +37,15 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		return nil, fmt.Errorf("environment variables:\n%w", err)
 	}
 	if c.StateBucket == "" {
-		return nil, fmt.Errorf("environment variables:\nSTATE_BUCKET is empty: the widget shows what the ledger has")
+		return nil, fmt.Errorf("environment variables:\nSTATE_BUCKET is empty: the widget reads the ledger")
 	}
-	aws, err := awsenv.Load(ctx)
+	aws, err := awsenv.Load(ctx, 10*time.Second)
 	if err != nil {
 		return nil, err
 	}
 	known, err := policyfile.LoadOr(c.PolicyFile)
 	if err != nil {
-		log.Error("POLICY_FILE is not used, but the policies that are compiled in", "error", err.Error())
+		log.Error("cannot read POLICY_FILE; using the built-in policies", "error", err.Error())
 	}
 	return &handler{
 		ledger:   ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),

@@ -113,8 +113,8 @@ func (r *rig) want(text string, present, absent []string) {
 	}
 }
 
-// From a log object, through the processor and the ledger, to what a viewer
-// sees and clicks.
+// From a log object, through the processor and the ledger, to what a viewer sees
+// and clicks.
 func TestShow(t *testing.T) {
 	r := newRig(t)
 	shop := fmt.Sprintf("app/shop/%016x", 0)
@@ -142,7 +142,7 @@ func TestShow(t *testing.T) {
 
 }
 
-// It writes nothing.
+// The widget writes nothing.
 func TestReadsOnly(t *testing.T) {
 	r := newRig(t)
 	before := r.stack.Calls.Counts()
@@ -168,12 +168,12 @@ func TestDescribe(t *testing.T) {
 	}
 }
 
-// What a viewer can mend, or tell an operator, is said in the widget.
+// The widget shows errors that a viewer can correct or report.
 func TestProblems(t *testing.T) {
 	r := newRig(t)
 	r.want(r.invoke(r.widget, []byte(`{}`)), []string{"no widgetContext"}, nil)
 	r.want(r.show(map[string]any{"policy": "<b>"}), []string{"&lt;b&gt;"}, []string{"<b>\""})
-	r.want(r.show(map[string]any{"rows": "many"}), []string{"parameters of the widget are not as described"}, nil)
+	r.want(r.show(map[string]any{"rows": "many"}), []string{"Invalid parameters of the widget"}, nil)
 	r.want(r.invoke(r.widget, []byte(`{"widgetContext":{"timeRange":{"start":2000,"end":1000}}}`)), []string{"ends before it begins"}, nil)
 
 	nowhere := r.start("widget", map[string]string{"STATE_BUCKET": "nowhere"})
@@ -185,7 +185,7 @@ func TestProblems(t *testing.T) {
 	if _, err := r.stack.S3.Put("state", fmt.Sprintf("v1/periods/app/shop/%016x/%s/foreign", 0, r.end.Format("20060102T1504Z")), []byte("not JSON, with 1 failure")); err != nil {
 		t.Fatal(err)
 	}
-	r.want(r.show(nil), []string{"1 records could not be understood", ">shop</a>"}, nil)
+	r.want(r.show(nil), []string{"1 records are invalid", ">shop</a>"}, nil)
 
 	none := r.start("widget", map[string]string{"STATE_BUCKET": ""})
 	if result, err := none.Invoke(t.Context(), r.event(nil)); err != nil || result.Error == nil {
@@ -193,7 +193,7 @@ func TestProblems(t *testing.T) {
 	}
 }
 
-// A slow ledger is a source whose windows take their time.
+// A slowLedger is a source that takes time for each window.
 type slowLedger struct {
 	records int
 	pause   time.Duration
@@ -218,15 +218,16 @@ func (s slowLedger) Window(ctx context.Context, key string) (json.RawMessage, er
 	return fmt.Appendf(nil, `{"loadBalancer":%q,"failed":1,"end":"2026-11-23T10:05:00Z"}`, key[:len("app/a/1")]), nil
 }
 
-// Time and the number of records are bounded, and what is left out is said.
+// Time and the number of records are bounded, and the widget says what it left
+// out.
 func TestBounds(t *testing.T) {
 	event := []byte(`{"widgetContext":{"timeRange":{"start":1763892000000,"end":1763902800000}}}`)
 	for _, test := range []struct {
 		ledger slowLedger
 		want   string
 	}{
-		{slowLedger{2000, 0}, "The 2000 log objects with most failures were read. 1998 more have 999000 failures at the most"},
-		{slowLedger{2000, time.Hour}, "The 0 log objects with most failures were read. 3998 more"},
+		{slowLedger{2000, 0}, "Only the 2000 log objects with the most failures were read. 1998 more have at most 999000 failures"},
+		{slowLedger{2000, time.Hour}, "Only the 0 log objects with the most failures were read. 3998 more"},
 		{slowLedger{100, 0}, "198</span> failed"},
 	} {
 		h := handler{ledger: test.ledger, log: slog.New(slog.DiscardHandler)}

@@ -1,4 +1,4 @@
-// Package awsenv makes the AWS configuration of the small functions, from the
+// Package awsenv makes the AWS configuration of the functions, from the
 // environment that Lambda gives them.
 package awsenv
 
@@ -12,21 +12,25 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
-	awsconfig "github.com/aws/aws-sdk-go-v2/config"
+	"github.com/aws/aws-sdk-go-v2/config"
 )
 
-// Load returns the configuration, with time-outs: the SDK has none of its own
-// for replies, and an invocation's deadline is too late to try again.
-func Load(ctx context.Context) (aws.Config, error) {
+// Load returns the configuration with time-outs for the steps of a request. The
+// SDK has none for replies, and at the deadline of an invocation it is too late
+// to retry. A reply's headers must come within headers.
+func Load(ctx context.Context, headers time.Duration, options ...func(*config.LoadOptions) error) (aws.Config, error) {
 	client := awshttp.NewBuildableClient().
 		WithDialerOptions(func(d *net.Dialer) { d.Timeout = 3 * time.Second }).
 		WithTransportOptions(func(t *http.Transport) {
 			t.TLSHandshakeTimeout = 3 * time.Second
-			t.ResponseHeaderTimeout = 10 * time.Second
-			t.IdleConnTimeout = 10 * time.Second // less than a service keeps the connection of a frozen function
-			t.MaxIdleConnsPerHost = 64           // that are used in parallel
+			t.ResponseHeaderTimeout = headers
+			// A service may close a connection while the function is frozen. A
+			// request on such a connection is lost, so old connections are not
+			// used again.
+			t.IdleConnTimeout = 10 * time.Second
+			t.MaxIdleConnsPerHost = 64 // as many as are used in parallel
 		})
-	c, err := awsconfig.LoadDefaultConfig(ctx, awsconfig.WithHTTPClient(client))
+	c, err := config.LoadDefaultConfig(ctx, append(options, config.WithHTTPClient(client))...)
 	switch {
 	case err != nil:
 		return c, fmt.Errorf("AWS configuration: %w", err)

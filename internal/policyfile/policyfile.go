@@ -22,9 +22,8 @@ func Load(name string) (*secpolicy.Set, error) {
 	return set, nil
 }
 
-// LoadOr reads the data file, or returns the policies that are compiled in if
-// the name is empty or the file cannot be read. The error is about the latter, and
-// nothing to stop a function for.
+// LoadOr reads the data file. Without a name, or with an error if it cannot read
+// the file, it returns the built-in policies, so that a function need not stop.
 func LoadOr(name string) (*secpolicy.Set, error) {
 	if name == "" {
 		return secpolicy.Builtin(), nil
