@@ -197,7 +197,7 @@ func (p *printer) summary(source report.Source, terminal text.Screen) error {
 		}
 		p.encode(summaryLine{"summary", b.Bytes()})
 	} else {
-		p.w.WriteString("\nALL THAT WAS SEEN\n\n")
+		p.w.WriteString("\nSUMMARY\n\n")
 		if err := view.WriteText(p.w, r, terminal); err != nil {
 			return err
 		}

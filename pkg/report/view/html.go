@@ -24,7 +24,7 @@ var (
 	pageJS       = pageFile("page.js")
 	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"count": anyCount, "plural": anyPlural, "printable": text.Printable}).Parse(pageFile("page.html")))
 
-	// pageCSP lets the page's own style and script run, and nothing be loaded.
+	// pageCSP allows the page's own style and script, and nothing else.
 	pageCSP = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", sourceHash(pageCSS), sourceHash(pageJS))
 )
 
@@ -131,8 +131,8 @@ type (
 	pageCell struct{ Text, Value, Class string }
 )
 
-// WriteHTML writes the result as one page that needs nothing else: no network,
-// no other file. What clients had the log say is text in it.
+// WriteHTML writes the report as one page that needs neither network nor other
+// files. Whatever clients wrote into the log is plain text in it.
 func WriteHTML(w io.Writer, r *report.Result) error {
 	p := &page{R: r, CSP: pageCSP, CSS: template.CSS(pageCSS), JS: template.JS(pageJS)}
 	if r.First != nil {
@@ -171,7 +171,7 @@ func WriteHTML(w io.Writer, r *report.Result) error {
 func cardsOf(r *report.Result) []pageCard {
 	cards := []pageCard{{text.Count(r.Connections), "connections", false}}
 	if r.PlaintextConnections > 0 {
-		cards = append(cards, pageCard{text.Count(r.PlaintextConnections), "without TLS", false})
+		cards = append(cards, pageCard{text.Count(r.PlaintextConnections), "plain HTTP", false})
 	}
 	cards = append(cards,
 		pageCard{text.Count(r.Failed), "failed negotiations", r.Failed > 0},

@@ -53,7 +53,7 @@ func latencyCell(seconds float64) pageCell {
 	return pageCell{millis(seconds), strconv.FormatFloat(seconds, 'f', -1, 64), "n"}
 }
 
-// cut says that --top left rows out.
+// cut says that --top omits rows.
 func cut(shown, all int) string {
 	if shown == all {
 		return ""
@@ -106,7 +106,7 @@ func capturedOffers(r *report.Result) pageTable {
 
 func certificates(r *report.Result) pageTable {
 	t := newTable("certificates", "Client certificates", "subject", "valid until", "failed", "connections", "reason")
-	t.More = fmt.Sprintf("Those that failed, or end within %d days of the last entry.", report.CertificateDays)
+	t.More = fmt.Sprintf("Certificates that failed, or expire within %d days of the last entry.", report.CertificateDays)
 	for _, x := range r.ClientCertificates {
 		until := wordCell("-")
 		if x.NotAfter != nil {
@@ -146,7 +146,7 @@ func failedLogs(r *report.Result) pageTable {
 	t := newTable("failed-logs", "Logs that could not be read to the end", "log", "error")
 	shown := r.FailedObjects[:min(len(r.FailedObjects), pageFailed)]
 	if n := r.TotalFailedObjects - len(shown); n > 0 {
-		t.More = fmt.Sprintf("and %s more; json and csv have them all", text.Count(n))
+		t.More = fmt.Sprintf("and %s more, in --format json and csv", text.Count(n))
 	}
 	for _, x := range shown {
 		t.add(textCell(x.Object), textCell(x.Error))
@@ -166,7 +166,7 @@ func malformedLines(r *report.Result) pageTable {
 }
 
 func skippedLogs(r *report.Result) pageTable {
-	t := newTable("skipped", "Passed over", "what it is", "logs")
+	t := newTable("skipped", "Skipped", "reason", "logs")
 	for _, x := range r.Skipped {
 		t.add(textCell(x.Reason), countCell(x.Count))
 	}

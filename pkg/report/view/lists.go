@@ -93,19 +93,19 @@ func (t *tables) clients() {
 	t.diagnoses(shown)
 }
 
-// diagnoses shows some causes, which rows refer to by their numbers.
+// diagnoses shows causes, which rows refer to by number.
 func (t *tables) diagnoses(shown []report.Diagnosis) {
 	if len(shown) == 0 {
 		return
 	}
-	t.title("WHY, judged by %s", t.r.Policy)
+	t.title("WHY (policy: %s)", t.r.Policy)
 	for i, d := range shown {
 		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, text.Plural(d.Failures, "failure"), text.Plural(d.Clients, "client"))
 		t.wrapped(text.Printable(d.Cause), "      ")
 		t.wrapped(text.Printable(d.Remedy), "      -> ")
 	}
 	if more := len(t.r.Diagnoses) - len(shown); more > 0 {
-		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", text.Count(more))
+		fmt.Fprintf(t, "  and %s more, in --format json and csv\n", text.Count(more))
 	}
 }
 
@@ -131,8 +131,8 @@ func (t *tables) captured() {
 		return
 	}
 	t.title("WHAT CLIENTS OFFERED, by packet captures%s", of(len(t.r.CapturedOffers), c.Offers))
-	t.wrapped("Of "+text.Plural(c.Joined+c.Missing, "line")+" with a failure or without a protocol, "+text.Count(c.Joined)+
-		" belong to a handshake in the captures, which hold "+text.Count(c.Handshakes)+".", "  ")
+	t.wrapped(fmt.Sprintf("%s of %s with a failure or without a protocol match one of the %s in the captures.",
+		text.Count(c.Joined), text.Plural(c.Joined+c.Missing, "line"), text.Plural(c.Handshakes, "handshake")), "  ")
 	for i := range t.r.CapturedOffers {
 		o := &t.r.CapturedOffers[i]
 		heading := []string{text.Count(o.Count), o.Client, o.Protocol, o.Cipher, o.Status}
@@ -165,7 +165,7 @@ func (t *tables) certificates() {
 		e := report.Negotiation{Status: x.Status}
 		g.Add(text.Count(x.Failed), text.Count(x.Connections), until, cmp.Or(e.Reason(), "-"), x.Subject)
 	}
-	t.grid(fmt.Sprintf("CLIENT CERTIFICATES that failed, or end within %d days (!)", report.CertificateDays), "clientCertificates", &g)
+	t.grid(fmt.Sprintf("CLIENT CERTIFICATES that failed or expire within %d days (!)", report.CertificateDays), "clientCertificates", &g)
 }
 
 func (t *tables) latency() {
@@ -196,7 +196,7 @@ func (t *tables) latency() {
 	t.grid("SLOWEST CLIENTS", "slowestClients", &g)
 }
 
-// faults shows what was not read as it should.
+// faults shows what could not be read.
 func (t *tables) faults() {
 	r := t.r
 	if r.MalformedLines > 0 {
@@ -210,9 +210,9 @@ func (t *tables) faults() {
 		}
 	}
 	if len(r.Skipped) > 0 {
-		t.title("PASSED OVER")
+		t.title("SKIPPED")
 		for _, x := range r.Skipped {
-			t.wrapped(fmt.Sprintf("%s of kind: %s", text.Count(x.Count), x.Reason), "  ")
+			t.wrapped(fmt.Sprintf("%s: %s", text.Plural(x.Count, "log"), x.Reason), "  ")
 		}
 	}
 }

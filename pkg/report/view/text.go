@@ -31,7 +31,7 @@ func WriteText(w io.Writer, r *report.Result, screen text.Screen) error {
 	return b.Flush()
 }
 
-// tables writes a result for people.
+// tables writes a report to a terminal or file.
 type tables struct {
 	*bufio.Writer
 	text.Screen
@@ -62,12 +62,12 @@ func (t *tables) summary() {
 	volume := volume(r)
 	if r.OutsideObjects > 0 {
 		volume[len(volume)-1] += ";"
-		volume = append(volume, text.Plural(r.OutsideObjects, "log")+" not of what was asked for")
+		volume = append(volume, text.Plural(r.OutsideObjects, "log")+" outside your filters")
 	}
 	t.phrases(volume)
 	connections := []string{text.Plural(r.Connections, "connection") + ","}
 	if r.PlaintextConnections > 0 {
-		connections = append(connections, text.Count(r.PlaintextConnections)+" of them without TLS,")
+		connections = append(connections, text.Count(r.PlaintextConnections)+" of them plain HTTP,")
 	}
 	failed := text.Count(r.Failed) + " failed"
 	if r.TLSConnections > 0 {
@@ -85,7 +85,7 @@ func (t *tables) grid(title, list string, g *text.Table) {
 		return
 	}
 	t.title("%s", title)
-	const most = 50 // rows, of lists that grow long only in strange logs
+	const most = 50 // rows of a list that is long only in strange logs
 	more := 0
 	switch list {
 	case "byStatus", "byProtocol", "byCipher", "byKeyExchange", "byListenerPort", "byLoadBalancer":
@@ -94,14 +94,14 @@ func (t *tables) grid(title, list string, g *text.Table) {
 	}
 	g.Write(t, t.Screen)
 	if more > 0 {
-		fmt.Fprintf(t, "  and %s more; json and csv have them all\n", text.Count(more))
+		fmt.Fprintf(t, "  and %s more, in --format json and csv\n", text.Count(more))
 	}
 	for _, a := range t.r.Approximate {
 		switch a.List {
 		case list:
-			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. report.Counts are up to %s too low, and keys with fewer may be missing.", text.Count(report.MaxKeys), text.Count(a.Error)), "  ")
+			t.wrapped(fmt.Sprintf("Approximate: more than %s rows. Counts may be up to %s too low, and rows with lower counts may be missing.", text.Count(report.MaxKeys), text.Count(a.Error)), "  ")
 		case list + ".connections":
-			t.wrapped(fmt.Sprintf("Approximate: more than %s keys. Connections are up to %s too low, failures exact.", text.Count(report.MaxKeys), text.Count(a.Error)), "  ")
+			t.wrapped(fmt.Sprintf("Approximate: more than %s rows. Connections may be up to %s too low; failures are exact.", text.Count(report.MaxKeys), text.Count(a.Error)), "  ")
 		}
 	}
 }
@@ -109,7 +109,7 @@ func (t *tables) grid(title, list string, g *text.Table) {
 // wrapped writes text in lines that fit.
 func (t *tables) wrapped(s, label string) { t.WriteString(text.Wrap(t.Width, label, s)) }
 
-// phrases writes parts that are not to be broken in lines that fit.
+// phrases writes parts in lines that fit, and breaks no part.
 func (t *tables) phrases(parts []string) {
 	for i := range parts {
 		parts[i] = text.Glue(parts[i])

@@ -95,12 +95,12 @@ func TestManyCauses(t *testing.T) {
 	if err := errors.Join(view.WriteText(&table, r, text.Screen{}), view.WriteHTML(&page, r), r.WriteJSON(&data)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures of 1 client\n      Caused by RARE.\n  and 10 more; json and csv have them all\n"} {
+	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures of 1 client\n      Caused by RARE.\n  and 10 more, in --format json and csv\n"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &table)
 		}
 	}
-	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more; json and csv have them all") {
+	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more, in --format json and csv") {
 		t.Errorf("%d causes on the page", n)
 	}
 	if n := strings.Count(data.String(), `"cause":`); n != causes+1 {
@@ -121,7 +121,7 @@ func TestManyFailedLogs(t *testing.T) {
 	if err := errors.Join(view.WriteHTML(&page, r), r.WriteJSON(&data), r.WriteCSV(&list, "failed-objects")); err != nil {
 		t.Fatal(err)
 	}
-	if n := strings.Count(page.String(), ".log.gz"); n != 500 || !strings.Contains(page.String(), "3,000 logs could not be read to the end") || !strings.Contains(page.String(), "and 2,500 more; json and csv have them all") {
+	if n := strings.Count(page.String(), ".log.gz"); n != 500 || !strings.Contains(page.String(), "3,000 logs could not be read to the end") || !strings.Contains(page.String(), "and 2,500 more, in --format json and csv") {
 		t.Errorf("%d logs on the page", n)
 	}
 	if n, m := strings.Count(data.String(), ".log.gz"), strings.Count(list.String(), ".log.gz"); n != 2000 || m != 2000 {
@@ -151,5 +151,26 @@ func TestEmpty(t *testing.T) {
 	var b bytes.Buffer
 	if err := view.WriteText(&b, r, text.Screen{}); err != nil || !strings.HasPrefix(b.String(), "no entries\n0 logs") {
 		t.Errorf("%v: %s", err, &b)
+	}
+}
+
+// Below a list that is approximate, people read by how much.
+func TestApproximate(t *testing.T) {
+	r := report.Result{
+		FailedClients:      []report.ClientCount{{Client: "192.0.2.1"}},
+		FailedNegotiations: []report.Negotiation{{Client: "192.0.2.1"}},
+		Approximate:        []report.Approximation{{List: "failedNegotiations", Error: 1234}, {List: "failedClients.connections", Error: 5}},
+	}
+	var b bytes.Buffer
+	if err := view.WriteText(&b, &r, text.Screen{Width: 200}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"  Approximate: more than 100,000 rows. Counts may be up to 1,234 too low, and rows with lower counts may be missing.\n",
+		"  Approximate: more than 100,000 rows. Connections may be up to 5 too low; failures are exact.\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("%q is not in\n%s", want, &b)
+		}
 	}
 }

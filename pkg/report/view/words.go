@@ -15,12 +15,12 @@ func volume(r *report.Result) []string {
 	return []string{text.Plural(r.Objects, "log") + ",", text.Plural(r.Lines, "line") + ",", text.Size(r.Bytes) + " of text"}
 }
 
-// maxCauses is how many causes are shown to people, and beside them those of
-// the negotiations that are shown.
+// maxCauses is how many causes people see, apart from those of the negotiations
+// that are shown.
 const maxCauses = 20
 
-// causes returns the diagnoses that are shown to people, most failures first,
-// and their numbers, from 1 on, by the cause.
+// causes returns the diagnoses that people see, most failures first, and their
+// numbers from 1 on by cause.
 func causes(r *report.Result) (shown []report.Diagnosis, number map[string]int) {
 	named := make(map[string]bool)
 	for i := range r.FailedNegotiations {
@@ -39,7 +39,7 @@ func causes(r *report.Result) (shown []report.Diagnosis, number map[string]int) 
 	return shown, number
 }
 
-// of says that a list is cut.
+// of says that a list is shortened.
 func of(shown, all int) string {
 	if shown == all {
 		return ""
@@ -83,10 +83,10 @@ func postQuantumShare(r *report.Result) (share float64, ok bool) {
 	return float64(pq) / float64(all), true
 }
 
-// offered is the versions and suites of an offer as a text.
+// offered lists the versions and cipher suites of an offer.
 func offered(o *report.Offer) string {
 	if len(o.CipherSuites) == 0 {
-		return "what the capture does not hold"
+		return "not in the capture"
 	}
-	return cmp.Or(strings.Join(o.Versions, " "), "versions that the capture does not hold") + ": " + strings.Join(o.CipherSuites, " ")
+	return cmp.Or(strings.Join(o.Versions, " "), "unknown versions") + ": " + strings.Join(o.CipherSuites, " ")
 }
