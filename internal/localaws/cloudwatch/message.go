@@ -247,13 +247,36 @@ func (b *members) wrong(name string, v any) {
 
 func (b *members) has(m message, name string) bool { return m[name] != nil }
 
-func (b *members) string(m message, name string) string {
-	s, ok := m[name].(string)
+// member returns a member of type T.
+func member[T any](b *members, m message, name string) T {
+	v, ok := m[name].(T)
 	if !ok && m[name] != nil {
 		b.wrong(name, m[name])
 	}
-	return s
+	return v
 }
+
+// listOf returns a member that is a list of type T.
+func listOf[T any](b *members, m message, name string) []T {
+	members := member[[]any](b, m, name)
+	list := make([]T, len(members))
+	for i, v := range members {
+		x, ok := v.(T)
+		if !ok {
+			b.wrong(name, v)
+		}
+		list[i] = x
+	}
+	return list
+}
+
+func (b *members) string(m message, name string) string { return member[string](b, m, name) }
+
+func (b *members) strings(m message, name string) []string { return listOf[string](b, m, name) }
+
+func (b *members) structure(m message, name string) message { return member[message](b, m, name) }
+
+func (b *members) structures(m message, name string) []message { return listOf[message](b, m, name) }
 
 func (b *members) number(m message, name string) float64 {
 	f, ok := number(m[name])
@@ -264,7 +287,7 @@ func (b *members) number(m message, name string) float64 {
 }
 
 func (b *members) numbers(m message, name string) []float64 {
-	list := b.list(m, name)
+	list := member[[]any](b, m, name)
 	if list == nil {
 		return nil
 	}
@@ -312,46 +335,4 @@ func (b *members) time(m message, name string) time.Time {
 		b.wrong(name, v)
 	}
 	return time.Time{}
-}
-
-func (b *members) list(m message, name string) []any {
-	list, ok := m[name].([]any)
-	if !ok && m[name] != nil {
-		b.wrong(name, m[name])
-	}
-	return list
-}
-
-func (b *members) structure(m message, name string) message {
-	s, ok := m[name].(message)
-	if !ok && m[name] != nil {
-		b.wrong(name, m[name])
-	}
-	return s
-}
-
-func (b *members) structures(m message, name string) []message {
-	list := b.list(m, name)
-	structures := make([]message, len(list))
-	for i, v := range list {
-		s, ok := v.(message)
-		if !ok {
-			b.wrong(name, v)
-		}
-		structures[i] = s
-	}
-	return structures
-}
-
-func (b *members) strings(m message, name string) []string {
-	list := b.list(m, name)
-	texts := make([]string, len(list))
-	for i, v := range list {
-		s, ok := v.(string)
-		if !ok {
-			b.wrong(name, v)
-		}
-		texts[i] = s
-	}
-	return texts
 }
