@@ -43,8 +43,8 @@ const (
 	atOnce         = 8 // processes
 )
 
-// steps are the API calls of the function by what they are for, and how likely
-// one of them is its process's last: the more, the rarer it is.
+// steps are the purposes of the function's API calls, and how likely a call kills
+// its process: rarer calls are deadlier.
 var steps = []crashStep{
 	{"read log", 0.06},
 	{"claim", 0.05},
@@ -65,20 +65,20 @@ type crashStep struct {
 	deadly float64
 }
 
-// A moment is when in a call the process dies.
+// A moment is when during a call the process is killed.
 type moment string
 
 const (
 	never  moment = ""
 	before moment = "before" // the call is not applied
-	after  moment = "after"  // it is applied, and not answered
-	amid   moment = "amid"   // a part of the answer is sent, and some milliseconds pass; of the log only
-	later  moment = "later"  // some milliseconds after the answer, wherever that is
+	after  moment = "after"  // it is applied, and there is no reply
+	amid   moment = "amid"   // some milliseconds after a part of the reply; only when reading a log
+	later  moment = "later"  // some milliseconds after the reply
 )
 
-// crashes is how many processes are to die, in how many rounds at least: 20, or
-// as many as the environment variable TLSWATCH_CRASHES says ('make crash': 200),
-// and then at every kind of call.
+// crashes returns how many processes to kill, and the minimum number of rounds:
+// 20 processes, or the number in the environment variable TLSWATCH_CRASHES ('make
+// crash': 200) and enough rounds for every kind of call.
 func crashes(t *testing.T) (kills int, rounds uint64) {
 	text := os.Getenv("TLSWATCH_CRASHES")
 	if text == "" {
@@ -91,14 +91,14 @@ func crashes(t *testing.T) (kills int, rounds uint64) {
 	return kills, focusRounds
 }
 
-// The function is killed at any point of its work, while eight processes are at
-// work on the same objects. When its dead letters have been redriven, every
-// object was published once, or once more for each kill between CloudWatch's
-// acceptance and the commit; and every window that crosses was alerted.
+// The function is killed at any point of its work, while eight processes work on
+// the same objects. When its dead letters have been redriven, every object was
+// published once, or once more for each kill between CloudWatch's acceptance and
+// the commit, and there was an alert for every window that crosses the threshold.
 //
-// Each round has log objects and services of its own. Its seed makes the choice
-// of kills: the nth call of a kind is deadly or not, whoever makes it. Who comes
-// first is left to the machine.
+// Each round has its own log objects and services. Its seed determines the kills:
+// whether the nth call of a kind is deadly, whichever process makes it. The order
+// of the processes depends on the machine.
 func TestCrash(t *testing.T) {
 	kills, rounds := crashes(t)
 	seed := cmp.Or(*crashSeed, uint64(rand.Uint32()))
@@ -123,7 +123,7 @@ func TestCrash(t *testing.T) {
 	for _, s := range steps {
 		for _, m := range []moment{before, after} {
 			if all.rounds >= focusRounds && all.kills[s.name][m] == 0 && !t.Failed() {
-				t.Errorf("nobody was killed %s %q", m, s.name)
+				t.Errorf("no process was killed %s %q", m, s.name)
 			}
 		}
 	}
@@ -157,8 +157,7 @@ func (a *tally) String() string {
 	return b.String()
 }
 
-// A crashLog is one log object, told apart from others in the metrics by its
-// cipher.
+// A crashLog is one log object. Its cipher identifies it in the metrics.
 type crashLog struct {
 	connlogtest.Object
 	uri         string
@@ -169,8 +168,8 @@ type crashLog struct {
 	created     s3.ObjectCreated
 }
 
-// A crashWorld is one round: the function, the services, and what they have
-// seen of each other.
+// A crashWorld is one round: the function, the services, and a record of the
+// calls.
 type crashWorld struct {
 	*rig
 	seed    uint64
@@ -178,10 +177,10 @@ type crashWorld struct {
 	objects []*crashLog
 	events  [][]byte
 	early   int            // events that are not late
-	full    chan struct{}  // closed when as many processes are at work as there can be
+	full    chan struct{}  // closed when the maximum number of processes are working
 	late    sync.WaitGroup // kills to come
 
-	mu          sync.Mutex     // held while a call is applied, so that there is an order
+	mu          sync.Mutex     // held while a call is applied, so that calls have an order
 	sizes       map[string]int // objects of an event, by request id
 	calls       map[string]int
 	log         []string
@@ -191,7 +190,8 @@ type crashWorld struct {
 	sent        []*sentAlert
 }
 
-// An attempt is what one process did for one event. Objects go by their URIs.
+// An attempt is what one process did for one event. Objects are identified by
+// their URIs.
 type attempt struct {
 	killed    moment
 	step      string          // at which it was killed
@@ -303,7 +303,7 @@ func (w *crashWorld) makeEvents(r *rand.Rand) {
 func announced(event []byte) int { return bytes.Count(event, []byte(`"eventVersion"`)) }
 
 // run delivers all events, some of them late, and redrives dead letters until
-// all is quiet.
+// there are no more.
 func (w *crashWorld) run() {
 	w.invoke(w.events[:w.early])
 	w.wait()
@@ -362,16 +362,16 @@ func (w *crashWorld) redrive(d lambda.DeadLetter) {
 	}
 }
 
-// focusRounds is after how many rounds a process has been killed before and
-// after every kind of call: in each, some first calls are bound to be deadly.
+// focusRounds is the number of rounds after which a process has been killed before
+// and after every kind of call: in each round some first calls are always deadly.
 const focusRounds = 8
 
 // deadlyCalls bounds the calls of a kind that can be deadly, so that a round
 // ends.
 const deadlyCalls = 40
 
-// fate says when in the nth call of a step its process dies. What depends on
-// chance beside that depends on x, from 0 to 1.
+// fate says when during the nth call of a step its process is killed. Other random
+// choices depend on x, from 0 to 1.
 func (w *crashWorld) fate(step string, n int) (m moment, x float64) {
 	h := fnv.New64a()
 	fmt.Fprint(h, step, " ", n)
@@ -395,7 +395,7 @@ func (w *crashWorld) fate(step string, n int) (m moment, x float64) {
 	return never, x
 }
 
-// serve answers an API call, unless that kills its sender.
+// serve answers an API call, or kills its sender.
 func (w *crashWorld) serve(service string, rw http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -450,7 +450,7 @@ func (w *crashWorld) serve(service string, rw http.ResponseWriter, r *http.Reque
 	rw.Write(reply.Body.Bytes())
 }
 
-// kill kills the process of an attempt, if it is still at it.
+// kill kills the process of an attempt, if it is still running.
 func (w *crashWorld) kill(trace, step string, m moment) bool {
 	if !w.lambda.Kill(trace) {
 		return false
@@ -466,7 +466,7 @@ func (w *crashWorld) kill(trace, step string, m moment) bool {
 func (w *crashWorld) note(trace, format string, args ...any) {
 	name := trace
 	if i := strings.Index(trace, ";"); i > 4 {
-		name = trace[i-4 : i] // of 96 random bits, enough to tell some dozens apart
+		name = trace[i-4 : i] // of 96 random bits, enough to distinguish some dozens
 	}
 	text := fmt.Sprintf(format, args...)
 	for _, o := range w.objects {
@@ -475,8 +475,8 @@ func (w *crashWorld) note(trace, format string, args ...any) {
 	w.log = append(w.log, fmt.Sprintf("%4d %s %s", len(w.log), name, text))
 }
 
-// stepOf says which step a request is, and what it is about: the key of an
-// object, or a load balancer.
+// stepOf returns the step of a request and its subject: the key of an object, or a
+// load balancer.
 func stepOf(service string, r *http.Request, body []byte) (step, about string) {
 	switch service {
 	case "cloudwatch":
@@ -507,7 +507,7 @@ func stepOf(service string, r *http.Request, body []byte) (step, about string) {
 	return step, about
 }
 
-// apply has a call answered, and notes what it brings about.
+// apply applies a call and records its effect.
 func (w *crashWorld) apply(service string, reply *httptest.ResponseRecorder, r *http.Request, trace, step, about string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -571,7 +571,7 @@ func (w *crashWorld) readAlert(m sns.Message, trace string) *sentAlert {
 	return &sentAlert{lb: doc.Window.LoadBalancer, end: doc.Window.End, failed: doc.Failed, by: trace}
 }
 
-// check holds what happened against the guarantees of the ledger.
+// check checks the guarantees of the ledger.
 func (w *crashWorld) check() {
 	w.checkInvocations()
 	w.checkMetrics()
@@ -580,8 +580,9 @@ func (w *crashWorld) check() {
 	w.checkProcesses()
 }
 
-// checkInvocations finds that only kills made attempts fail, or others that were
-// at work, and that each object of an event that ended well has its log line.
+// checkInvocations checks that attempts failed only because they were killed or
+// because another event was working on the object, and that each object of a
+// successful event has its log line.
 func (w *crashWorld) checkInvocations() {
 	seen := 0
 	well := make(map[string]bool)
@@ -615,7 +616,7 @@ func (w *crashWorld) checkInvocations() {
 	}
 }
 
-// checkMetrics finds every object in the metrics once, and once more at most
+// checkMetrics checks that every object was published once, and at most once more
 // for each attempt killed between acceptance and commit.
 func (w *crashWorld) checkMetrics() {
 	uncertain, abandoned := w.uncertain()
@@ -678,8 +679,8 @@ func (w *crashWorld) uncertain() (accepted map[string]int, claimed int) {
 	return accepted, claimed
 }
 
-// checkClients finds no more clients in the metrics than the budget allows, and
-// all failures in the sum over them.
+// checkClients checks that the metrics have no more clients than the budget, and
+// that the sum over the clients has all failures.
 func (w *crashWorld) checkClients() {
 	type hour struct {
 		lb string
@@ -726,9 +727,9 @@ type crashWindow struct {
 
 func (c crashWindow) String() string { return c.lb + " at " + c.end.Format("15:04") }
 
-// checkAlerts finds an alert for each window that crosses, or another one that
-// suppresses it, none for the others, and no two within the cooldown, which
-// lasts for longer than the test.
+// checkAlerts checks that there is an alert for each window that crosses the
+// threshold, or another alert that suppresses it, that there is none for other
+// windows, and no two within the cooldown, which is longer than the test.
 func (w *crashWorld) checkAlerts() {
 	failures := make(map[crashWindow]int)
 	for _, o := range w.objects {
@@ -756,7 +757,7 @@ func (w *crashWorld) checkAlerts() {
 }
 
 // grew reports whether between two alerts there was one that the first did not
-// suppress, so that this one counts for the second.
+// suppress, so that the second compares with that one.
 func (w *crashWorld) grew(first, second int) bool {
 	b := w.sent[first]
 	return slices.ContainsFunc(w.sent[first+1:second], func(c *sentAlert) bool {
@@ -772,7 +773,7 @@ func (w *crashWorld) alerted(c crashWindow, failed int) bool {
 	})
 }
 
-// checkProcesses finds no process of the function. It needs Linux.
+// checkProcesses checks that no process of the function remains. It needs Linux.
 func (w *crashWorld) checkProcesses() {
 	links, err := filepath.Glob("/proc/[0-9]*/exe")
 	if err != nil || len(links) == 0 {

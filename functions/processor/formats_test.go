@@ -47,7 +47,7 @@ func TestTLSLog(t *testing.T) {
 	}
 }
 
-// Vended logs say in their entries what their keys do not.
+// The entries of vended logs have what their keys lack.
 func TestVendedLogs(t *testing.T) {
 	r := newRig(t, nil)
 	date := time.Now().UTC().Format("2006/01/02")
@@ -77,8 +77,8 @@ func TestVendedLogs(t *testing.T) {
 	}
 }
 
-// What turns out not to be such a log when it is read is skipped, and the log
-// says what it is; an object of several load balancers fails for good.
+// An object that turns out to be no such log is skipped, and the log says what it
+// is. An object of several load balancers always fails.
 func TestVendedLogsRefused(t *testing.T) {
 	r := newRig(t, nil)
 	dir := "AWSLogs/111122223333/elasticloadbalancing/us-east-1/" + time.Now().UTC().Format("2006/01/02") + "/"

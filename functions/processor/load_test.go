@@ -23,8 +23,8 @@ import (
 	"tlswatch/pkg/metric"
 )
 
-// loadBatch is how many messages the function gets at once, as the template's
-// parameter QueueBatchSize.
+// loadBatch is the number of messages in a batch, like the template's parameter
+// QueueBatchSize.
 const loadBatch = 25
 
 // A body is the content that some log objects have.
@@ -119,8 +119,8 @@ func (l *load) direct(t *testing.T, r *rig) {
 	}
 }
 
-// queue invokes the function for batches of messages and sends what it hands
-// back again, three times in all, as a queue does.
+// queue invokes the function for batches of messages and sends failed messages
+// again, three times in all, as a queue does.
 func (l *load) queue(t *testing.T, r *rig) {
 	t.Helper()
 	type message struct {
@@ -154,7 +154,7 @@ func (l *load) queue(t *testing.T, r *rig) {
 					t.Error(err)
 					return
 				}
-				if result.Error != nil { // the whole batch comes again
+				if result.Error != nil { // the whole batch is sent again
 					t.Log(result.Error)
 					mu.Lock()
 					defer mu.Unlock()
@@ -216,7 +216,7 @@ func TestLoad(t *testing.T) {
 	}
 }
 
-// check holds what CloudWatch has to the reference.
+// check compares what CloudWatch has with the reference.
 func (l *load) check(t *testing.T, r *rig) {
 	t.Helper()
 	got := functiontest.Sums(r.stack)
@@ -232,7 +232,7 @@ func (l *load) check(t *testing.T, r *rig) {
 	functiontest.WantSums(t, l.want, got)
 }
 
-// report logs what the load took.
+// report logs the time and calls that the load took.
 func (l *load) report(t *testing.T, r *rig, before map[string]int, elapsed time.Duration) {
 	t.Helper()
 	n := len(l.events)

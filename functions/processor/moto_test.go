@@ -33,8 +33,8 @@ import (
 )
 
 // Moto is an independent implementation of S3, SNS and CloudWatch (without its
-// newest protocol, so the client is told to speak JSON). Where moto_server is
-// on PATH, the pipeline with its real adapters is held against it.
+// newest protocol, so the client uses JSON). Where moto_server is on PATH, it
+// tests the pipeline with its real adapters.
 func TestMoto(t *testing.T) {
 	endpoint := awstest.Moto(t, "nothing was held against an independent S3, SNS and CloudWatch")
 	ctx := t.Context()
@@ -87,7 +87,7 @@ func TestMoto(t *testing.T) {
 		t.Errorf("report: %+v", report)
 	}
 
-	// An older ETag is a replaced object, a missing key a gone one.
+	// An older ETag means a replaced object, a missing key a deleted one.
 	for skipped, o := range map[string]pipeline.Object{
 		pipeline.SkippedReplaced: {Bucket: bucket, Key: f.Key, ETag: "0123456789abcdef0123456789abcdef"},
 		pipeline.SkippedGone:     {Bucket: bucket, Key: f.Key[:len(f.Key)-len("x.log.gz")] + "y.log.gz"},
@@ -135,7 +135,7 @@ func TestMoto(t *testing.T) {
 	}
 }
 
-// hasFiner reports whether a metric is there with further dimensions.
+// hasFiner reports whether a metric exists with further dimensions.
 func hasFiner(all map[string]connlogtest.Sum, name string) bool {
 	for other := range all {
 		if other != name && strings.HasPrefix(other, name+" ") {

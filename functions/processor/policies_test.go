@@ -29,8 +29,8 @@ func (r *rig) alertPolicies() (list []map[string]string) {
 	return list
 }
 
-// TestListenerPolicies: alerts know the policies that the operator names and
-// those that Elastic Load Balancing says; without its answer they are sent too.
+// Alerts use the policies that the operator names and those that Elastic Load
+// Balancing reports, and are sent even without its reply.
 func TestListenerPolicies(t *testing.T) {
 	lookup := map[string]string{"LISTENER_LOOKUP": "true"}
 	both := map[string]string{"LISTENER_LOOKUP": "true", "LISTENER_POLICIES": "443=ELBSecurityPolicy-FS-2018-06,ELBSecurityPolicy-2015-05"}
@@ -83,8 +83,8 @@ func TestListenerPolicies(t *testing.T) {
 	}
 }
 
-// TestPolicyFile: failures are judged by policies that are newer than the
-// function; a file that cannot be read stops nothing.
+// A data file has policies that are newer than the function. A file that cannot be
+// read stops nothing.
 func TestPolicyFile(t *testing.T) {
 	const future = "ELBSecurityPolicy-Of-The-Future-2031-01"
 	dir := t.TempDir()

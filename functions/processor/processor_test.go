@@ -94,7 +94,7 @@ func TestEndToEnd(t *testing.T) {
 	}
 }
 
-// A reply that breaks off half-way is no double count within an invocation.
+// A reply that is cut does not make an invocation count twice.
 func TestReplyCut(t *testing.T) {
 	for _, test := range []struct {
 		operation string
@@ -122,8 +122,8 @@ func TestReplyCut(t *testing.T) {
 	}
 }
 
-// Objects of one event are independent: a bad one fails the invocation when
-// the others are done, and the error names each bad one.
+// Objects of one event are independent: invalid ones fail the invocation after the
+// others have been processed, and the error names them all.
 func TestOneBadObject(t *testing.T) {
 	r := startRig(t, nil, lambda.Options{Timeout: 20 * time.Second, RetryDelays: []time.Duration{}})
 	a, b, c, d := makeLog(t, 4, 200, "app/a/1"), makeLog(t, 5, 200, "app/b/2"), makeLog(t, 6, 200, "app/c/3"), makeLog(t, 7, 200, "app/d/4")
@@ -147,8 +147,8 @@ func TestOneBadObject(t *testing.T) {
 	}
 }
 
-// What is not a log, or not there any more, is skipped, counted and logged,
-// and not tried again.
+// Objects that are not logs or no longer exist are skipped, counted and logged,
+// and not retried.
 func TestSkipped(t *testing.T) {
 	r := newRig(t, nil)
 	f := makeLog(t, 8, 100, "app/a/1")
@@ -222,8 +222,8 @@ func TestThrottled(t *testing.T) {
 	}
 }
 
-// The function ends by itself before its deadline, with an error that says so,
-// and publishes nothing of what it could not finish.
+// The function ends before its deadline, with an error that says so, and publishes
+// nothing of the objects that it could not finish.
 func TestDeadline(t *testing.T) {
 	r := startRig(t, map[string]string{"DEADLINE_MARGIN": "500ms"}, lambda.Options{Timeout: 2 * time.Second, RetryDelays: []time.Duration{}})
 	r.stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 10 * time.Second} })
@@ -243,11 +243,11 @@ func TestDeadline(t *testing.T) {
 	r.checkSums()
 }
 
-// address finds client addresses of the made-up logs.
+// address matches client addresses in generated logs.
 var address = regexp.MustCompile(`\b(10|100|198|203)\.\d+\.\d+\.\d+\b|2001:db8|example\.com`)
 
-// With LOG_CLIENTS=false client addresses do not get into the log, and with
-// PUBLISH_CLIENTS=false nowhere else, nor into the log for debugging.
+// With LOG_CLIENTS=false client addresses are not in the log, and with
+// PUBLISH_CLIENTS=false nowhere else either, not even in the debug log.
 func TestClientsArePrivate(t *testing.T) {
 	for _, publish := range []bool{true, false} {
 		settings := map[string]string{"PUBLISH_CLIENTS": "true", "LOG_CLIENTS": "false"}
@@ -280,9 +280,9 @@ func TestClientsArePrivate(t *testing.T) {
 	}
 }
 
-// The log has a line for each client and reason of an object, once however often
-// the object is announced or tried, and no certificate subject. What
-// Contributor Insights makes of the lines is what is in the log.
+// The log has one line for each client and reason of an object, however often the
+// object is announced or retried, and no certificate subject. The sums that
+// Contributor Insights makes of the lines are those of the log object.
 func TestFailingClientsAreLogged(t *testing.T) {
 	r := newRig(t, map[string]string{"STATE_BUCKET": stateBucket})
 	if err := r.stack.S3.CreateBucket(stateBucket); err != nil {
@@ -331,7 +331,7 @@ func (r *rig) sumNames() []string {
 	return names
 }
 
-// A wrong setting is an error at the start that names every fault.
+// Invalid settings are an error at start-up that names all of them.
 func TestBadSettings(t *testing.T) {
 	r := startRig(t, map[string]string{"CLIENT_TOP": "many", "METRIC_NAMESPACE": "AWS/X"}, lambda.Options{RetryDelays: []time.Duration{}})
 	f := makeLog(t, 14, 10, "app/a/1")
@@ -362,7 +362,7 @@ func TestMalformedEvent(t *testing.T) {
 	}
 }
 
-// Every event of the folder events reaches its objects.
+// The function finds the objects of every event in the folder events.
 func TestEvents(t *testing.T) {
 	files, err := filepath.Glob("../../events/*.json")
 	if err != nil || len(files) == 0 {
@@ -379,7 +379,7 @@ func TestEvents(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			// The objects do not exist here, which is no fault: each is skipped.
+			// The objects do not exist here, which is no error: each is skipped.
 			if result.Error != nil {
 				t.Fatal(result.Error)
 			}

@@ -21,7 +21,7 @@ func TestMain(m *testing.M) { functiontest.Main(m) }
 
 const bucket = "amzn-s3-demo-logging-bucket"
 
-// A rig is the function, running, with the services around it.
+// A rig is the running function with the services around it.
 type rig struct {
 	t      *testing.T
 	stack  *localaws.Stack
@@ -109,7 +109,7 @@ func (r *rig) checkSums(logs ...connlogtest.Object) {
 	functiontest.WantSums(r.t, functiontest.Reference(logs...), functiontest.Sums(r.stack))
 }
 
-// logText ends the function and returns its log, which is complete only then.
+// logText ends the function, which completes its log, and returns the log.
 func (r *rig) logText() string {
 	r.t.Helper()
 	if err := r.lambda.Close(); err != nil {

@@ -23,8 +23,7 @@ import (
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
 
-// A rig is the functions, running, with S3 around them and the logs of two load
-// balancers processed.
+// A rig is the running functions and S3, with processed logs of two load balancers.
 type rig struct {
 	t      *testing.T
 	stack  *localaws.Stack
