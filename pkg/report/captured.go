@@ -7,18 +7,18 @@ import (
 	"strings"
 )
 
-// Captured counts what packet captures know of the lines whose negotiation
-// failed, or that have no protocol.
+// Captured counts log lines of failed negotiations, or without a protocol, that
+// packet captures explain.
 type Captured struct {
 	Handshakes int    `json:"handshakes"` // in the captures
-	LeftOut    int    `json:"leftOut"`    // of them, beyond MaxKeys: not looked for in the log
-	Joined     uint64 `json:"joined"`     // lines that belong to one of them
-	Missing    uint64 `json:"missing"`    // lines that belong to none
-	Offers     int    `json:"offers"`     // rows of CapturedOffers, without a limit
+	LeftOut    int    `json:"leftOut"`    // handshakes beyond MaxKeys, which are not looked up
+	Joined     uint64 `json:"joined"`     // lines with a handshake in the captures
+	Missing    uint64 `json:"missing"`    // lines without
+	Offers     int    `json:"offers"`     // rows of CapturedOffers if all were listed
 }
 
-// A CapturedOffer is what a client offered, by a packet capture, in connections
-// that the log says little of.
+// A CapturedOffer is what packet captures show a client to offer in connections
+// about which the log says little.
 type CapturedOffer struct {
 	Client   string `json:"client"`
 	Protocol string `json:"protocol"` // as in the log
@@ -28,26 +28,25 @@ type CapturedOffer struct {
 	Offer
 }
 
-// An Offer is the ClientHello of a handshake, and how that ended.
+// An Offer is the ClientHello of a handshake, and how the handshake ended.
 type Offer struct {
 	ServerName   string   `json:"serverName"`
 	Versions     []string `json:"versions"`
-	CipherSuites []string `json:"cipherSuites"` // as logs and policies name them, in the order offered
+	CipherSuites []string `json:"cipherSuites"` // named as in logs and policies, in the order offered
 	Groups       []string `json:"groups"`
 	KeyShares    []string `json:"keyShares"`
-	JA4          string   `json:"ja4"` // empty if the ClientHello is not whole
+	JA4          string   `json:"ja4"` // empty if the ClientHello is incomplete
 	Outcome      string   `json:"outcome"`
-	Verdict      string   `json:"verdict,omitempty"` // of the security policy
+	Verdict      string   `json:"verdict,omitempty"` // by the security policy
 }
 
-// Client returns an address as the Result has it: its block, or a hash, if that
-// was asked for.
+// Client returns an address as the Result names it: itself, its block or a hash.
 func (c *Collector) Client(a netip.Addr) string {
 	return c.client(addrOf(a, c.v4mask, c.v6mask))
 }
 
-// AddCaptured adds what captures say, of the offers the first top rows, most
-// frequent first; 0 means all.
+// AddCaptured adds what captures show. It keeps the top most frequent offers; 0
+// means all.
 func (r *Result) AddCaptured(c Captured, offers []CapturedOffer, top int) {
 	slices.SortStableFunc(offers, func(a, b CapturedOffer) int {
 		return cmp.Or(cmp.Compare(b.Count, a.Count), strings.Compare(a.Client, b.Client), strings.Compare(a.JA4, b.JA4), strings.Compare(a.Outcome, b.Outcome),

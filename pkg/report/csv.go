@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// A section is one list as a table: what CSV has, and the columns of HTML.
+// A section is one list as a table.
 type section struct {
 	name   string
 	header []string
@@ -156,8 +156,8 @@ func Sections() []string {
 	return names
 }
 
-// WriteCSV writes one list as RFC 4180 describes it, with a header. The error
-// is for a name that is not one of Sections, or from w.
+// WriteCSV writes one list as in RFC 4180, with a header. It fails if the name is
+// not one of Sections, or if w fails.
 func (r *Result) WriteCSV(w io.Writer, name string) error {
 	i := slices.IndexFunc(sections, func(s section) bool { return s.name == name })
 	if i < 0 {
@@ -175,7 +175,7 @@ func (r *Result) WriteCSV(w io.Writer, name string) error {
 	return c.Error()
 }
 
-// inert keeps a spreadsheet from taking text of clients for a formula.
+// inert keeps spreadsheets from running text that clients chose as a formula.
 //
 // https://owasp.org/www-community/attacks/CSV_Injection
 func inert(cell string) string {

@@ -5,19 +5,19 @@ import (
 	"slices"
 )
 
-// Diagnose makes Result say why negotiations failed, in words of why, judged by
-// a security policy.
+// Diagnose makes Result explain each kind of failure by why. Policy names the
+// security policy that why uses, for people.
 func (c *Collector) Diagnose(policy string, why func(Failure) Diagnosis) {
 	c.policy, c.diagnose = policy, why
 }
 
-// resultDiagnoses fills in the diagnoses of the rows, which stand for the
-// failures in that order, and sums up those of all failures.
+// resultDiagnoses adds diagnoses to the rows of FailedNegotiations, which are the
+// rows of c.failures in the given order, and sums them up over all failures.
 func (c *Collector) resultDiagnoses(r *Result, order []uint32) {
 	r.Policy = c.policy
 	number := make(map[[3]string]int) // in r.Diagnoses
-	of := make([]int, 0, c.shapes.n)  // the diagnosis of each shape
-	for s := range c.shapes.all {
+	of := make([]int, 0, c.kinds.n)   // diagnosis of each kind
+	for s := range c.kinds.all {
 		d := c.diagnose(s.key)
 		k := [3]string{d.ID, d.Cause, d.Remedy}
 		if _, ok := number[k]; !ok {
@@ -28,16 +28,16 @@ func (c *Collector) resultDiagnoses(r *Result, order []uint32) {
 	}
 	f := &c.failures.t
 	for i, n := range order {
-		r.FailedNegotiations[i].Diagnosis = r.Diagnoses[of[f.at(int(n)).key.shape]].Cause
+		r.FailedNegotiations[i].Diagnosis = r.Diagnoses[of[f.at(int(n)).key.kind]].Cause
 	}
 	byClient, _ := first(f, 0, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
-		return cmp.Or(cmp.Compare(a.key.client.hi, b.key.client.hi), cmp.Compare(a.key.client.lo, b.key.client.lo), cmp.Compare(of[a.key.shape], of[b.key.shape]))
+		return cmp.Or(cmp.Compare(a.key.client.hi, b.key.client.hi), cmp.Compare(a.key.client.lo, b.key.client.lo), cmp.Compare(of[a.key.kind], of[b.key.kind]))
 	})
 	var last clientFailure // client and diagnosis
 	for i, n := range byClient {
 		row := f.at(int(n))
-		is := clientFailure{row.key.client, int32(of[row.key.shape])}
-		d := &r.Diagnoses[is.shape]
+		is := clientFailure{row.key.client, int32(of[row.key.kind])}
+		d := &r.Diagnoses[is.kind]
 		d.Failures += row.value.n
 		if i == 0 || is != last {
 			d.Clients++

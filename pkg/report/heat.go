@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// A HeatMap says how often the clients with most failures failed, over time.
+// A HeatMap counts the failures of the clients with most failures over time.
 type HeatMap struct {
 	From    time.Time
 	Width   time.Duration // of a column
@@ -62,8 +62,8 @@ func (c *Collector) heatMap(r *Result) *HeatMap {
 	return h
 }
 
-// columnWidth returns how many minutes a column stands for, so that there are at
-// most so many columns from one minute to another. It is a multiple of unit.
+// columnWidth returns the width of a column in minutes, a multiple of unit, so
+// that at most so many columns lie between two minutes.
 func columnWidth(from, to, unit int64, most int) int64 {
 	for _, w := range columnWidths {
 		if w%unit == 0 && (floor(to, w)-floor(from, w))/w < int64(most) {
@@ -73,12 +73,12 @@ func columnWidth(from, to, unit int64, most int) int64 {
 	return columnWidths[len(columnWidths)-1]
 }
 
-// columnWidths are the minutes that a column of a chart may stand for.
+// columnWidths are the widths that a column of a chart may have, in minutes.
 var columnWidths = []int64{1, 2, 5, 10, 15, 30, 60, 2 * 60, 3 * 60, 6 * 60, 12 * 60, 24 * 60, 2 * 24 * 60, 7 * 24 * 60, 14 * 24 * 60, 28 * 24 * 60,
 	91 * 24 * 60, 364 * 24 * 60, 3640 * 24 * 60, 36400 * 24 * 60, 364000 * 24 * 60, 3640000 * 24 * 60}
 
-// Bars sums up the failures over time in at most so many equal parts. It
-// returns the first moment and the width of a part.
+// Bars sums up connections over time in at most so many equal parts. It returns
+// when the first part begins, and the width of a part.
 func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Duration) {
 	if len(r.ByMinute) == 0 {
 		return nil, time.Time{}, 0

@@ -8,8 +8,8 @@ import (
 	"strings"
 )
 
-// WriteJSON writes the result as one JSON object, a row of a list on each line.
-// Rows are encoded one by one: there may be many.
+// WriteJSON writes the result as one JSON object, with each row of a list on its
+// own line. It encodes rows one by one, since there may be many.
 func (r *Result) WriteJSON(w io.Writer) error {
 	b := bufio.NewWriter(w)
 	enc := json.NewEncoder(lineless{b})
@@ -46,7 +46,7 @@ func (r *Result) WriteJSON(w io.Writer) error {
 	return b.Flush()
 }
 
-// lineless drops the line feed that an encoder ends values with.
+// lineless drops the line feed that an Encoder writes after each value.
 type lineless struct{ w io.Writer }
 
 func (l lineless) Write(p []byte) (int, error) {

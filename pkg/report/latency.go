@@ -6,22 +6,22 @@ import (
 )
 
 const (
-	exactTo  = 4096                // milliseconds, each of which is counted apart
-	latGamma = 1.01                // above, ranges whose ends differ by this factor
-	latSlots = exactTo + 1 + 1<<11 // up to exactTo ms * latGamma^2048, which is more than the log can hold
+	exactTo  = 4096                // milliseconds; up to here each counts in its own slot
+	latGamma = 1.01                // above, each slot is wider by this factor
+	latSlots = exactTo + 1 + 1<<11 // up to exactTo ms * latGamma^2048, more than a log can hold
 )
 
 var logLatGamma = math.Log(latGamma)
 
-// latencies is a distribution of handshake latencies, which the log gives in
-// milliseconds: exact up to exactTo of them, beyond within 1 %.
+// latencies is a distribution of handshake latencies, exact up to exactTo
+// milliseconds and within 1 % above. (The log has milliseconds.)
 type latencies struct {
 	count uint64
 	max   time.Duration
 	slots [latSlots]uint64
 }
 
-// add counts a latency, of so many milliseconds.
+// add counts a latency, given also in milliseconds.
 func (l *latencies) add(d time.Duration, millis int32) {
 	l.count++
 	l.max = max(l.max, d)
@@ -48,8 +48,7 @@ func latSlot(ms int32) int {
 	return min(exactTo+int(math.Ceil(math.Log(float64(ms)/exactTo)/logLatGamma)), latSlots-1)
 }
 
-// quantile returns the latency, in seconds, at or below which the share q of
-// all lie (the nearest rank).
+// quantile returns the quantile q (nearest rank) in seconds.
 func (l *latencies) quantile(q float64) float64 {
 	rank := uint64(math.Ceil(q * float64(l.count)))
 	var seen uint64
@@ -65,9 +64,9 @@ func (l *latencies) quantile(q float64) float64 {
 	return 0
 }
 
-// Latency says how long handshakes took, in seconds. Percentiles are exact to
-// the millisecond up to 4 seconds, beyond within 1 %; they are of successful
-// handshakes, for the log gives no others.
+// Latency is how long handshakes took, in seconds. Percentiles are exact to the
+// millisecond up to 4 seconds, and within 1 % above. Only successful handshakes
+// count: the log has no latency of others.
 type Latency struct {
 	Count uint64  `json:"count"`
 	P50   float64 `json:"p50"`

@@ -5,12 +5,12 @@ import (
 	"slices"
 )
 
-// A list counts by a key of which there are few, unless somebody makes them up.
+// A list counts by a key with few values, unless an attacker makes them up.
 type list[K comparable] struct {
 	t      table[K, listRow]
-	size   func(K) int // bytes that a key takes
-	names  *int        // bytes that the keys of all lists take
-	missed uint64      // the most connections of a key that is not there
+	size   func(K) int // bytes in a key
+	names  *int        // bytes in the keys of all lists
+	missed uint64      // at most so many connections of any key that is not in the list
 }
 
 type listRow struct {
@@ -18,7 +18,7 @@ type listRow struct {
 	missed uint64
 }
 
-// maxNames is how many bytes the keys of all lists may take.
+// maxNames bounds the bytes in the keys of all lists.
 const maxNames = 12 << 20
 
 func newList[K comparable](names *int, hash func(K) uint64, size func(K) int) list[K] {
@@ -41,34 +41,34 @@ func (l *list[K]) add(k K, n Counts) {
 	v.add(n)
 }
 
-// stays is a weight by which a row is not evicted.
+// stays is a weight that keeps a row from being evicted.
 const stays = math.MaxUint64 / 2
 
-// clients counts by client. There is room for MaxKeys of those that fail, and
-// for as many that do not.
+// clients counts by client. It has room for MaxKeys clients that failed, and for
+// as many that did not.
 type clients struct {
 	t            table[addr, client]
 	failing      int    // rows with failures
-	missedFailed uint64 // the most failures of a client that is not there
-	missed       uint64 // the most connections of a client that is not there
+	missedFailed uint64 // at most so many failures of any client that is not in the table
+	missed       uint64 // at most so many connections
 }
 
-// A client is what its connections add up to. Latencies are in milliseconds.
+// A client is the sum of its connections. Latencies are in milliseconds.
 type client struct {
 	connections, failed uint64
 	sum                 uint64 // of latencies
 	timed               uint32 // connections with a latency
 	longest             uint32
-	missed              uint32 // connections that were missed, at the most
-	missedFailed        uint32 // failures that were missed, at the most
+	missed              uint32 // connections, at most
+	missedFailed        uint32 // failures, at most
 }
 
 func saturated(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
 
 func newClients() clients { return clients{t: newTable[addr, client](addr.hash)} }
 
-// add counts the connections of a batch. Rows are far apart in memory, so those
-// of the whole batch are fetched before they are used.
+// add counts the connections of a batch. Rows are far apart in memory, so it
+// fetches those of the whole batch before it uses them.
 func (c *clients) add(batch []update) {
 	var rows [batchSize]uint32
 	for i := range batch {
@@ -96,7 +96,7 @@ func (c *clients) add(batch []update) {
 // count adds a connection to the row of its client.
 func (c *clients) count(v *client, u *update) {
 	v.connections++
-	if u.shape >= 0 {
+	if u.kind >= 0 {
 		if v.failed++; v.failed == 1 {
 			if c.failing++; c.failing > MaxKeys {
 				v = c.evict(v, u, func(r *client) (uint64, bool) { return r.failed + uint64(r.missedFailed), r.failed > 0 })
@@ -110,8 +110,8 @@ func (c *clients) count(v *client, u *update) {
 	}
 }
 
-// evict removes half of those for which weigh returns true, but for the client of
-// u, whose value is v, and returns where that is now.
+// evict removes half of the clients for which weigh returns true, but not the
+// client of u, whose value is v. It returns the new place of v.
 func (c *clients) evict(v *client, u *update, weigh func(*client) (uint64, bool)) *client {
 	is := *v
 	v.connections, v.failed = stays, min(v.failed, 1)*stays
@@ -128,7 +128,7 @@ func (c *clients) evict(v *client, u *update, weigh func(*client) (uint64, bool)
 	return v
 }
 
-// failures counts failed negotiations that are alike.
+// failures counts failed negotiations by client and kind.
 type failures struct {
 	t      table[clientFailure, failureRow]
 	missed uint64
@@ -136,18 +136,18 @@ type failures struct {
 
 type clientFailure struct {
 	client addr
-	shape  int32 // row of the Collector's shapes
+	kind   int32 // row of the Collector's kinds
 }
 
 type failureRow struct{ n, missed uint64 }
 
 func newFailures() failures {
-	return failures{t: newTable[clientFailure, failureRow](func(f clientFailure) uint64 { return mix(f.client.hi, f.client.lo, uint64(f.shape)) })}
+	return failures{t: newTable[clientFailure, failureRow](func(f clientFailure) uint64 { return mix(f.client.hi, f.client.lo, uint64(f.kind)) })}
 }
 
 func (f *failures) add(k clientFailure) { count(&f.t, k, MaxKeys, &f.missed) }
 
-// count counts k in a table of at most so many keys.
+// count counts k in a table of at most keys rows.
 func count[K comparable](t *table[K, failureRow], k K, keys int, missed *uint64) {
 	v, fresh := t.get(k)
 	if fresh {
@@ -164,8 +164,7 @@ func count[K comparable](t *table[K, failureRow], k K, keys int, missed *uint64)
 }
 
 // heat counts failures by client and time: by the minute as long as there is
-// room, then by more of them at a time, but never so many that a heat map would
-// lose columns.
+// room, then by wider steps, but not so wide that a heat map loses columns.
 type heat struct {
 	width    int64 // minutes
 	t        table[heatKey, failureRow]
@@ -175,7 +174,7 @@ type heat struct {
 
 type heatKey struct {
 	client addr
-	minute int64 // the first
+	minute int64 // the first of a step
 }
 
 const maxHeat = 32_768 // clients and times
@@ -206,7 +205,7 @@ func (h *heat) add(a addr, minute int64) {
 	count(&h.t, heatKey{a, floor(minute, h.width)}, maxHeat, &h.missed)
 }
 
-// certs counts by client certificate: subject and end of validity.
+// certs counts by client certificate: its subject and NotAfter.
 type certs struct {
 	t      table[uint64, cert] // by hash
 	bytes  int                 // of subjects
@@ -217,13 +216,13 @@ type cert struct {
 	subject  string
 	notAfter int64
 	Counts
-	shape  int32 // of the last failure: row of the Collector's shapes
+	kind   int32 // of the last failure: row of the Collector's kinds
 	missed uint32
 }
 
 const (
-	maxSubject  = 256      // bytes of a subject; longer ones are cut
-	maxSubjects = 10 << 20 // bytes of all
+	maxSubject  = 256      // bytes; longer ones are shortened
+	maxSubjects = 10 << 20 // bytes in all
 )
 
 func newCerts() certs {
@@ -243,20 +242,20 @@ func (c *certs) add(u *certUpdate, subject []byte) {
 		}
 	}
 	v.Connections++
-	if u.shape >= 0 {
+	if u.kind >= 0 {
 		v.Failed++
-		v.shape = u.shape
+		v.kind = u.kind
 	}
 }
 
-// minutes counts by time: by the minute as long as MaxKeys of them are enough,
-// then by more of them at a time.
+// minutes counts by time: by the minute up to MaxKeys minutes, then by wider
+// steps.
 type minutes struct {
 	width int64 // minutes
 	t     table[int64, Counts]
 }
 
-// widths each divide the next.
+// widths are the widths of a step, each a divisor of the next.
 var widths = []int64{1, 5, 15, 60, 6 * 60, 24 * 60, 7 * 24 * 60, 28 * 24 * 60, 364 * 24 * 60, 3640 * 24 * 60}
 
 func newMinutes(width int64) minutes {
@@ -276,7 +275,7 @@ func (m *minutes) add(c minuteCounts) {
 	}
 }
 
-// floor returns the greatest multiple of unit that is not above n.
+// floor returns the largest multiple of unit that is at most n.
 func floor(n, unit int64) int64 {
 	f := n - n%unit
 	if f > n {

@@ -9,7 +9,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// client returns the address, or the block, as the Result has it.
+// client is how the Result names an address: itself, its block or a hash.
 func (c *Collector) client(a addr) string {
 	if a == (addr{}) {
 		return "-"
@@ -27,7 +27,7 @@ func (c *Collector) client(a addr) string {
 	return c.pseudonym("client", name)
 }
 
-// pseudonym replaces a name by a hash, if that is asked for.
+// pseudonym replaces a name by a hash if there is an AnonymizeKey.
 func (c *Collector) pseudonym(kind, name string) string {
 	if len(c.o.AnonymizeKey) == 0 {
 		return name
@@ -37,7 +37,7 @@ func (c *Collector) pseudonym(kind, name string) string {
 	return kind + "-" + hex.EncodeToString(h.Sum(nil)[:6])
 }
 
-// dash is how the log shows a missing value.
+// dash replaces a missing value as the log does.
 func dash(s string) string {
 	if s == "" {
 		return "-"
@@ -45,7 +45,7 @@ func dash(s string) string {
 	return s
 }
 
-// strength rates a cipher suite; "" if it is not known.
+// strength rates a cipher suite, "" if it is unknown.
 func strength(cipher string) string {
 	s, err := tlsname.ParseSuite(cipher)
 	if err != nil || s.Strength() == tlsname.Unrated {

@@ -1,11 +1,10 @@
-// Package report answers the questions that are asked of connection logs at a
-// desk: when, who, what, how often, and why. A [Collector] adds entries up in
-// one pass, a [Result] is what it found, and Write functions show that as a
-// table, JSON, CSV or a page of HTML.
+// Package report finds in connection logs when, who, what, how often and why
+// negotiations failed. A [Collector] counts entries in one pass, and a [Result]
+// is what it found, with its JSON and CSV. Package view shows it to people.
 //
 // Memory is bounded whatever the logs hold. Lists are exact up to [MaxKeys]
-// distinct keys each; beyond, they are marked as approximate, with a bound of
-// the error. The package knows no clock and opens nothing.
+// distinct keys each. Longer ones are marked as approximate, with the largest
+// possible error. The package reads neither clock nor files.
 package report
 
 import (
@@ -23,23 +22,22 @@ import (
 
 // Options of a Collector.
 type Options struct {
-	// IPv4Prefix and IPv6Prefix are the numbers of leading bits by which
-	// clients are told apart. 0 means all.
+	// IPv4Prefix and IPv6Prefix are the lengths of the blocks that count as one
+	// client, in bits. 0 means single addresses.
 	IPv4Prefix, IPv6Prefix int
 
-	// ByListener tells failed negotiations apart by load balancer and port too.
+	// ByListener counts failed negotiations by load balancer and port too.
 	ByListener bool
 
-	// Heat keeps when the failing clients failed, for a heat map.
+	// Heat collects a heat map of the failing clients.
 	Heat bool
 
-	// AnonymizeKey, if it is not empty, replaces client addresses and
-	// certificate subjects in the Result by hashes under this key.
+	// AnonymizeKey, if not empty, is the key of the hashes that replace client
+	// addresses and certificate subjects in the Result.
 	AnonymizeKey []byte
 }
 
-// Counts of connection attempts, and how many of them failed in the
-// negotiation.
+// Counts are connection attempts, and those whose negotiation failed.
 type Counts struct {
 	Connections uint64 `json:"connections"`
 	Failed      uint64 `json:"failed"`
@@ -58,8 +56,7 @@ func (c Counts) FailureRate() float64 {
 	return float64(c.Failed) / float64(c.Connections)
 }
 
-// A Collector adds up entries. Each goroutine that has some uses a [Worker] of
-// its own.
+// A Collector counts entries. Each goroutine uses its own [Worker].
 type Collector struct {
 	o              Options
 	v4mask, v6mask addr
@@ -69,7 +66,7 @@ type Collector struct {
 	first, last time.Time
 	total       Counts
 	plaintext   uint64
-	names       int // bytes that the keys of the lists take
+	names       int // bytes in the keys of the lists
 	status      list[string]
 	protocol    list[string]
 	cipher      list[suite]
@@ -80,7 +77,7 @@ type Collector struct {
 	latency     latencies
 	byProtocol  map[string]*latencies
 	clients     clients
-	shapes      table[Failure, int32] // the number of its row
+	kinds       table[Failure, int32] // of failures; the value is the row's number
 	diagnose    func(Failure) Diagnosis
 	policy      string
 	failures    failures
@@ -88,11 +85,11 @@ type Collector struct {
 	heat        heat
 }
 
-// suite is a cipher suite as it was negotiated.
+// suite is a protocol and cipher suite as negotiated.
 type suite struct{ protocol, cipher string }
 
-// A Failure is what failed negotiations have in common, apart from the client:
-// names as in the log, "" where it has none. LoadBalancer and Port are empty
+// A Failure is what failed negotiations of one kind have in common, apart from
+// the client: names as in the log, "" for none. LoadBalancer and Port are empty
 // without Options.ByListener.
 type Failure struct {
 	Protocol, Cipher, Status string
@@ -102,9 +99,9 @@ type Failure struct {
 
 const (
 	maxName      = 128    // bytes of a name from the log; longer ones are cut
-	maxShapes    = 16_384 // combinations of protocol, cipher and status of failures
-	rowSize      = 48     // bytes of a row of a list, apart from the text of names
-	maxProtocols = 8      // that have latencies of their own
+	maxKinds     = 16_384 // of failures
+	rowSize      = 48     // bytes in a row of a list, apart from its names
+	maxProtocols = 8      // with their own latencies
 	other        = "other"
 )
 
@@ -129,7 +126,7 @@ func New(o Options) *Collector {
 	c.cipher = newList(&c.names, func(s suite) uint64 { return mix(c.hashString(s.protocol), c.hashString(s.cipher), 0) },
 		func(s suite) int { return rowSize + len(s.protocol) + len(s.cipher) })
 	c.port = newList(&c.names, func(p uint16) uint64 { return mix(uint64(p), 0, 0) }, func(uint16) int { return rowSize })
-	c.shapes = newTable[Failure, int32](func(f Failure) uint64 {
+	c.kinds = newTable[Failure, int32](func(f Failure) uint64 {
 		return mix(c.hashString(f.Protocol)^c.hashString(f.LoadBalancer), c.hashString(f.Cipher), c.hashString(f.Status)^uint64(f.Port))
 	})
 	return c
@@ -144,7 +141,7 @@ func orAll(n, all int) int {
 	return n
 }
 
-// A Worker takes the entries of one goroutine.
+// A Worker counts the entries of one goroutine.
 type Worker struct {
 	c      *Collector
 	cells  map[cell]*cellRow
@@ -161,7 +158,7 @@ type Worker struct {
 	latencies   map[string]*latencies
 }
 
-// A cell is a combination of values that entries are counted under.
+// A cell is a combination of values by which entries are counted.
 type cell struct {
 	port                                                uint16
 	protocol, cipher, keyExchange, status, loadBalancer string
@@ -172,7 +169,7 @@ type cellRow struct {
 	n       uint64
 	failed  bool
 	tls     bool
-	shape   int32 // row of the Collector's shapes, of failures
+	kind    int32 // row of the Collector's kinds; -1 if not failed
 	latency *latencies
 }
 
@@ -181,16 +178,16 @@ type update struct {
 	client addr
 	hash   uint64 // of client
 	minute int64
-	shape  int32 // of a failure; otherwise -1
-	millis int32 // the latency; -1 if there is none
+	kind   int32 // as in cellRow
+	millis int32 // latency; -1 for none
 }
 
 // A certUpdate is one use of a client certificate.
 type certUpdate struct {
 	hash     uint64
 	from, to int32 // the subject in names
-	notAfter int64 // seconds since 1970; 0 if not known
-	shape    int32 // of a failure; otherwise -1
+	notAfter int64 // seconds since 1970; 0 if unknown
+	kind     int32 // as in cellRow
 }
 
 type minuteCounts struct {
@@ -200,14 +197,14 @@ type minuteCounts struct {
 
 const (
 	recentBits  = 10
-	maxCells    = 2048 // of a Worker; then they are handed on
+	maxCells    = 2048 // of a Worker, before it hands them to the lists
 	batchSize   = 512
 	namesSize   = 64 << 10
 	minutesSize = 512
 	noMinute    = -1 << 40 // before all times
 )
 
-// Worker returns a new Worker, which must be closed.
+// Worker returns a new Worker. It must be closed.
 func (c *Collector) Worker() *Worker {
 	return &Worker{
 		c:      c,
@@ -220,7 +217,7 @@ func (c *Collector) Worker() *Worker {
 	}
 }
 
-// Add counts an entry. It keeps nothing that belongs to the reader.
+// Add counts an entry, and keeps no reference to it.
 func (w *Worker) Add(e *connlog.Entry) {
 	r := w.cell(e)
 	r.n++
@@ -242,7 +239,7 @@ func (w *Worker) Add(e *connlog.Entry) {
 	u.client = addrOf(e.Client, w.c.v4mask, w.c.v6mask)
 	u.hash = u.client.hash()
 	u.minute = w.minute
-	u.shape = r.shape
+	u.kind = r.kind
 	u.millis = -1
 	if r.failed {
 		w.inMinute.Failed++
@@ -283,7 +280,7 @@ func (w *Worker) cell(e *connlog.Entry) *cellRow {
 	return r
 }
 
-// is reports whether e counts under k, whose names are not cut.
+// is reports whether e belongs to k, whose names were not shortened.
 func (k *cell) is(e *connlog.Entry) bool {
 	return k.port == e.ListenerPort && k.protocol == e.Protocol && k.cipher == e.Cipher && k.keyExchange == e.KeyExchange && k.status == e.Status && k.loadBalancer == e.LoadBalancer
 }
@@ -300,13 +297,13 @@ func (w *Worker) newCell(k cell) *cellRow {
 		w.handOn()
 	}
 	e := connlog.Entry{Protocol: k.protocol, Status: k.status}
-	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), shape: -1}
+	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), kind: -1}
 	if r.failed {
 		f := Failure{Protocol: k.protocol, Cipher: k.cipher, Status: k.status}
 		if w.c.o.ByListener {
 			f.LoadBalancer, f.Port = k.loadBalancer, k.port
 		}
-		r.shape = w.c.shape(f)
+		r.kind = w.c.kind(f)
 	}
 	name := k.protocol
 	if w.latencies[name] == nil && len(w.latencies) >= maxProtocols {
@@ -320,23 +317,23 @@ func (w *Worker) newCell(k cell) *cellRow {
 	return r
 }
 
-// shape returns the row of f, within the bound.
-func (c *Collector) shape(f Failure) int32 {
+// kind returns the row of f, or of all others once there are maxKinds.
+func (c *Collector) kind(f Failure) int32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.shapes.n >= maxShapes {
+	if c.kinds.n >= maxKinds {
 		f = Failure{Protocol: other, Cipher: other, Status: connlog.FailedPrefix + other}
 	}
-	n, fresh := c.shapes.get(f)
+	n, fresh := c.kinds.get(f)
 	if fresh {
-		*n = int32(c.shapes.n - 1)
+		*n = int32(c.kinds.n - 1)
 	}
 	return *n
 }
 
 func (w *Worker) addCert(e *connlog.Entry, r *cellRow) {
 	subject := e.ClientCert.Subject
-	u := certUpdate{shape: r.shape}
+	u := certUpdate{kind: r.kind}
 	if !e.ClientCert.NotAfter.IsZero() {
 		u.notAfter = e.ClientCert.NotAfter.Unix()
 	}
@@ -355,7 +352,7 @@ func (w *Worker) addCert(e *connlog.Entry, r *cellRow) {
 	}
 }
 
-// flush hands the batch on.
+// flush adds the batch to the lists.
 func (w *Worker) flush() {
 	c := w.c
 	c.mu.Lock()
@@ -363,8 +360,8 @@ func (w *Worker) flush() {
 	c.clients.add(w.batch)
 	for i := range w.batch {
 		u := &w.batch[i]
-		if u.shape >= 0 {
-			c.failures.add(clientFailure{u.client, u.shape})
+		if u.kind >= 0 {
+			c.failures.add(clientFailure{u.client, u.kind})
 			if c.o.Heat {
 				c.heat.add(u.client, u.minute)
 			}
@@ -405,7 +402,7 @@ func (w *Worker) handOn() {
 	clear(w.recent[:])
 }
 
-// Close hands everything on. The Worker must not be used afterwards.
+// Close adds what is left to the lists. The Worker must not be used afterwards.
 func (w *Worker) Close() {
 	w.endMinute()
 	w.flush()

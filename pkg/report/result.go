@@ -8,18 +8,18 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// A Result is what a Collector found. Its JSON is stable: members are added,
-// not changed.
+// A Result is what a Collector found. Its JSON is stable: new versions only add
+// members.
 //
 // Lists of status, protocols, cipher suites and key exchanges have the most
-// frequent first, ties by name; a value that the log does not have is "-", as
-// it is there. "connections" are attempts of any kind, those to listeners
-// without TLS included; "failed" of them are those with status Failed.
+// frequent first, ties by name. A missing value is "-", as in the log.
+// Connections are all attempts, those to listeners without TLS included; failed
+// ones have status Failed.
 type Result struct {
 	Objects        int   `json:"objects"`        // logs read
-	SkippedObjects int   `json:"skippedObjects"` // passed over: no connection logs
+	SkippedObjects int   `json:"skippedObjects"` // not connection logs
 	Bytes          int64 `json:"bytes"`          // of text, after decompression
-	Lines          int   `json:"lines"`          // malformed ones included, and those that a filter left out
+	Lines          int   `json:"lines"`          // all: malformed and filtered ones too
 	MalformedLines int   `json:"malformedLines"`
 
 	First *time.Time `json:"first"` // of the entries; null if there are none
@@ -41,30 +41,29 @@ type Result struct {
 	FailedNegotiations []Negotiation       `json:"failedNegotiations"`
 	HandshakeLatency   Latency             `json:"handshakeLatency"`
 
-	// How many rows there are without a limit. At the least, if the list is
-	// approximate.
+	// Numbers of rows if all were listed; lower bounds if a list is approximate.
 	TotalFailedClients      int `json:"totalFailedClients"`
 	TotalFailedNegotiations int `json:"totalFailedNegotiations"`
 
 	LatencyByProtocol  []ProtocolLatency `json:"latencyByProtocol"`
 	SlowestClients     []ClientLatency   `json:"slowestClients"`
-	ClientCertificates []Certificate     `json:"clientCertificates"` // that failed, or end within CertificateDays
-	Malformed          []MalformedLine   `json:"malformed"`          // the first of them
-	FailedObjects      []FailedObject    `json:"failedObjects"`      // not read to their end
-	TotalFailedObjects int               `json:"totalFailedObjects"` // those that are not listed too
+	ClientCertificates []Certificate     `json:"clientCertificates"` // that failed or expire within CertificateDays
+	Malformed          []MalformedLine   `json:"malformed"`          // the first ones
+	FailedObjects      []FailedObject    `json:"failedObjects"`      // not read to the end
+	TotalFailedObjects int               `json:"totalFailedObjects"` // also those not in FailedObjects
 	Skipped            []SkippedCount    `json:"skipped"`
-	OutsideObjects     int               `json:"outsideObjects"`          // of another time or load balancer than asked for
+	OutsideObjects     int               `json:"outsideObjects"`          // outside the filters for time and load balancer
 	Partial            bool              `json:"partial"`                 // interrupted
 	Approximate        []Approximation   `json:"approximate"`             // lists beyond MaxKeys
-	MinutesPerRow      int64             `json:"minutesPerRow,omitempty"` // of ByMinute, if there are too many minutes for one each
-	Policy             string            `json:"policy,omitempty"`        // by which diagnoses were made
+	MinutesPerRow      int64             `json:"minutesPerRow,omitempty"` // of ByMinute, if more than 1
+	Policy             string            `json:"policy,omitempty"`        // that Diagnoses are based on
 	Diagnoses          []Diagnosis       `json:"diagnoses,omitempty"`     // most failures first
 	WhatIf             *WhatIf           `json:"whatIf,omitempty"`
 	Captured           *Captured         `json:"captured,omitempty"`
 	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
 
-	Heat *HeatMap `json:"-"` // if it was asked for
+	Heat *HeatMap `json:"-"` // with Options.Heat
 }
 
 // The rows of the lists.
@@ -111,7 +110,7 @@ type (
 		Status   string `json:"status"`
 		Count    uint64 `json:"count"`
 
-		// If they were asked for.
+		// With Options.ByListener, and with Diagnose.
 		LoadBalancer string `json:"loadBalancer,omitempty"`
 		Port         uint16 `json:"port,omitempty"`
 		Diagnosis    string `json:"diagnosis,omitempty"` // Cause of one of the Diagnoses
@@ -121,14 +120,14 @@ type (
 		ID       string `json:"id"`
 		Cause    string `json:"cause"`
 		Remedy   string `json:"remedy"`
-		Failures uint64 `json:"failures"` // of which it is true
+		Failures uint64 `json:"failures"` // that it explains
 		Clients  int    `json:"clients"`
 	}
 	ProtocolLatency struct {
 		Protocol string `json:"protocol"`
 		Latency
 	}
-	// ClientLatency is of connections with a latency, in seconds.
+	// ClientLatency counts connections with a latency, in seconds.
 	ClientLatency struct {
 		Client      string  `json:"client"`
 		Connections uint64  `json:"connections"`
@@ -137,10 +136,10 @@ type (
 	}
 	Certificate struct {
 		Subject  string     `json:"subject"`
-		NotAfter *time.Time `json:"notAfter"` // null if the log does not have it
+		NotAfter *time.Time `json:"notAfter"` // null if not in the log
 		Counts
 		Status   string `json:"status,omitempty"` // of the last failure
-		Expiring bool   `json:"expiring"`         // ends within CertificateDays of the last entry, or has ended
+		Expiring bool   `json:"expiring"`         // expires within CertificateDays of the last entry, or has expired
 	}
 	// WhatIf says what another policy would do to the connections.
 	WhatIf struct {
@@ -149,21 +148,21 @@ type (
 		Outcomes []Outcome `json:"outcomes"`
 		Notes    []string  `json:"notes,omitempty"`
 	}
-	// Outcome counts connections to which the same would happen. A client may
-	// have connections of several.
+	// Outcome counts connections with the same outcome. A client may have
+	// connections with several.
 	Outcome struct {
 		Name        string `json:"name"`
 		Connections uint64 `json:"connections"`
 		Clients     int    `json:"clients"`
 		Bad         bool   `json:"-"`
 	}
-	// MalformedLine is a line that is no log entry.
+	// MalformedLine is a line that is not a log entry.
 	MalformedLine struct {
 		Object string `json:"object"`
 		Line   int    `json:"line"`
 		Error  string `json:"error"`
 	}
-	// FailedObject is a log that could not be read to its end.
+	// FailedObject is a log that could not be read to the end.
 	FailedObject struct {
 		Object string `json:"object"`
 		Error  string `json:"error"`
@@ -172,19 +171,19 @@ type (
 		Reason string `json:"reason"`
 		Count  int    `json:"count"`
 	}
-	// Approximation marks a list that had more keys than MaxKeys. What it
-	// counts is at most Error too low, and keys with fewer may be missing.
+	// Approximation marks a list that had more than MaxKeys keys. Its counts are
+	// at most Error too low, and keys with lower counts may be missing.
 	Approximation struct {
 		List  string `json:"list"`
 		Error uint64 `json:"error"`
 	}
 )
 
-// CertificateDays is how near the end of a client certificate has to be to be
-// shown.
+// CertificateDays is how many days before its expiry a client certificate is
+// listed.
 const CertificateDays = 30
 
-// A Source is what the reader of the logs knows of them.
+// A Source is what the reader of the logs knows about them.
 type Source struct {
 	Objects        int
 	OutsideObjects int
@@ -196,17 +195,17 @@ type Source struct {
 	FailedObjects  []FailedObject
 	Partial        bool
 
-	TotalFailedObjects int // if it is more than are listed
+	TotalFailedObjects int // if FailedObjects does not list all
 }
 
-// maxSlowest bounds the slowest clients where all rows are asked for: all
-// clients have a latency, and few are slow.
+// maxSlowest bounds the slowest clients in a result with all rows: every client
+// has a latency, but few are slow.
 const maxSlowest = 100
 
-// Result returns what was found, of clients, negotiations and certificates the
-// first top rows; 0 means all. All workers have to be closed. It ends the
-// Collector, which forgets what it has as the Result takes shape: both together
-// would need twice the memory.
+// Result returns what was found, with the top rows of clients, negotiations and
+// certificates; 0 means all. All workers must be closed. The Collector cannot be
+// used afterwards: it frees its lists one by one, since both together would take
+// twice the memory.
 func (c *Collector) Result(s Source, top int) *Result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -291,9 +290,8 @@ func (r *Result) approximate(list string, missed uint64) {
 	}
 }
 
-// first returns the numbers of the first top rows for which pick returns true,
-// in the order of compare, and how many there are in all. Only they become
-// anything larger than a number.
+// first returns the numbers of the top rows, in the order of compare, of those
+// for which pick returns true, and how many there are in all.
 func first[K comparable, V any](t *table[K, V], top int, pick func(*V) bool, compare func(a, b *row[K, V]) int) (order []uint32, all int) {
 	sort := func() {
 		slices.SortFunc(order, func(a, b uint32) int { return compare(t.at(int(a)), t.at(int(b))) })

@@ -37,9 +37,9 @@ func (c *Collector) resultClients(r *Result, top int) {
 
 func (c *Collector) resultNegotiations(r *Result, top int) {
 	f := &c.failures.t
-	shape := func(k clientFailure) *Failure { return &c.shapes.at(int(k.shape)).key }
+	kind := func(k clientFailure) *Failure { return &c.kinds.at(int(k.kind)).key }
 	order, all := first(f, top, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
-		x, y := shape(a.key), shape(b.key)
+		x, y := kind(a.key), kind(b.key)
 		return cmp.Or(cmp.Compare(b.value.n, a.value.n), a.key.client.compare(b.key.client),
 			cmp.Compare(x.Protocol, y.Protocol), cmp.Compare(x.Cipher, y.Cipher), cmp.Compare(x.Status, y.Status),
 			cmp.Compare(x.LoadBalancer, y.LoadBalancer), cmp.Compare(x.Port, y.Port))
@@ -48,7 +48,7 @@ func (c *Collector) resultNegotiations(r *Result, top int) {
 	r.FailedNegotiations = make([]Negotiation, 0, len(order))
 	for _, i := range order {
 		row := f.at(int(i))
-		k := shape(row.key)
+		k := kind(row.key)
 		r.FailedNegotiations = append(r.FailedNegotiations, Negotiation{
 			Client: c.client(row.key.client), Protocol: dash(k.Protocol), Cipher: dash(k.Cipher), Status: k.Status, Count: row.value.n,
 			LoadBalancer: k.LoadBalancer, Port: k.Port,
@@ -76,7 +76,7 @@ func (c *Collector) resultCertificates(r *Result, top int) {
 		v := &t.at(int(i)).value
 		row := Certificate{Subject: c.pseudonym("subject", v.subject), Counts: v.Counts}
 		if v.Failed > 0 {
-			row.Status = c.shapes.at(int(v.shape)).key.Status
+			row.Status = c.kinds.at(int(v.kind)).key.Status
 		}
 		if v.notAfter != 0 {
 			at := time.Unix(v.notAfter, 0).UTC()

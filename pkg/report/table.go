@@ -6,18 +6,19 @@ import (
 	"slices"
 )
 
-// MaxKeys is how many distinct keys of a list are counted exactly. Beyond it,
-// counts are those of the more frequent keys since a key was last taken up: at
-// most by the list's error too low.
+// MaxKeys is how many distinct keys of a list are counted exactly. With more,
+// rare keys are evicted and counted anew when they return: counts are too low by
+// at most the list's error.
 //
-// Of what is evicted the largest count is remembered, as in the Space-Saving
-// algorithm (Metwally, Agrawal and El Abbadi, 2005), but half a table at a
-// time, so that an update costs the same however many keys there are.
+// The error is the largest count that was evicted, as in the Space-Saving
+// algorithm (Metwally, Agrawal and El Abbadi, 2005). Here half a table is
+// evicted at a time, so that the cost of an update does not depend on the number
+// of keys.
 const MaxKeys = 100_000
 
-// A table maps keys to values that are changed in place, by open addressing
-// with linear probing. Rows keep the order in which they were added, in chunks
-// that never move: growing costs neither copies nor garbage.
+// A table maps keys to values that change in place, by open addressing with
+// linear probing. Rows are in the order of insertion, in chunks that never move,
+// so growing neither copies nor leaves garbage.
 type table[K comparable, V any] struct {
 	hash  func(K) uint64
 	slots []uint32 // rows + 1; 0 for a free slot. A power of two, at least twice the rows
@@ -48,8 +49,8 @@ func (t *table[K, V]) all(yield func(*row[K, V]) bool) {
 	}
 }
 
-// get returns the value of k and whether it is new. It is valid until the next
-// eviction.
+// get returns the value of k, and whether it is new. The value is valid until
+// the next eviction.
 func (t *table[K, V]) get(k K) (v *V, fresh bool) { return t.getHashed(k, t.hash(k)) }
 
 // getHashed is get for a key whose hash is known.
@@ -87,8 +88,8 @@ func (t *table[K, V]) index() {
 	}
 }
 
-// evict removes the lesser half of the candidates, for which weigh returns
-// true, calls gone for each of them, and returns the greatest weight among them.
+// evict removes the lighter half of the candidates, those for which weigh returns
+// true. It calls gone for each, and returns the largest weight among them.
 func (t *table[K, V]) evict(weigh func(*V) (uint64, bool), gone func(*row[K, V])) (most uint64) {
 	weights := make([]uint64, 0, t.n)
 	for r := range t.all {
@@ -102,7 +103,7 @@ func (t *table[K, V]) evict(weigh func(*V) (uint64, bool), gone func(*row[K, V])
 	slices.Sort(weights)
 	half := (len(weights) + 1) / 2
 	most = weights[half-1]
-	same := half // of the removed, how many weigh as much as the last
+	same := half // how many of the removed weigh as much as the heaviest
 	for same > 0 && weights[half-same] < most {
 		same--
 	}
@@ -129,8 +130,8 @@ func (t *table[K, V]) evict(weigh func(*V) (uint64, bool), gone func(*row[K, V])
 	return most
 }
 
-// seeds keep clients, who choose some of their address bits, from choosing
-// where in a table they go.
+// seeds keep clients, which choose some of their address bits, from choosing
+// their slots in a table.
 var seeds = [4]uint64{rand.Uint64(), rand.Uint64(), rand.Uint64() | 1, rand.Uint64() | 1}
 
 // mix hashes three numbers.
