@@ -7,6 +7,7 @@ import (
 	"io"
 	"math"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 )
@@ -22,8 +23,9 @@ type datum struct {
 
 // A publication is a request that CloudWatch accepted.
 type publication struct {
-	by   string // the attempt
-	data []datum
+	by      string // the attempt
+	data    []datum
+	objects []*logObject
 }
 
 // sumOf adds up a metric without dimensions.
@@ -64,7 +66,14 @@ func (w *world) cloudWatch(r *http.Request, path string, body []byte, by string)
 	if p.data, err = readData(request); err != nil {
 		return c, fmt.Errorf("CloudWatch: %w", err)
 	}
-	c.about = w.objectsIn(p)
+	var names []string
+	for _, o := range w.objects {
+		if slices.ContainsFunc(p.data, o.owns) {
+			p.objects = append(p.objects, o)
+			names = append(names, w.name(o))
+		}
+	}
+	c.about = strings.Join(names, " ")
 	c.apply = func() reply {
 		w.publications = append(w.publications, p)
 		return reply{200, http.Header{"Smithy-Protocol": {"rpc-v2-cbor"}, "Content-Type": {"application/cbor"}}, []byte{0xa0}}
@@ -126,23 +135,7 @@ func readDatum(v any) (datum, error) {
 	return d, nil
 }
 
-// objectsIn names the objects of which a publication has data.
-func (w *world) objectsIn(p *publication) string {
-	var names []string
-	for _, o := range w.objects {
-		if p.has(o) {
-			names = append(names, w.name(o))
-		}
-	}
-	return strings.Join(names, " ")
-}
-
-// has reports whether a publication has the data of an object.
-func (p *publication) has(o *logObject) bool {
-	for _, d := range p.data {
-		if d.dims["LoadBalancer"] == o.lb && d.time.Equal(o.minute) {
-			return true
-		}
-	}
-	return false
+// owns reports whether a datum is of an object.
+func (o *logObject) owns(d datum) bool {
+	return d.dims["LoadBalancer"] == o.lb && d.time.Equal(o.minute)
 }

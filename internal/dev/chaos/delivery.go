@@ -21,7 +21,7 @@ type event struct {
 
 	mu       sync.Mutex
 	attempts int
-	done     bool      // it ended well
+	open     int       // deliveries that have not ended well
 	visible  time.Time // of a message: when it can be received
 	dead     bool      // of a message: in the dead-letter queue
 }
@@ -41,8 +41,11 @@ func (w *world) makeEvents(r *rand.Rand) {
 		if r.IntN(5) == 0 {
 			n = min(1+r.IntN(3), len(all))
 		}
-		e := &event{id: uuid(r), queued: w.trouble.group.batches || r.IntN(2) == 0, objects: all[:n:n], twice: r.IntN(12) == 0}
+		e := &event{id: uuid(r), queued: w.trouble.group.batches || r.IntN(2) == 0, objects: all[:n:n], open: 1}
 		e.name = fmt.Sprintf("%c%d", map[bool]rune{true: 'q', false: 'a'}[e.queued], len(w.events))
+		if e.twice = r.IntN(12) == 0 && (w.patient || !e.queued); e.twice && !e.queued {
+			e.open = 2
+		}
 		e.delay = time.Duration(r.IntN(200)) * time.Millisecond
 		if r.IntN(6) == 0 {
 			e.delay += time.Duration(r.IntN(1500)) * time.Millisecond
@@ -112,11 +115,7 @@ func (w *world) deliver() {
 			e.visible = time.Now().Add(e.delay)
 			continue
 		}
-		deliveries := 1
-		if e.twice {
-			deliveries = 2
-		}
-		for range deliveries {
+		for range e.open {
 			all.Go(func() { w.deliverAsync(e) })
 		}
 	}
@@ -150,13 +149,13 @@ func (w *world) deliverAsync(e *event) {
 func (e *event) finish() {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.done = true
+	e.open--
 }
 
 func (e *event) finished() bool {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	return e.done
+	return e.open == 0
 }
 
 // attempt invokes the function for one event.
@@ -175,11 +174,13 @@ func (w *world) invokeFor(name, requestID string, payload []byte) answer {
 	timeout := time.Duration(2000+r.IntN(4000)) * time.Millisecond
 	i := &invocation{name: name, id: requestID, payload: payload, deadline: time.Now().Add(timeout), answer: make(chan answer, 1)}
 	limit := i.deadline
-	switch r.IntN(8) {
+	switch r.IntN(12) {
 	case 0:
 		limit = limit.Add(-timeout / 2)
 	case 1:
 		limit = limit.Add(timeout / 2)
+	case 2: // hardly any time
+		i.deadline = time.Now().Add(timeout / 5)
 	}
 	return w.invoke(i, limit)
 }
@@ -217,7 +218,7 @@ func (w *world) receive(n int, r *rand.Rand) (batch []*event, left bool) {
 	for _, i := range r.Perm(len(w.events)) {
 		e := w.events[i]
 		e.mu.Lock()
-		if !e.queued || e.done || e.dead {
+		if !e.queued || e.open == 0 || e.dead {
 			e.mu.Unlock()
 			continue
 		}
@@ -258,7 +259,7 @@ func (w *world) deliverBatch(batch []*event) {
 		if failed[e.id] {
 			e.visible = time.Now().Add(w.randomPause(80))
 		} else {
-			e.done = true
+			e.open = 0 // deleted, whatever another delivery comes to
 		}
 		e.mu.Unlock()
 	}
@@ -305,28 +306,58 @@ func queueEvent(batch []*event) []byte {
 	return encode(object{"Records": records})
 }
 
-// drain sends dead letters again, as "tlswatch redrive" does: first amid faults,
-// then without any. Each has to end well.
+// drain sends dead letters again: first amid faults, then without any. Each has
+// to end well, if need be after the leases of those that were killed.
 func (w *world) drain() {
-	for round := range 6 {
-		if round == 1 {
-			w.mu.Lock()
-			w.trouble.calm = true
-			w.mu.Unlock()
+	w.redriveAll()
+	w.mu.Lock()
+	w.trouble.calm = true
+	w.mu.Unlock()
+	idle, waited := 0, false // rounds without progress
+	for left := w.unfinished(); len(left) > 0; {
+		w.redriveAll()
+		before := len(left)
+		left = w.unfinished()
+		if idle++; len(left) < before {
+			idle = 0
 		}
-		left := w.unfinished()
-		if len(left) == 0 {
+		switch {
+		case idle == maxIdle && w.patient && !waited:
+			w.waitForLeases()
+			idle, waited = 0, true
+		case idle == maxIdle:
+			for _, e := range left {
+				w.violateNow("stuck", "%s does not end well, without any faults", e.name)
+			}
 			return
 		}
-		var all sync.WaitGroup
-		for _, e := range left {
-			all.Go(func() { w.redrive(e) })
-		}
-		all.Wait()
 	}
+}
+
+// maxIdle is after how many rounds without progress there will be none.
+const maxIdle = 4
+
+// skew is how much longer than they say leases are honoured.
+const skew = 2 * time.Minute
+
+// waitForLeases waits until no claim of a killed process is valid any more. Other
+// seeds run meanwhile.
+func (w *world) waitForLeases() {
+	w.mu.Lock()
+	until := w.lastDeadline.Add(skew + time.Second)
+	w.trace("waits %v for leases to end", time.Until(until).Round(time.Second))
+	w.mu.Unlock()
+	<-w.harness.running
+	time.Sleep(time.Until(until))
+	w.harness.running <- struct{}{}
+}
+
+func (w *world) redriveAll() {
+	var all sync.WaitGroup
 	for _, e := range w.unfinished() {
-		w.violateNow("stuck", "%s does not end well, without any faults", e.name)
+		all.Go(func() { w.redrive(e) })
 	}
+	all.Wait()
 }
 
 func (w *world) unfinished() (left []*event) {
@@ -339,7 +370,8 @@ func (w *world) unfinished() (left []*event) {
 }
 
 // redrive invokes the function with the record of the failed invocation, or with
-// the message under its own id.
+// the message under its own id, as "tlswatch redrive" does. SQS itself moves
+// messages back into the queue under new ids.
 func (w *world) redrive(e *event) {
 	payload := encode(object{
 		"version": "1.0", "timestamp": time.Now().UTC().Format(time.RFC3339), "requestPayload": json.RawMessage(e.payload),
@@ -347,6 +379,10 @@ func (w *world) redrive(e *event) {
 			"condition": "RetriesExhausted", "approximateInvokeCount": asyncAttempts},
 	})
 	if e.queued {
+		if r := w.random(); w.patient && r.IntN(2) == 0 {
+			e.id = uuid(r)
+			w.note("%s is moved back into the queue under a new id", e.name)
+		}
 		payload = queueEvent([]*event{e})
 	}
 	a := w.attempt(e, uuid(w.random()), payload)

@@ -18,6 +18,7 @@ const (
 	killAfter  // it is applied, and not answered
 	killLate   // the process is gone when the call, which was on its way, is applied
 	killSoon   // some milliseconds after the answer
+	timeout    // its time is over
 
 	// The call is not applied.
 	refuse      // an error says so
@@ -38,7 +39,7 @@ const (
 	kinds
 )
 
-var kindNames = [kinds]string{"", "KILLED before", "KILLED after", "KILLED, then applied", "KILLED soon", "REFUSED", "RESET before", "REPLACED", "RESET after",
+var kindNames = [kinds]string{"", "KILLED before", "KILLED after", "KILLED, then applied", "KILLED soon", "TIMED OUT", "REFUSED", "RESET before", "REPLACED", "RESET after",
 	"DROPPED after", "CUT", "STALLED before", "STALLED after", "LATE", "SLOW", "FROZEN"}
 
 // A fault is what is to happen to one call.
@@ -61,7 +62,12 @@ func (f fault) String() string {
 	return " " + kindNames[f.kind]
 }
 
-func (f fault) kills() bool { return f.kind >= killBefore && f.kind <= killSoon }
+// silences reports whether the answer does not arrive.
+func (f fault) silences() bool {
+	return f.kills() && f.kind != killSoon || f.kind >= replace && f.kind <= cut || f.kind == stallAfter
+}
+
+func (f fault) kills() bool { return f.kind >= killBefore && f.kind <= timeout }
 
 // A weighted is a kind of fault, and how often it is chosen.
 type weighted struct {
@@ -122,6 +128,7 @@ func (t *trouble) fate(service string, c call) fault {
 		return fault{}
 	}
 	weight := weights[t.random(name, 0).IntN(len(weights))]
+	weight *= 1 + 5/float64(t.calls[name]) // what happens seldom is as likely to be hit as what happens often
 	r := t.random(name, t.calls[name])
 	switch x := r.Float64(); {
 	case x < min(t.kill*weight, 0.4):

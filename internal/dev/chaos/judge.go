@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"strconv"
@@ -11,57 +12,72 @@ import (
 // judge holds what was published and alerted against the reference, when all
 // events have ended well.
 func (w *world) judge() {
-	w.judgeObjects()
+	for _, o := range w.objects {
+		w.judgeObject(o)
+	}
+	for _, o := range untold(w.publications) {
+		w.violate("untold", "%s was published %d times, and UncertainRepublishes does not say so", w.name(o), o.published)
+	}
 	for _, p := range w.publications {
-		for _, o := range w.objects {
-			if p.has(o) {
-				w.judgeData(p, o)
-			}
-		}
 		w.judgeTotals(p)
 	}
 	w.judgeBudget()
 	w.judgeAlerts()
 }
 
-// judgeObjects finds objects that were never published, and such as were
-// published more often than the function said: each publication beyond the
-// first must be in a request that counts it in UncertainRepublishes, or another
-// publication of the object in its place.
-func (w *world) judgeObjects() {
-	beyond := make(map[*logObject]int)
-	for _, o := range w.objects {
-		n := w.published(o)
-		if n == 0 {
-			w.violate("lost", "%s was never published", w.name(o))
-		}
-		beyond[o] = max(0, n-1)
-	}
-	for _, o := range untold(w.publications, beyond) {
-		w.violate("untold", "%s was published %d times, and UncertainRepublishes does not say so", w.name(o), w.published(o))
-	}
-}
-
-// published counts the publications of an object.
-func (w *world) published(o *logObject) int {
-	n := 0
+// judgeObject holds the data of an object against the reference. Each series
+// that it has must have been published, with the numbers of the reference.
+func (w *world) judgeObject(o *logObject) {
+	times := make(map[string]int)
 	for _, p := range w.publications {
-		if p.has(o) {
-			n++
+		named := make(map[string]sum) // failures by client, which have to add up
+		for _, d := range p.data {
+			if !o.owns(d) {
+				continue
+			}
+			dims := maps.Clone(d.dims)
+			delete(dims, "LoadBalancer")
+			times[series(d.name, dims)]++
+			if c := dims["Client"]; c != "" {
+				s := named[d.name]
+				named[d.name] = sum{s.total + d.sum.total, s.samples + d.sum.samples}
+				if c == "other" {
+					continue
+				}
+			}
+			if want := o.reference(d.name, dims); !d.sum.near(want, d.name) {
+				w.violate("wrong", "%s: %s %v is %v, want %v", w.name(o), d.name, d.dims, d.sum, want)
+			}
+		}
+		for name, s := range named {
+			if want := o.reference(name, nil); s.total != want.total {
+				w.violate("wrong", "%s: %s by Client adds up to %v, want %v", w.name(o), name, s.total, want.total)
+			}
 		}
 	}
-	return n
+	for _, n := range times {
+		o.published = max(o.published, n)
+	}
+	for _, name := range slices.Sorted(maps.Keys(o.expected())) {
+		switch n := times[name]; {
+		case n == 0 && o.published == 0:
+			w.violate("lost", "%s was never published", w.name(o))
+			return
+		case n == 0:
+			w.violate("lost", "%s: %s was never published", w.name(o), name)
+		}
+	}
 }
 
 // untold matches the publications of objects beyond their first with what the
 // requests say in UncertainRepublishes, as well as that can be done, and returns
 // the objects for which nothing is left, each as often as it has no match.
-func untold(publications []*publication, beyond map[*logObject]int) []*logObject {
+func untold(publications []*publication) []*logObject {
 	told := make([][]*logObject, len(publications)) // the objects that a request's count is used for
 	var use func(o *logObject, seen []bool) bool
 	use = func(o *logObject, seen []bool) bool {
 		for i, p := range publications {
-			if seen[i] || !p.has(o) || slices.Contains(told[i], o) {
+			if seen[i] || !slices.Contains(p.objects, o) || slices.Contains(told[i], o) {
 				continue
 			}
 			seen[i] = true
@@ -78,61 +94,22 @@ func untold(publications []*publication, beyond map[*logObject]int) []*logObject
 		}
 		return false
 	}
-	var list []*logObject
-	for o, n := range beyond {
-		for range n {
+	var objects, list []*logObject
+	for _, p := range publications {
+		for _, o := range p.objects {
+			if !slices.Contains(objects, o) {
+				objects = append(objects, o)
+			}
+		}
+	}
+	for _, o := range objects {
+		for range o.published - 1 {
 			if !use(o, make([]bool, len(publications))) {
 				list = append(list, o)
 			}
 		}
 	}
 	return list
-}
-
-// dimensionSets are the combinations of dimensions under which an object's
-// connections, or failures, are all counted.
-var dimensionSets = map[string][]string{
-	"Connections":        {"", "KeyExchange"},
-	"FailedNegotiations": {"", "ListenerPort", "Protocol", "Cipher", "Client", "Reason"},
-}
-
-// judgeData holds a request's data of one object against the reference: each
-// series by itself, and that those of one combination of dimensions add up to
-// all there is.
-func (w *world) judgeData(p *publication, o *logObject) {
-	totals := make(map[string]sum)
-	for _, d := range p.data {
-		if d.dims["LoadBalancer"] != o.lb || !d.time.Equal(o.minute) {
-			continue
-		}
-		dims := make(map[string]string)
-		set := ""
-		for name, value := range d.dims {
-			if name != "LoadBalancer" {
-				dims[name] = value
-				if set == "" || name == "Cipher" { // whose set has Protocol as well
-					set = name
-				}
-			}
-		}
-		t := totals[d.name+" "+set]
-		totals[d.name+" "+set] = sum{t.total + d.sum.total, t.samples + d.sum.samples}
-		if dims["Client"] == "other" {
-			continue
-		}
-		if want := o.reference(d.name, dims); !d.sum.near(want, d.name) {
-			w.violate("wrong", "%s: %s %v is %v, want %v", w.name(o), d.name, d.dims, d.sum, want)
-		}
-	}
-	for name, sets := range dimensionSets {
-		all := o.reference(name, nil)
-		for _, set := range sets {
-			got := totals[name+" "+set]
-			if got.total != all.total {
-				w.violate("wrong", "%s: %s by %q adds up to %v, want %v", w.name(o), name, set, got.total, all.total)
-			}
-		}
-	}
 }
 
 // near reports whether two sums are the same: that of latencies to 5 %.
@@ -147,23 +124,14 @@ func (s sum) near(want sum, name string) bool {
 // request.
 func (w *world) judgeTotals(p *publication) {
 	want := make(map[time.Time]sum)
-	for _, o := range w.objects {
-		if p.has(o) {
-			s, t := o.reference("FailedNegotiations", nil), want[o.minute]
-			want[o.minute] = sum{s.total + t.total, s.samples + t.samples}
-		}
+	for _, o := range p.objects {
+		s, t := o.reference("FailedNegotiations", nil), want[o.minute]
+		want[o.minute] = sum{s.total + t.total, s.samples + t.samples}
 	}
 	for _, d := range p.data {
-		if d.name != "FailedNegotiations" || len(d.dims) > 0 {
-			continue
-		}
-		if d.sum != want[d.time] {
+		if d.name == "FailedNegotiations" && len(d.dims) == 0 && d.sum != want[d.time] {
 			w.violate("wrong", "%s: FailedNegotiations at %s is %v, want %v", p.by, d.time.Format("15:04"), d.sum, want[d.time])
 		}
-		delete(want, d.time)
-	}
-	for minute := range want {
-		w.violate("wrong", "%s: no FailedNegotiations at %s", p.by, minute.Format("15:04"))
 	}
 }
 

@@ -130,13 +130,42 @@ func (w *world) judgeDouble(r rule, lb string, sent []*alertMessage) {
 				continue
 			}
 			if float64(a.Failed) < r.growth*float64(before.Failed) {
-				w.doubles++
-				if w.alertsTold[lb] == 0 {
-					w.violate("double", "%s by %s, after %s by %s, and no take-over was told", a, a.by, before, before.by)
-				}
+				w.judgePair(sent[:i], before, a)
 			}
 			break
 		}
+	}
+}
+
+// doubles are alerts for which another one stood, by how that was told.
+type doubles struct {
+	all    int
+	told   int // the log says that the alert was taken over
+	resent int // by the same attempt, since SNS's answer was lost
+	muted  int // the second sender was killed, maybe before it could log
+}
+
+// judgePair says how an alert was told to be a double of one before it.
+func (w *world) judgePair(sent []*alertMessage, before, a *alertMessage) {
+	w.doubles.all++
+	resent := slices.ContainsFunc(sent, func(b *alertMessage) bool {
+		return b.by == a.by && b.unheard && b.Window.End.Equal(a.Window.End) && b.Failed == a.Failed
+	})
+	switch {
+	case resent:
+		w.doubles.resent++
+	case w.alertsTold[a.sender] || w.alertsTold[before.sender]: // by whichever came second to the alert's record
+		w.doubles.told++
+	case w.muted[a.sender]:
+		w.doubles.muted++
+	default:
+		heard := "which knew that it was sent"
+		if before.unheard {
+			heard = "which did not hear that it was sent"
+		} else if w.muted[before.sender] {
+			heard = "which was killed"
+		}
+		w.violate("double", "%s by %s, after %s by %s, %s, and no take-over was told", a, a.by, before, before.by, heard)
 	}
 }
 

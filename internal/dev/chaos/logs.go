@@ -23,7 +23,8 @@ type logObject struct {
 	etag    string
 	entries []entry // as read back from the body, for the reference
 
-	sums map[string]sum // the reference's results, by series
+	sums      map[string]sum // the reference's results, by series
+	published int            // how often, as the judge has found
 }
 
 const (
@@ -148,8 +149,8 @@ type sum struct{ total, samples float64 }
 // for itself is in the dimension value "other", which the reference does not
 // know.
 func (o *logObject) reference(name string, dims map[string]string) sum {
-	series := fmt.Sprint(name, dims) // maps print in the order of their keys
-	if s, ok := o.sums[series]; ok {
+	key := series(name, dims)
+	if s, ok := o.sums[key]; ok {
 		return s
 	}
 	var s sum
@@ -176,8 +177,34 @@ func (o *logObject) reference(name string, dims map[string]string) sum {
 			s.samples++
 		}
 	}
-	o.sums[series] = s
+	o.sums[key] = s
 	return s
+}
+
+// series names a metric with dimensions beside the load balancer.
+func series(name string, dims map[string]string) string {
+	return fmt.Sprint(name, dims) // maps print in the order of their keys
+}
+
+// expected are the series of the object's counts.
+func (o *logObject) expected() map[string]bool {
+	all := make(map[string]bool)
+	for _, e := range o.entries {
+		if !e.tls {
+			all[series("PlaintextConnections", nil)] = true
+			continue
+		}
+		all[series("Connections", nil)] = true
+		all[series("Connections", map[string]string{"KeyExchange": e.kex})] = true
+		all[series("FailedNegotiations", nil)] = true
+		all[series("FailedNegotiations", map[string]string{"ListenerPort": e.port})] = true
+		all[series("FailedNegotiations", map[string]string{"Protocol": e.protocol})] = true
+		all[series("FailedNegotiations", map[string]string{"Protocol": e.protocol, "Cipher": e.cipher})] = true
+		if e.failed {
+			all[series("FailedNegotiations", map[string]string{"Reason": e.reason})] = true
+		}
+	}
+	return all
 }
 
 // is reports whether an entry has these dimension values.

@@ -8,7 +8,6 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -76,7 +75,7 @@ func (o options) run() error {
 	if len(chosen) == 0 || o.seeds < 1 || o.parallel < 1 {
 		return errors.New("nothing to do: see -help")
 	}
-	h, err := newHarness(o.bootstrap)
+	h, err := newHarness(o.bootstrap, o.parallel)
 	if err != nil {
 		return err
 	}
@@ -84,31 +83,49 @@ func (o options) run() error {
 	return o.all(h, chosen)
 }
 
-// A harness is what all worlds share: the server of all endpoints, which knows
+// A harness is what all worlds share: the servers of all endpoints, which know
 // the processes by their numbers.
 type harness struct {
-	bootstrap string
-	address   string
-	server    *http.Server
+	bootstrap         string
+	services, runtime string // addresses
+	servers           []*http.Server
+	running           chan struct{} // has room for the worlds that run at the same time
 
 	mu        sync.Mutex
 	last      int
 	processes map[int]*process
 }
 
-func newHarness(bootstrap string) (*harness, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+func newHarness(bootstrap string, parallel int) (*harness, error) {
+	h := &harness{bootstrap: bootstrap, processes: make(map[int]*process), running: make(chan struct{}, parallel)}
+	var err error
+	// Services end idle connections often, as they do for a function that was
+	// frozen. The runtime API is on the function's own machine.
+	if h.services, err = h.listen(500 * time.Millisecond); err != nil {
 		return nil, err
 	}
-	h := &harness{bootstrap: bootstrap, address: listener.Addr().String(), processes: make(map[int]*process)}
-	// Idle connections end often, as they do for a function that was frozen.
-	h.server = &http.Server{Handler: h, IdleTimeout: 500 * time.Millisecond}
-	go h.server.Serve(listener) // ends with close
+	if h.runtime, err = h.listen(0); err != nil {
+		return nil, err
+	}
 	return h, nil
 }
 
-func (h *harness) close() { h.server.Shutdown(context.Background()) }
+func (h *harness) listen(idle time.Duration) (address string, err error) {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	s := &http.Server{Handler: h, IdleTimeout: idle}
+	h.servers = append(h.servers, s)
+	go s.Serve(listener) // ends with close
+	return listener.Addr().String(), nil
+}
+
+func (h *harness) close() {
+	for _, s := range h.servers {
+		s.Close()
+	}
+}
 
 // ServeHTTP takes a request of a process. Of one that was killed, it is on its
 // way, and fails.

@@ -48,14 +48,14 @@ type answer struct {
 func (w *world) startProcess() (*process, error) {
 	p := &process{world: w, work: make(chan *invocation), gone: make(chan struct{})}
 	p.id = w.harness.register(p)
-	base := fmt.Sprintf("%s/p/%d/", w.harness.address, p.id)
+	services := fmt.Sprintf("http://%s/p/%d/", w.harness.services, p.id)
 	env := map[string]string{
-		"AWS_LAMBDA_RUNTIME_API": base + "runtime", "_HANDLER": "bootstrap", "AWS_LAMBDA_LOG_FORMAT": "JSON",
+		"AWS_LAMBDA_RUNTIME_API": fmt.Sprintf("%s/p/%d/runtime", w.harness.runtime, p.id), "_HANDLER": "bootstrap", "AWS_LAMBDA_LOG_FORMAT": "JSON",
 		"AWS_LAMBDA_FUNCTION_NAME": "chaos", "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST", "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
 		"AWS_REGION": region, "AWS_ACCESS_KEY_ID": "chaos", "AWS_SECRET_ACCESS_KEY": "chaos", "AWS_EC2_METADATA_DISABLED": "true",
 		"AWS_CONFIG_FILE": os.DevNull, "AWS_SHARED_CREDENTIALS_FILE": os.DevNull,
-		"AWS_ENDPOINT_URL_S3": "http://" + base + "s3", "AWS_ENDPOINT_URL_SNS": "http://" + base + "sns",
-		"AWS_ENDPOINT_URL_CLOUDWATCH": "http://" + base + "cloudwatch",
+		"AWS_ENDPOINT_URL_S3": services + "s3", "AWS_ENDPOINT_URL_SNS": services + "sns",
+		"AWS_ENDPOINT_URL_CLOUDWATCH": services + "cloudwatch",
 		"STATE_BUCKET":                stateBucket, "ALERT_TOPIC_ARN": topic,
 	}
 	for name, value := range w.settings {
@@ -118,14 +118,21 @@ func (p *process) signal(s syscall.Signal) {
 	}
 }
 
+// A sender is an attempt as the function's log says: a process and Lambda's id
+// of the request.
+type sender struct {
+	process int
+	request string
+}
+
 // by names the attempt that the process is at.
-func (p *process) by() string {
+func (p *process) by() (string, sender) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.current == nil {
-		return "nobody"
+		return "nobody", sender{process: p.id}
 	}
-	return p.current.name
+	return p.current.name, sender{p.id, p.current.id}
 }
 
 // runtime is the Lambda Runtime API.
@@ -225,14 +232,16 @@ func (w *world) invoke(i *invocation, limit time.Time) answer {
 			continue
 		}
 		w.begun(i, p)
+		if f := w.fate("runtime", call{operation: "work"}); f.kills() {
+			time.AfterFunc(f.pause, func() { p.die(f) })
+		}
 		timer := time.NewTimer(time.Until(limit))
 		defer timer.Stop()
 		select {
 		case a := <-i.answer:
 			return a
 		case <-timer.C:
-			w.note("%s timed out", i.name)
-			p.kill()
+			p.die(fault{kind: timeout})
 		case <-p.gone:
 		}
 		select {
@@ -294,7 +303,7 @@ func (l *logLines) Write(b []byte) (int, error) {
 func (l *logLines) line(text []byte) {
 	w := l.p.world
 	var line struct {
-		LoadBalancer   string
+		RequestID      string
 		AlertTakenOver bool
 	}
 	if json.Unmarshal(text, &line) != nil { // a panic or another end of the Go runtime
@@ -304,7 +313,7 @@ func (l *logLines) line(text []byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if line.AlertTakenOver {
-		w.alertsTold[line.LoadBalancer]++
+		w.alertsTold[sender{l.p.id, line.RequestID}] = true
 	}
 	w.trace("    log %s", text)
 }

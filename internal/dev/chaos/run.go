@@ -28,20 +28,24 @@ func (o options) all(h *harness, chosen []group) error {
 		next++
 		return g, seed, true
 	}
-	var workers sync.WaitGroup
-	for range o.parallel {
-		workers.Go(func() {
-			for g, seed, ok := draw(); ok; g, seed, ok = draw() {
-				w := newWorld(h, chosen[g], seed)
-				w.run()
-				mu.Lock()
-				totals[g].add(w)
-				o.report(w)
-				mu.Unlock()
-			}
+	var worlds sync.WaitGroup
+	for {
+		h.running <- struct{}{}
+		g, seed, ok := draw()
+		if !ok {
+			break
+		}
+		worlds.Go(func() {
+			w := newWorld(h, chosen[g], seed)
+			w.run()
+			<-h.running
+			mu.Lock()
+			defer mu.Unlock()
+			totals[g].add(w)
+			o.report(w)
 		})
 	}
-	workers.Wait()
+	worlds.Wait()
 	printTotals(chosen, totals, time.Since(start))
 	violations := 0
 	for _, t := range totals {
@@ -87,9 +91,9 @@ func (o options) report(w *world) {
 // A total is what became of the seeds of a group.
 type total struct {
 	seeds, failed, objects, events, invocations, kills, faults int
-	published, doubled, windows, alerts, doubles               int
+	doubled, windows, alerts                                   int
+	doubles                                                    doubles
 	told                                                       float64
-	alertsTold                                                 int
 	violations                                                 map[string]int
 }
 
@@ -102,15 +106,15 @@ func (t *total) add(w *world) {
 	t.faults += w.trouble.other
 	t.windows += w.windows
 	t.alerts += len(w.alerts)
-	t.doubles += w.doubles
+	t.doubles.all += w.doubles.all
+	t.doubles.told += w.doubles.told
+	t.doubles.resent += w.doubles.resent
+	t.doubles.muted += w.doubles.muted
 	for _, o := range w.objects {
-		t.doubled += max(0, w.published(o)-1)
+		t.doubled += max(0, o.published-1)
 	}
 	for _, p := range w.publications {
 		t.told += p.sumOf("UncertainRepublishes")
-	}
-	for _, n := range w.alertsTold {
-		t.alertsTold += n
 	}
 	if len(w.violations) > 0 {
 		t.failed++
@@ -126,7 +130,7 @@ func (t *total) add(w *world) {
 // printTotals prints a row for each group. What must be 0 is in capitals.
 func printTotals(chosen []group, totals []total, took time.Duration) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(out, "group\tseeds\tFAILED\tobjects\tevents\tinvocations\tkills\tfaults\tLOST\tdoubled\ttold\tUNTOLD\twindows\talerts\tMISSED\tdouble\ttold\tUNTOLD\tOTHER\t")
+	fmt.Fprintln(out, "group\tseeds\tFAILED\tobjects\tevents\tinvocations\tkills\tfaults\tLOST\tdoubled\ttold\tUNTOLD\twindows\talerts\tMISSED\tdouble\ttold\tresent\tmuted\tUNTOLD\tOTHER\t")
 	for i, t := range totals {
 		v := t.violations
 		other := 0
@@ -136,7 +140,7 @@ func printTotals(chosen []group, totals []total, took time.Duration) {
 			}
 		}
 		row := []any{chosen[i].name, t.seeds, t.failed, t.objects, t.events, t.invocations, t.kills, t.faults, v["lost"], t.doubled, t.told, v["untold"],
-			t.windows, t.alerts, v["missed"], t.doubles, t.alertsTold, v["double"], other}
+			t.windows, t.alerts, v["missed"], t.doubles.all, t.doubles.told, t.doubles.resent, t.doubles.muted, v["double"], other}
 		fmt.Fprintf(out, strings.Repeat("%v\t", len(row))+"\n", row...)
 	}
 	out.Flush()

@@ -18,6 +18,7 @@ type call struct {
 	about              string // for the trace
 	conditional        bool   // a conditional write
 	apply              func() reply
+	unheard            func() // what it means if the answer does not arrive; may be nil
 }
 
 type reply struct {
@@ -33,14 +34,17 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 	if err != nil {
 		return // the process was killed
 	}
-	by := p.by()
-	c, err := w.parse(service, r, path, body, by)
+	by, s := p.by()
+	c, err := w.parse(service, r, path, body, by, s)
 	if err != nil {
 		w.violateNow("harness", "%v", err)
 		rw.WriteHeader(http.StatusNotImplemented)
 		return
 	}
 	f := w.fate(service, c)
+	if c.unheard != nil && f.silences() {
+		c.unheard()
+	}
 	do := func() reply {
 		w.mu.Lock()
 		defer w.mu.Unlock()
@@ -74,6 +78,9 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 		time.Sleep(f.pause)
 	}
 	a = do()
+	if r.Context().Err() != nil && c.unheard != nil { // the caller has given up
+		c.unheard()
+	}
 	switch f.kind {
 	case killAfter:
 		p.die(f)
@@ -97,7 +104,7 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 	write(rw, a, f.kind == cut)
 }
 
-func (w *world) parse(service string, r *http.Request, path string, body []byte, by string) (call, error) {
+func (w *world) parse(service string, r *http.Request, path string, body []byte, by string, s sender) (call, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch service {
@@ -106,14 +113,14 @@ func (w *world) parse(service string, r *http.Request, path string, body []byte,
 	case "cloudwatch":
 		return w.cloudWatch(r, path, body, by)
 	case "sns":
-		return w.sns(r, body, by)
+		return w.sns(r, body, by, s)
 	}
 	return call{}, fmt.Errorf("service %q", service)
 }
 
 // die kills the process for a fault.
 func (p *process) die(f fault) bool {
-	by := p.by()
+	by, s := p.by()
 	if !p.kill() {
 		return false
 	}
@@ -121,6 +128,7 @@ func (p *process) die(f fault) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.trouble.kills++
+	w.muted[s] = true
 	w.trace("%s is dead:%s", by, f)
 	return true
 }

@@ -13,7 +13,9 @@ const topic = "arn:aws:sns:" + region + ":" + account + ":chaos"
 // An alertMessage is an alert that SNS accepted, as its machine-readable text
 // says.
 type alertMessage struct {
-	by string // the attempt
+	by      string // the attempt
+	sender  sender
+	unheard bool // SNS's answer did not reach the sender
 
 	Schema string
 	Rule   string
@@ -30,7 +32,7 @@ type alertMessage struct {
 // sns reads a request in the query protocol.
 //
 // https://docs.aws.amazon.com/sns/latest/api/API_Publish.html
-func (w *world) sns(r *http.Request, body []byte, by string) (call, error) {
+func (w *world) sns(r *http.Request, body []byte, by string, s sender) (call, error) {
 	c := call{service: "sns", operation: "Publish"}
 	form, err := url.ParseQuery(string(body))
 	if err != nil {
@@ -43,11 +45,12 @@ func (w *world) sns(r *http.Request, body []byte, by string) (call, error) {
 	if err := json.Unmarshal([]byte(form.Get("Message")), &texts); err != nil || texts["default"] == "" {
 		return c, fmt.Errorf("SNS: message %q: %w", form.Get("Message"), err)
 	}
-	a := &alertMessage{by: by}
+	a := &alertMessage{by: by, sender: s}
 	if err := json.Unmarshal([]byte(texts["sqs"]), a); err != nil || a.Failed == 0 {
 		return c, fmt.Errorf("SNS: text for a queue %q: %w", texts["sqs"], err)
 	}
 	c.about = a.String()
+	c.unheard = func() { a.unheard = true }
 	c.apply = func() reply {
 		w.alerts = append(w.alerts, a)
 		return reply{200, http.Header{"Content-Type": {"text/xml"}}, []byte(`<PublishResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><PublishResult>` +

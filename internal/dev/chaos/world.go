@@ -20,6 +20,7 @@ type world struct {
 	objects  []*logObject
 	events   []*event
 
+	patient    bool // events may need to wait for leases to end
 	freezeIdle bool
 	pageSize   int // of lists
 	slots      chan struct{}
@@ -30,10 +31,12 @@ type world struct {
 	store        map[string][]byte // by bucket and key
 	publications []*publication
 	alerts       []*alertMessage
-	alertsTold   map[string]int // by load balancer: take-overs in the log
+	alertsTold   map[sender]bool // whose log says that an alert was taken over
+	muted        map[sender]bool // that were killed: they may not have come to their log
 	invocations  int
-	windows      int      // that meet a rule
-	doubles      int      // alerts for which another one stood
+	lastDeadline time.Time
+	windows      int // that meet a rule
+	doubles      doubles
 	lines        []string // the trace
 	violations   []violation
 }
@@ -57,9 +60,10 @@ func newWorld(h *harness, g group, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
 	w := &world{
 		harness: h, seed: seed, began: time.Now(), idle: make(chan *process),
-		store: make(map[string][]byte), alertsTold: make(map[string]int),
+		store: make(map[string][]byte), alertsTold: make(map[sender]bool), muted: make(map[sender]bool),
 	}
 	w.trouble = trouble{seed: seed, group: g, calls: make(map[string]int), kill: 0.005 + 0.03*r.Float64(), fault: 0.02 + 0.15*r.Float64()}
+	w.patient = seed%10 == 0
 	w.freezeIdle = r.IntN(2) == 0
 	w.pageSize = []int{2, 5, 1000}[r.IntN(3)]
 	w.slots = make(chan struct{}, 2+r.IntN(7))
@@ -167,6 +171,9 @@ func (w *world) begun(i *invocation, p *process) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.invocations++
+	if i.deadline.After(w.lastDeadline) {
+		w.lastDeadline = i.deadline
+	}
 	w.trace("%s begins in process %d, deadline in %v", i.name, p.id, time.Until(i.deadline).Round(time.Millisecond))
 }
 
