@@ -164,25 +164,29 @@ func (w *world) attempt(e *event, requestID string, payload []byte) answer {
 	e.attempts++
 	name := fmt.Sprintf("%s/%d", e.name, e.attempts)
 	e.mu.Unlock()
-	return w.invokeFor(name, requestID, payload)
+	return w.invoke(w.invocation(name, requestID, payload))
 }
 
-// invokeFor invokes the function with a deadline. Lambda may kill it before, or
-// later than it said.
-func (w *world) invokeFor(name, requestID string, payload []byte) answer {
+// invocation makes one with a deadline. Amid faults, Lambda may kill it before,
+// or later than it said.
+func (w *world) invocation(name, requestID string, payload []byte) *invocation {
 	r := w.random()
-	timeout := time.Duration(2000+r.IntN(4000)) * time.Millisecond
-	i := &invocation{name: name, id: requestID, payload: payload, deadline: time.Now().Add(timeout), answer: make(chan answer, 1)}
-	limit := i.deadline
+	told := time.Duration(2000+r.IntN(4000)) * time.Millisecond
+	i := &invocation{name: name, id: requestID, payload: payload, told: told, limit: told, answer: make(chan answer, 1)}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.trouble.calm {
+		return i
+	}
 	switch r.IntN(12) {
 	case 0:
-		limit = limit.Add(-timeout / 2)
+		i.limit -= told / 2
 	case 1:
-		limit = limit.Add(timeout / 2)
+		i.limit += told / 2
 	case 2: // hardly any time
-		i.deadline = time.Now().Add(timeout / 5)
+		i.told /= 5
 	}
-	return w.invoke(i, limit)
+	return i
 }
 
 // random draws from the seed, in the order in which it happens to be asked.
@@ -252,7 +256,7 @@ func (w *world) deliverBatch(batch []*event) {
 		name += fmt.Sprintf("+%s/%d", e.name, e.attempts)
 		e.mu.Unlock()
 	}
-	a := w.invokeFor(name[1:], uuid(w.random()), queueEvent(batch))
+	a := w.invoke(w.invocation(name[1:], uuid(w.random()), queueEvent(batch)))
 	failed := failedItems(a, batch)
 	for _, e := range batch {
 		e.mu.Lock()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strconv"
 	"time"
+
+	"tlswatch/internal/dev/chaos/wire"
 )
 
 // judge holds what was published and alerted against the reference, when all
@@ -30,28 +32,27 @@ func (w *world) judge() {
 func (w *world) judgeObject(o *logObject) {
 	times := make(map[string]int)
 	for _, p := range w.publications {
-		named := make(map[string]sum) // failures by client, which have to add up
+		named := make(map[string]wire.Sum) // failures by client, which have to add up
 		for _, d := range p.data {
 			if !o.owns(d) {
 				continue
 			}
-			dims := maps.Clone(d.dims)
+			dims := maps.Clone(d.Dims)
 			delete(dims, "LoadBalancer")
-			times[series(d.name, dims)]++
+			times[series(d.Name, dims)]++
 			if c := dims["Client"]; c != "" {
-				s := named[d.name]
-				named[d.name] = sum{s.total + d.sum.total, s.samples + d.sum.samples}
+				named[d.Name] = named[d.Name].Plus(d.Sum)
 				if c == "other" {
 					continue
 				}
 			}
-			if want := o.reference(d.name, dims); !d.sum.near(want, d.name) {
-				w.violate("wrong", "%s: %s %v is %v, want %v", w.name(o), d.name, d.dims, d.sum, want)
+			if want := o.reference(d.Name, dims); !near(d.Sum, want, d.Name) {
+				w.violate("wrong", "%s: %s %v is %v, want %v", w.name(o), d.Name, d.Dims, d.Sum, want)
 			}
 		}
 		for name, s := range named {
-			if want := o.reference(name, nil); s.total != want.total {
-				w.violate("wrong", "%s: %s by Client adds up to %v, want %v", w.name(o), name, s.total, want.total)
+			if want := o.reference(name, nil); s.Total != want.Total {
+				w.violate("wrong", "%s: %s by Client adds up to %v, want %v", w.name(o), name, s.Total, want.Total)
 			}
 		}
 	}
@@ -81,7 +82,7 @@ func untold(publications []*publication) []*logObject {
 				continue
 			}
 			seen[i] = true
-			if float64(len(told[i])) < p.sumOf("UncertainRepublishes") {
+			if float64(len(told[i])) < p.uncertain() {
 				told[i] = append(told[i], o)
 				return true
 			}
@@ -113,9 +114,9 @@ func untold(publications []*publication) []*logObject {
 }
 
 // near reports whether two sums are the same: that of latencies to 5 %.
-func (s sum) near(want sum, name string) bool {
+func near(s, want wire.Sum, name string) bool {
 	if name == "HandshakeLatency" {
-		return s.samples == want.samples && math.Abs(s.total-want.total) <= 0.05*want.total+1e-9
+		return s.Samples == want.Samples && math.Abs(s.Total-want.Total) <= 0.05*want.Total+1e-9
 	}
 	return s == want
 }
@@ -123,14 +124,13 @@ func (s sum) near(want sum, name string) bool {
 // judgeTotals holds the metric over all load balancers against the objects of a
 // request.
 func (w *world) judgeTotals(p *publication) {
-	want := make(map[time.Time]sum)
+	want := make(map[time.Time]wire.Sum)
 	for _, o := range p.objects {
-		s, t := o.reference("FailedNegotiations", nil), want[o.minute]
-		want[o.minute] = sum{s.total + t.total, s.samples + t.samples}
+		want[o.minute] = want[o.minute].Plus(o.reference("FailedNegotiations", nil))
 	}
 	for _, d := range p.data {
-		if d.name == "FailedNegotiations" && len(d.dims) == 0 && d.sum != want[d.time] {
-			w.violate("wrong", "%s: FailedNegotiations at %s is %v, want %v", p.by, d.time.Format("15:04"), d.sum, want[d.time])
+		if d.Name == "FailedNegotiations" && len(d.Dims) == 0 && d.Sum != want[d.Time] {
+			w.violate("wrong", "%s: FailedNegotiations at %s is %v, want %v", p.by, d.Time.Format("15:04"), d.Sum, want[d.Time])
 		}
 	}
 }
@@ -145,8 +145,8 @@ func (w *world) judgeBudget() {
 	clients := make(map[string]map[string]bool)
 	for _, p := range w.publications {
 		for _, d := range p.data {
-			if c := d.dims["Client"]; c != "" && c != "other" {
-				hour := fmt.Sprint(d.dims["LoadBalancer"], " ", d.time.Truncate(time.Hour).Format("15:04"))
+			if c := d.Dims["Client"]; c != "" && c != "other" {
+				hour := fmt.Sprint(d.Dims["LoadBalancer"], " ", d.Time.Truncate(time.Hour).Format("15:04"))
 				if clients[hour] == nil {
 					clients[hour] = make(map[string]bool)
 				}

@@ -3,12 +3,12 @@ package main
 import (
 	"bytes"
 	"compress/gzip"
-	"crypto/md5"
-	"encoding/hex"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"time"
+
+	"tlswatch/internal/dev/chaos/wire"
 )
 
 // A logObject is one connection log of one node of a load balancer. All its
@@ -23,15 +23,14 @@ type logObject struct {
 	etag    string
 	entries []entry // as read back from the body, for the reference
 
-	sums      map[string]sum // the reference's results, by series
-	published int            // how often, as the judge has found
+	sums      map[string]wire.Sum // the reference's results, by series
+	published int                 // how often, as the judge has found
 }
 
 const (
-	period    = 5 * time.Minute
-	logBucket = "chaos-logs"
-	account   = "123456789012"
-	region    = "eu-west-1"
+	period  = 5 * time.Minute
+	account = "123456789012"
+	region  = "eu-west-1"
 )
 
 func (o *logObject) uri() string { return "s3://" + logBucket + "/" + o.key }
@@ -40,7 +39,7 @@ func (o *logObject) uri() string { return "s3://" + logBucket + "/" + o.key }
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
 func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed int) *logObject {
-	o := &logObject{lb: lb, end: end, minute: end.Add(-period + time.Duration(node)*time.Minute), sums: make(map[string]sum)}
+	o := &logObject{lb: lb, end: end, minute: end.Add(-period + time.Duration(node)*time.Minute), sums: make(map[string]wire.Sum)}
 	o.key = fmt.Sprintf("AWSLogs/%s/elasticloadbalancing/%s/%s/conn_log_%s_elasticloadbalancing_%s_%s_%s_192.0.2.%d_%08x.log.gz",
 		account, region, end.Format("2006/01/02"), account, region, strings.ReplaceAll(lb, "/", "."), end.Format("20060102T1504Z"), node+1, r.Uint32())
 
@@ -68,8 +67,7 @@ func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed int) *log
 	z.Write(text.Bytes()) // into memory: it does not fail
 	z.Close()
 	o.body = packed.Bytes()
-	digest := md5.Sum(o.body)
-	o.etag = hex.EncodeToString(digest[:])
+	o.etag = strings.Trim(wire.ETag(o.body), `"`)
 	return o
 }
 
@@ -111,22 +109,21 @@ type entry struct {
 	reason                              string
 }
 
-// parse reads a line slowly: character by character, with quotes.
+// parse reads a line character by character: fields end with spaces that are
+// not quoted.
 func parse(line string) entry {
 	var fields []string
-	field, quoted := "", false
-	for _, c := range strings.TrimSuffix(line, "\n") {
+	begin, quoted := 0, false
+	line = strings.TrimSuffix(line, "\n") + " "
+	for i := range len(line) {
 		switch {
-		case c == '"':
+		case line[i] == '"':
 			quoted = !quoted
-		case c == ' ' && !quoted:
-			fields = append(fields, field)
-			field = ""
-		default:
-			field += string(c)
+		case line[i] == ' ' && !quoted:
+			fields = append(fields, strings.Trim(line[begin:i], `"`))
+			begin = i + 1
 		}
 	}
-	fields = append(fields, field)
 	get := func(i int) string {
 		if i >= len(fields) || fields[i] == "-" {
 			return "none"
@@ -140,41 +137,37 @@ func parse(line string) entry {
 	return e
 }
 
-// A sum is what CloudWatch has to have of a series: the sum of all samples, and
-// their number.
-type sum struct{ total, samples float64 }
-
 // reference counts the entries of the object that a metric with these
 // dimensions, beside the load balancer, is about. A client that is not named
 // for itself is in the dimension value "other", which the reference does not
 // know.
-func (o *logObject) reference(name string, dims map[string]string) sum {
+func (o *logObject) reference(name string, dims map[string]string) wire.Sum {
 	key := series(name, dims)
 	if s, ok := o.sums[key]; ok {
 		return s
 	}
-	var s sum
+	var s wire.Sum
 	for _, e := range o.entries {
 		if !e.is(dims) {
 			continue
 		}
 		switch {
 		case name == "PlaintextConnections" && !e.tls, name == "Connections" && e.tls:
-			s.total++
-			s.samples = 1
+			s.Total++
+			s.Samples = 1
 		case name == "FailedNegotiations" && dims["Reason"] != "" && e.failed:
-			s.total++
-			s.samples = 1
+			s.Total++
+			s.Samples = 1
 		case name == "FailedNegotiations" && dims["Reason"] == "" && e.tls:
-			s.samples++
+			s.Samples++
 			if e.failed {
-				s.total++
+				s.Total++
 			}
 		case name == "HandshakeLatency" && e.latency != "none":
 			var seconds float64
 			fmt.Sscan(e.latency, &seconds) // a number that this file wrote
-			s.total += seconds
-			s.samples++
+			s.Total += seconds
+			s.Samples++
 		}
 	}
 	o.sums[key] = s
@@ -186,22 +179,25 @@ func series(name string, dims map[string]string) string {
 	return fmt.Sprint(name, dims) // maps print in the order of their keys
 }
 
-// expected are the series of the object's counts.
-func (o *logObject) expected() map[string]bool {
-	all := make(map[string]bool)
+// expected are the series of the object's counts, by name.
+func (o *logObject) expected() map[string]wire.Datum {
+	all := make(map[string]wire.Datum)
+	add := func(name string, dims map[string]string) {
+		all[series(name, dims)] = wire.Datum{Name: name, Dims: dims}
+	}
 	for _, e := range o.entries {
 		if !e.tls {
-			all[series("PlaintextConnections", nil)] = true
+			add("PlaintextConnections", nil)
 			continue
 		}
-		all[series("Connections", nil)] = true
-		all[series("Connections", map[string]string{"KeyExchange": e.kex})] = true
-		all[series("FailedNegotiations", nil)] = true
-		all[series("FailedNegotiations", map[string]string{"ListenerPort": e.port})] = true
-		all[series("FailedNegotiations", map[string]string{"Protocol": e.protocol})] = true
-		all[series("FailedNegotiations", map[string]string{"Protocol": e.protocol, "Cipher": e.cipher})] = true
+		add("Connections", nil)
+		add("Connections", map[string]string{"KeyExchange": e.kex})
+		add("FailedNegotiations", nil)
+		add("FailedNegotiations", map[string]string{"ListenerPort": e.port})
+		add("FailedNegotiations", map[string]string{"Protocol": e.protocol})
+		add("FailedNegotiations", map[string]string{"Protocol": e.protocol, "Cipher": e.cipher})
 		if e.failed {
-			all[series("FailedNegotiations", map[string]string{"Reason": e.reason})] = true
+			add("FailedNegotiations", map[string]string{"Reason": e.reason})
 		}
 	}
 	return all

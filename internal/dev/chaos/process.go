@@ -33,8 +33,10 @@ type invocation struct {
 	name     string // for the trace: the event and the attempt
 	id       string // Lambda's request id
 	payload  []byte
-	deadline time.Time
-	answer   chan answer // has room for one
+	told     time.Duration // until the deadline that the function is told
+	limit    time.Duration // until Lambda kills it
+	deadline time.Time     // from told, when it begins
+	answer   chan answer   // has room for one
 }
 
 // An answer is how an invocation ended.
@@ -116,13 +118,6 @@ func (p *process) signal(s syscall.Signal) {
 	if !p.killed {
 		p.cmd.Process.Signal(s) // an error means that it has ended
 	}
-}
-
-// A sender is an attempt as the function's log says: a process and Lambda's id
-// of the request.
-type sender struct {
-	process int
-	request string
 }
 
 // by names the attempt that the process is at.
@@ -212,9 +207,8 @@ func (p *process) finish(rw http.ResponseWriter, id string, a answer) {
 }
 
 // invoke has an invocation done by an idle process, or by a new one, and
-// returns when Lambda would know how it ended. limit is when Lambda kills the
-// process, whatever deadline it was told.
-func (w *world) invoke(i *invocation, limit time.Time) answer {
+// returns when Lambda would know how it ended.
+func (w *world) invoke(i *invocation) answer {
 	w.slots <- struct{}{}
 	defer func() { <-w.slots }()
 	for {
@@ -223,6 +217,7 @@ func (w *world) invoke(i *invocation, limit time.Time) answer {
 			w.violateNow("harness", "starting the function: %v", err)
 			return answer{}
 		}
+		i.deadline = time.Now().Add(i.told)
 		p.mu.Lock()
 		p.current = i
 		p.mu.Unlock()
@@ -235,7 +230,7 @@ func (w *world) invoke(i *invocation, limit time.Time) answer {
 		if f := w.fate("runtime", call{operation: "work"}); f.kills() {
 			time.AfterFunc(f.pause, func() { p.die(f) })
 		}
-		timer := time.NewTimer(time.Until(limit))
+		timer := time.NewTimer(i.limit)
 		defer timer.Stop()
 		select {
 		case a := <-i.answer:

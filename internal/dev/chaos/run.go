@@ -114,7 +114,7 @@ func (t *total) add(w *world) {
 		t.doubled += max(0, o.published-1)
 	}
 	for _, p := range w.publications {
-		t.told += p.sumOf("UncertainRepublishes")
+		t.told += p.uncertain()
 	}
 	if len(w.violations) > 0 {
 		t.failed++

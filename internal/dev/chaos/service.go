@@ -1,15 +1,17 @@
 package main
 
 import (
-	"encoding/hex"
 	"fmt"
 	"io"
 	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"tlswatch/internal/dev/chaos/wire"
 )
 
 // A call is one request of the function to a service.
@@ -17,14 +19,8 @@ type call struct {
 	service, operation string
 	about              string // for the trace
 	conditional        bool   // a conditional write
-	apply              func() reply
+	apply              func() wire.Reply
 	unheard            func() // what it means if the answer does not arrive; may be nil
-}
-
-type reply struct {
-	status int
-	header http.Header
-	body   []byte
 }
 
 // serve answers a request of the function, unless something happens to it.
@@ -45,18 +41,18 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 	if c.unheard != nil && f.silences() {
 		c.unheard()
 	}
-	do := func() reply {
+	do := func() wire.Reply {
 		w.mu.Lock()
 		defer w.mu.Unlock()
 		a := c.apply()
-		w.trace("%s %s %s %s -> %d%s", by, c.service, c.operation, c.about, a.status, f)
+		w.trace("%s %s %s %s -> %d%s", by, c.service, c.operation, c.about, a.Status, f)
 		return a
 	}
 	switch f.kind {
 	case killBefore, resetBefore, refuse, stallBefore:
 		w.note("%s %s %s %s%s", by, c.service, c.operation, c.about, f)
 	}
-	var a reply
+	var a wire.Reply
 	switch f.kind {
 	case killBefore:
 		p.die(f)
@@ -72,7 +68,7 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case refuse:
-		write(rw, failure(service, f), false)
+		write(rw, wire.Failure(service, f.status, f.code), false)
 		return
 	case late:
 		time.Sleep(f.pause)
@@ -95,7 +91,7 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 		<-r.Context().Done()
 		panic(http.ErrAbortHandler)
 	case replace:
-		a = failure(service, f)
+		a = wire.Failure(service, f.status, f.code)
 	case slow:
 		time.Sleep(f.pause)
 	case freeze:
@@ -104,18 +100,51 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 	write(rw, a, f.kind == cut)
 }
 
+// parse reads a request. What a service of the harness does not know is an
+// error.
 func (w *world) parse(service string, r *http.Request, path string, body []byte, by string, s sender) (call, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch service {
 	case "s3":
-		return w.s3(r, path, body)
+		q, err := w.store.Request(r, path, body)
+		return call{service: service, operation: q.Operation + " " + kindOf(q.Bucket, q.Key), about: w.shortKey(q.Key), conditional: q.Conditional, apply: q.Apply}, err
 	case "cloudwatch":
-		return w.cloudWatch(r, path, body, by)
+		data, err := wire.MetricData(r, path, body, namespace)
+		p := &publication{by: by, data: data}
+		var names []string
+		for _, o := range w.objects {
+			if slices.ContainsFunc(p.data, o.owns) {
+				p.objects = append(p.objects, o)
+				names = append(names, w.name(o))
+			}
+		}
+		return call{service: service, operation: "PutMetricData", about: strings.Join(names, " "), apply: func() wire.Reply {
+			w.publications = append(w.publications, p)
+			return wire.MetricDataReply
+		}}, err
 	case "sns":
-		return w.sns(r, body, by, s)
+		a, err := readAlert(body)
+		if err != nil {
+			return call{}, err
+		}
+		a.by, a.sender = by, s
+		return call{service: service, operation: "Publish", about: a.String(), unheard: func() { a.unheard = true }, apply: func() wire.Reply {
+			w.alerts = append(w.alerts, a)
+			return wire.PublishedReply
+		}}, nil
 	}
 	return call{}, fmt.Errorf("service %q", service)
+}
+
+// kindOf tells objects in S3 apart by the first names of their keys, so that
+// each kind can have faults of its own.
+func kindOf(bucket, key string) string {
+	if bucket == logBucket {
+		return "log"
+	}
+	parts := strings.SplitN(key, "/", 3)
+	return strings.Join(parts[:min(2, len(parts))], "/")
 }
 
 // die kills the process for a fault.
@@ -134,19 +163,19 @@ func (p *process) die(f fault) bool {
 }
 
 // write sends an answer, or only the beginning of it.
-func write(rw http.ResponseWriter, a reply, cut bool) {
-	maps.Copy(rw.Header(), a.header)
-	rw.Header().Set("Content-Length", strconv.Itoa(len(a.body)))
-	if cut && len(a.body) == 0 {
+func write(rw http.ResponseWriter, a wire.Reply, cut bool) {
+	maps.Copy(rw.Header(), a.Header)
+	rw.Header().Set("Content-Length", strconv.Itoa(len(a.Body)))
+	if cut && len(a.Body) == 0 {
 		panic(http.ErrAbortHandler)
 	}
-	rw.WriteHeader(a.status)
+	rw.WriteHeader(a.Status)
 	if cut {
-		rw.Write(a.body[:len(a.body)/2])
+		rw.Write(a.Body[:len(a.Body)/2])
 		http.NewResponseController(rw).Flush()
 		panic(http.ErrAbortHandler)
 	}
-	rw.Write(a.body)
+	rw.Write(a.Body)
 }
 
 // reset has the caller see "connection reset by peer".
@@ -159,34 +188,6 @@ func reset(rw http.ResponseWriter) {
 		conn.Close()
 	}
 	panic(http.ErrAbortHandler)
-}
-
-// failure is an error as the service writes it, or a proxy before it.
-func failure(service string, f fault) reply {
-	switch {
-	case f.code == "":
-		return reply{f.status, http.Header{"Content-Type": {"text/html"}}, []byte("<html><body><h1>" + http.StatusText(f.status) + "</h1></body></html>")}
-	case service == "s3":
-		return s3Error(f.status, f.code)
-	case service == "sns":
-		return reply{f.status, http.Header{"Content-Type": {"text/xml"}}, []byte(`<ErrorResponse xmlns="http://sns.amazonaws.com/doc/2010-03-31/"><Error><Type>` + blame(f.status) +
-			"</Type><Code>" + f.code + "</Code><Message>chaos</Message></Error><RequestId>0</RequestId></ErrorResponse>")}
-	}
-	text := "com.amazonaws.cloudwatch#" + f.code
-	body := "a1" + "66" + hex.EncodeToString([]byte("__type")) + "78" + fmt.Sprintf("%02x", len(text)) + hex.EncodeToString([]byte(text)) // {"__type": text}
-	packed, err := hex.DecodeString(body)
-	if err != nil {
-		panic(err)
-	}
-	return reply{f.status, http.Header{"Smithy-Protocol": {"rpc-v2-cbor"}, "Content-Type": {"application/cbor"}, "X-Amzn-Query-Error": {f.code + ";" + blame(f.status)}}, packed}
-}
-
-// blame says whose fault an error is, as AWS puts it.
-func blame(status int) string {
-	if status/100 == 4 {
-		return "Sender"
-	}
-	return "Receiver"
 }
 
 // split takes the process and the service out of a request's path.

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"tlswatch/internal/dev/chaos/wire"
 )
 
 // A world is one seed: log objects, events, the function's processes and the
@@ -22,13 +24,12 @@ type world struct {
 
 	patient    bool // events may need to wait for leases to end
 	freezeIdle bool
-	pageSize   int // of lists
 	slots      chan struct{}
 	idle       chan *process
 
 	mu           sync.Mutex // held while a call is applied, so that there is an order
 	trouble      trouble
-	store        map[string][]byte // by bucket and key
+	store        wire.Store
 	publications []*publication
 	alerts       []*alertMessage
 	alertsTold   map[sender]bool // whose log says that an alert was taken over
@@ -60,12 +61,12 @@ func newWorld(h *harness, g group, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
 	w := &world{
 		harness: h, seed: seed, began: time.Now(), idle: make(chan *process),
-		store: make(map[string][]byte), alertsTold: make(map[sender]bool), muted: make(map[sender]bool),
+		store: wire.Store{Objects: make(map[string][]byte)}, alertsTold: make(map[sender]bool), muted: make(map[sender]bool),
 	}
 	w.trouble = trouble{seed: seed, group: g, calls: make(map[string]int), kill: 0.005 + 0.03*r.Float64(), fault: 0.02 + 0.15*r.Float64()}
 	w.patient = seed%10 == 0
 	w.freezeIdle = r.IntN(2) == 0
-	w.pageSize = []int{2, 5, 1000}[r.IntN(3)]
+	w.store.PageSize = []int{2, 5, 1000}[r.IntN(3)]
 	w.slots = make(chan struct{}, 2+r.IntN(7))
 	w.settle(r)
 	w.makeObjects(r)
@@ -111,7 +112,7 @@ func (w *world) makeObjects(r *rand.Rand) {
 					failed = threshold * (3 + r.IntN(12))
 				}
 				o := newLogObject(r, lb, now.Add(-time.Duration(back)*period), node, failed)
-				w.store[logBucket+"/"+o.key] = o.body
+				w.store.Objects[logBucket+"/"+o.key] = o.body
 				w.objects = append(w.objects, o)
 			}
 		}

@@ -1,9 +1,8 @@
-package main
+package wire
 
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"math"
 )
 
@@ -14,8 +13,8 @@ var errCBOR = errors.New("CBOR is cut off or malformed")
 func decodeCBOR(b []byte) (any, error) {
 	d := cborDecoder{b: b}
 	v, err := d.value(0)
-	if err == nil && len(d.b) > 0 {
-		err = fmt.Errorf("%w: %d bytes behind the value", errCBOR, len(d.b))
+	if err == nil && (len(d.b) > 0 || v == (cborEnd{})) {
+		err = errCBOR
 	}
 	return v, err
 }
