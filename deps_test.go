@@ -157,8 +157,9 @@ var rules = []rule{
 		why:      "a reference or stand-in that used our code would share our bugs",
 	},
 	{
-		packages: []string{"internal/dev/chaos"},
+		packages: []string{"internal/dev/chaos", "internal/dev/chaos/wire"},
 		never:    []string{module + "/...", sdk + "/...", lambda + "/...", "github.com/aws/smithy-go/..."},
+		unless:   ours("internal/dev/chaos/wire"),
 		why:      "it checks the built function against AWS's documents alone, down to the bytes of a request",
 	},
 	{

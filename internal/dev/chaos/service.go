@@ -52,7 +52,6 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 	case killBefore, resetBefore, refuse, stallBefore:
 		w.note("%s %s %s %s%s", by, c.service, c.operation, c.about, f)
 	}
-	var a wire.Reply
 	switch f.kind {
 	case killBefore:
 		p.die(f)
@@ -73,10 +72,7 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 	case late:
 		time.Sleep(f.pause)
 	}
-	a = do()
-	if r.Context().Err() != nil && c.unheard != nil { // the caller has given up
-		c.unheard()
-	}
+	a := do()
 	switch f.kind {
 	case killAfter:
 		p.die(f)
@@ -96,6 +92,9 @@ func (p *process) serve(rw http.ResponseWriter, r *http.Request, service, path s
 		time.Sleep(f.pause)
 	case freeze:
 		p.freeze(f.pause)
+	}
+	if r.Context().Err() != nil && c.unheard != nil { // the caller has given up
+		c.unheard()
 	}
 	write(rw, a, f.kind == cut)
 }
