@@ -24,7 +24,7 @@ func (in *Logs) listS3(ctx context.Context, uri string, yield func(*Log) bool) e
 	}
 	return Lister{&in.s3, bucket, in.filter.times()}.List(ctx, prefix, func(page []Object) error {
 		for _, o := range page {
-			if o.Key != prefix && (strings.HasSuffix(o.Key, "/") || !in.wanted(o.Key)) {
+			if o.Key != prefix && (strings.HasSuffix(o.Key, "/") || !in.reads(o.Key)) {
 				continue
 			}
 			if !yield(in.s3Log(bucket, o)) {

@@ -103,86 +103,119 @@ const (
 )
 
 func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	options, err := o.check()
-	if err != nil {
-		return command.Usage(err)
-	}
-	f, err := o.Parse(time.Now().UTC())
-	if err != nil {
-		return err
-	}
-	judge, err := o.Load(ctx)
-	if err != nil {
-		return err
-	}
-	whatIf, err := o.newWhatIf(ctx)
-	if err != nil {
-		return err
-	}
-	options.ByListener, options.Heat = judge != nil, o.format == "html"
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	var joined *captured
-	var captureErr error // what came before the fault counts
-	if len(o.captures) > 0 {
-		if joined, captureErr = readCaptured(ctx, o.captures); captureErr != nil {
-			captureErr = fmt.Errorf("--captures: %w", captureErr)
-			if joined.handshakes == 0 && ctx.Err() == nil {
-				return captureErr
-			}
-		}
+	a, err := o.prepare(ctx)
+	if err != nil {
+		return err
 	}
 	in := input.New(paths, stdin, console.NewProgress(stderr, "log"))
-	in.Apply(f)
-	collector := report.New(options)
+	in.Apply(a.filter)
+	err = a.read(ctx, in)
+	if err != nil && !errors.As(err, new(*input.ReadError)) {
+		return in.Finish(ctx, err)
+	}
+	writeErr := o.write(a.result(in.Source(ctx.Err() != nil), o.rows()), stdout)
+	if a.captured != nil {
+		command.WriteRemarks(stderr, a.captured.remarks())
+	}
+	command.WriteRemarks(stderr, a.judge.Remarks())
+	if ctx.Err() == nil {
+		a.filter.WarnNothing(stderr)
+	}
+	return cmp.Or(writeErr, in.Finish(ctx, err), a.captureErr)
+}
+
+// An analysis is what a report is made of: lines, and what to say of them.
+type analysis struct {
+	filter     *input.Filter
+	collector  *report.Collector
+	judge      *policies.Judge // nil without --policy
+	whatIf     *whatIf         // nil without --what-if
+	captured   *captured       // nil without --captures
+	captureErr error           // why the captures were not read to their end
+}
+
+// prepare reads the flags, policies and captures.
+func (o *options) prepare(ctx context.Context) (*analysis, error) {
+	settings, err := o.check()
+	if err != nil {
+		return nil, command.Usage(err)
+	}
+	a := new(analysis)
+	if a.filter, err = o.Parse(time.Now().UTC()); err != nil {
+		return nil, err
+	}
+	if a.judge, err = o.Load(ctx); err != nil {
+		return nil, err
+	}
+	if a.whatIf, err = o.newWhatIf(ctx); err != nil {
+		return nil, err
+	}
+	settings.ByListener, settings.Heat = a.judge != nil, o.format == "html"
+	a.collector = report.New(settings)
+	if len(o.captures) == 0 {
+		return a, nil
+	}
+	if a.captured, err = readCaptured(ctx, o.captures); err != nil {
+		a.captureErr = fmt.Errorf("--captures: %w", err)
+		if a.captured.handshakes == 0 && ctx.Err() == nil {
+			return nil, a.captureErr
+		}
+	}
+	return a, nil
+}
+
+// read collects the lines.
+func (a *analysis) read(ctx context.Context, in *input.Logs) error {
 	workers := make([]*report.Worker, in.Workers)
 	for i := range workers {
-		workers[i] = collector.Worker()
+		workers[i] = a.collector.Worker()
 	}
-	if whatIf != nil {
-		whatIf.folds = forecast.NewObservations(in.Workers, maxObserved)
+	if a.whatIf != nil {
+		a.whatIf.folds = forecast.NewObservations(in.Workers, maxObserved)
 	}
-	err = in.Scan(ctx, func(worker int, e *connlog.Entry) {
+	err := in.Scan(ctx, func(worker int, e *connlog.Entry) {
 		workers[worker].Add(e)
-		if joined != nil {
-			joined.line(e)
+		if a.captured != nil {
+			a.captured.line(e)
 		}
-		if whatIf != nil {
-			whatIf.folds[worker].Add(e)
+		if a.whatIf != nil {
+			a.whatIf.folds[worker].Add(e)
 		}
 	})
 	for _, w := range workers {
 		w.Close()
 	}
-	if err != nil && !errors.As(err, new(*input.ReadError)) {
-		return in.Finish(ctx, err)
+	return err
+}
+
+// result is what the lines add up to, in lists of so many rows, 0 for all.
+func (a *analysis) result(source report.Source, rows int) *report.Result {
+	if a.judge != nil {
+		a.collector.Diagnose(a.judge.Policy, a.judge.Why)
 	}
-	if judge != nil {
-		collector.Diagnose(judge.Policy, judge.Why)
+	r := a.collector.Result(source, rows)
+	if a.captured != nil {
+		a.captured.addTo(r, a.collector, a.judge, rows)
 	}
-	top := o.top
+	if a.whatIf != nil {
+		r.WhatIf = a.whatIf.summary()
+	}
+	return r
+}
+
+// rows is how many rows lists have, 0 for all.
+func (o *options) rows() int {
 	switch {
-	case top < 0 && o.format == "table":
-		top = console.TableRows
-	case top < 0 && o.format == "html":
-		top = pageTop
+	case o.top != topOfFormat:
+		return o.top
+	case o.format == "table":
+		return console.TableRows
+	case o.format == "html":
+		return pageTop
 	}
-	result := collector.Result(in.Source(ctx.Err() != nil), max(top, 0))
-	if joined != nil {
-		joined.addTo(result, collector, judge, max(top, 0))
-	}
-	if whatIf != nil {
-		result.WhatIf = whatIf.summary()
-	}
-	writeErr := o.write(result, stdout)
-	if joined != nil {
-		command.WriteRemarks(stderr, joined.remarks())
-	}
-	command.WriteRemarks(stderr, judge.Remarks())
-	if ctx.Err() == nil {
-		f.WarnNothing(stderr)
-	}
-	return cmp.Or(writeErr, in.Finish(ctx, err), captureErr)
+	return 0
 }
 
 // check returns what the flags ask for.

@@ -1,0 +1,52 @@
+package input
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/connlog"
+)
+
+// A logError is why a log, or a listing of them, was not read to its end.
+type logError struct {
+	name   string
+	index  int
+	opened bool
+	lines  int // that were read before, and count
+	err    error
+}
+
+func (e *logError) Error() string {
+	message := text.Printable(e.name) + ": " + e.err.Error()
+	if _, refused := errors.AsType[*connlog.FormatError](e.err); e.lines > 0 && !refused {
+		message += " (the lines before are counted: " + text.Count(e.lines) + ")"
+	}
+	return message
+}
+
+func (e *logError) Unwrap() error { return e.err }
+
+// A ReadError names the logs that were not read to their end.
+type ReadError struct {
+	failed []*logError
+	logs   int // of so many
+}
+
+func (e *ReadError) Error() string {
+	const most = 10
+	if e.logs == 1 {
+		return e.failed[0].Error()
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others are reported:", text.Count(len(e.failed)), text.Count(e.logs))
+	for i, f := range e.failed {
+		if i == most {
+			fmt.Fprintf(&b, "\n  and %d more", len(e.failed)-most)
+			break
+		}
+		b.WriteString("\n  " + f.Error())
+	}
+	return b.String()
+}

@@ -1,0 +1,117 @@
+package input
+
+import (
+	"context"
+	"io"
+	"sync"
+	"time"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/internal/cli/console"
+)
+
+// Bounds of what is under way.
+const (
+	listAhead = 10_000        // logs that are listed and not opened
+	openAhead = cloud.MaxOpen // objects that are opened and not read to their end
+
+	largeLog = 4 << 20 // bytes as stored, from which on a log may have two goroutines
+
+	// listPatience is how long a large log waits for the next to be listed: a
+	// directory or a page of S3 has it by then.
+	listPatience = 20 * time.Millisecond
+)
+
+// An opening is a log on its way to a worker.
+type opening struct {
+	*Log
+	last    bool // no other was listed by then; told of large logs only
+	body    io.ReadCloser
+	err     error
+	release func() // lets another of S3 be opened; nil if the worker is to open the log
+}
+
+// take returns the content of the log.
+func (o *opening) take(ctx context.Context) (io.ReadCloser, error) {
+	switch {
+	case o.release != nil:
+		return o.body, o.err
+	case ctx.Err() != nil:
+		return nil, ctx.Err()
+	}
+	return o.open(ctx)
+}
+
+// feed hands the logs to the workers: those of S3, which it opens ahead of them,
+// as they are there, so that one that S3 is slow with holds up none; others in
+// their order.
+func (in *Logs) feed(ctx context.Context, queue chan<- *opening) {
+	var ahead sync.WaitGroup
+	defer func() {
+		ahead.Wait()
+		close(queue)
+	}()
+	listed := make(chan *Log, listAhead)
+	go func() {
+		defer close(listed)
+		in.list(ctx, func(i *Log) bool {
+			select {
+			case listed <- i:
+				in.progress.Expect(1, i.Size)
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		})
+		in.progress.Complete()
+	}()
+	slots := make(chan struct{}, openAhead)
+	for i, ok := <-listed; ok; {
+		o := &opening{Log: i}
+		var next *Log
+		if i.large() { // so it matters whether it is the last
+			select {
+			case next, ok = <-listed:
+			case <-time.After(listPatience):
+			}
+			o.last = next == nil
+		}
+		if i.remote {
+			slots <- struct{}{}
+			o.release = func() { <-slots }
+			ahead.Go(func() {
+				o.body, o.err = o.open(ctx)
+				queue <- o
+			})
+		} else {
+			queue <- o
+		}
+		if i = next; i == nil && ok {
+			i, ok = <-listed
+		}
+	}
+}
+
+// interruptible reads r in another goroutine, so that a read that waits for
+// input does not outlast ctx.
+func interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
+	in, out := io.Pipe()
+	context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
+	go func() {
+		_, err := io.CopyBuffer(out, struct{ io.Reader }{r}, make([]byte, 1<<16))
+		out.CloseWithError(err)
+	}()
+	return in
+}
+
+// A progressReader counts what is read of a log.
+type progressReader struct {
+	io.ReadCloser
+	progress *console.Progress
+}
+
+func (r *progressReader) Read(p []byte) (int, error) {
+	n, err := r.ReadCloser.Read(p)
+	r.progress.Add(0, int64(n))
+	return n, err
+}

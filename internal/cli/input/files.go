@@ -1,0 +1,135 @@
+package input
+
+import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"tlswatch/internal/cli/cloud"
+	"tlswatch/internal/cli/command"
+	"tlswatch/pkg/connlog"
+)
+
+// list calls yield for each log, in order, until it returns false.
+func (in *Logs) list(ctx context.Context, yield func(*Log) bool) {
+	index := 0
+	next := func(i *Log) bool {
+		i.index = index
+		index++
+		return yield(i)
+	}
+	for _, path := range in.paths {
+		var err error
+		switch {
+		case ctx.Err() != nil:
+			return
+		case path == command.StdinPath:
+			next(&Log{Name: "standard input", open: func(ctx context.Context) (io.ReadCloser, error) { return interruptible(ctx, in.stdin), nil }})
+		case strings.HasPrefix(path, cloud.S3Scheme):
+			err = in.listS3(ctx, path, next)
+		default:
+			err = in.listFiles(ctx, path, next)
+		}
+		if err != nil && ctx.Err() == nil {
+			in.mu.Lock()
+			in.seen.failed = append(in.seen.failed, &logError{name: path, index: index, err: err})
+			in.mu.Unlock()
+			index++
+		}
+	}
+}
+
+// listFiles yields a file, or those in a directory that are named like logs.
+func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) bool) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	if !info.IsDir() {
+		yield(fileInput(path, info))
+		return nil
+	}
+	root := path + string(filepath.Separator) // follows a symbolic link
+	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil && name == root:
+			return withoutPath(err)
+		case err != nil: // an unreadable folder in it: the others are read
+			yield(&Log{Name: name, open: func(context.Context) (io.ReadCloser, error) { return nil, withoutPath(err) }})
+			return nil
+		case d.IsDir():
+			return nil
+		}
+		info, err := os.Stat(name) // of what a symbolic link points to
+		switch {
+		case err == nil && !info.Mode().IsRegular():
+			in.skip(notFile)
+			return nil
+		case !in.reads(name):
+			return nil
+		case err != nil:
+			info = nil // said when it is opened
+		}
+		if !yield(fileInput(name, info)) {
+			return filepath.SkipAll
+		}
+		return nil
+	})
+}
+
+// notFile is what is passed over in a directory, beside what has another name.
+const notFile = "no regular file"
+
+// withoutPath returns an error without the name, which is said anyway.
+func withoutPath(err error) error {
+	if pe, ok := errors.AsType[*fs.PathError](err); ok {
+		return pe.Err
+	}
+	return err
+}
+
+func fileInput(path string, info fs.FileInfo) *Log {
+	i := &Log{Name: path, open: func(context.Context) (io.ReadCloser, error) {
+		f, err := os.Open(path)
+		if err != nil {
+			return nil, withoutPath(err)
+		}
+		return f, nil
+	}}
+	if info != nil && info.Mode().IsRegular() {
+		i.Size = info.Size()
+	}
+	return i
+}
+
+// reads reports whether what was found under a name is to be read. What is
+// passed over is counted.
+func (in *Logs) reads(name string) bool {
+	key, err := connlog.ParseObjectKey(filepath.ToSlash(name))
+	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
+		other := ke.Reason == connlog.NotELBLog || ke.Reason == connlog.NotKeyForm
+		if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
+			return true // a log under a name of somebody's own
+		}
+		in.skip(ke.Reason)
+		return false
+	}
+	if !in.filter.MatchObject(key) {
+		in.mu.Lock()
+		in.seen.outside++
+		in.mu.Unlock()
+		return false
+	}
+	return true
+}
+
+// skip counts what is passed over, by what it is.
+func (in *Logs) skip(what string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.seen.skipped[what]++
+}

@@ -1,0 +1,132 @@
+package policy
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/secpolicy"
+)
+
+// An acceptJSON says which policies accept a client.
+type acceptJSON struct {
+	Accepted bool          `json:"accepted"` // by one policy at least
+	Policies []verdictJSON `json:"policies"`
+}
+
+type verdictJSON struct {
+	Name     string   `json:"name"`
+	Accepted bool     `json:"accepted"`
+	Code     string   `json:"code"`
+	Reason   string   `json:"reason"`
+	Hints    []string `json:"hints"`
+	Caveat   string   `json:"caveat"`
+}
+
+// unknownPolicy is the code of a policy that is not known.
+const unknownPolicy = "unknown-policy"
+
+func (p *shared) newAccept() *cobra.Command {
+	var (
+		offer offerFlags
+		asked []string
+		all   bool
+	)
+	cmd := &cobra.Command{
+		Use:   "accept --protocol P --cipher C [--policy NAME]",
+		Short: "Say which policies accept a client, by what it offers",
+		Long: `accept names the policies that have a protocol and cipher suite in common with
+a client. With --policy it says whether that policy has, and if not, which of
+the two is missing. Exit status 0 means that a policy accepts the client, 1
+that none does.
+
+A server takes the highest protocol that both have, and then the first cipher
+suite of its own list that the client offers too. So give all that the client
+offers, or at least what it offers for its highest protocol.`,
+		Example: `  tlswatch policy accept --protocol TLSv1.2 --cipher TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA
+  tlswatch policy accept --protocol TLSv1.2 --cipher 0xc014 --policy ELBSecurityPolicy-TLS13-1-2-2021-06`,
+		Args: cobra.NoArgs,
+		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
+			client, err := offer.offer()
+			if err != nil {
+				return nil, nil, err
+			}
+			result := acceptJSON{Policies: []verdictJSON{}}
+			add := func(v verdictJSON) {
+				result.Accepted = result.Accepted || v.Accepted
+				result.Policies = append(result.Policies, v)
+			}
+			var unknown error
+			for _, name := range asked {
+				if policy, err := policies.Lookup(set, name); err != nil {
+					unknown = cmp.Or(unknown, err)
+					add(verdictJSON{Name: name, Code: unknownPolicy, Reason: err.Error(), Hints: []string{}})
+				} else {
+					add(newVerdictJSON(policy.Accepts(client)))
+				}
+			}
+			for i := range set.Policies() {
+				if v := newVerdictJSON(set.Policies()[i].Accepts(client)); len(asked) == 0 && (v.Accepted || all) {
+					add(v)
+				}
+			}
+			switch {
+			case unknown != nil:
+				err = unknown
+			case result.Accepted:
+			case len(asked) == 0:
+				err = errors.New("no policy accepts that client")
+			case slices.ContainsFunc(result.Policies, func(v verdictJSON) bool { return v.outcome() != "refused" }):
+				err = errors.New("not known to be accepted")
+			default:
+				err = errors.New("refused")
+			}
+			return result, func(w *console.Writer) { writeVerdicts(w, result.Policies) }, err
+		}),
+	}
+	offer.addFlags(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&asked, "policy", nil, "ask this policy; repeat for several (default: all)")
+	f.BoolVar(&all, "all", false, "with no --policy, show also those that refuse, and why")
+	cmd.MarkFlagsMutuallyExclusive("policy", "all")
+	cmd.MarkFlagRequired("protocol")
+	cmd.MarkFlagRequired("cipher")
+	command.CompleteFlag(cmd, "policy", policies.Complete(&p.data, 0))
+	return cmd
+}
+
+func newVerdictJSON(v secpolicy.Verdict) verdictJSON {
+	return verdictJSON{v.Policy.Name, v.Accepted, string(v.Code), v.Reason, append([]string{}, v.Hints...), v.Policy.Caveat()}
+}
+
+// outcome is the verdict in a word or two.
+func (v *verdictJSON) outcome() string {
+	switch {
+	case v.Accepted:
+		return "accepted"
+	case v.Code == unknownPolicy:
+		return "not known"
+	case v.Code == string(secpolicy.CipherDisputed), v.Code == string(secpolicy.CipherListNotReadable):
+		return "not certain"
+	}
+	return "refused"
+}
+
+func writeVerdicts(w io.Writer, list []verdictJSON) {
+	for _, v := range list {
+		fmt.Fprintf(w, "%s\n  %s: %s\n", v.Name, v.outcome(), v.Reason)
+		for _, hint := range v.Hints {
+			fmt.Fprintf(w, "  may fail: %s\n", hint)
+		}
+		if v.Caveat != "" {
+			fmt.Fprintf(w, "  not confirmed: %s\n", v.Caveat)
+		}
+	}
+}

@@ -1,0 +1,112 @@
+package policy
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/secpolicy"
+)
+
+// A differenceJSON is what changes between two policies.
+type differenceJSON struct {
+	A                string   `json:"a"`
+	B                string   `json:"b"`
+	Same             bool     `json:"same"` // in all that AWS documents
+	ProtocolsRemoved []string `json:"protocolsRemoved"`
+	ProtocolsAdded   []string `json:"protocolsAdded"`
+	CiphersRemoved   []string `json:"ciphersRemoved"`
+	CiphersAdded     []string `json:"ciphersAdded"`
+	Reordered        bool     `json:"reordered"`
+	PostQuantum      [2]bool  `json:"postQuantum"`
+	FIPS             [2]bool  `json:"fips"`
+	WeaknessesGone   []string `json:"weaknessesGone"`
+	WeaknessesNew    []string `json:"weaknessesNew"`
+	GroupsRemoved    []string `json:"groupHintsRemoved"`
+	GroupsAdded      []string `json:"groupHintsAdded"`
+	SchemesRemoved   []string `json:"signatureHintsRemoved"`
+	SchemesAdded     []string `json:"signatureHintsAdded"`
+	Caveats          []string `json:"caveats"`
+}
+
+func (p *shared) newDiff() *cobra.Command {
+	return &cobra.Command{
+		Use: "diff A B",
+		Example: `  tlswatch policy diff ELBSecurityPolicy-2016-08 ELBSecurityPolicy-TLS13-1-2-2021-06
+  tlswatch policy diff TLS13-1-2-2021-06 TLS13-1-2-Res-PQ-2025-09 --format json`,
+		Short:             "Say what changes from one policy to another",
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: policies.Complete(&p.data, 2),
+		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
+			a, err := policies.Lookup(set, args[0])
+			if err != nil {
+				return nil, nil, err
+			}
+			b, err := policies.Lookup(set, args[1])
+			if err != nil {
+				return nil, nil, err
+			}
+			d := secpolicy.Compare(a, b)
+			result := differenceJSON{
+				A: a.Name, B: b.Name, Same: d.Same(),
+				ProtocolsRemoved: command.Names(d.ProtocolsRemoved), ProtocolsAdded: command.Names(d.ProtocolsAdded),
+				CiphersRemoved: command.Names(d.CiphersRemoved), CiphersAdded: command.Names(d.CiphersAdded), Reordered: d.Reordered,
+				PostQuantum: [2]bool{a.PostQuantum, b.PostQuantum}, FIPS: [2]bool{a.FIPS, b.FIPS},
+				WeaknessesGone: command.Names(d.Strengthens()), WeaknessesNew: command.Names(d.Weakens()),
+				GroupsRemoved: command.Names(d.GroupsRemoved), GroupsAdded: command.Names(d.GroupsAdded),
+				SchemesRemoved: command.Names(d.SchemesRemoved), SchemesAdded: command.Names(d.SchemesAdded),
+				Caveats: append([]string{}, secpolicy.Caveats(a, b)...),
+			}
+			return result, func(w *console.Writer) { writeDifference(w, &d, result.Caveats) }, nil
+		}),
+	}
+}
+
+func writeDifference(w io.Writer, d *secpolicy.Difference, caveats []string) {
+	fmt.Fprintf(w, "--- %s\n+++ %s\n", d.A.Name, d.B.Name)
+	section := func(heading string, removed, added []string) {
+		if len(removed)+len(added) == 0 {
+			return
+		}
+		fmt.Fprintf(w, "\n%s\n", heading)
+		for _, name := range removed {
+			fmt.Fprintf(w, "- %s\n", name)
+		}
+		for _, name := range added {
+			fmt.Fprintf(w, "+ %s\n", name)
+		}
+	}
+	section("Protocols", command.Names(d.ProtocolsRemoved), command.Names(d.ProtocolsAdded))
+	section("Cipher suites", command.Names(d.CiphersRemoved), command.Names(d.CiphersAdded))
+	properties := func(p, q *secpolicy.Policy) (list []string) {
+		if p.PostQuantum && !q.PostQuantum {
+			list = append(list, "post-quantum key exchange")
+		}
+		if p.FIPS && !q.FIPS {
+			list = append(list, "FIPS")
+		}
+		return list
+	}
+	section("Properties", properties(d.A, d.B), properties(d.B, d.A))
+	section("Key-exchange groups (a hint, from s2n-tls)", command.Names(d.GroupsRemoved), command.Names(d.GroupsAdded))
+	section("Signature schemes (a hint, from s2n-tls)", command.Names(d.SchemesRemoved), command.Names(d.SchemesAdded))
+	if d.Reordered {
+		fmt.Fprintln(w, "\nThe cipher suites that both have are in another order.")
+	}
+	if d.Same() {
+		fmt.Fprintln(w, "\nNo difference in what AWS documents.")
+	}
+	for i, weakness := range d.Strengthens() {
+		fmt.Fprintf(w, "%s- %s\n", yesNo(i == 0, "\nNo longer\n", ""), weakness.Text())
+	}
+	for i, weakness := range d.Weakens() {
+		fmt.Fprintf(w, "%s+ %s\n", yesNo(i == 0, "\nWeaker: now\n", ""), weakness.Text())
+	}
+	for i, c := range caveats {
+		fmt.Fprintf(w, "%s%s\n", yesNo(i == 0, "\nNot confirmed\n", ""), c)
+	}
+}

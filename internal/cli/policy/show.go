@@ -1,0 +1,128 @@
+package policy
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/text"
+	"tlswatch/pkg/secpolicy"
+)
+
+func (p *shared) newList() *cobra.Command {
+	return &cobra.Command{
+		Use:   "list",
+		Short: "List the policies",
+		Example: `  tlswatch policy list
+  tlswatch policy list --format json`,
+		Args: cobra.NoArgs,
+		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
+			list := []policies.Description{}
+			for i := range set.Policies() {
+				list = append(list, policies.Describe(&set.Policies()[i]))
+			}
+			return list, func(w *console.Writer) {
+				t := text.Table{Columns: "llrlllw"}
+				t.Add("policy", "protocols", "ciphers", "forward secrecy", "post-quantum", "FIPS", "remarks")
+				for _, p := range set.Policies() {
+					t.Add(p.Name, policies.ProtocolSpan(&p), strconv.Itoa(len(p.Ciphers)), yesOrDash(p.ForwardSecrecy), yesOrDash(p.PostQuantum), yesOrDash(p.FIPS), policies.Remarks(&p))
+				}
+				w.Table(&t)
+				fmt.Fprintf(w, "\n  As of %s. 'tlswatch policy update' reads newer data from AWS.\n", set.Retrieved)
+			}, nil
+		}),
+	}
+}
+
+func yesOrDash(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "-"
+}
+
+func (p *shared) newShow() *cobra.Command {
+	return &cobra.Command{
+		Use: "show NAME",
+		Example: `  tlswatch policy show ELBSecurityPolicy-TLS13-1-2-2021-06
+  tlswatch policy show FS-1-2-Res-2020-10 --format json`,
+		Short:             "Show one policy",
+		Long:              "show shows a policy. NAME may be without \"" + secpolicy.Prefix + "\".",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: policies.Complete(&p.data, 1),
+		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
+			policy, err := policies.Lookup(set, args[0])
+			if err != nil {
+				return nil, nil, err
+			}
+			return policies.Describe(policy), func(w *console.Writer) { writePolicy(w, policy) }, nil
+		}),
+	}
+}
+
+func writePolicy(w *console.Writer, p *secpolicy.Policy) {
+	fmt.Fprintln(w, p.Name)
+	t := text.Table{Columns: "lw"}
+	t.Add("protocols", strings.Join(command.Names(p.Protocols), " "))
+	t.Add("forward secrecy", yesNo(p.ForwardSecrecy, "with every cipher suite", "not with every cipher suite"))
+	t.Add("post-quantum", yesNo(p.PostQuantum, "hybrid key exchange in TLS 1.3", "no"))
+	t.Add("FIPS", yesNo(p.FIPS, "yes", "no"))
+	if p.Legacy {
+		t.Add("legacy", "AWS no longer names it for Application Load Balancers")
+	}
+	for i, weakness := range p.Weaknesses() {
+		t.Add(firstOf(i, "gives up"), weakness.Text())
+	}
+	confirmed := "protocols, cipher suites and their order"
+	if caveat := p.Caveat(); caveat != "" {
+		confirmed = "not all: " + caveat
+	}
+	t.Add("confirmed", confirmed)
+	for i, note := range p.Notes {
+		t.Add(firstOf(i, "notes"), note)
+	}
+	w.Table(&t)
+	fmt.Fprintln(w, "\n  Cipher suites, most preferred first")
+	t = text.Table{Columns: "rllll"}
+	for i, s := range p.Ciphers {
+		iana := s.IANA()
+		if iana == s.String() {
+			iana = ""
+		}
+		t.Add(strconv.Itoa(i+1), s.String(), s.Strength().String(), s.Hex(), iana)
+	}
+	w.Table(&t)
+	if len(p.Disputed) > 0 {
+		fmt.Fprintf(w, "\n  Sources differ about\n  %s\n", strings.Join(command.Names(p.Disputed), " "))
+	}
+	if len(p.Groups) > 0 {
+		fmt.Fprintf(w, "\n  Hints from s2n-tls, AWS's TLS library; AWS does not document them for load balancers%s\n", yesNo(p.PostQuantum, " but for the hybrid groups", ""))
+		t = text.Table{Columns: "lw"}
+		t.Add("groups", strings.Join(command.Names(p.Groups), " "))
+		names := command.Names(p.SignatureSchemes)
+		for i := 0; i < len(names); i += 4 {
+			t.Add(firstOf(i, "signatures"), strings.Join(names[i:min(i+4, len(names))], " "))
+		}
+		w.Table(&t)
+	}
+}
+
+// firstOf returns the heading for the first of several lines.
+func firstOf(i int, heading string) string {
+	if i > 0 {
+		return ""
+	}
+	return heading
+}
+
+func yesNo(b bool, yes, no string) string {
+	if b {
+		return yes
+	}
+	return no
+}

@@ -1,0 +1,195 @@
+package policy
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/policies"
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/tlsname"
+)
+
+// A suggestionJSON is a policy that accepts all clients.
+type suggestionJSON struct {
+	Name        string   `json:"name"`
+	GivesUp     []string `json:"givesUp"`
+	PostQuantum bool     `json:"postQuantum"`
+	FIPS        bool     `json:"fips"`
+	Confirmed   bool     `json:"confirmed"`
+	Hints       []string `json:"hints"`
+	Caveat      string   `json:"caveat"`
+}
+
+type changeJSON struct {
+	From    string   `json:"from"`
+	To      string   `json:"to"`
+	Weakens []string `json:"weakens"`
+	Adds    []string `json:"adds"` // protocols and cipher suites
+	Caveat  string   `json:"caveat"`
+}
+
+type suggestJSON struct {
+	Suggestions    []suggestionJSON `json:"suggestions"`
+	SmallestChange *changeJSON      `json:"smallestChange,omitempty"`
+}
+
+// suggestFlags are the question of policy suggest.
+type suggestFlags struct {
+	offer   offerFlags
+	clients []string
+	current string
+	lowest  string
+	top     int
+	limits  secpolicy.Constraints
+}
+
+func (p *shared) newSuggest() *cobra.Command {
+	var o suggestFlags
+	cmd := &cobra.Command{
+		Use:   "suggest --protocol P --cipher C ...",
+		Short: "Suggest the strictest policies that accept given clients",
+		Long: `suggest lists the policies that accept all clients, strictest first, and what
+each of them gives up. --protocol and --cipher describe one client; --client
+adds others, each with its protocols and cipher suites in quotes. With --current
+it also names the smallest change: the policy that accepts these clients and
+all that the current one accepts, with the least in addition.`,
+		Example: `  tlswatch policy suggest --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA
+  tlswatch policy suggest --current ELBSecurityPolicy-TLS13-1-2-2021-06 \
+    --client 'TLSv1.2 ECDHE-RSA-AES256-SHA' --client 'TLSv1 AES128-SHA'`,
+		Args: cobra.NoArgs,
+		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) { return o.suggest(set) }),
+	}
+	o.offer.addFlags(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&o.clients, "client", nil, "one more client, as 'PROTOCOL... CIPHER...'; repeat for several")
+	f.StringVar(&o.current, "current", "", "policy of the listener, for the smallest change")
+	f.StringVar(&o.lowest, "min-protocol", "", "only policies that allow no lower protocol")
+	f.BoolVar(&o.limits.ForwardSecrecy, "forward-secrecy", false, "only policies with forward secrecy")
+	f.BoolVar(&o.limits.PostQuantum, "post-quantum", false, "only policies with post-quantum key exchange")
+	f.BoolVar(&o.limits.OnlyFIPS, "fips", false, "only FIPS policies")
+	f.BoolVar(&o.limits.NoFIPS, "no-fips", false, "no FIPS policies")
+	f.BoolVar(&o.limits.Confirmed, "confirmed", false, "only policies whose protocols and cipher suites are confirmed")
+	f.BoolVar(&o.limits.Legacy, "legacy", false, "also policies that AWS no longer names")
+	f.IntVar(&o.top, "top", 5, "how many to show; 0 for all")
+	cmd.MarkFlagsMutuallyExclusive("fips", "no-fips")
+	command.CompleteFlag(cmd, "current", policies.Complete(&p.data, 0))
+	return cmd
+}
+
+func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), error) {
+	offers, err := clientOffers(o.offer, o.clients)
+	if err != nil {
+		return nil, nil, err
+	}
+	limits := o.limits
+	if o.lowest != "" {
+		if limits.MinVersion, err = tlsname.ParseVersion(o.lowest); err != nil {
+			return nil, nil, command.Usagef("--min-protocol: %w", err)
+		}
+	}
+	var change *secpolicy.Difference
+	result := suggestJSON{Suggestions: []suggestionJSON{}}
+	if o.current != "" {
+		policy, err := policies.Lookup(set, o.current)
+		if err != nil {
+			return nil, nil, err
+		}
+		if smallest, ok := set.SmallestChange(policy, offers); ok {
+			change = &smallest
+			result.SmallestChange = &changeJSON{
+				From: policy.Name, To: change.B.Name, Weakens: command.Names(change.Weakens()),
+				Adds: append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...), Caveat: change.B.Caveat(),
+			}
+		}
+	}
+	list := set.Suggest(offers, limits)
+	more := 0
+	if o.top > 0 && len(list) > o.top {
+		list, more = list[:o.top], len(list)-o.top
+	}
+	for _, s := range list {
+		result.Suggestions = append(result.Suggestions, suggestionJSON{
+			s.Policy.Name, command.Names(s.GivesUp), s.Policy.PostQuantum, s.Policy.FIPS, s.Policy.Confirmed(), append([]string{}, s.Hints...), s.Policy.Caveat(),
+		})
+	}
+	if len(list) == 0 {
+		err = errors.New("no policy accepts these clients and meets the constraints")
+	}
+	return result, func(w *console.Writer) { writeSuggestions(w, list, more, change) }, err
+}
+
+// clientOffers reads the client of --protocol and --cipher, and those of
+// --client.
+func clientOffers(o offerFlags, clients []string) ([]secpolicy.Offer, error) {
+	var offers []secpolicy.Offer
+	if len(o.protocols)+len(o.ciphers) > 0 || len(clients) == 0 {
+		if len(o.protocols) == 0 || len(o.ciphers) == 0 {
+			return nil, command.Usagef("want --protocol and --cipher, or --client")
+		}
+		offer, err := o.offer()
+		if err != nil {
+			return nil, err
+		}
+		offers = append(offers, offer)
+	}
+	for _, text := range clients {
+		one := offerFlags{certificates: o.certificates}
+		for _, name := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
+			if v, err := tlsname.ParseVersion(name); err == nil && v.Known() {
+				one.protocols = append(one.protocols, name)
+			} else {
+				one.ciphers = append(one.ciphers, name)
+			}
+		}
+		offer, err := one.offer()
+		if err == nil && (len(offer.Versions) == 0 || len(offer.Suites) == 0) {
+			err = command.Usagef("want at least one protocol and one cipher suite")
+		}
+		if err != nil {
+			return nil, command.Usagef("--client %q: %w", text, err)
+		}
+		offers = append(offers, offer)
+	}
+	return offers, nil
+}
+
+func writeSuggestions(w io.Writer, list []secpolicy.Suggestion, more int, change *secpolicy.Difference) {
+	if change != nil {
+		if change.A == change.B {
+			fmt.Fprintf(w, "%s accepts these clients: no change is needed\n", change.A.Name)
+		} else {
+			fmt.Fprintf(w, "Smallest change from %s\n  %s\n", change.A.Name, change.B.Name)
+		}
+		for _, weakness := range change.Weakens() {
+			fmt.Fprintf(w, "  weaker: %s\n", weakness.Text())
+		}
+		if added := append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...); len(added) > 0 {
+			fmt.Fprintf(w, "  adds: %s\n", strings.Join(added, " "))
+		}
+		if c := change.B.Caveat(); c != "" {
+			fmt.Fprintf(w, "  not confirmed: %s\n", c)
+		}
+		fmt.Fprintln(w, "\nStrictest policies that accept these clients")
+	}
+	for _, s := range list {
+		fmt.Fprintln(w, s.Policy.Name)
+		for _, weakness := range s.GivesUp {
+			fmt.Fprintf(w, "  gives up: %s\n", weakness.Text())
+		}
+		for _, hint := range s.Hints {
+			fmt.Fprintf(w, "  may fail: %s\n", hint)
+		}
+		if c := s.Policy.Caveat(); c != "" {
+			fmt.Fprintf(w, "  not confirmed: %s\n", c)
+		}
+	}
+	if more > 0 {
+		fmt.Fprintf(w, "and %d more; --top 0 shows all\n", more)
+	}
+}
