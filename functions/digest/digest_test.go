@@ -21,6 +21,7 @@ import (
 	"tlswatch/pkg/digest"
 	"tlswatch/pkg/notice"
 	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/secpolicy"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
@@ -74,7 +75,7 @@ func TestDigest(t *testing.T) {
 		t.Errorf("%s, %v", result.Payload, err)
 	}
 	messages := stack.SNS.Messages()
-	if len(messages) != 1 || messages[0].TopicARN != topic || messages[0].Subject != answer.Subject || messages[0].Attributes["rule"] != digest.Rule {
+	if len(messages) != 1 || messages[0].TopicARN != topic || messages[0].Subject != answer.Subject || messages[0].Attributes["rule"] != "weekly-digest" {
 		t.Fatalf("messages: %+v", messages)
 	}
 	var doc digest.Digest
@@ -162,12 +163,12 @@ func TestBounds(t *testing.T) {
 		read   int
 		want   string
 	}{
-		{largeLedger{loadBalancers: 10, perDay: 300}, 40_000, "in 2000 of 2100 log objects, evenly spread"},
+		{largeLedger{loadBalancers: 10, perDay: 300}, 40_000, "sampled from 2,000 of 2,100 log objects"},
 		{largeLedger{loadBalancers: 2, perDay: 10}, 280, "70 successful TLS connections"},
 		{largeLedger{loadBalancers: 2, perDay: 10, old: true}, 280, "280 records have no data about the TLS in use"},
 	} {
 		var got notice.Message
-		h := handler{ledger: test.ledger, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(m notice.Message) error { got = m; return nil })}
+		h := handler{ledger: test.ledger, known: secpolicy.Builtin(), now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(m notice.Message) error { got = m; return nil })}
 		s, err := h.handle(t.Context())
 		if err != nil || s.Records != test.read || !strings.Contains(strings.Join(strings.Fields(got.Texts["email"]), " "), test.want) {
 			t.Errorf("%+v: %+v, %v; %q is missing in\n%s", test.ledger, s, err, test.want, got.Texts["email"])
@@ -179,7 +180,7 @@ func TestBounds(t *testing.T) {
 func TestErrors(t *testing.T) {
 	broken := errors.New("broken")
 	sent := 0
-	h := handler{ledger: largeLedger{loadBalancers: 1, perDay: 1, broken: broken}, now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(notice.Message) error { sent++; return nil })}
+	h := handler{ledger: largeLedger{loadBalancers: 1, perDay: 1, broken: broken}, known: secpolicy.Builtin(), now: time.Now, log: slog.New(slog.DiscardHandler), topic: topicFunc(func(notice.Message) error { sent++; return nil })}
 	if _, err := h.handle(t.Context()); !errors.Is(err, broken) || sent != 0 {
 		t.Errorf("%v, %d sent", err, sent)
 	}

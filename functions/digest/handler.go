@@ -59,7 +59,7 @@ func (h *handler) handle(ctx context.Context) (summary, error) {
 	if err != nil {
 		return summary{}, fmt.Errorf("reading the ledger: %w", err)
 	}
-	d := digest.New(h.region, until, w.inputs(h.policies, h.known))
+	d := digest.New(h.region, until, w.inputs(h.policies, h.known), h.known)
 	d.Notes = w.notes
 	m, err := d.Message()
 	if err != nil {

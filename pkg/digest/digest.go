@@ -1,8 +1,8 @@
-// Package digest says once a week how TLS stands at each load balancer: what is
-// negotiated and how that has changed, who still uses weak protocols and cipher
-// suites, which client certificates end soon, and who would break under the
-// recommended security policy. It is pure; functions/digest brings it what the
-// ledger has and sends what it says.
+// Package digest writes the weekly digest about TLS at each load balancer: what
+// clients negotiate and how that changed, which clients still use weak protocols
+// and cipher suites, which client certificates expire soon, and which clients
+// the recommended security policy would break. functions/digest reads the
+// ledger for it and sends the message.
 package digest
 
 import (
@@ -18,57 +18,56 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// Recommended is the policy that the digest compares with: TLS 1.3 and 1.2 with
-// forward secrecy and authenticated encryption only, post-quantum key exchange
-// where the client has it.
+// Recommended is the policy of the forecasts: TLS 1.3 and 1.2, only with forward
+// secrecy and authenticated encryption, and post-quantum key exchange for clients
+// that support it.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 const Recommended = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 
-// Week is the time that a digest covers.
+// Week is the period of a digest.
 const Week = 7 * 24 * time.Hour
 
-// ExpiryWarning is how long before their end certificates are told of.
-const ExpiryWarning = 30 * 24 * time.Hour
+// expiryWarning is how long before their expiry certificates are listed.
+const expiryWarning = 30 * 24 * time.Hour
 
-// Schema names the form of the machine document. Members are added to it, not
-// changed or removed.
-const Schema = "tlswatch.digest/v1"
+// schema names the form of the JSON document. New versions only add members.
+const schema = "tlswatch.digest/v1"
 
-// A Digest is the machine document.
+// A Digest is the document for machines.
 type Digest struct {
 	Schema        string         `json:"schema"`
 	Region        string         `json:"region,omitempty"`
 	From          time.Time      `json:"from"`
 	Until         time.Time      `json:"until"`
-	Policy        string         `json:"policy"`        // that the forecasts are about
-	LoadBalancers []LoadBalancer `json:"loadBalancers"` // those most in need of attention first
+	Policy        string         `json:"policy"`        // of the forecasts
+	LoadBalancers []LoadBalancer `json:"loadBalancers"` // most in need of attention first
 	Omitted       int            `json:"omittedLoadBalancers,omitempty"`
-	Notes         []string       `json:"notes,omitempty"` // what could not be looked at
+	Notes         []string       `json:"notes,omitempty"` // what was left out
 
-	totals totals // of all load balancers, the omitted ones too
+	totals totals // of all load balancers, omitted ones too
 }
 
-// A LoadBalancer is the posture of one. Shares are from 0 to 1; changes are
-// against the week before, and absent if that has no connections.
+// A LoadBalancer sums up the week at one load balancer. Shares are from 0 to 1.
+// Changes are from the week before, and absent if that has no connections.
 type LoadBalancer struct {
 	Name        string        `json:"loadBalancer"` // app/NAME/ID
 	Objects     int           `json:"objects"`      // log objects of the week
-	Read        int           `json:"readObjects"`  // of which so many were read, evenly spread
-	Connections uint64        `json:"connections"`  // successful ones, in the objects read
+	Read        int           `json:"readObjects"`  // those read, a sample spread evenly
+	Connections uint64        `json:"connections"`  // successful, in the objects read
 	Change      *float64      `json:"connectionsChange,omitempty"`
 	Protocols   []Share       `json:"protocols"`
-	Ciphers     []Share       `json:"ciphers"` // the last is named other, if there are many
+	Ciphers     []Share       `json:"ciphers"` // the last may be "other"
 	PostQuantum Share         `json:"postQuantum"`
 	Weak        []Weak        `json:"weak"`
-	OtherWeak   uint64        `json:"otherWeak,omitempty"` // connections of clients that the records do not name
+	OtherWeak   uint64        `json:"otherWeak,omitempty"` // connections that Weak does not have
 	Expiring    []Certificate `json:"expiringCertificates"`
 	Forecast    Forecast      `json:"forecast"`
 
 	OtherExpiring   int    `json:"otherExpiringCertificates,omitempty"`
-	UnnamedExpiring uint64 `json:"unnamedExpiringConnections,omitempty"` // with certificates within posture.Horizon of their end that records have no room for
+	UnnamedExpiring uint64 `json:"unnamedExpiringConnections,omitempty"` // with certificates that expire within posture.Horizon and have no room in the records
 }
 
-// A Share is what a part of the connections negotiated.
+// A Share counts the connections that negotiated the same.
 type Share struct {
 	Name        string   `json:"name"`
 	Connections uint64   `json:"connections"`
@@ -76,8 +75,7 @@ type Share struct {
 	Change      *float64 `json:"change,omitempty"` // of the share
 }
 
-// Weak is a protocol and cipher suite that should not be in use, and by whom it
-// is.
+// Weak is a weak protocol or cipher suite, and the clients that use it.
 type Weak struct {
 	Protocol    string   `json:"protocol"`
 	Cipher      string   `json:"cipher"`
@@ -87,14 +85,14 @@ type Weak struct {
 	Reasons     []string `json:"reasons"`
 }
 
-// A Client counts its connections.
+// A Client counts connections of one client.
 type Client struct {
 	Client      string `json:"client"` // "" where clients are not named
 	Connections uint64 `json:"connections"`
 	Reason      string `json:"reason,omitempty"`
 }
 
-// A Certificate is one of a client that ends soon or has ended.
+// A Certificate is a client certificate that expires soon, or has expired.
 type Certificate struct {
 	Subject     string    `json:"subject"` // "" where clients are not named
 	Serial      string    `json:"serial"`
@@ -103,13 +101,13 @@ type Certificate struct {
 	Failed      uint64    `json:"failed"`
 }
 
-// A Forecast is what becomes of the connections under the policy. Those that it
-// does not mention keep working.
+// A Forecast says what the policy would do to the connections. Connections that
+// it does not count keep working.
 type Forecast struct {
-	Breaks     uint64   `json:"breaks"`  // connections that would fail for certain
-	Clients    []Client `json:"clients"` // of these, most connections first
+	Breaks     uint64   `json:"breaks"`  // connections that would certainly break
+	Clients    []Client `json:"clients"` // of Breaks, most connections first
 	Others     int      `json:"otherClients,omitempty"`
-	CannotTell uint64   `json:"cannotTell"` // connections
+	CannotTell uint64   `json:"cannotTell"` // connections whose outcome is unknown
 	Why        []string `json:"why,omitempty"`
 }
 
@@ -122,22 +120,23 @@ const (
 	maxReasons = 2
 )
 
-// An Input is what the ledger has of one load balancer.
+// An Input is what the ledger has about one load balancer.
 type Input struct {
 	Name          string
 	Objects       int          // log objects of the week
 	ObjectsBefore int          // of the week before
-	Now, Before   *posture.Sum // of those that were read
+	Now, Before   *posture.Sum // sums over the objects read
 
-	// Policy returns the listener's policy by port, nil if it is not known.
+	// Policy returns the listener's policy by port, nil if it is unknown.
 	Policy func(port uint16) *secpolicy.Policy
 }
 
-// New makes the digest of the week that ends at until.
-func New(region string, until time.Time, inputs []Input) *Digest {
-	d := &Digest{Schema: Schema, Region: region, From: until.Add(-Week).UTC(), Until: until.UTC(), Policy: Recommended, LoadBalancers: []LoadBalancer{}}
+// New makes the digest of the week that ends at until. Policies has the
+// recommended policy.
+func New(region string, until time.Time, inputs []Input, policies *secpolicy.Set) *Digest {
+	d := &Digest{Schema: schema, Region: region, From: until.Add(-Week).UTC(), Until: until.UTC(), Policy: Recommended, LoadBalancers: []LoadBalancer{}}
 	for _, in := range inputs {
-		lb := d.loadBalancer(in)
+		lb := d.loadBalancer(in, policies)
 		d.totals.add(&lb)
 		d.LoadBalancers = append(d.LoadBalancers, lb)
 	}
@@ -148,7 +147,7 @@ func New(region string, until time.Time, inputs []Input) *Digest {
 	return d
 }
 
-// totals are what the headline says.
+// totals are the numbers of the headline.
 type totals struct{ loadBalancers, weak, breaking, expiring int }
 
 func (t *totals) add(lb *LoadBalancer) {
@@ -162,7 +161,7 @@ func (t *totals) add(lb *LoadBalancer) {
 	t.expiring += len(lb.Expiring) + lb.OtherExpiring
 }
 
-// weak counts the connections that should not be.
+// weak counts the weak connections.
 func (lb *LoadBalancer) weak() uint64 {
 	n := lb.OtherWeak
 	for _, w := range lb.Weak {
@@ -171,7 +170,7 @@ func (lb *LoadBalancer) weak() uint64 {
 	return n
 }
 
-func (d *Digest) loadBalancer(in Input) LoadBalancer {
+func (d *Digest) loadBalancer(in Input, policies *secpolicy.Set) LoadBalancer {
 	now, before := in.Now.Negotiated(), in.Before.Negotiated()
 	lb := LoadBalancer{
 		Name: in.Name, Objects: in.Objects, Read: in.Now.Postures(), Connections: total(now),
@@ -179,7 +178,7 @@ func (d *Digest) loadBalancer(in Input) LoadBalancer {
 		Ciphers:   shares(now, before, func(n posture.Negotiated) string { return cmp.Or(n.Cipher, "none") }),
 		Weak:      []Weak{}, OtherWeak: in.Now.OtherWeak(), Expiring: []Certificate{}, UnnamedExpiring: in.Now.OtherExpiring(),
 	}
-	// The weeks may have been read in part, and not in equal parts.
+	// Both weeks may be samples of different sizes.
 	if b := perObject(before, in.Before) * float64(in.ObjectsBefore); b > 0 {
 		change := perObject(now, in.Now)*float64(in.Objects)/b - 1
 		lb.Change = &change
@@ -195,15 +194,15 @@ func (d *Digest) loadBalancer(in Input) LoadBalancer {
 	}
 	lb.addWeak(in.Now.Weak())
 	lb.addExpiring(in.Now.Expiring(), d.Until)
-	lb.forecast(in)
+	lb.forecast(in, policies)
 	return lb
 }
 
-// addExpiring lists certificates that end soon, and after them those that have
-// ended and are still presented.
+// addExpiring lists certificates that expire soon, and after them those that have
+// expired and are still presented.
 func (lb *LoadBalancer) addExpiring(list []posture.Certificate, now time.Time) {
 	for _, c := range list {
-		if c.NotAfter.Sub(now) < ExpiryWarning {
+		if c.NotAfter.Sub(now) < expiryWarning {
 			lb.Expiring = append(lb.Expiring, Certificate{c.Subject, c.Serial, c.NotAfter, c.Connections, c.Failed})
 		}
 	}
@@ -254,7 +253,7 @@ func shares(now, before []posture.Negotiated, name func(posture.Negotiated) stri
 	all, allBefore := float64(total(now)), float64(total(before))
 	list := []Share{}
 	names := maps.Clone(n)
-	maps.Copy(names, b) // what has ended is worth telling, too
+	maps.Copy(names, b) // also what nobody negotiates any more
 	for name := range names {
 		s := Share{Name: name, Connections: n[name]}
 		if all > 0 {
@@ -272,12 +271,12 @@ func shares(now, before []posture.Negotiated, name func(posture.Negotiated) stri
 	return list
 }
 
-// atMost sums up the last of the shares as other, if there are more than n.
+// atMost sums up the last shares as other if there are more than n.
 func atMost(n int, list []Share) []Share {
 	if len(list) <= n {
 		return list
 	}
-	// The records may have summed up some already.
+	// The records may have such a row already.
 	if i := slices.IndexFunc(list, func(s Share) bool { return s.Name == rollup.Other }); i >= 0 {
 		some := list[i]
 		list = append(slices.Delete(list, i, i+1), some)
@@ -328,7 +327,7 @@ func (lb *LoadBalancer) addWeak(clients []posture.Weak) {
 	lb.Weak = lb.Weak[:min(len(lb.Weak), maxWeak)]
 }
 
-// reasons says what is weak about a protocol and cipher suite.
+// reasons says why a protocol and cipher suite are weak.
 func reasons(protocol, cipher string) []string {
 	list := []string{}
 	if v, err := tlsname.ParseVersion(protocol); err == nil && v < tlsname.TLS12 {
@@ -342,11 +341,11 @@ func reasons(protocol, cipher string) []string {
 	return list
 }
 
-// forecast asks what the recommended policy would do to the weak connections;
-// it accepts all others.
-func (lb *LoadBalancer) forecast(in Input) {
+// forecast predicts what the recommended policy would do to the weak connections.
+// It accepts all others.
+func (lb *LoadBalancer) forecast(in Input, policies *secpolicy.Set) {
 	lb.Forecast.Clients = []Client{}
-	to, err := secpolicy.Lookup(Recommended)
+	to, err := policies.Lookup(Recommended)
 	if err != nil {
 		lb.Forecast.Why = []string{err.Error()}
 		return
@@ -383,6 +382,6 @@ func (lb *LoadBalancer) forecast(in Input) {
 		lb.Forecast.Why = append(lb.Forecast.Why, u.Reason)
 	}
 	if in.Now.OtherWeak() > 0 {
-		lb.Forecast.Why = append(lb.Forecast.Why, "Of some clients only the number of connections is kept.")
+		lb.Forecast.Why = append(lb.Forecast.Why, "The records count connections of some clients without naming what they negotiated.")
 	}
 }

@@ -98,9 +98,9 @@ func TestGolden(t *testing.T) {
 		"nameless": {{Name: "app/shop/50dc6c495c0c9188", Objects: 1, ObjectsBefore: 1, Now: observed(t, false, weak+certs), Before: observed(t, false, before)}},
 		"nothing":  nil,
 	} {
-		d := New("us-east-1", until, inputs)
+		d := New("us-east-1", until, inputs, secpolicy.Builtin())
 		if name == "nothing" {
-			d.Notes = []string{"There was no time for 3 of the days and load balancers: raise the function's time-out."}
+			d.Notes = []string{"3 of 14 records are left out: raise the function's timeout."}
 		}
 		m, err := d.Message()
 		if err != nil {
@@ -178,7 +178,7 @@ func TestLimits(t *testing.T) {
 	for i := range 300 {
 		inputs = append(inputs, Input{Name: fmt.Sprintf("app/%032d/%016x", i, i), Objects: 2016, ObjectsBefore: 2016, Now: sum, Before: sum})
 	}
-	m, err := New("us-east-1", until, inputs).Message()
+	m, err := New("us-east-1", until, inputs, secpolicy.Builtin()).Message()
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +198,7 @@ func TestLimits(t *testing.T) {
 	if len(lb.Ciphers) != maxCiphers || lb.Ciphers[maxCiphers-1].Name != rollup.Other || n != lb.Connections {
 		t.Errorf("%d of %d connections by cipher suite: %+v", n, lb.Connections, lb.Ciphers)
 	}
-	if !strings.Contains(m.Texts["email"], "with less to tell are left out") || !strings.Contains(m.Subject, "300 load balancers, 300 with weak TLS") {
+	if !strings.Contains(m.Texts["email"], "with fewer findings are not shown") || !strings.Contains(m.Subject, "300 load balancers, 300 with weak TLS") {
 		t.Errorf("%s\n%.300s", m.Subject, m.Texts["email"])
 	}
 }
@@ -208,7 +208,7 @@ func TestShares(t *testing.T) {
 	in := Input{Name: "app/a/1", Objects: 3, ObjectsBefore: 2,
 		Now:    observed(t, true, madeLog(t, 1, 2000), madeLog(t, 2, 2000), madeLog(t, 3, 2000)),
 		Before: observed(t, true, madeLog(t, 4, 1000), lines(500, "10.0.0.1", "TLSv1.1", "AES128-SHA", "-"))}
-	lb := New("", until, []Input{in}).LoadBalancers[0]
+	lb := New("", until, []Input{in}, secpolicy.Builtin()).LoadBalancers[0]
 	for _, list := range [][]Share{lb.Protocols, lb.Ciphers} {
 		var share, change float64
 		var n uint64
@@ -227,5 +227,23 @@ func TestShares(t *testing.T) {
 	want := float64(lb.Connections)/float64(total(in.Before.Negotiated())) - 1
 	if *lb.Change < want-1e-9 || *lb.Change > want+1e-9 {
 		t.Errorf("change %v, want %v", *lb.Change, want)
+	}
+}
+
+// A file of policies replaces the recommended policy too.
+func TestPolicies(t *testing.T) {
+	in := Input{Name: "app/a/1", Objects: 1, Now: observed(t, true, lines(9, "203.0.113.9", "TLSv1", "ECDHE-RSA-AES128-SHA", "secp256r1")), Before: observed(t, true), Policy: fixedPolicy(t, "ELBSecurityPolicy-2016-08")}
+	laxer, err := secpolicy.Load(strings.NewReader(`{"SslPolicies": [{"Name": "` + Recommended + `", "SslProtocols": ["TLSv1", "TLSv1.2", "TLSv1.3"],
+		"Ciphers": [{"Name": "TLS_AES_128_GCM_SHA256", "Priority": 1}, {"Name": "ECDHE-RSA-AES128-SHA", "Priority": 2}], "SupportedLoadBalancerTypes": ["application"]}]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		policies *secpolicy.Set
+		breaks   uint64
+	}{{secpolicy.Builtin(), 9}, {laxer, 0}} {
+		if f := New("", until, []Input{in}, test.policies).LoadBalancers[0].Forecast; f.Breaks != test.breaks {
+			t.Errorf("forecast %+v, want %d to break", f, test.breaks)
+		}
 	}
 }

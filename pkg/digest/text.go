@@ -11,22 +11,22 @@ import (
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/notice"
+	"tlswatch/pkg/posture"
 )
 
 // Attribute values of the message, for subscription filters.
 const (
-	Rule     = "weekly-digest"
-	Severity = "info"
+	rule     = "weekly-digest"
+	severity = "info"
 )
 
-// Bounds of the texts for people.
 const (
-	maxText = 40 // load balancers in the e-mail
-	columns = 78
+	mailLoadBalancers = 40
+	columns           = 78
 )
 
-// Message renders the digest for SNS. If it would exceed what SNS takes, the
-// texts have fewer load balancers, and say so.
+// Message writes the message. To stay within notice.MaxMessage, its texts may have
+// fewer load balancers than the digest, and then say so.
 func (d *Digest) Message() (notice.Message, error) {
 	for n := len(d.LoadBalancers); ; n /= 2 {
 		m, err := d.message(n)
@@ -36,18 +36,18 @@ func (d *Digest) Message() (notice.Message, error) {
 	}
 }
 
-// message renders the first n load balancers.
+// message has the first n load balancers.
 func (d *Digest) message(n int) (notice.Message, error) {
 	doc := *d
 	doc.LoadBalancers, doc.Omitted = d.LoadBalancers[:n], len(d.LoadBalancers)-n
-	texts, err := notice.Texts{Mail: d.text(min(n, maxText)), Card: d.card(), SMS: d.headline(), Document: doc}.ByProtocol()
+	texts, err := notice.Texts{Mail: d.text(min(n, mailLoadBalancers)), Card: d.card(), SMS: d.headline(), Document: doc}.ByProtocol()
 	if err != nil {
 		return notice.Message{}, fmt.Errorf("weekly digest: %w", err)
 	}
 	return notice.Message{
 		Subject:    d.subject(),
 		Texts:      texts,
-		Attributes: map[string]string{"rule": Rule, "severity": Severity, "region": d.Region},
+		Attributes: map[string]string{"rule": rule, "severity": severity, "region": d.Region},
 	}, nil
 }
 
@@ -56,7 +56,7 @@ func (d *Digest) subject() string {
 	return s[:min(len(s), notice.MaxSubject)]
 }
 
-// headline is the digest in a phrase.
+// headline sums up the digest in one phrase.
 func (d *Digest) headline() string {
 	t := d.totals
 	parts := []string{text.Plural(t.loadBalancers, "load balancer")}
@@ -67,7 +67,7 @@ func (d *Digest) headline() string {
 		parts = append(parts, text.Count(t.breaking)+" not policy-ready")
 	}
 	if t.expiring > 0 {
-		parts = append(parts, text.Plural(t.expiring, "certificate")+" ending")
+		parts = append(parts, text.Plural(t.expiring, "certificate")+" expiring")
 	}
 	if len(parts) == 1 {
 		parts = append(parts, "nothing weak in use")
@@ -75,22 +75,22 @@ func (d *Digest) headline() string {
 	return strings.Join(parts, ", ")
 }
 
-// text is the digest for people.
+// text is the mail about the first n load balancers.
 func (d *Digest) text(n int) string {
 	var b mail
-	fmt.Fprintf(&b, "TLS posture of %s", text.Plural(d.totals.loadBalancers, "load balancer"))
+	fmt.Fprintf(&b, "TLS at %s", text.Plural(d.totals.loadBalancers, "load balancer"))
 	if d.Region != "" {
 		fmt.Fprintf(&b, " in %s", d.Region)
 	}
-	fmt.Fprintf(&b, ", %s to %s UTC.\nIn brackets, the change in percentage points against the week before.\n", d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006 15:04"))
+	fmt.Fprintf(&b, ", %s to %s UTC.\nBrackets show the change from the week before, in percentage points.\n", d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006 15:04"))
 	for i := range d.LoadBalancers[:n] {
 		d.LoadBalancers[i].text(&b, d)
 	}
 	if rest := len(d.LoadBalancers) - n; rest > 0 {
-		fmt.Fprintf(&b, "\n%s with less to tell are left out here.\n", text.Plural(rest, "load balancer"))
+		fmt.Fprintf(&b, "\n%s with fewer findings are not shown.\n", text.Plural(rest, "load balancer"))
 	}
 	if d.totals.loadBalancers == 0 {
-		b.WriteString("\nThe ledger has no records of this time. Are connection logs enabled, and does\nthe function process them?\n")
+		b.WriteString("\nThe ledger has no records of this week. Are connection logs enabled, and does\nthe function process them?\n")
 	}
 	for _, note := range d.Notes {
 		b.WriteString("\n")
@@ -104,72 +104,83 @@ func (lb *LoadBalancer) text(b *mail, d *Digest) {
 	fmt.Fprintf(b, "\n%s (%s)\n", connlog.LoadBalancerName(lb.Name), lb.Name)
 	connections := text.Plural(lb.Connections, "successful TLS connection")
 	if lb.Change != nil {
-		connections += fmt.Sprintf(", %s against the week before", signed(100*max(-1, min(*lb.Change, 99)))+" %")
+		connections += fmt.Sprintf(", %s %% from the week before", signed(100*max(-1, min(*lb.Change, 99))))
 	}
 	b.field("connections", connections)
 	if lb.Read < lb.Objects {
-		b.field("", fmt.Sprintf("in %d of %d log objects, evenly spread", lb.Read, lb.Objects))
+		b.field("", fmt.Sprintf("sampled from %s of %s log objects", text.Count(lb.Read), text.Count(lb.Objects)))
 	}
 	if lb.Connections > 0 {
 		b.field("protocols", list(lb.Protocols))
 		b.field("post-quantum", lb.PostQuantum.percent()+" of the key exchanges")
 		b.field("ciphers", list(lb.Ciphers))
 	}
-	for i, w := range lb.Weak {
-		title := ""
-		if i == 0 {
-			title = "weak"
-		}
-		what := fmt.Sprintf("%s: %s", strings.TrimSpace(w.Protocol+" "+w.Cipher), text.Plural(w.Connections, "connection"))
+	b.field("weak", lb.weakTexts()...)
+	b.field("certificates", lb.certificateTexts(d.Until)...)
+	b.field("forecast", lb.forecastText(d.Policy))
+}
+
+func (lb *LoadBalancer) weakTexts() []string {
+	var list []string
+	for _, w := range lb.Weak {
+		s := fmt.Sprintf("%s: %s", strings.TrimSpace(w.Protocol+" "+w.Cipher), text.Plural(w.Connections, "connection"))
 		if who := clients(w.Clients, w.Others); who != "" {
-			what += " by " + who
+			s += " by " + who
 		}
 		if len(w.Reasons) > 0 {
-			what += " (" + strings.Join(w.Reasons, "; ") + ")"
+			s += " (" + strings.Join(w.Reasons, "; ") + ")"
 		}
-		b.field(title, what)
-	}
-	if len(lb.Weak) == 0 && lb.Connections > 0 && lb.OtherWeak == 0 {
-		b.field("weak", "nothing")
+		list = append(list, s)
 	}
 	if lb.OtherWeak > 0 {
-		b.field("", text.Plural(lb.OtherWeak, "other weak connection"))
+		list = append(list, text.Plural(lb.OtherWeak, "other weak connection"))
 	}
-	for i, c := range lb.Expiring {
-		title := ""
-		if i == 0 {
-			title = "certificates"
-		}
-		b.field(title, c.text(d.Until))
+	if list == nil && lb.Connections > 0 {
+		list = append(list, "nothing")
+	}
+	return list
+}
+
+func (lb *LoadBalancer) certificateTexts(now time.Time) []string {
+	var list []string
+	for _, c := range lb.Expiring {
+		list = append(list, c.text(now))
 	}
 	if lb.OtherExpiring > 0 {
-		b.field("", "and "+text.Count(lb.OtherExpiring)+" more")
+		list = append(list, "and "+text.Count(lb.OtherExpiring)+" more")
 	}
 	if lb.UnnamedExpiring > 0 {
-		title := ""
-		if len(lb.Expiring) == 0 {
-			title = "certificates"
-		}
-		b.field(title, text.Plural(lb.UnnamedExpiring, "more connection")+" with certificates that end within 40 days, without their names")
+		list = append(list, fmt.Sprintf("%s with unnamed certificates that expire within %s",
+			text.Plural(lb.UnnamedExpiring, "more connection"), text.Span(posture.Horizon)))
 	}
-	if f := lb.Forecast; f.Breaks+f.CannotTell > 0 {
-		forecast := "no client would break for certain"
-		if f.Breaks > 0 {
-			forecast = text.Plural(f.Breaks, "connection") + " would fail"
-			if who := clients(f.Clients, f.Others); who != "" {
-				forecast += ": " + who
-			}
+	return list
+}
+
+// forecastText says what the policy would do to the connections.
+func (lb *LoadBalancer) forecastText(policy string) string {
+	var parts []string
+	f := &lb.Forecast
+	if f.Breaks > 0 {
+		s := text.Plural(f.Breaks, "connection") + " would break"
+		if who := clients(f.Clients, f.Others); who != "" {
+			s += ", " + who
 		}
-		if f.CannotTell > 0 {
-			forecast += fmt.Sprintf("; of %s it cannot be told", text.Plural(f.CannotTell, "connection"))
-			if len(f.Why) > 0 {
-				forecast += ": " + strings.Join(f.Why, " ")
-			}
-		}
-		b.field("forecast", "under "+d.Policy+", "+forecast)
-	} else if lb.Connections > 0 {
-		b.field("forecast", "all would keep working under "+d.Policy)
+		parts = append(parts, s)
 	}
+	if f.CannotTell > 0 {
+		s := "unknown for " + text.Plural(f.CannotTell, "connection")
+		if len(f.Why) > 0 {
+			s += ": " + strings.Join(f.Why, " ")
+		}
+		parts = append(parts, s)
+	}
+	switch {
+	case parts != nil:
+		return "under " + policy + ", " + strings.Join(parts, "; ")
+	case lb.Connections > 0:
+		return "under " + policy + ", all would keep working"
+	}
+	return ""
 }
 
 func (c *Certificate) text(now time.Time) string {
@@ -178,18 +189,18 @@ func (c *Certificate) text(now time.Time) string {
 		s += ", serial " + c.Serial
 	}
 	if days := int(math.Ceil(c.NotAfter.Sub(now).Hours() / 24)); days > 0 {
-		s += fmt.Sprintf(": ends on %s, in %s", c.NotAfter.Format(time.DateOnly), text.Plural(days, "day"))
+		s += fmt.Sprintf(": expires on %s, in %s", c.NotAfter.Format(time.DateOnly), text.Plural(days, "day"))
 	} else {
-		s += fmt.Sprintf(": ended on %s", c.NotAfter.Format(time.DateOnly))
+		s += fmt.Sprintf(": expired on %s", c.NotAfter.Format(time.DateOnly))
 	}
 	s += "; " + text.Plural(c.Connections, "connection")
 	if c.Failed > 0 {
-		s += fmt.Sprintf(", %d of them failed", c.Failed)
+		s += fmt.Sprintf(", %s failed", text.Count(c.Failed))
 	}
 	return s
 }
 
-// percent is the share with its change.
+// percent shows a share and its change.
 func (s *Share) percent() string {
 	share := text.Share(s.Share)
 	if s.Change != nil {
@@ -220,12 +231,12 @@ func clients(list []Client, others int) string {
 	return s
 }
 
-// card is the digest for chat programs.
+// card is for chat programs.
 func (d *Digest) card() notice.Card {
 	card := notice.NewCard(d.subject(), fmt.Sprintf("*TLS posture*, %s to %s UTC", d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006")), notice.Metadata{
-		ThreadID:  Rule + " " + d.Region,
+		ThreadID:  rule + " " + d.Region,
 		Summary:   d.headline(),
-		EventType: "tlswatch." + Rule,
+		EventType: "tlswatch." + rule,
 	})
 	for i := range d.LoadBalancers {
 		lb := &d.LoadBalancers[i]
@@ -234,10 +245,10 @@ func (d *Digest) card() notice.Card {
 			line += fmt.Sprintf(", %s", text.Plural(n, "weak connection"))
 		}
 		if lb.Forecast.Breaks > 0 {
-			line += fmt.Sprintf(", %s would fail under the recommended policy", text.Plural(lb.Forecast.Breaks, "connection"))
+			line += fmt.Sprintf(", %s would break under the recommended policy", text.Plural(lb.Forecast.Breaks, "connection"))
 		}
 		if len(lb.Expiring) > 0 {
-			line += ", " + text.Plural(len(lb.Expiring)+lb.OtherExpiring, "client certificate") + " near the end"
+			line += ", " + text.Plural(len(lb.Expiring)+lb.OtherExpiring, "client certificate") + " expiring"
 		}
 		for _, w := range lb.Weak[:min(3, len(lb.Weak))] {
 			line += fmt.Sprintf("\n- %s: %s", notice.Code(strings.TrimSpace(w.Protocol+" "+w.Cipher)), text.Count(w.Connections))
@@ -264,8 +275,13 @@ func signed(f float64) string {
 // A mail is the text of an e-mail.
 type mail struct{ strings.Builder }
 
-// field writes a named part, wrapped.
-func (m *mail) field(name, s string) { m.wrap(fmt.Sprintf("  %-13s", name), s) }
+// field writes texts under one name.
+func (m *mail) field(name string, texts ...string) {
+	for _, s := range texts {
+		m.wrap(fmt.Sprintf("  %-13s", name), s)
+		name = ""
+	}
+}
 
 // wrap writes a paragraph behind a label, harmless for a terminal.
 func (m *mail) wrap(label, s string) { m.WriteString(text.Wrap(columns, label, text.Printable(s))) }
