@@ -117,12 +117,13 @@ func (h *handler) show(ctx context.Context, r request) (string, error) {
 		}
 		policies = pipeline.ListenerPolicies{0: r.Policy}
 	}
-	view.Judge = func(_ string, g alert.Group) widget.Judgement {
-		policy, err := h.known.Lookup(policies.At(g.ListenerPort))
+	view.Known = h.known
+	view.Listener = func(port uint16) *secpolicy.Policy {
+		policy, err := h.known.Lookup(policies.At(port))
 		if err != nil { // no policy is set, or one unknown to this version
-			policy = nil
+			return nil
 		}
-		return widget.Judge(h.known, g, policy)
+		return policy
 	}
 	tally := widget.NewTally(widget.Filter{LoadBalancer: r.LoadBalancer, Client: r.Client})
 	if view.Notes, err = h.read(ctx, r, view, tally); err != nil {

@@ -10,8 +10,8 @@ import (
 	"time"
 
 	"tlswatch/internal/text"
-	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/secpolicy"
 )
 
 // A View is how a Tally is shown.
@@ -20,25 +20,20 @@ type View struct {
 	Zone        *time.Location // of the viewer
 	Dark        bool
 	Endpoint    string // ARN of the function that a click calls
-	Rows        int    // of a table; DefaultRows if 0
-	Policy      string // security policy to judge by, for clicks; may be ""
+	Rows        int    // of a table; 0 means 20
+	Policy      string // security policy that the viewer chose, for clicks; may be ""
 	Notes       []string
 
-	// Judge says why the failures of a group happened at a load balancer.
-	Judge func(loadBalancer string, g alert.Group) Judgement
+	// Known are the security policies that explain failures. Listener returns
+	// the policy of a listener by port, nil if it is unknown.
+	Known    *secpolicy.Set
+	Listener func(port uint16) *secpolicy.Policy
 }
 
-// A Judgement is a diagnosis for people.
-type Judgement struct {
-	Cause, Remedy string
-	Policy        string // a security policy that would accept the client; "" if none helps
-	GivesUp       string // what it gives up
-}
-
-// DefaultRows and MaxRows bound the tables.
+// Rows of a table.
 const (
-	DefaultRows = 20
-	MaxRows     = 200
+	defaultRows = 20
+	maxRows     = 200
 )
 
 //go:embed page.html
@@ -46,7 +41,7 @@ var pageText string
 
 var page = template.Must(template.New("widget").Parse(pageText))
 
-// colors are those of CloudWatch's console.
+// colors are the colors of CloudWatch's console.
 type colors struct{ Page, Text, Dim, Line, Link, Failed, Note string }
 
 var (
@@ -54,7 +49,7 @@ var (
 	dark  = colors{Page: "#2a2e33", Text: "#eaeded", Dim: "#a2abab", Line: "#545b64", Link: "#44b9d6", Failed: "#ff6c54", Note: "#ff9900"}
 )
 
-// A link is a text that shows another view when it is clicked.
+// A link shows another view when it is clicked.
 type link struct{ Text, Endpoint, Params string }
 
 func (v *View) link(label string, f Filter) (link, error) {
@@ -100,7 +95,7 @@ type loadBalancerRow struct {
 
 type causeRow struct {
 	Failed, Offer, Reason, Where, Who string
-	Judgement
+	explanation
 }
 
 type clientRow struct {
@@ -112,9 +107,9 @@ type clientRow struct {
 func (t *Tally) Render(v View) (string, error) {
 	rows := v.Rows
 	if rows <= 0 {
-		rows = DefaultRows
+		rows = defaultRows
 	}
-	rows = min(rows, MaxRows)
+	rows = min(rows, maxRows)
 	d := pageData{Colors: light, Notes: v.Notes, Here: "All load balancers"}
 	if v.Dark {
 		d.Colors = dark
@@ -127,7 +122,7 @@ func (t *Tally) Render(v View) (string, error) {
 		return "", err
 	}
 	if t.failed == 0 {
-		d.Nothing = "No failed TLS negotiations in this time."
+		d.Nothing = "No failed TLS negotiations in this period."
 	} else {
 		d.Failed = text.Count(t.failed)
 		t.chart(&d, v)
@@ -140,7 +135,7 @@ func (t *Tally) Render(v View) (string, error) {
 	return execute("page", d)
 }
 
-// Problem returns the HTML that says why there is nothing else.
+// Problem returns the HTML that says why there is no widget.
 func Problem(problem string) (string, error) { return execute("problem", problem) }
 
 func execute(name string, data any) (string, error) {
@@ -151,7 +146,7 @@ func execute(name string, data any) (string, error) {
 	return b.String(), nil
 }
 
-// trail says where the viewer is, with the way back.
+// trail shows where the viewer is, and links back.
 func (t *Tally) trail(d *pageData, v View) error {
 	if t.only == (Filter{}) {
 		return nil
@@ -198,7 +193,7 @@ func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
 	for _, k := range keys {
 		r := t.causes[k]
 		c := causeRow{
-			Failed: text.Count(r.failed), Offer: strings.Join(nonEmpty(k.protocol, k.cipher), " "), Reason: k.reason,
+			Failed: text.Count(r.failed), Offer: strings.Join(nonEmpty(k.Protocol, k.Cipher), " "), Reason: k.Reason,
 			Where: fmt.Sprintf("port %d", k.port),
 		}
 		if d.ManyLoadBalancers {
@@ -207,12 +202,10 @@ func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
 		if t.only.Client == "" {
 			c.Who = strings.Join(r.most(3), ", ")
 			if n := max(r.clients, len(r.by)) - 3; n > 0 {
-				c.Who += fmt.Sprintf(" and at least %d more", n)
+				c.Who += " and at least " + text.Count(n) + " more"
 			}
 		}
-		if v.Judge != nil {
-			c.Judgement = v.Judge(k.loadBalancer, alert.Group{ListenerPort: k.port, Protocol: k.protocol, Cipher: k.cipher, Reason: k.reason, Failed: r.failed})
-		}
+		c.explanation = explain(v.Known, k.Attempt, v.Listener(k.port))
 		d.Causes = append(d.Causes, c)
 	}
 	d.OtherCauses = more(others, "kind of failure", "kinds of failure")
@@ -234,7 +227,7 @@ func (t *Tally) fillClients(d *pageData, v View, rows int) error {
 	}
 	d.OtherClients = more(others, "client", "clients")
 	if t.otherClients > 0 {
-		d.Notes = append(slices.Clip(d.Notes), text.Count(t.otherClients)+" failures are of clients beyond the "+text.Count(maxClients)+" that are told apart here.")
+		d.Notes = append(slices.Clip(d.Notes), text.Plural(t.otherClients, "failure")+" of other clients: only "+text.Count(maxClients)+" clients are counted separately.")
 	}
 	return nil
 }
@@ -246,7 +239,7 @@ const (
 	barHeight = 54
 )
 
-// chart draws the failures over time, in whole periods.
+// chart draws the failures over time in whole periods.
 func (t *Tally) chart(d *pageData, v View) {
 	first, last := v.From.Truncate(connlog.Period).Add(connlog.Period), v.Until
 	if rest := v.Until.Sub(first) % connlog.Period; rest > 0 {

@@ -1,6 +1,6 @@
-// Package widget shows failed TLS negotiations in a CloudWatch dashboard: it
-// adds up what the ledger has of a span of time and renders it as the HTML of a
-// custom widget. It is pure; functions/widget brings it the records.
+// Package widget shows failed TLS negotiations in a CloudWatch dashboard: a
+// [Tally] sums up windows of the ledger, and renders the HTML of a custom widget.
+// functions/widget reads the ledger.
 package widget
 
 import (
@@ -11,9 +11,10 @@ import (
 	"time"
 
 	"tlswatch/pkg/alert"
+	"tlswatch/pkg/secpolicy"
 )
 
-// A Tally adds up windows. Its memory is bounded: see maxClients.
+// A Tally sums up windows, in bounded memory: see maxClients.
 type Tally struct {
 	only          Filter
 	failed        uint64
@@ -30,23 +31,23 @@ type Filter struct {
 	Client       string
 }
 
-// maxClients bounds the clients that a Tally tells apart. A window names a
-// hundred at the most.
+// maxClients bounds the clients that a Tally counts separately. A window names at
+// most a hundred.
 const maxClients = 50_000
 
 type client struct{ loadBalancer, name string }
 
 type cause struct {
-	loadBalancer             string
-	port                     uint16
-	protocol, cipher, reason string
+	loadBalancer string
+	port         uint16
+	secpolicy.Attempt
 }
 
-// A row counts failures, and tells by what, or of whom, most of them are.
+// A row counts failures, in all and by cause or client.
 type row struct {
 	failed      uint64
 	connections uint64
-	by          map[string]uint64 // causes of a client, clients of a cause; failures
+	by          map[string]uint64 // failures by cause, or by client
 	clients     int
 }
 
@@ -59,7 +60,7 @@ func (r *row) add(name string, n uint64) {
 	}
 }
 
-// maxBy bounds what a row tells apart.
+// maxBy bounds row.by.
 const maxBy = 200
 
 // most returns the names with most failures.
@@ -106,7 +107,7 @@ func (t *Tally) Add(w alert.Window) {
 		r.connections += c.Connections
 	}
 	for _, g := range w.Groups {
-		k := cause{w.LoadBalancer, g.ListenerPort, g.Protocol, g.Cipher, g.Reason}
+		k := cause{w.LoadBalancer, g.ListenerPort, g.Attempt()}
 		if t.only.Client == "" {
 			r := get(t.causes, k, maxClients)
 			if r == nil {
@@ -147,7 +148,7 @@ func (t *Tally) Add(w alert.Window) {
 	}
 }
 
-// get returns the row of k, or nil if there is no room for it.
+// get returns the row of k, nil if there is no room for it.
 func get[K comparable](m map[K]*row, k K, most int) *row {
 	r := m[k]
 	if r == nil && len(m) < most {
@@ -161,8 +162,8 @@ func nonEmpty(list ...string) []string {
 	return slices.DeleteFunc(list, func(s string) bool { return s == "" })
 }
 
-// top returns the n keys with most failures, ties by compare, and how many
-// others there are.
+// top returns the n keys with most failures, ties by compare, and the number of
+// others.
 func top[K comparable](m map[K]*row, n int, compare func(a, b K) int) (keys []K, others int) {
 	keys = slices.SortedFunc(maps.Keys(m), func(a, b K) int {
 		return cmp.Or(cmp.Compare(m[b].failed, m[a].failed), compare(a, b))
@@ -178,6 +179,6 @@ func (c client) compare(d client) int {
 }
 
 func (c cause) compare(d cause) int {
-	return cmp.Or(cmp.Compare(c.reason, d.reason), cmp.Compare(c.protocol, d.protocol), cmp.Compare(c.cipher, d.cipher),
+	return cmp.Or(cmp.Compare(c.Reason, d.Reason), cmp.Compare(c.Protocol, d.Protocol), cmp.Compare(c.Cipher, d.Cipher),
 		cmp.Compare(c.port, d.port), cmp.Compare(c.loadBalancer, d.loadBalancer))
 }

@@ -59,7 +59,7 @@ func view(hours int) View {
 	}
 	return View{
 		From: start, Until: start.Add(time.Duration(hours) * time.Hour), Endpoint: endpoint, Policy: policy.Name,
-		Judge: func(_ string, g alert.Group) Judgement { return Judge(policies, g, policy) },
+		Known: policies, Listener: func(uint16) *secpolicy.Policy { return policy },
 	}
 }
 
@@ -322,40 +322,40 @@ func TestBounds(t *testing.T) {
 	if err != nil || len(text) > 1<<20 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
-	if !strings.Contains(text, "and 500 more load balancers") || !strings.Contains(text, "150,000 failures are of clients beyond the 50,000 that are told apart here") {
+	if !strings.Contains(text, "and 500 more load balancers") || !strings.Contains(text, "150,000 failures of other clients: only 50,000 clients are counted separately") {
 		t.Error("what is left out is not said")
 	}
 }
 
 // What the widget suggests does accept what the clients presented.
-func TestJudge(t *testing.T) {
+func TestExplain(t *testing.T) {
 	policies := secpolicy.Builtin()
 	strict, err := policies.Lookup("ELBSecurityPolicy-TLS13-1-3-2021-06")
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, test := range []struct {
-		g       alert.Group
+		a       secpolicy.Attempt
 		suggest bool
 	}{
-		{alert.Group{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: "UnmappedConnectionError"}, true},
-		{alert.Group{Protocol: "TLSv1.1", Cipher: "ECDHE-RSA-AES128-SHA", Reason: "UnmappedConnectionError"}, true},
-		{alert.Group{Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Reason: "UnmappedConnectionError"}, false},
-		{alert.Group{Reason: "UnmappedConnectionError"}, false},
-		{alert.Group{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: "ClientCertExpired"}, false},
-		{alert.Group{Protocol: "TLSv9", Cipher: "NEW", Reason: "BrandNew"}, false},
+		{secpolicy.Attempt{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: "UnmappedConnectionError"}, true},
+		{secpolicy.Attempt{Protocol: "TLSv1.1", Cipher: "ECDHE-RSA-AES128-SHA", Reason: "UnmappedConnectionError"}, true},
+		{secpolicy.Attempt{Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Reason: "UnmappedConnectionError"}, false},
+		{secpolicy.Attempt{Reason: "UnmappedConnectionError"}, false},
+		{secpolicy.Attempt{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: "ClientCertExpired"}, false},
+		{secpolicy.Attempt{Protocol: "TLSv9", Cipher: "NEW", Reason: "BrandNew"}, false},
 	} {
-		j := Judge(policies, test.g, strict)
-		if j.Cause == "" || j.Remedy == "" || (j.Policy != "") != test.suggest {
-			t.Errorf("%+v: %+v", test.g, j)
+		e := explain(policies, test.a, strict)
+		if e.Cause == "" || e.Remedy == "" || (e.Policy != "") != test.suggest {
+			t.Errorf("%+v: %+v", test.a, e)
 		}
-		if j.Policy == "" {
+		if e.Policy == "" {
 			continue
 		}
-		p, err := policies.Lookup(j.Policy)
-		offer, ok := test.g.Attempt().Offer()
+		p, err := policies.Lookup(e.Policy)
+		offer, ok := test.a.Offer()
 		if err != nil || !ok || !p.Accepts(offer).Accepted {
-			t.Errorf("%+v: %s does not accept it: %v", test.g, j.Policy, err)
+			t.Errorf("%+v: %s does not accept it: %v", test.a, e.Policy, err)
 		}
 	}
 }
