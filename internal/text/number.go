@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Integer is any type of whole numbers.
+// Integer is the integer types.
 type Integer interface {
 	~int | ~int8 | ~int16 | ~int32 | ~int64 | ~uint | ~uint8 | ~uint16 | ~uint32 | ~uint64
 }
@@ -35,9 +35,9 @@ func Counted[N Integer](n N, one, many string) string {
 	return Count(n) + " " + many
 }
 
-// Percent writes what part is of the whole for tables: 12.5 %. It shows 0.0 only
-// for nothing and 100.0 only for everything: else "<0.1 %" and ">99.9 %". Of
-// nothing it writes "-".
+// Percent writes part as a percentage of whole, for tables: 12.5 %. It shows 0.0
+// and 100.0 only for exactly none and all: else "<0.1 %" and ">99.9 %". If whole
+// is 0, it writes "-".
 func Percent[N Integer](part, whole N) string {
 	if whole == 0 {
 		return "-"
@@ -45,8 +45,8 @@ func Percent[N Integer](part, whole N) string {
 	return percent(float64(part)/float64(whole), "<", ">")
 }
 
-// Share writes a share, from 0 to 1, for sentences: as [Percent], but in words,
-// "under 0.1 %" and "over 99.9 %". (Chat programs take < and > for markup.)
+// Share writes a share, from 0 to 1, for sentences: as [Percent], but with "under
+// 0.1 %" and "over 99.9 %". (To chat programs, < and > are markup.)
 func Share(share float64) string { return percent(share, "under ", "over ") }
 
 func percent(share float64, under, over string) string {

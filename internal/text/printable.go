@@ -7,10 +7,10 @@ import (
 	"unicode/utf8"
 )
 
-// Printable makes s harmless for a terminal or a page: what is not printable,
-// such as control characters and those that change the direction of writing, is
-// written as in a Go string, \x1b or \u202e. Clients, and anybody who can put
-// objects into a bucket, choose such text.
+// Printable makes s harmless for a terminal or a page: it writes unprintable
+// characters, such as controls and those that change the direction of writing,
+// as in a Go string, \x1b or \u202e. Clients, and anybody who can put objects
+// into a bucket, choose such text.
 func Printable(s string) string {
 	if !strings.ContainsFunc(s, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }) {
 		return s
@@ -30,17 +30,15 @@ func Printable(s string) string {
 	return b.String()
 }
 
-// maxName bounds a [Name].
+// maxName bounds a Name.
 const maxName = 64
 
-// nameCharacters are what names of protocols, cipher suites and reasons consist
-// of. None of them means something to Markdown in a code span, to a shell in
-// quotes or to HTML.
+// nameCharacters are the characters in names of protocols, cipher suites and
+// reasons. None is special in a code span of Markdown, in shell quotes or in HTML.
 const nameCharacters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.:/+ "
 
-// Name makes a name from a log fit for every channel, whatever it holds: at most
-// 64 characters, others than letters, digits and some punctuation replaced by
-// "?".
+// Name makes a name from a log safe for every channel: it has at most 64
+// characters, and "?" in place of all but letters, digits and some punctuation.
 func Name(s string) string {
 	name := strings.Map(func(r rune) rune {
 		if !strings.ContainsRune(nameCharacters, r) {

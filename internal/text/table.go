@@ -5,9 +5,9 @@ import (
 	"strings"
 )
 
-// A Screen is what text is written for. The zero value suits files and pipes.
+// A Screen is where text is shown. The zero value suits files and pipes.
 type Screen struct {
-	Width int  // columns; 0 for any number
+	Width int  // columns; 0 means no limit
 	Color bool // ANSI escape sequences
 	ASCII bool // no other characters
 }
@@ -19,10 +19,10 @@ const (
 	reset = "\x1b[0m"
 )
 
-// Bold makes s bold where there is colour.
+// Bold makes text bold if the screen has colour.
 func (s Screen) Bold(text string) string { return s.colored(bold, text) }
 
-// Red makes s red where there is colour.
+// Red makes text red if the screen has colour.
 func (s Screen) Red(text string) string { return s.colored(red, text) }
 
 func (s Screen) colored(color, text string) string {
@@ -32,7 +32,7 @@ func (s Screen) colored(color, text string) string {
 	return text
 }
 
-// sequence is how many bytes of s are such a sequence, 0 if s begins with none.
+// sequence is the length of the sequence that s begins with, 0 for none.
 func sequence(s string) int {
 	for _, known := range []string{bold, red, reset} {
 		if strings.HasPrefix(s, known) {
@@ -42,12 +42,12 @@ func sequence(s string) int {
 	return 0
 }
 
-// A Table aligns cells in columns, and is harmless for a terminal. Rows may be
-// shorter than others; an empty one is an empty line.
+// A Table aligns cells in columns, and is harmless for a terminal. Rows may have
+// different lengths; an empty row is an empty line.
 type Table struct {
-	// Columns has a letter for each column: l for alignment on the left, r on
-	// the right, w on the left with long cells wrapped, not shortened. Further
-	// columns are as l.
+	// Columns has a letter for each column: l aligns left, r aligns right, and w
+	// aligns left and wraps long cells instead of shortening them. Further
+	// columns are l.
 	Columns string
 
 	rows [][]string
@@ -70,11 +70,11 @@ func (t *Table) Truncate(n int) { t.rows = t.rows[:min(n, len(t.rows))] }
 
 const (
 	columnGap  = 2
-	minColumn  = 8  // columns of this width are not shortened
-	minWrapped = 24 // nor are columns of this width wrapped, if others can give way
+	minColumn  = 8  // narrower columns are not shortened
+	minWrapped = 24 // narrower columns are not wrapped if others can be shortened
 )
 
-// Write writes the table, as wide as the screen at most if its columns can be
+// Write writes the table, at most as wide as the screen if its columns can become
 // that narrow.
 func (t *Table) Write(w io.Writer, s Screen) error {
 	widths := t.widths(s.Width)
@@ -84,7 +84,7 @@ func (t *Table) Write(w io.Writer, s Screen) error {
 		cells := make([][]string, len(row))
 		for i, cell := range row {
 			switch {
-			case Width(cell) <= widths[i]:
+			case columns(cell) <= widths[i]:
 				cells[i] = []string{cell}
 			case t.column(i) == 'w':
 				cells[i] = strings.Split(strings.TrimSuffix(Wrap(widths[i], "", cell), "\n"), "\n")
@@ -100,7 +100,7 @@ func (t *Table) Write(w io.Writer, s Screen) error {
 				if n < len(cell) {
 					text = cell[n]
 				}
-				pad := strings.Repeat(" ", max(widths[i]-Width(text), 0))
+				pad := strings.Repeat(" ", max(widths[i]-columns(text), 0))
 				line.WriteString(strings.Repeat(" ", columnGap))
 				if t.column(i) == 'r' {
 					line.WriteString(pad + text)
@@ -122,8 +122,8 @@ func (t *Table) column(i int) byte {
 	return 'l'
 }
 
-// widths are the widths of the columns: those of their widest cells, as far as
-// so many columns in all have room for them.
+// widths are the widths of the table's columns: of their widest cells, or less so
+// that the table has at most so many columns of the screen.
 func (t *Table) widths(most int) []int {
 	var widths []int
 	total := 0
@@ -133,7 +133,7 @@ func (t *Table) widths(most int) []int {
 				widths = append(widths, 0)
 				total += columnGap
 			}
-			if more := Width(cell) - widths[i]; more > 0 {
+			if more := columns(cell) - widths[i]; more > 0 {
 				widths[i] += more
 				total += more
 			}
@@ -152,8 +152,8 @@ func (t *Table) widths(most int) []int {
 	return widths
 }
 
-// widest is the last of the widest columns, of all or of those that wrap, or -1
-// if none is wider than least.
+// widest is the widest column, or the last of several, that is wider than least,
+// and that wraps if so asked; -1 if there is none.
 func (t *Table) widest(widths []int, wrapped bool, least int) int {
 	widest := -1
 	for i, w := range widths {
@@ -164,7 +164,7 @@ func (t *Table) widest(widths []int, wrapped bool, least int) int {
 	return widest
 }
 
-// shorten cuts text to so many columns, and shows that.
+// shorten cuts text to so many columns, and marks the cut.
 func (s Screen) shorten(text string, columns int) string {
 	more := "…"
 	if s.ASCII {

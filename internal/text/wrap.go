@@ -8,21 +8,21 @@ import (
 	"golang.org/x/text/width"
 )
 
-// Width is how many columns of a terminal s takes: two for a wide character of
-// East Asian scripts, none for combining and control characters, and none for
-// the sequences of [Screen.Bold] and [Screen.Red].
-func Width(s string) int {
-	columns := 0
+// columns is how many columns of a terminal s takes: two for each wide East Asian
+// character, none for combining and control characters and for the sequences of
+// [Screen.Bold] and [Screen.Red].
+func columns(s string) int {
+	sum := 0
 	for s != "" {
 		n, w := glyph(s)
-		columns += w
+		sum += w
 		s = s[n:]
 	}
-	return columns
+	return sum
 }
 
-// glyph is how many bytes the first character or control sequence of s has, and
-// how many columns.
+// glyph is how many bytes and columns the first character or control sequence of
+// s takes.
 func glyph(s string) (bytes, columns int) {
 	if n := sequence(s); n > 0 {
 		return n, 0
@@ -41,16 +41,16 @@ func glyph(s string) (bytes, columns int) {
 	return n, 1
 }
 
-// Wrap writes the words of s behind a label, in lines of at most width columns,
-// 0 for any number. Further lines are indented as far as the label is wide, so
-// an indent is a label of spaces. Words longer than a line are broken; a number
-// and its "%" stay together, and so do words that [Glue] joins. Each line ends
-// with a line feed. Without words it writes nothing.
+// Wrap writes the words of s after a label, in lines of at most width columns; 0
+// means no limit. Further lines are indented by the width of the label, so a
+// label of spaces indents all lines. Words longer than a line are broken. A
+// number and its "%" stay together, and so do words that [Glue] joins. Each line
+// ends with a line feed; without words there is none.
 //
-// What is not to be trusted must go through [Printable] first.
+// Untrusted text must go through [Printable] first.
 func Wrap(width int, label, s string) string {
 	var b strings.Builder
-	start := Width(label)
+	start := columns(label)
 	indent := strings.Repeat(" ", start)
 	line, column := label, start
 	end := func() {
@@ -58,28 +58,28 @@ func Wrap(width int, label, s string) string {
 		line, column = indent, start
 	}
 	for i, word := range words(s) {
-		columns := Width(word)
+		wide := columns(word)
 		switch {
 		case i == 0:
-		case width > 0 && column+1+columns > width:
+		case width > 0 && column+1+wide > width:
 			end()
 		default:
 			line += " "
 			column++
 		}
-		for width > 0 && column+columns > width {
+		for width > 0 && column+wide > width {
 			at := cut(word, width-column)
 			if at == len(word) { // a character that is wider than the line
 				break
 			}
 			rest := strings.TrimLeft(word[at:], noBreak)
 			line += unglued.Replace(word[:at])
-			columns -= Width(word[:len(word)-len(rest)])
+			wide -= columns(word[:len(word)-len(rest)])
 			word = rest
 			end()
 		}
 		line += unglued.Replace(word)
-		column += columns
+		column += wide
 	}
 	if line != label {
 		end()
@@ -87,8 +87,8 @@ func Wrap(width int, label, s string) string {
 	return b.String()
 }
 
-// cut is how many bytes of s fit into so many columns, but for the first
-// character, which has to.
+// cut is how many bytes of s fit into so many columns. It cuts after the first
+// character at the earliest.
 func cut(s string, columns int) int {
 	at := 0
 	for at < len(s) {
@@ -108,10 +108,10 @@ var (
 	unglued = strings.NewReplacer(noBreak, " ")
 )
 
-// Glue joins words for [Wrap], which then keeps them in one line.
+// Glue joins words, so that [Wrap] keeps them on one line.
 func Glue(s string) string { return glued.Replace(s) }
 
-// words splits s at white space that may be broken.
+// words splits s where a line may end.
 func words(s string) []string {
 	list := strings.FieldsFunc(s, func(r rune) bool { return unicode.IsSpace(r) && string(r) != noBreak })
 	kept := list[:0]
@@ -127,8 +127,8 @@ func words(s string) []string {
 	return kept
 }
 
-// Reflow fills the paragraphs of s into lines of at most width columns. Empty
-// lines part paragraphs; lines that begin with a space stay as they are.
+// Reflow wraps the paragraphs of s in lines of at most width columns. Empty lines
+// separate paragraphs; lines that begin with a space stay as they are.
 func Reflow(width int, s string) string {
 	var b, paragraph strings.Builder
 	fill := func() {

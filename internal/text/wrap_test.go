@@ -6,7 +6,7 @@ import (
 	"unicode"
 )
 
-func TestWidth(t *testing.T) {
+func TestColumns(t *testing.T) {
 	for s, want := range map[string]int{
 		"":                                    0,
 		"abc":                                 3,
@@ -23,7 +23,7 @@ func TestWidth(t *testing.T) {
 		Screen{Color: true}.Bold("b") + "c":   2,
 		Screen{Color: true}.Red("日") + "\x1b": 2,
 	} {
-		if got := Width(s); got != want {
+		if got := columns(s); got != want {
 			t.Errorf("%q is %d wide, want %d", s, got, want)
 		}
 	}
@@ -98,11 +98,11 @@ func FuzzWrap(f *testing.F) {
 	f.Add(64, 63, "0 % %")
 	f.Add(59, 58, "日\u2b2f語 \u0308")
 	f.Add(0, 5, "\xff\x00 % \t %\n\u2028")
-	f.Fuzz(func(t *testing.T, columns, indent int, s string) {
-		if columns < 0 || columns > 1000 || indent < 0 || indent > 1000 || columns > 0 && indent >= columns {
+	f.Fuzz(func(t *testing.T, width, indent int, s string) {
+		if width < 0 || width > 1000 || indent < 0 || indent > 1000 || width > 0 && indent >= width {
 			t.Skip()
 		}
-		got := Wrap(columns, strings.Repeat(" ", indent), s)
+		got := Wrap(width, strings.Repeat(" ", indent), s)
 		if want := bare(s); bare(got) != want {
 			t.Fatalf("%q becomes %q: characters are lost or added", s, got)
 		}
@@ -116,8 +116,8 @@ func FuzzWrap(f *testing.F) {
 			if len(line)-len(text) != indent {
 				t.Errorf("line %q is not indented by %d", line, indent)
 			}
-			if n, _ := glyphs(text); columns > 0 && Width(line) > columns && n > 1 {
-				t.Errorf("line %q is %d wide, of %d", line, Width(line), columns)
+			if width > 0 && columns(line) > width && glyphs(text) > 1 {
+				t.Errorf("line %q is %d wide, of %d", line, columns(line), width)
 			}
 			whole = append(whole, strings.Fields(text)...)
 		}
@@ -126,7 +126,7 @@ func FuzzWrap(f *testing.F) {
 				whole = whole[1:]
 				continue
 			}
-			if columns == 0 || indent+Width(word) <= columns && !strings.Contains(s, "%") && !strings.Contains(s, noBreak) {
+			if width == 0 || indent+columns(word) <= width && !strings.Contains(s, "%") && !strings.Contains(s, noBreak) {
 				t.Fatalf("word %q fits into a line, but is broken", word)
 			}
 			for word != "" && len(whole) > 0 && strings.HasPrefix(word, whole[0]) {
@@ -146,14 +146,14 @@ func bare(s string) string {
 }
 
 // glyphs is how many characters of s take room.
-func glyphs(s string) (n, columns int) {
+func glyphs(s string) int {
+	n := 0
 	for s != "" {
 		bytes, w := glyph(s)
 		if w > 0 {
 			n++
 		}
-		columns += w
 		s = s[bytes:]
 	}
-	return n, columns
+	return n
 }

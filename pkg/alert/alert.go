@@ -22,13 +22,13 @@ type Rule struct {
 	Name             string
 	MinFailed        uint64   // failed negotiations in the window; at least 1
 	MinFailedPercent float64  // of the TLS connections in the window
-	Reasons          []string // count only failures with these codes; all if empty
-	PerClient        bool     // the minima are those of a single client
+	Reasons          []string // reason codes of the failures that count; all if empty
+	PerClient        bool     // the minima are for a single client
 
-	// What follows matters where there is a memory over log objects.
+	// The rest needs a ledger.
 	Window   time.Duration // how much time the rule looks at, in whole periods
-	Cooldown time.Duration // no alert so soon after another for the same load balancer
-	Growth   float64       // unless the failures are so many times those last alerted
+	Cooldown time.Duration // between alerts for the same load balancer
+	Growth   float64       // alert again within the cooldown once failures reach this multiple
 }
 
 // Names of rules.
@@ -39,25 +39,25 @@ const (
 
 // Severities of an alert.
 const (
-	Warning  = "warning"
-	Critical = "critical" // CriticalPercent or more of the connections failed
+	warning  = "warning"
+	critical = "critical" // at least criticalPercent of the connections failed
 )
 
-// CriticalPercent is the failure rate from which a load balancer is as good as
-// down for its clients.
-const CriticalPercent = 50
+// criticalPercent is the failure rate at which a load balancer is as good as down
+// for its clients.
+const criticalPercent = 50
 
-// An Alert is a window in which a rule was met.
+// An Alert is a window that meets a rule.
 type Alert struct {
 	Rule        Rule
 	Severity    string
 	Failed      uint64 // failures that the rule counts: of all clients, or of Client
 	Connections uint64 // TLS connections, likewise
-	Client      string // for a rule per client, the one with most failures; else ""
+	Client      string // for a rule per client: the client with most failures; else ""
 	Window      Window
 }
 
-// Percent is the share of the TLS connections that failed.
+// Percent is the percentage of the TLS connections that failed.
 func (a *Alert) Percent() float64 { return percent(a.Failed, a.Connections) }
 
 func percent(part, whole uint64) float64 {
@@ -67,12 +67,12 @@ func percent(part, whole uint64) float64 {
 	return 100 * float64(part) / float64(whole)
 }
 
-// Evaluate returns the alert that the window is worth under r, or nil.
+// Evaluate returns an alert if the window meets the rule, else nil.
 func (r Rule) Evaluate(w Window) *Alert {
 	if len(r.Reasons) > 0 {
 		w = w.only(r.Reasons)
 	}
-	a := &Alert{Rule: r, Severity: Warning, Failed: w.Failed, Connections: w.Connections, Window: w}
+	a := &Alert{Rule: r, Severity: warning, Failed: w.Failed, Connections: w.Connections, Window: w}
 	if r.PerClient {
 		if a.Window.Clients = slices.DeleteFunc(slices.Clone(w.Clients), func(c Client) bool { return !r.met(c.Failed, c.Connections) }); len(a.Window.Clients) == 0 {
 			return nil
@@ -85,13 +85,13 @@ func (r Rule) Evaluate(w Window) *Alert {
 	if !r.met(a.Failed, a.Connections) {
 		return nil
 	}
-	if a.Percent() >= CriticalPercent {
-		a.Severity = Critical
+	if a.Percent() >= criticalPercent {
+		a.Severity = critical
 	}
 	return a
 }
 
-// groupsOf returns what one client failed at, as far as the groups name it.
+// groupsOf returns one client's failures, as far as the groups name it.
 func (w *Window) groupsOf(client string) []Group {
 	var list []Group
 	for _, g := range w.Groups {
@@ -111,8 +111,8 @@ func (r Rule) met(failed, connections uint64) bool {
 	return failed > 0 && failed >= r.MinFailed && percent(failed, connections) >= r.MinFailedPercent
 }
 
-// Bounds of a Window's lists. They are long enough to name what matters and
-// keep the texts within what SNS takes.
+// Bounds of a Window's lists: long enough to name what matters, short enough for
+// the limits of SNS.
 const (
 	maxGroups  = 25
 	maxClients = 100
@@ -121,8 +121,8 @@ const (
 	maxReasons = 50
 )
 
-// A Window is what rules look at: the connections of one load balancer in one
-// or more periods. Windows of different objects merge.
+// A Window is the connections of one load balancer in one or more periods.
+// Windows of different objects can be added up.
 type Window struct {
 	Account      string    `json:"account"`
 	Region       string    `json:"region"`
@@ -137,24 +137,24 @@ type Window struct {
 	Reasons     map[string]uint64 `json:"reasons,omitempty"` // failures by code
 
 	Groups         []Group  `json:"groups,omitempty"`  // most failures first
-	Clients        []Client `json:"clients,omitempty"` // most failures first; of several objects, sums over the clients that each of them names
-	FailingClients int      `json:"failingClients"`    // how many there are; an upper bound if Clients does not name all
+	Clients        []Client `json:"clients,omitempty"` // most failures first; in a sum of windows, of the clients that each of them names
+	FailingClients int      `json:"failingClients"`    // an upper bound if Clients does not name all
 	Objects        []string `json:"objects,omitempty"` // S3 URIs of the log objects
 	ObjectCount    int      `json:"objectCount"`
 }
 
-// A Group counts failures that are alike but for the client.
+// A Group counts failures that differ only in the client.
 type Group struct {
 	ListenerPort uint16   `json:"listenerPort"`
 	Protocol     string   `json:"protocol,omitempty"` // "" where nothing was negotiated
 	Cipher       string   `json:"cipher,omitempty"`
 	Reason       string   `json:"reason"`
 	Failed       uint64   `json:"failed"`
-	Clients      int      `json:"clients"`       // how many; an upper bound after a merge if Top does not name all
+	Clients      int      `json:"clients"`       // in a sum of windows, an upper bound if Top does not name all
 	Top          []Client `json:"top,omitempty"` // with their failures in the group, most first
 
-	// Scanners are those of the clients that made one attempt, in which nothing
-	// was negotiated. A client that did so at several nodes counts for each.
+	// Scanners is the number of clients that tried once and negotiated nothing. A
+	// client that did so at several nodes counts once for each.
 	Scanners int `json:"scanners,omitempty"`
 }
 
@@ -165,21 +165,21 @@ func (g *Group) Attempt() secpolicy.Attempt {
 
 // A groupKey is what the failures of a Group have in common.
 type groupKey struct {
-	port                     uint16
-	protocol, cipher, reason string
+	port uint16
+	secpolicy.Attempt
 }
 
-func (g *Group) key() groupKey { return groupKey{g.ListenerPort, g.Protocol, g.Cipher, g.Reason} }
+func (g *Group) key() groupKey { return groupKey{g.ListenerPort, g.Attempt()} }
 
-// A Client counts the connections of a client that had failures.
+// A Client counts the connections of a client with failures.
 type Client struct {
 	Client      string `json:"client"`
 	Connections uint64 `json:"connections"`
 	Failed      uint64 `json:"failed"`
 }
 
-// Observe makes the window of one log object. With clients false it names no
-// client address.
+// Observe returns the window of one log object. With clients false, it names no
+// client.
 func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool) Window {
 	w := Window{
 		Account:      key.Account,
@@ -234,7 +234,7 @@ func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool)
 	return w
 }
 
-// name names a client; the log may lack its address.
+// name is the client's address, "-" if the log has none.
 func name(c rollup.Client) string { return cmp.Or(c.String(), "-") }
 
 func reason(status string) string {
