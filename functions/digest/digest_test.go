@@ -154,7 +154,7 @@ func (l largeLedger) Posture(context.Context, string) (json.RawMessage, error) {
 
 type topicFunc func(notice.Message) error
 
-func (f topicFunc) Publish(_ context.Context, m notice.Message) error { return f(m) }
+func (f topicFunc) Publish(_ context.Context, m notice.Message) (bool, error) { return false, f(m) }
 
 // The number of records read is bounded, and the digest says what it left out.
 func TestBounds(t *testing.T) {

@@ -65,7 +65,7 @@ func (h *handler) handle(ctx context.Context) (summary, error) {
 	if err != nil {
 		return summary{}, err
 	}
-	if err := h.topic.Publish(ctx, m); err != nil {
+	if _, err := h.topic.Publish(ctx, m); err != nil {
 		return summary{}, fmt.Errorf("publishing the digest: %w", err)
 	}
 	h.log.InfoContext(ctx, "digest sent", "subject", m.Subject, "loadBalancers", len(w.loadBalancers), "records", w.read)

@@ -5,15 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http/httptrace"
-	"sync/atomic"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatch/types"
-	"github.com/aws/smithy-go/middleware"
-	smithyhttp "github.com/aws/smithy-go/transport/http"
 
 	"tlswatch/internal/accepted"
 	"tlswatch/pkg/metric"
@@ -33,8 +29,9 @@ type Sink struct {
 
 var _ pipeline.MetricSink = Sink{}
 
-// Put sends the data in as few requests as CloudWatch's limits allow. The
-// error says how many of the requests had been accepted.
+// Put sends the data in as few requests as CloudWatch's limits allow. The error
+// says which request failed. It is [pipeline.ErrNothingSent] if CloudWatch
+// certainly accepted none.
 func (s Sink) Put(ctx context.Context, data []metric.Datum) error {
 	batches := metric.Batches(data)
 	for i, batch := range batches {
@@ -42,25 +39,15 @@ func (s Sink) Put(ctx context.Context, data []metric.Datum) error {
 		for j, d := range batch {
 			in.MetricData[j] = datum(d)
 		}
-		if _, err := s.Client.PutMetricData(ctx, in, Once); err != nil {
+		if _, err := s.Client.PutMetricData(ctx, in, noResend); err != nil {
 			err = fmt.Errorf("request %d of %d: %w", i+1, len(batches), err)
-			if i == 0 && refused(err) {
+			if _, open := errors.AsType[openError](err); i == 0 && !open {
 				err = fmt.Errorf("%w: %w", pipeline.ErrNothingSent, err)
 			}
 			return err
 		}
 	}
 	return nil
-}
-
-// refused reports whether an error says for certain that a request was not
-// applied: it was not sent, or it is the caller's fault (4xx, throttling too).
-func refused(err error) bool {
-	if _, ok := errors.AsType[*UncertainError](err); ok {
-		return false
-	}
-	re, ok := errors.AsType[*smithyhttp.ResponseError](err)
-	return !ok || re.HTTPStatusCode() == 0 || re.HTTPStatusCode()/100 == 4
 }
 
 func datum(d metric.Datum) types.MetricDatum {
@@ -77,47 +64,26 @@ func datum(d metric.Datum) types.MetricDatum {
 	return m
 }
 
-// Once sets up a client for a request that must not be applied twice:
-// CloudWatch adds up whatever it is sent.
-//
-//   - A request is sent again only if CloudWatch answered that it failed, or if
-//     none of it was sent. If it was sent and no answer came, the error is an
-//     [*UncertainError].
-//   - A reply of 200 means that the data were accepted, also if its body, which
-//     says nothing, is cut.
-func Once(o *cloudwatch.Options) {
+// noResend makes a client send a request again only if CloudWatch certainly did
+// not accept it, because CloudWatch adds up everything it receives. An attempt
+// that leaves this open is the last one, and its error is an [openError].
+func noResend(o *cloudwatch.Options) {
 	o.Retryer = retry.AddWithMaxAttempts(o.Retryer, maxAttempts)
-	o.APIOptions = append(o.APIOptions, accepted.By200(&cloudwatch.PutMetricDataOutput{}), func(stack *middleware.Stack) error {
-		return stack.Deserialize.Add(middleware.DeserializeMiddlewareFunc("Uncertain", uncertain), middleware.Before)
-	})
+	o.APIOptions = append(o.APIOptions,
+		accepted.TreatAs200(&cloudwatch.PutMetricDataOutput{}),
+		accepted.Watch(func(err error) error { return openError{err} }))
 }
 
-// maxAttempts rides out some seconds of throttling, as long as the caller's
+// maxAttempts outlasts some seconds of throttling, as long as the caller's
 // deadline allows.
 const maxAttempts = 5
 
-// An UncertainError is the error of a request that may have been applied.
-type UncertainError struct{ Err error }
+// An openError leaves open whether CloudWatch accepted the data.
+type openError struct{ err error }
 
-func (e *UncertainError) Error() string {
-	return "the reply was lost, the data may have been accepted: " + e.Err.Error()
-}
+func (e openError) Error() string { return "the data may have been accepted: " + e.err.Error() }
 
-func (e *UncertainError) Unwrap() error { return e.Err }
+func (e openError) Unwrap() error { return e.err }
 
 // RetryableError tells the SDK not to send the request again.
-func (e *UncertainError) RetryableError() bool { return false }
-
-// uncertain sees one attempt, and makes its error an UncertainError if it was
-// sent and not answered.
-func uncertain(ctx context.Context, in middleware.DeserializeInput, next middleware.DeserializeHandler) (middleware.DeserializeOutput, middleware.Metadata, error) {
-	var sent atomic.Bool
-	ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{WroteHeaders: func() { sent.Store(true) }})
-	out, metadata, err := next.HandleDeserialize(ctx, in)
-	// Where no reply came, the SDK puts one of status 0 in its place.
-	reply, ok := out.RawResponse.(*smithyhttp.Response)
-	if answered := ok && reply.StatusCode > 0; err != nil && !answered && sent.Load() {
-		err = &UncertainError{err}
-	}
-	return out, metadata, err
-}
+func (e openError) RetryableError() bool { return false }

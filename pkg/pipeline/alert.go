@@ -41,10 +41,15 @@ func (p *Pipeline) alert(ctx context.Context, tasks []*task) {
 // alertObject evaluates the rules for a single object.
 func (p *Pipeline) alertObject(ctx context.Context, t *task) error {
 	var failed []error
+	if p.tooOld(t.Key.PeriodEnd) {
+		return nil
+	}
 	for _, rule := range p.Rules {
 		if a := rule.Evaluate(t.window); a != nil {
 			t.Alerts++
-			failed = append(failed, p.send(ctx, a, p.policies(ctx, t)))
+			twice, err := p.send(ctx, a, p.policies(ctx, t))
+			t.AlertTakenOver = t.AlertTakenOver || twice
+			failed = append(failed, err)
 		}
 	}
 	return errors.Join(failed...)
@@ -80,7 +85,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 	// alert's state whether that matters now. Usually that is the end of it.
 	var claims []AlertClaim
 	for end := t.Key.PeriodEnd; end.Before(t.Key.PeriodEnd.Add(rule.Window)); end = end.Add(connlog.Period) {
-		if p.Now().Sub(end) > MaxAlertAge {
+		if p.tooOld(end) {
 			continue
 		}
 		if failed := w.failedAtMost(end, rule.Window); failed > 0 && failed >= rule.MinFailed {
@@ -132,9 +137,17 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		case ticket.State == Busy:
 			return ErrInProgress
 		}
-		t.AlertTakenOver = t.AlertTakenOver || ticket.TakenOver
-		if err := p.finish(ctx, 2, func(ctx context.Context) error { return p.send(ctx, m.alert, policies) }); err != nil {
+		var twice bool
+		err = p.finish(ctx, 2, func(ctx context.Context) (err error) {
+			twice, err = p.send(ctx, m.alert, policies)
+			return err
+		})
+		t.AlertTakenOver = t.AlertTakenOver || ticket.TakenOver || twice
+		switch {
+		case errors.Is(err, ErrNothingSent):
 			return errors.Join(err, p.finish(ctx, 3, ticket.Release))
+		case err != nil: // it stays pending, so that the retry reports the take-over
+			return err
 		}
 		t.Alerts++
 		return p.finish(ctx, 3, ticket.Commit)
@@ -167,18 +180,22 @@ func (p *Pipeline) raise(ctx context.Context, t *task, c AlertClaim) (AlertTicke
 // start a cooldown for what happens now.
 const MaxAlertAge = 24 * time.Hour
 
-func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPolicies) error {
+// tooOld reports whether a window that ended at end is not worth an alert.
+func (p *Pipeline) tooOld(end time.Time) bool { return p.Now().Sub(end) > MaxAlertAge }
+
+// send publishes an alert, and reports whether it may have done so twice.
+func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPolicies) (twice bool, err error) {
 	if p.Alerts == nil {
-		return nil
+		return false, nil
 	}
 	m, err := notice.Alert{Alert: a, Policies: policies, Known: p.KnownPolicies}.Message()
 	if err != nil {
-		return err
+		return false, fmt.Errorf("%w: %w", ErrNothingSent, err)
 	}
-	if err := p.Alerts.Publish(ctx, m); err != nil {
-		return fmt.Errorf("publishing alert %s: %w", a.Rule.Name, err)
+	if twice, err = p.Alerts.Publish(ctx, m); err != nil {
+		return false, fmt.Errorf("publishing alert %s: %w", a.Rule.Name, err)
 	}
-	return nil
+	return twice, nil
 }
 
 // windows are the records around a period, read when they are needed.

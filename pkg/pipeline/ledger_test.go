@@ -159,8 +159,8 @@ func (f *fleet) job(t *testing.T, l load) pipeline.Job {
 	return pipeline.Job{Object: f.put(t, l.key(), l.body()), Owner: fmt.Sprintf("event of %s", l.key())}
 }
 
-// again is a second event about the same object.
-func again(j pipeline.Job) pipeline.Job {
+// another is a second event about the same object.
+func another(j pipeline.Job) pipeline.Job {
 	j.Owner += ", again"
 	return j
 }
@@ -379,10 +379,10 @@ func TestRequests(t *testing.T) {
 		{name: "in the cooldown", failed: 10, object: load{failed: 10},
 			want: calls{getLog: 1, putClaim: 1, putMetrics: 1, putCommit: 1, list: 1, getAlert: 1}},
 		{name: "duplicate", failed: 9, object: load{failed: 9},
-			before: func(t *testing.T, f *fleet, j pipeline.Job) { f.run(t, again(j)) },
+			before: func(t *testing.T, f *fleet, j pipeline.Job) { f.run(t, another(j)) },
 			want:   calls{getLog: 1, putClaim: 1, getRecord: 1, putMetrics: 1, list: 1}},
 		{name: "duplicate in the cooldown", failed: 10, object: load{failed: 10},
-			before: func(t *testing.T, f *fleet, j pipeline.Job) { f.run(t, again(j)) },
+			before: func(t *testing.T, f *fleet, j pipeline.Job) { f.run(t, another(j)) },
 			want:   calls{getLog: 1, putClaim: 1, getRecord: 1, putMetrics: 1, list: 1, getAlert: 1}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -514,7 +514,7 @@ func TestBatchSameObject(t *testing.T) {
 		second func(pipeline.Job) pipeline.Job
 	}{
 		{"by one event", func(j pipeline.Job) pipeline.Job { return j }},
-		{"by two events", again},
+		{"by two events", another},
 		{"by callers without a name", func(j pipeline.Job) pipeline.Job { j.Owner = ""; return j }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -575,7 +575,7 @@ func (f *fleet) claimedOnly(t *testing.T, j pipeline.Job) {
 func TestForeignClaim(t *testing.T) {
 	f := newFleet(t)
 	theirs := f.job(t, load{ok: 20, failed: 5})
-	mine := again(theirs)
+	mine := another(theirs)
 	f.claimedOnly(t, theirs)
 	if r := f.Run(t.Context(), mine)[0]; !errors.Is(r.Err, pipeline.ErrInProgress) {
 		t.Errorf("while the claim is live: %v", r.Err)
@@ -600,7 +600,7 @@ func TestClaimOfBatch(t *testing.T) {
 	f := newFleet(t)
 	theirs := f.job(t, load{ok: 20, failed: 5})
 	f.claimedOnly(t, theirs)
-	reports := f.run(t, again(theirs), theirs)
+	reports := f.run(t, another(theirs), theirs)
 	if first, second := reports[0], reports[1]; !first.TakenOver || second.Duplicate != "in this batch" {
 		t.Errorf("%+v\n%+v", first, second)
 	}

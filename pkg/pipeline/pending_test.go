@@ -8,6 +8,7 @@ import (
 
 	gocmp "github.com/google/go-cmp/cmp"
 
+	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/pipeline"
 )
@@ -108,5 +109,28 @@ func TestTakenOverOfTwoRules(t *testing.T) {
 	f.Rules = []alert.Rule{all, one}
 	if r := f.run(t, j)[0]; !r.AlertTakenOver || r.Alerts != 2 {
 		t.Errorf("%+v", r)
+	}
+}
+
+// TestPendingInDoubt: an alert whose reply was lost may have been sent. It
+// stays pending, so that the next attempt says that it may come twice.
+func TestPendingInDoubt(t *testing.T) {
+	f := newFleet(t)
+	j := f.job(t, load{ok: 20, failed: 5})
+	f.wire.hurt(func(call string, n int) damage {
+		if call == publish {
+			return damage{Fault: wire.Fault{Kind: wire.FaultReplyLost}}
+		}
+		return damage{}
+	})
+	if r := f.Run(t.Context(), j)[0]; r.Err == nil {
+		t.Fatal("no error")
+	}
+	f.wire.hurt(nil)
+	if r := f.Run(t.Context(), another(j))[0]; !errors.Is(r.Err, pipeline.ErrInProgress) {
+		t.Errorf("another event: %v", r.Err)
+	}
+	if r := f.run(t, j)[0]; !r.AlertTakenOver {
+		t.Errorf("the event itself: %+v", r)
 	}
 }

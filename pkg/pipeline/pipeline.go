@@ -37,8 +37,8 @@ var (
 	ErrReplaced = errors.New("object was replaced; its own event follows")
 )
 
-// ErrNothingSent is found in the error of a MetricSink that has certainly
-// published nothing.
+// ErrNothingSent means that a MetricSink or AlertSink certainly published
+// nothing.
 var ErrNothingSent = errors.New("nothing was published")
 
 // A MetricSink publishes metric data. It may have published a part of them
@@ -47,9 +47,11 @@ type MetricSink interface {
 	Put(context.Context, []metric.Datum) error
 }
 
-// An AlertSink publishes alerts.
+// An AlertSink publishes alerts. It may have published one when it fails, unless
+// the error is [ErrNothingSent]. If it succeeds, twice reports whether it may have
+// published the alert more than once.
 type AlertSink interface {
-	Publish(context.Context, notice.Message) error
+	Publish(context.Context, notice.Message) (twice bool, err error)
 }
 
 // A Pipeline processes log objects. Its fields must not be changed once it is

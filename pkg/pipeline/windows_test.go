@@ -162,7 +162,7 @@ func TestWindows(t *testing.T) {
 				before := len(f.SNS.Messages())
 				job := f.job(t, e.object)
 				if e.again {
-					job = again(job)
+					job = another(job)
 				}
 				r := f.run(t, job)[0]
 				if (r.Duplicate == "published") != e.again {
@@ -190,7 +190,7 @@ func TestSecondLook(t *testing.T) {
 		t.Fatalf("the first attempt is to fail after its commit: %v", r.Err)
 	}
 	f.wire.hurt(nil)
-	if r := f.run(t, again(job))[0]; r.Duplicate != "published" || r.Alerts != 1 {
+	if r := f.run(t, another(job))[0]; r.Duplicate != "published" || r.Alerts != 1 {
 		t.Errorf("the duplicate: %+v", r)
 	}
 	if r := f.run(t, job)[0]; r.Duplicate != "published" || r.Alerts != 0 || r.Suppressed != 1 {
@@ -282,5 +282,25 @@ func TestClientFailures(t *testing.T) {
 	}
 	if d := gocmp.Diff([]any{alert.ClientFailures, "198.51.100.7", uint64(50), 10}, []any{alerts[0].Rule, alerts[0].Client, alerts[0].Failed, alerts[0].Window.ObjectCount}); d != "" {
 		t.Errorf("rule, client, failures, objects: -want +got\n%s", d)
+	}
+}
+
+// TestOldWindows: a window that ended long ago is not alerted, with or without a
+// ledger, so that a backfill sends no alerts about the past.
+func TestOldWindows(t *testing.T) {
+	for _, ledger := range []bool{true, false} {
+		for _, test := range []struct {
+			age    time.Duration // before the latest period, which ended some minutes ago
+			alerts int
+		}{{pipeline.MaxAlertAge - 5*time.Minute, 1}, {pipeline.MaxAlertAge, 0}, {10 * 24 * time.Hour, 0}} {
+			f := newFleet(t)
+			if !ledger {
+				f.Ledger = nil
+			}
+			r := f.run(t, f.job(t, load{end: period.Add(-test.age), ok: 20, failed: 5}))[0]
+			if n := len(f.SNS.Messages()); n != test.alerts || r.Alerts != test.alerts {
+				t.Errorf("ledger %v, %v old: %d alerts, %d reported", ledger, test.age, n, r.Alerts)
+			}
+		}
 	}
 }

@@ -31,13 +31,14 @@ type Sink struct {
 
 var _ pipeline.AlertSink = Sink{}
 
-// Publish sends one message with a text for each protocol. If a reply is lost,
-// the SDK sends the message again: an alert may come twice rather than not at
-// all.
-func (s Sink) Publish(ctx context.Context, m notice.Message) error {
+// Publish sends one message with a text for each protocol. If a reply leaves open
+// whether SNS accepted the message, the SDK sends it again, because an alert that
+// arrives twice is better than none; twice reports whether that may have happened.
+// The error is [pipeline.ErrNothingSent] if SNS certainly accepted no message.
+func (s Sink) Publish(ctx context.Context, m notice.Message) (twice bool, err error) {
 	texts, err := json.Marshal(m.Texts)
 	if err != nil {
-		return fmt.Errorf("encoding the message for topic %s: %w", s.TopicARN, err)
+		return false, fmt.Errorf("%w: encoding the message for topic %s: %w", pipeline.ErrNothingSent, s.TopicARN, err)
 	}
 	in := &sns.PublishInput{
 		TopicArn:          aws.String(s.TopicARN),
@@ -51,10 +52,20 @@ func (s Sink) Publish(ctx context.Context, m notice.Message) error {
 			in.MessageAttributes[name] = types.MessageAttributeValue{DataType: aws.String("String"), StringValue: aws.String(value)}
 		}
 	}
-	if _, err := s.Client.Publish(ctx, in, patient); err != nil {
-		return s.explain(err)
+	open := false
+	_, err = s.Client.Publish(ctx, in, withRetries, func(o *sns.Options) {
+		o.APIOptions = append(o.APIOptions, accepted.Watch(func(err error) error {
+			open = true
+			return err
+		}))
+	})
+	switch {
+	case err == nil:
+		return open, nil
+	case !open:
+		return false, fmt.Errorf("%w: %w", pipeline.ErrNothingSent, s.explain(err))
 	}
-	return nil
+	return false, fmt.Errorf("the message may have been sent: %w", s.explain(err))
 }
 
 // explain names the topic and, where it is known, what to do.
@@ -75,13 +86,13 @@ func (s Sink) explain(err error) error {
 	return fmt.Errorf("topic %s: %w", s.TopicARN, err)
 }
 
-// patient sets up a client to ride out throttling, which SNS reports by a code
-// of its own, and not to send again what was accepted.
-func patient(o *sns.Options) {
+// withRetries makes a client outlast throttling, for which SNS has a code of its
+// own, and not send again what was accepted.
+func withRetries(o *sns.Options) {
 	o.Retryer = retry.AddWithErrorCodes(retry.AddWithMaxAttempts(o.Retryer, maxAttempts), "Throttled")
-	o.APIOptions = append(o.APIOptions, accepted.By200(&sns.PublishOutput{}))
+	o.APIOptions = append(o.APIOptions, accepted.TreatAs200(&sns.PublishOutput{}))
 }
 
-// maxAttempts rides out some seconds of throttling, as long as the caller's
+// maxAttempts outlasts some seconds of throttling, as long as the caller's
 // deadline allows.
 const maxAttempts = 5

@@ -20,6 +20,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/notice"
+	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/snssink"
 )
@@ -62,8 +63,8 @@ func busy(t *testing.T) notice.Message {
 func TestPublish(t *testing.T) {
 	stack, sink := start(t)
 	sent := busy(t)
-	if err := sink.Publish(t.Context(), sent); err != nil {
-		t.Fatal(err)
+	if twice, err := sink.Publish(t.Context(), sent); err != nil || twice {
+		t.Fatal(twice, err)
 	}
 	got := stack.SNS.Messages()
 	if len(got) != 1 || stack.Calls.Counts()[operation] != 1 {
@@ -85,7 +86,7 @@ func TestEmptyAttributes(t *testing.T) {
 	stack, sink := start(t)
 	sent := busy(t)
 	sent.Attributes["region"], sent.Attributes["account"] = "", ""
-	if err := sink.Publish(t.Context(), sent); err != nil {
+	if _, err := sink.Publish(t.Context(), sent); err != nil {
 		t.Fatal(err)
 	}
 	maps.DeleteFunc(sent.Attributes, func(_, value string) bool { return value == "" })
@@ -97,33 +98,48 @@ func TestEmptyAttributes(t *testing.T) {
 func TestFaults(t *testing.T) {
 	always := func(f wire.Fault) wire.FaultFunc { return func(string, int) wire.Fault { return f } }
 	first := func(f wire.Fault) wire.FaultFunc { return f.Once(operation, 1) }
+	const (
+		arrived = iota
+		arrivedTwice
+		open    // an error; the message may have arrived
+		notSent // an error; it certainly did not
+	)
 	for _, test := range []struct {
 		name     string
 		faults   wire.FaultFunc
 		requests int
 		messages int
+		doubt    int
 		code     string   // of the error; "" for none
 		says     []string // in the error
 	}{
-		{"slow", first(wire.Fault{Delay: 100 * time.Millisecond}), 1, 1, "", nil},
-		{"throttled once", first(wire.Refuse(400, "Throttled")), 2, 1, "", nil},
-		{"throttled by 429", first(wire.Refuse(429, "Throttled")), 2, 1, "", nil},
-		{"throttling once", first(wire.Refuse(400, "Throttling")), 2, 1, "", nil},
-		{"500 once", first(wire.Refuse(500, "InternalError")), 2, 1, "", nil},
-		{"503 once", first(wire.Refuse(503, "ServiceUnavailable")), 2, 1, "", nil},
-		{"reset", first(wire.Fault{Kind: wire.FaultReset}), 2, 1, "", nil},
-		{"reply lost", first(wire.Fault{Kind: wire.FaultReplyLost}), 2, 2, "", nil}, // rather twice than never
-		{"reply cut", first(wire.Fault{Kind: wire.FaultReplyCut}), 1, 1, "", nil},
-		{"throttled always", always(wire.Refuse(400, "Throttled")), 5, 0, "Throttled", []string{"topic arn:aws:sns:us-east-1:123456789012:alerts"}},
-		{"500 always", always(wire.Refuse(500, "InternalError")), 5, 0, "InternalError", []string{":alerts"}},
-		{"denied", first(wire.Refuse(403, "AuthorizationError")), 1, 0, "AuthorizationError", []string{"access denied", "sns:Publish", ":alerts"}},
-		{"key denied", first(wire.Refuse(400, "KMSAccessDenied")), 1, 0, "KMSAccessDenied", []string{"access denied", "kms:GenerateDataKey*", "kms:Decrypt", ":alerts"}},
-		{"refused", first(wire.Refuse(400, "InvalidParameter")), 1, 0, "InvalidParameter", []string{":alerts"}},
+		{"slow", first(wire.Fault{Delay: 100 * time.Millisecond}), 1, 1, arrived, "", nil},
+		{"throttled once", first(wire.Refuse(400, "Throttled")), 2, 1, arrived, "", nil},
+		{"throttled by 429", first(wire.Refuse(429, "Throttled")), 2, 1, arrived, "", nil},
+		{"throttling once", first(wire.Refuse(400, "Throttling")), 2, 1, arrived, "", nil},
+		{"500 once", first(wire.Refuse(500, "InternalError")), 2, 1, arrivedTwice, "", nil},
+		{"503 once", first(wire.Refuse(503, "ServiceUnavailable")), 2, 1, arrivedTwice, "", nil},
+		{"500 after it was applied", first(wire.Replace(500, "InternalError")), 2, 2, arrivedTwice, "", nil},
+		{"reset", first(wire.Fault{Kind: wire.FaultReset}), 2, 1, arrivedTwice, "", nil},
+		{"reply lost", first(wire.Fault{Kind: wire.FaultReplyLost}), 2, 2, arrivedTwice, "", nil}, // rather twice than never
+		{"reply cut", first(wire.Fault{Kind: wire.FaultReplyCut}), 1, 1, arrived, "", nil},
+		{"throttled always", always(wire.Refuse(400, "Throttled")), 5, 0, notSent, "Throttled", []string{"topic arn:aws:sns:us-east-1:123456789012:alerts"}},
+		{"500 always", always(wire.Refuse(500, "InternalError")), 5, 0, open, "InternalError", []string{":alerts", "may have been sent"}},
+		{"an unknown 400", always(wire.Refuse(400, "Unheard")), 1, 0, open, "Unheard", []string{":alerts", "may have been sent"}},
+		{"reply lost, then throttled always", func(_ string, n int) wire.Fault {
+			return []wire.Fault{{Kind: wire.FaultReplyLost}, wire.Refuse(400, "Throttled")}[min(n, 2)-1]
+		}, 5, 1, open, "Throttled", []string{":alerts", "may have been sent"}},
+		{"denied", first(wire.Refuse(403, "AuthorizationError")), 1, 0, notSent, "AuthorizationError", []string{"access denied", "sns:Publish", ":alerts"}},
+		{"key denied", first(wire.Refuse(400, "KMSAccessDenied")), 1, 0, notSent, "KMSAccessDenied", []string{"access denied", "kms:GenerateDataKey*", "kms:Decrypt", ":alerts"}},
+		{"refused", first(wire.Refuse(400, "InvalidParameter")), 1, 0, notSent, "InvalidParameter", []string{":alerts"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			stack, sink := start(t)
 			stack.SNS.SetFaults(test.faults)
-			err := sink.Publish(t.Context(), busy(t))
+			twice, err := sink.Publish(t.Context(), busy(t))
+			if twice != (test.doubt == arrivedTwice) || errors.Is(err, pipeline.ErrNothingSent) != (test.doubt == notSent) {
+				t.Errorf("twice %v, error %v", twice, err)
+			}
 			if n := stack.Calls.Counts()[operation]; n != test.requests {
 				t.Errorf("%d requests, want %d", n, test.requests)
 			}
@@ -138,7 +154,7 @@ func TestFaults(t *testing.T) {
 func TestNoTopic(t *testing.T) {
 	stack, sink := start(t)
 	sink.TopicARN += "-gone"
-	err := sink.Publish(t.Context(), busy(t))
+	_, err := sink.Publish(t.Context(), busy(t))
 	wantError(t, err, "NotFound", []string{"there is no topic arn:aws:sns:us-east-1:123456789012:alerts-gone"})
 	if n := stack.Calls.Counts()[operation]; n != 1 {
 		t.Errorf("%d requests", n)
@@ -168,7 +184,7 @@ func TestDeadline(t *testing.T) {
 			cancel()
 		}
 		began := time.Now()
-		err := sink.Publish(ctx, busy(t))
+		_, err := sink.Publish(ctx, busy(t))
 		if took := time.Since(began); !errors.Is(err, ctx.Err()) || took > 5*time.Second {
 			t.Errorf("after %v: %v", took, err)
 		}

@@ -202,6 +202,11 @@ func (s sink) Put(_ context.Context, data []metric.Datum) error {
 		}
 	})
 	s.p.learns("put", err)
+	return nothingSent(err)
+}
+
+// nothingSent marks the error of a call that was refused.
+func nothingSent(err error) error {
 	if err == errRefused {
 		return fmt.Errorf("%w: %w", pipeline.ErrNothingSent, err)
 	}
@@ -220,8 +225,8 @@ func (s sink) accept(cipher string, connections int) {
 
 type topic struct{ p *process }
 
-func (t topic) Publish(_ context.Context, m notice.Message) error {
-	err := t.p.call("publish alert", func() {
+func (t topic) Publish(_ context.Context, m notice.Message) (twice bool, err error) {
+	err = t.p.call("publish alert", func() {
 		var doc struct {
 			Failed uint64
 			Window struct{ End time.Time }
@@ -237,5 +242,5 @@ func (t topic) Publish(_ context.Context, m notice.Message) error {
 		t.p.w.log("%s alerts about %s: %d", t.p.id, doc.Window.End.Format("15:04"), doc.Failed)
 	})
 	t.p.learns("publish", err)
-	return err
+	return false, nothingSent(err)
 }

@@ -20,7 +20,8 @@ type Fault struct {
 	Delay time.Duration // passes before anything else happens
 	Drip  time.Duration // the reply's body is spread over this time
 
-	refusal *Refusal // sent without applying the request; see Refuse
+	refusal *Refusal // the reply, whatever came of the request; see Refuse
+	applied bool     // the refusal hides that the request was applied; see Replace
 }
 
 // A FaultKind says where a request fails. The zero FaultKind is a normal
@@ -48,6 +49,14 @@ func Refuse(status int, code string) Fault {
 	return Fault{refusal: NewRefusal(status, code, "Refused by fault injection: "+code)}
 }
 
+// Replace is like Refuse, but the request is applied: an error of the service, or
+// of a proxy in front of it, hides the success.
+func Replace(status int, code string) Fault {
+	f := Refuse(status, code)
+	f.applied = true
+	return f
+}
+
 // Once returns a FaultFunc that injects the fault only into the nth request of
 // one operation.
 func (f Fault) Once(operation string, n int) FaultFunc {
@@ -66,6 +75,9 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 	switch {
 	case f.refusal != nil:
+		if f.applied {
+			e.protocol.Apply(NewRecorder(), r)
+		}
 		e.refuse(w, r, f.refusal)
 	case f.Kind == FaultClose, f.Kind == FaultReset:
 		hangUp(w, f.Kind == FaultReset, nil)
@@ -85,7 +97,7 @@ func (e *Endpoint) answer(w http.ResponseWriter, r *http.Request, f Fault) {
 	}
 }
 
-// refuse replies with an error without applying the request.
+// refuse replies with an error.
 func (e *Endpoint) refuse(w http.ResponseWriter, r *http.Request, refusal *Refusal) {
 	io.Copy(io.Discard, r.Body) // or the client may not read the reply
 	e.protocol.Refuse(w, r, refusal)
