@@ -241,36 +241,21 @@ func reason(status string) string {
 	return cmp.Or(text.Name(strings.TrimPrefix(status, connlog.FailedPrefix)), "none")
 }
 
-// Sum adds up windows of one load balancer's objects in the time of the given
-// length that ends at end. Unlike merging one after the other it loses no
-// client or group that only the sum makes large.
+// Sum adds up the windows of one load balancer's objects over the time of the
+// given length that ends at end.
 func Sum(end time.Time, length time.Duration, windows ...Window) Window {
 	var sum Window
 	for _, w := range windows {
 		sum.add(w)
 	}
 	sum.Start, sum.End = end.Add(-length), end
-	sum.trim()
+	sum.trim() // only now: a client or group may be large in the sum alone
 	return sum
 }
 
-// Merge adds the window of another object of the same load balancer. A zero w
-// becomes v.
-func (w *Window) Merge(v Window) {
-	w.add(v)
-	w.trim()
-}
-
-// add is Merge without bounds.
 func (w *Window) add(v Window) {
-	if w.End.IsZero() {
-		w.Account, w.Region, w.LoadBalancer, w.Start, w.End = v.Account, v.Region, v.LoadBalancer, v.Start, v.End
-	}
-	if v.Start.Before(w.Start) {
-		w.Start = v.Start
-	}
-	if v.End.After(w.End) {
-		w.End = v.End
+	if w.LoadBalancer == "" {
+		w.Account, w.Region, w.LoadBalancer = v.Account, v.Region, v.LoadBalancer
 	}
 	if w.FirstFailed.IsZero() || !v.FirstFailed.IsZero() && v.FirstFailed.Before(w.FirstFailed) {
 		w.FirstFailed = v.FirstFailed

@@ -138,9 +138,9 @@ func TestObserveCounts(t *testing.T) {
 	}
 }
 
-// TestMerge: merging is exact and, within the bounds of the lists, free of
+// TestSum: sums are exact and, within the bounds of the lists, independent of the
 // order.
-func TestMerge(t *testing.T) {
+func TestSum(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))
 	for range 20 {
 		var parts []alert.Window
@@ -166,10 +166,7 @@ func TestMerge(t *testing.T) {
 		}
 		var want alert.Window
 		for i := range 4 {
-			var sum alert.Window
-			for _, part := range parts {
-				sum.Merge(part)
-			}
+			sum := alerttest.Sum(parts...)
 			if sum.Connections != connections || sum.Failed != failed || sum.ObjectCount != len(parts) {
 				t.Fatalf("sum %+v, want %d connections, %d failures", sum, connections, failed)
 			}
@@ -179,17 +176,16 @@ func TestMerge(t *testing.T) {
 				t.Fatalf("another order gives another sum:\n%s", diff)
 			}
 			if after, _ := json.Marshal(parts); i == 0 && string(after) != string(kept) {
-				t.Fatal("Merge changed its argument")
+				t.Fatal("Sum changed its arguments")
 			}
 			random.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })
 		}
 	}
 }
 
-// TestMergeBounds: whatever is merged, the lists stay short and the totals
-// exact.
-func TestMergeBounds(t *testing.T) {
-	var sum alert.Window
+// TestSumBounds: whatever is added up, the lists stay short and the totals exact.
+func TestSumBounds(t *testing.T) {
+	var parts []alert.Window
 	var connections, failed uint64
 	for i := range 300 {
 		var log strings.Builder
@@ -200,8 +196,9 @@ func TestMergeBounds(t *testing.T) {
 		w := alerttest.Observe(t, []byte(log.String()), true)
 		w.Objects[0] += fmt.Sprint(i)
 		connections, failed = connections+w.Connections, failed+w.Failed
-		sum.Merge(w)
+		parts = append(parts, w)
 	}
+	sum := alerttest.Sum(parts...)
 	var reasons uint64
 	for _, n := range sum.Reasons {
 		reasons += n
@@ -232,12 +229,13 @@ func roundTrip(t *testing.T, w alert.Window) (back alert.Window) {
 	return back
 }
 
-// TestMergeSameClients: a client that fails in several objects is one.
-func TestMergeSameClients(t *testing.T) {
-	var sum alert.Window
+// TestSumSameClients: a client that fails in several objects is one.
+func TestSumSameClients(t *testing.T) {
+	var parts []alert.Window
 	for range 12 {
-		sum.Merge(alerttest.Observe(t, []byte(alerttest.Lines(5, "192.0.2.1", alerttest.Expired)+alerttest.Lines(3, "192.0.2.2", alerttest.Expired)), true))
+		parts = append(parts, alerttest.Observe(t, []byte(alerttest.Lines(5, "192.0.2.1", alerttest.Expired)+alerttest.Lines(3, "192.0.2.2", alerttest.Expired)), true))
 	}
+	sum := alerttest.Sum(parts...)
 	if sum.FailingClients != 2 || len(sum.Groups) != 1 || sum.Groups[0].Clients != 2 {
 		t.Errorf("%+v", sum)
 	}

@@ -86,10 +86,11 @@ func TestScanners(t *testing.T) {
 		{"two nodes", []string{scanners(0, 8) + stubborn, scanners(8, 16) + stubborn}, 16, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			var w alert.Window
+			var nodes []alert.Window
 			for _, log := range test.nodes {
-				w.Merge(alerttest.Observe(t, []byte(log), true))
+				nodes = append(nodes, alerttest.Observe(t, []byte(log), true))
 			}
+			w := alerttest.Sum(nodes...)
 			j, email := judge(t, notice.Alert{Alert: alert.Rule{MinFailed: 1}.Evaluate(w)})
 			if len(j.Window.Groups) != 1 || j.Window.Groups[0].Scanners != test.scanners {
 				t.Errorf("groups %+v, want %d scanners", j.Window.Groups, test.scanners)

@@ -63,12 +63,12 @@ func TestGolden(t *testing.T) {
 	restricted.Reasons = []string{"ClientCertExpired", "ClientCertUntrusted"}
 	certificates := alerttest.Lines(260, "198.51.100.40", alerttest.Expired) + alerttest.Lines(12, "198.51.100.41", alerttest.Expired) + alerttest.Lines(100, "10.0.0.1", alerttest.Success)
 
-	hour := alerttest.Observe(t, busy, true)
+	hour := []alert.Window{alerttest.Observe(t, busy, true)}
 	for i := range 11 {
 		w := alerttest.Observe(t, generated(t, connlogtest.Options{Seed: uint64(i + 2), Lines: 2500}), true)
 		w.Start, w.End = w.Start.Add(-connlog.Period), w.End.Add(-connlog.Period)
 		w.Objects = []string{fmt.Sprintf("s3://%s/%d.log.gz", alerttest.Bucket, i)}
-		hour.Merge(w)
+		hour = append(hour, w)
 	}
 
 	const strict = "ELBSecurityPolicy-TLS13-1-2-2021-06"
@@ -86,7 +86,7 @@ func TestGolden(t *testing.T) {
 		{"expired", rule, alerttest.Observe(t, []byte(certificates), true), nil},
 		{"unknown-reason", low, alerttest.Observe(t, []byte(alerttest.Lines(1, "192.0.2.1", alerttest.Novel)+alerttest.Lines(4000, "10.0.0.1", alerttest.Success)), true), nil},
 		{"in-no-policy", low, alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", old)+alerttest.Lines(9, "192.0.2.2", broken)+alerttest.Lines(40, "192.0.2.2", alerttest.Success)), true), map[uint16]string{443: strict}},
-		{"merged", rule, hour, nil},
+		{"merged", rule, alerttest.Sum(hour...), nil},
 		{"tls-log", rule, tlsLog(t), nil},
 	}
 	for _, test := range tests {

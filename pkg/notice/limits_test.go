@@ -145,11 +145,12 @@ func TestHostileSummary(t *testing.T) {
 		hostileKey := strings.Repeat("<\"\x01", 250) + "/" + alerttest.Key
 		s := hostile(prefix, clients)
 		part := alert.Observe(s, k, "", true)
-		var w alert.Window
+		var parts []alert.Window
 		for i := range 60 {
 			part.Objects = []string{fmt.Sprintf("s3://%s/%d%s", alerttest.Bucket, i, hostileKey)}
-			w.Merge(part)
+			parts = append(parts, part)
 		}
+		w := alerttest.Sum(parts...)
 		rule := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}
 		m := evaluated(t, rule, w)
 		checkMessage(t, m)
@@ -205,12 +206,13 @@ func TestUnprintableKeys(t *testing.T) {
 
 // TestManyObjects: their names are left out before a message is too large.
 func TestManyObjects(t *testing.T) {
-	w := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
-	part := w
+	part := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
+	parts := []alert.Window{part}
 	for i := range 60 {
 		part.Objects = []string{fmt.Sprintf("s3://%s/%s%02d", alerttest.Bucket, strings.Repeat("<", 950), i)}
-		w.Merge(part)
+		parts = append(parts, part)
 	}
+	w := alerttest.Sum(parts...)
 	a := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(w)
 	before := len(a.Window.Objects)
 	m := message(t, notice.Alert{Alert: a})

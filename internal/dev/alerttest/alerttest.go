@@ -56,6 +56,20 @@ func Summarize(t testing.TB, log []byte) *rollup.Summary {
 	}
 }
 
+// Sum adds up windows over the time that they cover.
+func Sum(windows ...alert.Window) alert.Window {
+	start, end := windows[0].Start, windows[0].End
+	for _, w := range windows {
+		if w.Start.Before(start) {
+			start = w.Start
+		}
+		if w.End.After(end) {
+			end = w.End
+		}
+	}
+	return alert.Sum(end, end.Sub(start), windows...)
+}
+
 // Observe returns the window of a log that was delivered under [Key].
 func Observe(t testing.TB, log []byte, clients bool) alert.Window {
 	t.Helper()
