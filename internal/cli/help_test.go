@@ -19,7 +19,7 @@ import (
 // command, with flags that it has.
 func TestExamples(t *testing.T) {
 	seen := 0
-	for _, cmd := range commands(New()) {
+	for _, cmd := range command.All(New()) {
 		path := strings.Fields(cmd.CommandPath())
 		_, stdout, _ := clitest.Run(t.Context(), New(), append(path[1:], "--help")...)
 		examples := strings.Split(strings.ReplaceAll(cmd.Example, "\\\n", " "), "\n")
@@ -55,7 +55,7 @@ func TestExamples(t *testing.T) {
 
 // Help fits 80 columns, but for examples.
 func TestHelpWidth(t *testing.T) {
-	for _, cmd := range commands(New()) {
+	for _, cmd := range command.All(New()) {
 		_, help, _ := clitest.Run(t.Context(), New(), append(strings.Fields(cmd.CommandPath())[1:], "--help")...)
 		for line := range strings.Lines(strings.TrimPrefix(help, cmd.Example)) {
 			if n := len([]rune(strings.TrimRight(line, "\n"))); n > 80 {
@@ -77,7 +77,7 @@ func TestMan(t *testing.T) {
 		t.Fatal(err)
 	}
 	man, manErr := exec.LookPath("man")
-	for _, cmd := range commands(New()) {
+	for _, cmd := range command.All(New()) {
 		if cmd.Hidden {
 			continue
 		}

@@ -27,7 +27,7 @@ func TestHostileNames(t *testing.T) {
 	bucket := "s3://" + clitest.BucketName
 	for _, args := range [][]string{
 		{"report", dir}, {"report", dir, "s3://" + clitest.BucketName}, {"report", filepath.Join(dir, "nowhere")}, {"report", "--captures", filepath.Join(dir, "b.txt"), filepath.Join(dir, "c.log")},
-		{"report", bucket}, {"report", bucket + "/" + hostile}, {"report", "s3://" + hostile}, {"report", "--policy-data", dir, dir},
+		{"report", bucket}, {"report", bucket + "/" + hostile}, {"report", "s3://" + hostile}, {"report", "--policy-file", dir, dir},
 		{"whatif", "--to", "TLS13-1-2-2021-06", dir}, {"whatif", "--to", hostile, dir}, {"cost", dir}, {"hello", filepath.Join(dir, "b.txt")},
 		{"cipher", hostile}, {"policy", "show", hostile}, {"report", "--" + hostile}, {hostile},
 		{"tail", "--for", "1s", "--since", "1h", bucket},

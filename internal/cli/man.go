@@ -24,7 +24,7 @@ func newMan() *cobra.Command {
 		Hidden: true,
 		Example: `  tlswatch man /usr/local/share/man/man1
   tlswatch man pages && man ./pages/tlswatch-report.1`,
-		Args: cobra.ExactArgs(1),
+		Args: command.Takes("DIR: where to write the pages"),
 		RunE: command.Runs(func(_ *cobra.Command, args []string) error { return writeMan(args[0]) }),
 	}
 }
@@ -36,7 +36,7 @@ func writeMan(dir string) error {
 	root := New()
 	root.InitDefaultCompletionCmd()
 	date := buildTime()
-	all := commands(root)
+	all := command.All(root)
 	for _, cmd := range all {
 		plain(cmd)
 	}
@@ -57,21 +57,13 @@ func writeMan(dir string) error {
 	return nil
 }
 
-// commands returns a command and all below it.
-func commands(cmd *cobra.Command) []*cobra.Command {
-	list := []*cobra.Command{cmd}
-	for _, c := range cmd.Commands() {
-		list = append(list, commands(c)...)
-	}
-	return list
-}
-
 // plain keeps the texts of a command from being read as Markdown.
 func plain(cmd *cobra.Command) {
 	escape := strings.NewReplacer(`\`, `\\`, "*", `\*`, "_", `\_`, "`", "\\`", "<", `\<`, "[", `\[`, "#", `\#`)
 	cmd.DisableAutoGenTag = true
 	cmd.Short, cmd.Long = escape.Replace(cmd.Short), escape.Replace(cmd.Long)
 	flag := func(f *pflag.Flag) { f.Usage = escape.Replace(f.Usage) }
+	command.PlainUsage(cmd)
 	cmd.LocalNonPersistentFlags().VisitAll(flag)
 	cmd.PersistentFlags().VisitAll(flag)
 }

@@ -19,12 +19,12 @@ func TestExitStatus(t *testing.T) {
 		{[]string{"--help"}, command.ExitOK, ""},
 		{[]string{"--version"}, command.ExitOK, ""},
 		{[]string{"local", "--help"}, command.ExitOK, ""},
-		{nil, command.ExitUsage, "no command"},
+		{nil, command.ExitUsage, "missing COMMAND"},
 		{[]string{"locale"}, command.ExitUsage, "unknown command"},
-		{[]string{"local"}, command.ExitUsage, "want PATH"},
+		{[]string{"local"}, command.ExitUsage, "missing PATH"},
 		{[]string{"local", "--colour", "x"}, command.ExitUsage, "unknown flag"},
-		{[]string{"local", "--format", "xml", "."}, command.ExitUsage, "--format xml"},
-		{[]string{"local", "--function", "no-such-file", "."}, command.ExitFailed, "make build"},
+		{[]string{"local", "--format", "xml", "."}, command.ExitUsage, "--format must be table or json, not \"xml\""},
+		{[]string{"local", "--bootstrap", "no-such-file", "."}, command.ExitFailed, "make build"},
 	} {
 		var stdout, stderr bytes.Buffer
 		status := clitest.RunIO(t.Context(), New(), test.args, strings.NewReader(""), &stdout, &stderr)

@@ -57,7 +57,7 @@ func (a *Alert) report() string {
 func (e *explained) whatIf() string {
 	for _, c := range e.changes {
 		if selection := e.selection(); c.to != nil && selection != "" {
-			return fmt.Sprintf("tlswatch whatif --from %s --to %s --listener-port %d %s", shellWord(c.from.Name), shellWord(c.to.B.Name), c.port, selection)
+			return fmt.Sprintf("tlswatch whatif --policy %s --to %s --port %d %s", shellWord(c.from.Name), shellWord(c.to.B.Name), c.port, selection)
 		}
 	}
 	return ""

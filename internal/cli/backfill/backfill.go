@@ -76,19 +76,19 @@ Folders AWSLogs/ACCOUNT/elasticloadbalancing/REGION/ are listed for the days in
 question only, anything else in full.
 
 It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
-		Args: cobra.ExactArgs(1),
+		Args: command.Takes("s3://BUCKET/PREFIX"),
 		RunE: command.Runs(func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.since, "since", "2w", "the earliest end of an object's five minutes")
-	f.StringVar(&o.until, "until", "now", "the latest end of an object's five minutes")
-	f.StringVar(&o.function, "function", "", "name or ARN of the deployed function")
-	f.IntVar(&o.concurrency, "concurrency", 4, "invocations at the same time")
-	f.StringVar(&o.manifest, "manifest", "", "write an S3 Batch Operations manifest to this file, and invoke nothing")
-	f.StringVar(&o.state, "state", "", "file that remembers what is done")
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be sent, and invoke nothing")
+	f.StringVar(&o.since, "since", "2w", command.SinceUsage+", by the end of a log's five minutes")
+	f.StringVar(&o.until, "until", "now", command.UntilUsage)
+	f.StringVar(&o.function, "function", "", command.FunctionUsage)
+	f.IntVar(&o.concurrency, "concurrency", 4, command.ConcurrencyUsage)
+	f.StringVar(&o.manifest, "manifest", "", "write an S3 Batch Operations manifest to this `FILE`, and send nothing")
+	f.StringVar(&o.state, "state", "", "`FILE` that records what is done, so that the next run skips it")
+	f.BoolVar(&o.dryRun, "dry-run", false, command.DryRunUsage)
 	command.AddFormat(cmd, &o.format, "table", "json")
 	return cmd
 }
@@ -109,11 +109,11 @@ func (o *options) check(uri string, now time.Time) error {
 	case o.to.Before(o.from):
 		return fmt.Errorf("--until %s is before --since %s", o.until, o.since)
 	case o.concurrency < 1:
-		return fmt.Errorf("--concurrency %d: want 1 or more", o.concurrency)
+		return fmt.Errorf("--concurrency must be 1 or more, not %d", o.concurrency)
 	case o.manifest != "" && o.dryRun:
 		return errors.New("--manifest and --dry-run exclude each other")
 	case o.function == "" && o.sends():
-		return errors.New("--function is missing: the name or ARN of the deployed function")
+		return errors.New("missing --function NAME")
 	}
 	return nil
 }

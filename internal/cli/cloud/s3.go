@@ -27,7 +27,7 @@ func ParseS3(uri string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(uri, S3Scheme)
 	bucket, prefix, _ = strings.Cut(rest, "/")
 	if !ok || !bucketName.MatchString(bucket) {
-		return "", "", fmt.Errorf("%q: want s3://BUCKET/PREFIX", uri)
+		return "", "", fmt.Errorf("%q must be s3://BUCKET/PREFIX", uri)
 	}
 	return bucket, prefix, nil
 }

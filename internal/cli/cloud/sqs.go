@@ -31,7 +31,7 @@ var (
 func CheckQueueURL(flag, value string) error {
 	u, err := url.Parse(value)
 	if err != nil || u.Host == "" || u.Scheme != "https" && u.Scheme != "http" || !queuePath.MatchString(u.Path) {
-		return fmt.Errorf("--%s %s: want a URL such as https://sqs.eu-west-2.amazonaws.com/123456789012/NAME", flag, value)
+		return fmt.Errorf("--%s must be a URL such as https://sqs.eu-west-2.amazonaws.com/123456789012/NAME, not %q", flag, value)
 	}
 	return nil
 }

@@ -1,39 +1,66 @@
 package command
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
-// Needs is for commands that want at least one argument, and says which.
-func Needs(what string) cobra.PositionalArgs {
-	return func(_ *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return errors.New("want " + what)
-		}
-		return nil
-	}
+// A flag that several commands have means the same in each. Its usage begins with
+// the same words, and may end with what the command does with it.
+const (
+	CertificateUsage  = "`KIND` of certificate that the listener has, rsa or ecdsa; repeatable"
+	CipherUsage       = "`CIPHER` suite by any of its names, or its number"
+	ConcurrencyUsage  = "run up to `N` invocations at the same time"
+	DryRunUsage       = "show what would be sent, and send nothing"
+	FunctionUsage     = "`NAME` or ARN of the deployed function"
+	LoadBalancerUsage = "`LOAD-BALANCER` by name, app/NAME/ID or ARN"
+	PolicyUsage       = "security `POLICY` of the listeners"
+	ProtocolUsage     = "TLS `PROTOCOL` such as TLSv1.2 or 1.2"
+	QueueUsage        = "`URL` of an SQS queue"
+	SinceUsage        = "only from this `TIME` on"
+	ToUsage           = "new security `POLICY`"
+	TopUsage          = "show at most `N` rows of each list; 0 for all"
+	UntilUsage        = "only up to this `TIME`"
+)
+
+// PlainUsage takes the quotes out of the usages of a command's own flags, for
+// readers that do not take them for the mark of a value.
+func PlainUsage(cmd *cobra.Command) {
+	plain := func(f *pflag.Flag) { _, f.Usage = pflag.UnquoteUsage(f) }
+	cmd.LocalNonPersistentFlags().VisitAll(plain)
+	cmd.PersistentFlags().VisitAll(plain)
 }
 
 // Group makes cmd a command that does nothing by itself, only its subcommands.
 func Group(cmd *cobra.Command) {
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
-			return fmt.Errorf("unknown command %q", args[0])
+			var names []string
+			for _, c := range cmd.Commands() {
+				if c.IsAvailableCommand() {
+					names = append(names, c.Name())
+				}
+			}
+			return fmt.Errorf("unknown command %q%s", args[0], Suggestion(args[0], names))
 		}
 		return nil
 	}
-	cmd.RunE = func(*cobra.Command, []string) error { return Usagef("no command given") }
+	cmd.RunE = func(*cobra.Command, []string) error { return Usagef("missing COMMAND") }
 }
 
 // AddFormat adds the flag --format to a command and those below it, with
 // completion. The first choice is the default.
 func AddFormat(cmd *cobra.Command, format *string, choices ...string) {
-	AddChoice(cmd, "format", format, orList(choices), choices...)
+	AddChoice(cmd, "format", format, "output `FORMAT`: "+orList(choices), choices...)
+}
+
+// AddRegion adds the flag --region.
+func AddRegion(cmd *cobra.Command, region *string, more string) {
+	cmd.Flags().StringVar(region, "region", "", "AWS `REGION` (default: that of your AWS configuration)"+more)
 }
 
 // AddChoice adds a flag that has one of several values, with completion. The

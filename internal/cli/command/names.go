@@ -1,6 +1,7 @@
 package command
 
 import (
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -26,10 +27,36 @@ func CompleteSuites(*cobra.Command, []string, string) ([]string, cobra.ShellComp
 	return SuiteNames(), cobra.ShellCompDirectiveNoFileComp
 }
 
+// Split splits the value of a flag that takes several.
+func Split(value string) []string {
+	return strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ' ' })
+}
+
+var isByte = regexp.MustCompile(`^(?:0[xX])?[0-9a-fA-F]{2}$`).MatchString
+
+// SplitNames is Split for names of protocols, cipher suites and groups: they may
+// be separated as OpenSSL does, by colons, and two bytes are one number, as IANA
+// writes them: 0xC0,0x14 or C0,14.
+func SplitNames(value string) (list []string) {
+	names := Split(strings.ReplaceAll(value, ":", ","))
+	for i := 0; i < len(names); i++ {
+		name := names[i]
+		if i+1 < len(names) && isByte(name) && isByte(names[i+1]) {
+			i++
+			name += "," + names[i]
+		}
+		list = append(list, name)
+	}
+	return list
+}
+
 // Suggestion is what an error about an unknown name ends with, or "".
-func Suggestion(text string, names []string) string {
+func Suggestion(text string, names []string) string { return suggestion(text, names, "") }
+
+// suggestion is Suggestion for names that have a prefix.
+func suggestion(text string, names []string, prefix string) string {
 	if name := nearest(text, names); name != "" {
-		return "; did you mean " + name + "?"
+		return "; did you mean " + prefix + name + "?"
 	}
 	return ""
 }

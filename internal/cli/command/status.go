@@ -7,9 +7,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/spf13/cobra"
-	"github.com/spf13/pflag"
 )
 
 // Exit statuses.
@@ -26,6 +26,12 @@ const (
 func Run(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
+	root.PersistentPreRunE = checkFlags
+	if len(args) > 0 && strings.HasPrefix(args[0], cobra.ShellCompRequestCmd) {
+		for _, cmd := range All(root) {
+			PlainUsage(cmd)
+		}
+	}
 	root.SetArgs(args)
 	root.SetIn(stdin)
 	root.SetOut(stdout)
@@ -41,13 +47,13 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdin io.Reade
 	return status
 }
 
-// flagError shortens pflag's message about a value that a choice does not have.
-func flagError(_ *cobra.Command, err error) error {
-	wrong, ok := errors.AsType[*pflag.InvalidValueError](err)
-	if !ok || !errors.As(err, new(choiceError)) {
-		return err
+// All returns a command and all below it.
+func All(cmd *cobra.Command) []*cobra.Command {
+	list := []*cobra.Command{cmd}
+	for _, c := range cmd.Commands() {
+		list = append(list, All(c)...)
 	}
-	return fmt.Errorf("--%s %s: %w", wrong.GetFlag().Name, wrong.GetValue(), wrong.Unwrap())
+	return list
 }
 
 // Status returns the exit status for what running a command returned.

@@ -73,28 +73,28 @@ formula and what it takes for granted.`,
 	}
 	f := cmd.Flags()
 	command.AddFormat(cmd, &o.format, "table", "json")
-	command.AddChoice(cmd, "ingest", &o.ingest, "direct or queue, as the template's parameter Ingest", "direct", "queue")
-	f.IntVar(&o.batch, "batch", 25, "messages that the function takes from the queue at once")
-	f.Float64Var(&o.times, "times", 1, "as if there were so many times the load balancers")
-	f.Float64Var(&o.memory, "memory", 512, "memory of the function in MB")
-	f.Float64Var(&o.logDays, "log-days", 0, "days that the log bucket keeps the logs; 0 leaves their storage out")
-	f.Float64Var(&o.alarms, "alarms", price.StackAlarms(false), "metrics that alarms watch; unless said, one more with a queue")
-	f.BoolVar(&o.dashboard, "dashboard", true, "with the dashboard")
-	f.Float64Var(&o.rules, "insight-rules", 2, "Contributor Insights rules")
-	f.BoolVar(&o.freeTier, "free-tier", false, "of an account that runs nothing else")
+	command.AddChoice(cmd, "ingest", &o.ingest, "`HOW` events reach the function, direct or queue: the template's parameter Ingest", "direct", "queue")
+	f.IntVar(&o.batch, "batch", 25, "the function takes up to `N` messages from the queue at once")
+	f.Float64Var(&o.times, "times", 1, "scale to `N` times the load balancers")
+	f.Float64Var(&o.memory, "memory", 512, "memory of the function in `MB`")
+	f.Float64Var(&o.logDays, "log-days", 0, "`DAYS` that the log bucket keeps logs; 0 leaves out their storage")
+	f.Float64Var(&o.alarms, "alarms", price.StackAlarms(false), "`N` metrics that alarms watch; by default the template's, one more with a queue")
+	f.BoolVar(&o.dashboard, "dashboard", true, "include the dashboard")
+	f.Float64Var(&o.rules, "insight-rules", 2, "`N` Contributor Insights rules")
+	f.BoolVar(&o.freeTier, "free-tier", false, "subtract the free tier, as in an account that runs nothing else")
 	return cmd
 }
 
 func (o options) check() error {
 	switch {
 	case o.batch < 1 || o.batch > 10_000:
-		return fmt.Errorf("--batch %d: want 1 to 10000", o.batch)
+		return fmt.Errorf("--batch must be 1 to 10000, not %d", o.batch)
 	case o.memory < 128 || o.memory > 10_240:
-		return fmt.Errorf("--memory %v: want 128 to 10240", o.memory)
+		return fmt.Errorf("--memory must be 128 to 10240, not %v", o.memory)
 	case !(o.times > 0) || math.IsInf(o.times, 0):
-		return fmt.Errorf("--times %v: want a number above 0", o.times)
+		return fmt.Errorf("--times must be above 0, not %v", o.times)
 	case !(o.logDays >= 0) || !(o.alarms >= 0) || !(o.rules >= 0):
-		return errors.New("--log-days, --alarms and --insight-rules cannot be negative")
+		return errors.New("--log-days, --alarms and --insight-rules must not be negative")
 	}
 	return nil
 }

@@ -6,7 +6,7 @@ import (
 
 // A Forecast is a forecast in the form of --format json.
 type Forecast struct {
-	From        string      `json:"from"` // as --from has it, or "unknown"
+	From        string      `json:"from"` // as --policy has it, or "unknown"
 	To          string      `json:"to"`
 	Connections classCounts `json:"connections"`
 	Clients     classCounts `json:"clients"` // that have connections of the class

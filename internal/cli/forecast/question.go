@@ -20,10 +20,9 @@ import (
 // A Change is the question what another security policy would do, by
 // flags.
 type Change struct {
-	File         policies.File
-	From, To     string
-	Region       string // of from, if it is live
-	Certificates []string
+	policies.Flags // the current policies
+	To             string
+	Certificates   []string
 }
 
 // Question reads the flags that are about policies, and what is to be said of
@@ -40,13 +39,13 @@ func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []st
 		return q, nil, err
 	}
 	known := map[string]*secpolicy.Policy{o.To: q.To}
-	switch o.From {
+	switch o.Policy {
 	case "":
-		notes = append(notes, "The current policy is not known, so that less is certain: --from names it.")
+		notes = append(notes, "The current policy is not known, so less is certain: --policy names it.")
 	case policies.Live:
 		live, err := policies.LivePolicies(ctx, o.Region)
 		if err != nil {
-			return q, nil, fmt.Errorf("--from live: %w", err)
+			return q, nil, fmt.Errorf("--policy live: %w", err)
 		}
 		missing := make(map[string]bool)
 		for _, listeners := range live {
@@ -69,16 +68,16 @@ func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []st
 			return policy
 		}
 	default:
-		names, err := config.ParseListenerPolicies(o.From)
+		names, err := config.ParseListenerPolicies(o.Policy)
 		if err != nil {
-			return q, nil, command.Usagef("--from: %w", err)
+			return q, nil, command.Usagef("--policy: %w", err)
 		}
 		for _, name := range names {
 			if known[name], err = policies.Lookup(set, name); err != nil {
 				return q, nil, err
 			}
-			if len(names) == 1 && name == o.From {
-				o.From = known[name].Name
+			if len(names) == 1 && name == o.Policy {
+				o.Policy = known[name].Name
 			}
 		}
 		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
@@ -101,10 +100,10 @@ func (o *Change) Forecast(q secpolicy.Question, folds []Observations, caveats []
 	}
 	f := q.WhatIf(all.each)
 	if f.Contradicting > 0 {
-		caveats = append(caveats, text.Plural(f.Contradicting, "connection")+" negotiated what --from does not have: it was not the policy of that listener then. There it counts as not known.")
+		caveats = append(caveats, text.Plural(f.Contradicting, "connection")+" negotiated what --policy does not have: it was not the policy of that listener then. There it counts as not known.")
 	}
 	if all.other > 0 {
 		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s count as one, \"other\".", text.Plural(all.other, "connection")))
 	}
-	return newForecast(cmp.Or(o.From, "unknown"), q.To.Name, f, caveats)
+	return newForecast(cmp.Or(o.Policy, "unknown"), q.To.Name, f, caveats)
 }

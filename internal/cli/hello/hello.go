@@ -52,10 +52,7 @@ with 'tcpdump -s 0'.`,
 		Args: command.Needs("CAPTURE: a packet capture, or - for standard input"),
 		RunE: command.Runs(func(cmd *cobra.Command, args []string) error { return h.run(cmd, args) }),
 	}
-	f := cmd.Flags()
-	f.UintSliceVar(&h.ports, "port", nil, "only servers at these ports")
-	f.Lookup("port").DefValue = "" // which help does not show
-	f.StringSliceVar(&h.clients, "client", nil, "only these clients: addresses or CIDR blocks")
+	input.AddPeers(cmd, &h.ports, &h.clients)
 	command.AddFormat(cmd, &h.format, "table", "json")
 	h.judge.register(cmd)
 	return cmd
@@ -122,20 +119,9 @@ func (h *options) options(paths []string) (clienthello.Options, error) {
 	if dashes > 1 {
 		return options, errors.New("standard input (-) can be read only once")
 	}
-	for _, port := range h.ports {
-		if port == 0 || port > 65535 {
-			return options, fmt.Errorf("--port %d: want a number from 1 to 65535", port)
-		}
-		options.Ports = append(options.Ports, uint16(port))
-	}
-	for _, client := range h.clients {
-		network, err := input.ParsePrefix(client)
-		if err != nil {
-			return options, fmt.Errorf("--client %q: want an address or a CIDR block", client)
-		}
-		options.Clients = append(options.Clients, network)
-	}
-	return options, nil
+	var err error
+	options.Ports, options.Clients, err = input.ParsePeers(h.ports, h.clients)
+	return options, err
 }
 
 // handshakeJSON is a handshake as --format json has it.

@@ -11,6 +11,7 @@ import (
 
 	"tlswatch/internal/cli/captures"
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policies"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/secpolicy"
@@ -19,10 +20,11 @@ import (
 // verdicts says whether security policies accept ClientHellos.
 type verdicts struct {
 	policies.Flags
-	certificates []string
+	certificates  []string
+	loadBalancers []string
 
 	judge        *policies.Judge // nil if there is nothing to judge by
-	loadBalancer string
+	loadBalancer string          // with --policy live, app/NAME/ID of the captures' one
 	kinds        secpolicy.Certificates
 	known        map[string]*captures.Verdict // by policy and offer: captures repeat themselves
 }
@@ -30,21 +32,27 @@ type verdicts struct {
 const maxVerdicts = 10_000 // remembered
 
 func (j *verdicts) register(cmd *cobra.Command) {
-	j.Flags.Register(cmd)
+	j.Flags.Register(cmd, "says whether it accepts each client, and which policies would")
 	f := cmd.Flags()
-	f.Lookup("policy").Usage = "say whether the listener's security policy accepts each client, and which would: its name, 443=NAME,8443=NAME by port, or live to ask Elastic Load Balancing"
-	f.StringVar(&j.loadBalancer, "load-balancer", "", "with --policy live, the load balancer of the captures: NAME or app/NAME/ID")
-	f.StringArrayVar(&j.certificates, "certificate", nil, "kind of certificate that the listener has, rsa or ecdsa (default: any that is needed)")
+	f.StringArrayVar(&j.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; the one of the captures, for --policy live")
+	f.StringArrayVar(&j.certificates, "certificate", nil, command.CertificateUsage+" (default: whichever the client needs)")
 	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")
 }
 
 // prepare reads the flags.
 func (j *verdicts) prepare(ctx context.Context) error {
-	var err error
-	if j.kinds, err = policies.ParseCertificates(j.certificates); err != nil {
+	kinds, err := policies.ParseCertificates(j.certificates)
+	if err != nil {
 		return err
 	}
-	if j.loadBalancer != "" && j.Flags.Policy != policies.Live {
+	j.kinds = kinds
+	wanted, err := input.ParseLoadBalancers(j.loadBalancers)
+	switch {
+	case err != nil:
+		return err
+	case len(wanted) > 1:
+		return command.Usagef("--load-balancer must name one load balancer, not %s", strings.Join(wanted, " and "))
+	case len(wanted) == 1 && j.Flags.Policy != policies.Live:
 		return command.Usagef("--load-balancer is for --policy live")
 	}
 	if j.judge, err = j.Load(ctx); err != nil || j.judge == nil {
@@ -55,10 +63,13 @@ func (j *verdicts) prepare(ctx context.Context) error {
 	if !live {
 		return nil
 	}
-	wanted := j.loadBalancer
+	name := ""
+	if len(wanted) > 0 {
+		name = wanted[0]
+	}
 	var paths []string
 	for _, path := range all {
-		if name := strings.Split(path, "/"); wanted == "" || wanted == path || len(name) > 1 && wanted == name[1] {
+		if name == "" || input.IsLoadBalancer(path, name) {
 			paths = append(paths, path)
 		}
 	}
@@ -67,7 +78,7 @@ func (j *verdicts) prepare(ctx context.Context) error {
 		j.loadBalancer = paths[0]
 		return nil
 	case 0:
-		return fmt.Errorf("--policy live: there is no load balancer %s", cmp.Or(wanted, "here"))
+		return fmt.Errorf("--policy live: there is no load balancer %s", cmp.Or(name, "here"))
 	}
 	return command.Usagef("--policy live: say with --load-balancer which of %s the captures are of", strings.Join(paths, ", "))
 }

@@ -1,6 +1,7 @@
 package input
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -39,19 +40,26 @@ var statuses = []string{
 
 func (o *FilterFlags) Register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.since, "since", "", "only what happened from then on: "+TimeForms)
-	f.StringVar(&o.Until, "until", "", "only what happened before")
-	f.StringSliceVar(&o.loadBalancers, "load-balancer", nil, "only these load balancers: NAME, app/NAME/ID or ARN")
-	f.UintSliceVar(&o.ports, "listener-port", nil, "only these listener ports")
-	f.StringSliceVar(&o.clients, "client", nil, "only these clients: addresses or CIDR blocks")
-	f.StringSliceVar(&o.protocols, "protocol", nil, "only these protocols, such as TLSv1.2 or tls1.2; - for none")
-	f.StringSliceVar(&o.ciphers, "cipher", nil, "only these cipher suites, by any of their names; - for none")
-	f.StringSliceVar(&o.statuses, "status", nil, "only these: Success, Failed, a reason such as ClientCertExpired, or - for none")
+	f.StringVar(&o.since, "since", "", command.SinceUsage+": "+TimeForms)
+	f.StringVar(&o.Until, "until", "", command.UntilUsage)
+	f.StringArrayVar(&o.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; only its connections; repeatable")
+	AddPeers(cmd, &o.ports, &o.clients)
+	command.Renamed(cmd, "listener-port", "port")
+	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+"; only connections with it; - for none; repeatable")
+	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+"; only connections with it; - for none; repeatable")
+	f.StringArrayVar(&o.statuses, "status", nil, "only this `STATUS`: Success, Failed, a reason such as ClientCertExpired, or - for none; repeatable")
 	f.BoolVar(&o.failed, "failed", false, "only failed negotiations")
-	f.Lookup("listener-port").DefValue = "" // which help does not show
 	command.CompleteWith(cmd, "protocol", protocols...)
 	command.CompleteFlag(cmd, "cipher", command.CompleteSuites)
 	command.CompleteWith(cmd, "status", statuses...)
+}
+
+// AddPeers adds the flags for the two ends of connections.
+func AddPeers(cmd *cobra.Command, ports *[]uint, clients *[]string) {
+	f := cmd.Flags()
+	f.UintSliceVar(ports, "port", nil, "only this listener `PORT`; repeatable")
+	f.Lookup("port").DefValue = "" // which help does not show
+	f.StringArrayVar(clients, "client", nil, "only this client, by `ADDRESS` or CIDR block; repeatable")
 }
 
 // A Filter lets lines pass. A nil one lets all.
@@ -90,66 +98,74 @@ func (o *FilterFlags) Parse(now time.Time) (*Filter, error) {
 			return nil, command.Usagef("--until %s is not after --since %s", o.Until, o.since)
 		}
 	}
-	for _, lb := range o.loadBalancers {
-		if strings.HasPrefix(lb, "arn:") {
-			_, id, ok := strings.Cut(lb, ":loadbalancer/")
-			if !ok {
-				return nil, command.Usagef("--load-balancer %q: want the ARN of a load balancer", lb)
-			}
-			lb = id
-		}
-		f.loadBalancers = append(f.loadBalancers, lb)
+	if f.loadBalancers, err = ParseLoadBalancers(o.loadBalancers); err != nil {
+		return nil, err
 	}
-	for _, p := range o.ports {
-		if p > 65535 {
-			return nil, command.Usagef("--listener-port %d: want a port number", p)
-		}
-		f.ports = append(f.ports, uint16(p))
+	if f.ports, f.clients, err = ParsePeers(o.ports, o.clients); err != nil {
+		return nil, err
 	}
-	for _, c := range o.clients {
-		p, err := ParsePrefix(c)
-		if err != nil {
-			return nil, command.Usagef("--client %q: want an address or a CIDR block", c)
-		}
-		f.clients = append(f.clients, p)
-	}
-	f.protocols = f.want(o.protocols, wantedProtocol)
-	f.ciphers = f.want(joinedBytes(o.ciphers), wantedCipher)
-	f.statuses = f.want(o.statuses, wantedStatus)
+	f.protocols = f.want(o.protocols, command.SplitNames, wantedProtocol)
+	f.ciphers = f.want(o.ciphers, command.SplitNames, wantedCipher)
+	f.statuses = f.want(o.statuses, command.Split, wantedStatus)
 	return f, nil
 }
 
-// want returns what the values of a flag mean.
-func (f *Filter) want(values []string, of func(string) *wanted) (list []*wanted) {
-	for _, v := range values {
-		if v == "-" || strings.EqualFold(v, "none") {
-			v = "" // as entries have it
-		}
-		w := of(v)
-		if list = append(list, w); !w.known {
-			f.unknown = append(f.unknown, w)
+// want returns what the values of a flag mean, which split splits into names.
+func (f *Filter) want(values []string, split func(string) []string, of func(string) *wanted) (list []*wanted) {
+	for _, value := range values {
+		for _, name := range split(value) {
+			if name == "-" || strings.EqualFold(name, "none") {
+				name = "" // as entries have it
+			}
+			w := of(name)
+			if list = append(list, w); !w.known {
+				f.unknown = append(f.unknown, w)
+			}
 		}
 	}
 	return list
 }
 
-// joinedBytes joins what a list of names has cut: "0xC0,0x14" is one cipher
-// suite, as IANA writes them and OpenSSL prints them.
-func joinedBytes(names []string) (list []string) {
-	isByte := func(s string) bool { return len(s) == 4 && strings.EqualFold(s[:2], "0x") }
-	for i := 0; i < len(names); i++ {
-		name := names[i]
-		if i+1 < len(names) && isByte(name) && isByte(names[i+1]) {
-			i++
-			name += "," + names[i]
+// ParseLoadBalancers reads the values of --load-balancer. Each of the result is
+// NAME or app/NAME/ID.
+func ParseLoadBalancers(values []string) (list []string, err error) {
+	for _, value := range values {
+		for _, lb := range command.Split(value) {
+			if strings.HasPrefix(lb, "arn:") {
+				_, id, ok := strings.Cut(lb, ":loadbalancer/")
+				if !ok {
+					return nil, command.Usagef("--load-balancer must be the ARN of a load balancer, not %q", lb)
+				}
+				lb = id
+			}
+			list = append(list, lb)
 		}
-		list = append(list, name)
 	}
-	return list
+	return list, nil
 }
 
-// ParsePrefix reads a CIDR block, or an address as a block of one.
-func ParsePrefix(s string) (netip.Prefix, error) {
+// ParsePeers reads the values of --port and --client.
+func ParsePeers(ports []uint, clients []string) (numbers []uint16, prefixes []netip.Prefix, err error) {
+	for _, p := range ports {
+		if p == 0 || p > math.MaxUint16 {
+			return nil, nil, command.Usagef("--port must be a number from 1 to 65535, not %d", p)
+		}
+		numbers = append(numbers, uint16(p))
+	}
+	for _, value := range clients {
+		for _, c := range command.Split(value) {
+			p, err := parsePrefix(c)
+			if err != nil {
+				return nil, nil, command.Usagef("--client must be an address or a CIDR block, not %q", c)
+			}
+			prefixes = append(prefixes, p)
+		}
+	}
+	return numbers, prefixes, nil
+}
+
+// parsePrefix reads a CIDR block, or an address as a block of one.
+func parsePrefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
 		p, err := netip.ParsePrefix(s)
 		return p.Masked(), err
@@ -206,14 +222,15 @@ func (f *Filter) matchSet(e *connlog.Entry) bool {
 }
 
 func (f *Filter) matchLoadBalancer(id string) bool {
-	return slices.ContainsFunc(f.loadBalancers, func(want string) bool {
-		if want == id {
-			return true
-		}
-		_, rest, _ := strings.Cut(id, "/")
-		name, _, _ := strings.Cut(rest, "/")
-		return name != "" && want == name
-	})
+	return slices.ContainsFunc(f.loadBalancers, func(want string) bool { return IsLoadBalancer(id, want) })
+}
+
+// IsLoadBalancer reports whether a load balancer, app/NAME/ID, is the one that a
+// flag names.
+func IsLoadBalancer(id, want string) bool {
+	_, rest, _ := strings.Cut(id, "/")
+	name, _, _ := strings.Cut(rest, "/")
+	return want == id || name != "" && want == name
 }
 
 // MatchObject reports whether a log object may have lines that pass.

@@ -42,9 +42,9 @@ func TestFilter(t *testing.T) {
 		"--load-balancer app/shop/50dc6c495c0c9188":   true,
 		"--load-balancer other,shop":                  true,
 		"--load-balancer 50dc6c495c0c9188":            false,
-		"--listener-port 443":                         true,
-		"--listener-port 80 --listener-port 443":      true,
-		"--listener-port 80":                          false,
+		"--port 443":                                  true,
+		"--port 80 --port 443":                        true,
+		"--port 80":                                   false,
 		"--client 203.0.113.7":                        true,
 		"--client 203.0.113.0/24":                     true,
 		"--client 203.0.113.9/24":                     true, // a block by any of its addresses
@@ -63,7 +63,8 @@ func TestFilter(t *testing.T) {
 		"--cipher 0xC0,0x14":                          true,
 		"--cipher 0x13,0x01,0xc0,0x14":                true,
 		"--cipher 0x13,0x01,AES128-SHA":               false,
-		"--cipher C0,14":                              false, // a list
+		"--cipher C0,14":                              true, // one suite, by its bytes
+		"--cipher AES128-SHA:C0,14":                   true, // as OpenSSL separates them
 		"--cipher ECDHE-RSA-AES128-SHA,X":             false,
 		"--cipher none":                               false,
 		"--status ClientCertExpired":                  true,
@@ -88,13 +89,13 @@ func TestFilter(t *testing.T) {
 		}
 	}
 	for args, says := range map[string]string{
-		"--since soon":            `--since "soon": want an RFC 3339 time`,
-		"--until 25:00":           `--until "25:00": want`,
+		"--since soon":            `--since "soon" is not a time: use an RFC 3339 time`,
+		"--until 25:00":           `--until "25:00" is not a time: use`,
 		"--since 2h --until 3h":   "--until 3h is not after --since 2h",
-		"--listener-port 65536":   "--listener-port 65536",
-		"--client example.com":    `--client "example.com": want an address`,
-		"--client 203.0.113.0/33": "want an address or a CIDR block",
-		"--listener-port https":   "invalid argument",
+		"--port 65536":            "--port must be a number from 1 to 65535, not 65536",
+		"--client example.com":    `--client must be an address or a CIDR block, not "example.com"`,
+		"--client 203.0.113.0/33": `--client must be an address or a CIDR block, not "203.0.113.0/33"`,
+		"--port https":            "invalid argument",
 	} {
 		if _, err := filterOf(t, args); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v does not say %q", args, err, says)

@@ -119,7 +119,7 @@ func TestInputsWrong(t *testing.T) {
 	}{
 		{[]string{"nowhere.log", good}, []string{"nowhere.log", "no such file"}, 0},
 		{[]string{"-", "-"}, []string{"only once"}, 0},
-		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x": want s3://BUCKET/PREFIX`}, 0},
+		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x" must be s3://BUCKET/PREFIX`}, 0},
 		{[]string{empty}, []string{"no log files", empty}, 0},
 		{[]string{other}, []string{"no log files", "1 passed over: " + connlog.NotELBLog}, 0},
 		{[]string{broken, good}, []string{"1 of 2 logs", "lost.log: no such file"}, 1},

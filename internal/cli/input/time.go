@@ -27,7 +27,7 @@ func ParseTime(s string, now time.Time) (time.Time, error) {
 	}
 	ago, err := parseAgo(s)
 	if err != nil {
-		return time.Time{}, fmt.Errorf("%q: want %s", s, TimeForms)
+		return time.Time{}, fmt.Errorf("%q is not a time: use %s", s, TimeForms)
 	}
 	return now.Add(-ago), nil
 }

@@ -14,6 +14,7 @@ import (
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policies"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/elbpolicy"
@@ -49,15 +50,15 @@ where the AWS command line takes them.
 ` + policies.FileHelp,
 		Example: `  tlswatch listeners
   tlswatch listeners --region eu-west-2 --load-balancer shop --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09`,
-		Args: cobra.NoArgs,
+		Args: command.AtMost(0),
 		RunE: command.Runs(func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout())
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.region, "region", "", "AWS region (default: that of the environment)")
-	f.StringArrayVar(&o.names, "load-balancer", nil, "only this one, by its name, app/NAME/ID, or ARN; repeat for several")
-	f.StringVar(&o.to, "to", "", "policy to compare with and to print commands for")
+	command.AddRegion(cmd, &o.region, "")
+	f.StringArrayVar(&o.names, "load-balancer", nil, command.LoadBalancerUsage+"; only its listeners; repeatable")
+	f.StringVar(&o.to, "to", "", command.ToUsage+"; shows what it would change, and the commands")
 	command.AddFormat(cmd, &o.format, "table", "json")
 	o.data.AddFlag(cmd)
 	command.CompleteFlag(cmd, "to", policies.Complete(&o.data, 0))
@@ -75,11 +76,15 @@ func (o options) run(ctx context.Context, stdout io.Writer) error {
 			return fmt.Errorf("--to: %w", err)
 		}
 	}
+	names, err := input.ParseLoadBalancers(o.names)
+	if err != nil {
+		return err
+	}
 	client, region, err := cloud.ELB(ctx, o.region)
 	if err != nil {
 		return err
 	}
-	list, err := elbpolicy.LoadBalancers(ctx, client, o.names...)
+	list, err := elbpolicy.LoadBalancers(ctx, client, names...)
 	if err != nil {
 		return err
 	}
@@ -314,7 +319,7 @@ func (r *result) writeChanges(w io.Writer) {
 			fmt.Fprintf(w, "\n  Careful: %s\n", warning)
 		}
 		if from := lb.from(); from != "" {
-			fmt.Fprintf(w, "\n  Who of the clients in its logs would break:\n    tlswatch whatif --from %s --to %s PATH...\n", from, r.To)
+			fmt.Fprintf(w, "\n  Who of the clients in its logs would break:\n    tlswatch whatif --policy %s --to %s PATH...\n", from, r.To)
 		}
 	}
 	if !found {

@@ -108,8 +108,8 @@ func TestListenersFail(t *testing.T) {
 		args   []string
 		want   string
 	}{
-		{command.ExitUsage, []string{"--format", "csv"}, "--format csv: want table or json"},
-		{command.ExitUsage, []string{"shop"}, "unknown command"},
+		{command.ExitUsage, []string{"--format", "csv"}, `--format must be table or json, not "csv"`},
+		{command.ExitUsage, []string{"shop"}, `unexpected argument "shop"`},
 		{command.ExitUsage, []string{"--to", "ELBSecurityPolicy-Nobody-Knows"}, "--to: "},
 		{command.ExitFailed, []string{"--load-balancer", "gone"}, "tlswatch: there is no load balancer gone in this account and region\n"},
 		{command.ExitFailed, []string{"--load-balancer", "app/shop/0000000000000000"}, "there is no load balancer app/shop/0000000000000000"},

@@ -38,7 +38,7 @@ const (
 type options struct {
 	policies.File
 	policy     string
-	function   string
+	bootstrap  string
 	template   string
 	parameters []string
 	format     string
@@ -83,15 +83,16 @@ The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.policy, "policy", "", "security policy of the listeners, or one for each port: 443=POLICY,8443=POLICY; short for LISTENER_POLICIES")
+	f.StringVar(&o.policy, "policy", "", command.PolicyUsage+" or 443=POLICY,8443=POLICY by port; sets LISTENER_POLICIES")
 	o.AddFlag(cmd)
 	command.CompleteFlag(cmd, "policy", policies.Complete(&o.File, 0))
-	f.StringVar(&o.template, "template", "", "run what this template deploys")
-	f.StringArrayVar(&o.parameters, "parameter", nil, "NAME=VALUE of a parameter of the template; may be repeated")
+	f.StringVar(&o.template, "template", "", "run what this template `FILE` deploys")
+	f.StringArrayVar(&o.parameters, "parameter", nil, "template parameter `NAME=VALUE`; repeatable")
 	command.AddFormat(cmd, &o.format, "table", "json")
 	f.BoolVar(&o.asIs, "as-is", false, "keep the times of the logs")
-	f.BoolVar(&o.keep, "keep", false, "leave the stand-ins up until Ctrl-C and print their addresses")
-	f.StringVar(&o.function, "function", "", "function binary (default: bootstrap beside tlswatch)")
+	f.BoolVar(&o.keep, "keep", false, "keep the stand-ins running until Ctrl-C, and print their addresses")
+	f.StringVar(&o.bootstrap, "bootstrap", "", "function binary `FILE` (default: bootstrap beside tlswatch)")
+	command.Renamed(cmd, "function", "bootstrap")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "show the function's own log on standard error")
 	return cmd
 }
@@ -253,7 +254,7 @@ func (t *lastLines) String() string {
 
 // findFunction returns the path of the function binary.
 func (o options) findFunction() (string, error) {
-	path := o.function
+	path := o.bootstrap
 	if path == "" {
 		self, err := os.Executable()
 		if err != nil {
@@ -262,7 +263,7 @@ func (o options) findFunction() (string, error) {
 		path = filepath.Join(filepath.Dir(self), "bootstrap")
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w\nhint: 'make build' builds the function; --function names another place", err)
+		return "", fmt.Errorf("%w\nhint: 'make build' builds the function; --bootstrap names another file", err)
 	}
 	return path, nil
 }

@@ -35,7 +35,7 @@ import (
 func runJSON(t *testing.T, args ...string) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
-	args = append([]string{"local", "--format", "json", "--function", clitest.Function(t)}, args...)
+	args = append([]string{"local", "--format", "json", "--bootstrap", clitest.Function(t)}, args...)
 	if status := clitest.RunIO(t.Context(), New(), args, strings.NewReader(""), &stdout, &stderr); status != command.ExitOK {
 		t.Fatalf("exit status %d: %s", status, &stderr)
 	}
@@ -170,7 +170,7 @@ func TestLocalKeep(t *testing.T) {
 	var stdout, stderr awstest.Buffer
 	ended := make(chan int)
 	go func() {
-		ended <- clitest.RunIO(ctx, New(), []string{"local", "--keep", "-v", "--function", clitest.Function(t), clitest.Path("events/sample")}, strings.NewReader(""), &stdout, &stderr)
+		ended <- clitest.RunIO(ctx, New(), []string{"local", "--keep", "-v", "--bootstrap", clitest.Function(t), clitest.Path("events/sample")}, strings.NewReader(""), &stdout, &stderr)
 	}()
 	until := func(what string, ok func() bool) {
 		t.Helper()
@@ -290,7 +290,7 @@ func TestReadmeSession(t *testing.T) {
 		t.Fatal("README.md has no session")
 	}
 	var stdout, stderr bytes.Buffer
-	if status := clitest.RunIO(t.Context(), New(), []string{"local", "--function", clitest.Function(t), clitest.Path("events/sample")}, strings.NewReader(""), &stdout, &stderr); status != command.ExitOK {
+	if status := clitest.RunIO(t.Context(), New(), []string{"local", "--bootstrap", clitest.Function(t), clitest.Path("events/sample")}, strings.NewReader(""), &stdout, &stderr); status != command.ExitOK {
 		t.Fatalf("exit status %d: %s", status, &stderr)
 	}
 	printed := make(map[string]bool)

@@ -98,7 +98,7 @@ func (o options) startTemplate(ctx context.Context, function string, output io.W
 	for _, p := range o.parameters {
 		name, value, ok := strings.Cut(p, "=")
 		if !ok {
-			return nil, command.Usagef("--parameter %s: want NAME=VALUE", p)
+			return nil, command.Usagef("--parameter must be NAME=VALUE, not %q", p)
 		}
 		parameters[name] = value
 	}

@@ -18,16 +18,17 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// Flags say by which security policies failures are judged.
+// Flags name the security policies of listeners.
 type Flags struct {
 	File   File
-	Policy string
-	Region string // of --policy live
+	Policy string // POLICY, 443=POLICY,8443=POLICY, or Live
+	Region string // of Live
 }
 
-func (o *Flags) Register(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&o.Policy, "policy", "", "say why negotiations failed, judged by the listeners' security policy: its name, 443=NAME,8443=NAME by port, or live to ask Elastic Load Balancing")
-	cmd.Flags().StringVar(&o.Region, "region", "", "AWS region of the load balancers, for --policy live (default: that of the environment)")
+// Register adds the flags. The purpose of --policy ends its usage.
+func (o *Flags) Register(cmd *cobra.Command, purpose string) {
+	cmd.Flags().StringVar(&o.Policy, "policy", "", command.PolicyUsage+", 443=POLICY,8443=POLICY by port, or live to ask AWS; "+purpose)
+	command.AddRegion(cmd, &o.Region, "; for --policy live")
 	o.File.AddFlag(cmd)
 	command.CompleteFlag(cmd, "policy", func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
 		names, directive := Complete(&o.File, 0)(cmd, args, text)

@@ -23,12 +23,14 @@ const policiesEnv = "TLSWATCH_POLICIES"
 // A File is the flag for a data file of security policies.
 type File struct{ file string }
 
-const FileHelp = `Security policies are compiled in. A newer data file is used instead if
---policies or $TLSWATCH_POLICIES names one, or if it is where 'tlswatch policy
-update' puts it.`
+const FileHelp = `The security policies are built in. 'tlswatch policy update' saves newer ones,
+which are used from then on. --policy-file or $TLSWATCH_POLICIES names another
+file.`
 
+// AddFlag adds the flag to a command and those below it.
 func (d *File) AddFlag(cmd *cobra.Command) {
-	cmd.PersistentFlags().StringVar(&d.file, "policies", "", "data file of security policies, from 'tlswatch policy update'")
+	cmd.PersistentFlags().StringVar(&d.file, "policy-file", "", "`FILE` of security policies, from 'tlswatch policy update'")
+	command.Renamed(cmd, "policies", "policy-file")
 }
 
 // Path is the data file that is wanted, and whether it must be there.
@@ -87,18 +89,14 @@ func Complete(d *File, n int) cobra.CompletionFunc {
 	}
 }
 
-// ParseList reads the values of a flag: one each, or several with commas or
-// spaces between them.
+// ParseList parses the values of a flag that takes names of protocols, cipher
+// suites, groups or certificates.
 func ParseList[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {
 	var list []T
 	for _, value := range values {
-		if v, err := parse(value); err == nil { // "C0,2F" is one
-			list = append(list, v)
-			continue
-		}
-		names := strings.FieldsFunc(value, func(r rune) bool { return r == ',' || r == ':' || r == ' ' })
+		names := command.SplitNames(value)
 		if len(names) == 0 {
-			return nil, command.Usagef("--%s %q names nothing", flag, value)
+			return nil, command.Usagef("--%s must name something, not %q", flag, value)
 		}
 		for _, name := range names {
 			v, err := parse(name)

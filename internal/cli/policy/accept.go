@@ -52,8 +52,11 @@ suite of its own list that the client offers too. So give all that the client
 offers, or at least what it offers for its highest protocol.`,
 		Example: `  tlswatch policy accept --protocol TLSv1.2 --cipher TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA
   tlswatch policy accept --protocol TLSv1.2 --cipher 0xc014 --policy ELBSecurityPolicy-TLS13-1-2-2021-06`,
-		Args: cobra.NoArgs,
+		Args: command.AtMost(0),
 		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
+			if all && len(asked) > 0 {
+				return nil, nil, command.Usagef("--all and --policy exclude each other")
+			}
 			client, err := offer.offer()
 			if err != nil {
 				return nil, nil, err
@@ -93,11 +96,9 @@ offers, or at least what it offers for its highest protocol.`,
 	}
 	offer.addFlags(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&asked, "policy", nil, "ask this policy; repeat for several (default: all)")
-	f.BoolVar(&all, "all", false, "with no --policy, show also those that refuse, and why")
-	cmd.MarkFlagsMutuallyExclusive("policy", "all")
-	cmd.MarkFlagRequired("protocol")
-	cmd.MarkFlagRequired("cipher")
+	f.StringArrayVar(&asked, "policy", nil, command.PolicyUsage+"; repeatable (default: every policy)")
+	f.BoolVar(&all, "all", false, "show also the policies that refuse the client, and why")
+	command.Require(cmd, "protocol", "cipher")
 	command.CompleteFlag(cmd, "policy", policies.Complete(&p.data, 0))
 	return cmd
 }

@@ -39,7 +39,7 @@ func (p *shared) newDiff() *cobra.Command {
 		Example: `  tlswatch policy diff ELBSecurityPolicy-2016-08 ELBSecurityPolicy-TLS13-1-2-2021-06
   tlswatch policy diff TLS13-1-2-2021-06 TLS13-1-2-Res-PQ-2025-09 --format json`,
 		Short:             "Say what changes from one policy to another",
-		Args:              cobra.ExactArgs(2),
+		Args:              command.Takes("A and B: two security policies, see 'tlswatch policy list'", "B: the policy to compare with"),
 		ValidArgsFunction: policies.Complete(&p.data, 2),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
 			a, err := policies.Lookup(set, args[0])

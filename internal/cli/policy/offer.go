@@ -19,10 +19,10 @@ type offerFlags struct {
 
 func (o *offerFlags) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&o.protocols, "protocol", nil, "protocol that the client offers, such as TLSv1.2; repeat or separate by commas")
-	f.StringArrayVar(&o.ciphers, "cipher", nil, "cipher suite that the client offers, by any name or number; repeat or separate by commas")
-	f.StringArrayVar(&o.groups, "group", nil, "key-exchange group that the client offers, such as secp256r1 (a hint, if all are given)")
-	f.StringArrayVar(&o.certificates, "certificate", nil, "kind of certificate that the listener has, rsa or ecdsa (default: any that is needed)")
+	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+" that the client offers; repeatable")
+	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+", that the client offers; repeatable")
+	f.StringArrayVar(&o.groups, "group", nil, "key-exchange `GROUP` that the client offers, such as secp256r1; a hint, if all are given; repeatable")
+	f.StringArrayVar(&o.certificates, "certificate", nil, command.CertificateUsage+" (default: whichever the client needs)")
 	command.CompleteWith(cmd, "protocol", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 	command.CompleteFlag(cmd, "cipher", command.CompleteSuites)
 	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")

@@ -20,7 +20,7 @@ func (p *shared) newList() *cobra.Command {
 		Short: "List the policies",
 		Example: `  tlswatch policy list
   tlswatch policy list --format json`,
-		Args: cobra.NoArgs,
+		Args: command.AtMost(0),
 		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
 			list := []policies.Description{}
 			for i := range set.Policies() {
@@ -53,7 +53,7 @@ func (p *shared) newShow() *cobra.Command {
   tlswatch policy show FS-1-2-Res-2020-10 --format json`,
 		Short:             "Show one policy",
 		Long:              "show shows a policy. NAME may be without \"" + secpolicy.Prefix + "\".",
-		Args:              cobra.ExactArgs(1),
+		Args:              command.Takes("NAME: a security policy, see 'tlswatch policy list'"),
 		ValidArgsFunction: policies.Complete(&p.data, 1),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
 			policy, err := policies.Lookup(set, args[0])

@@ -42,7 +42,7 @@ type suggestJSON struct {
 // suggestFlags are the question of policy suggest.
 type suggestFlags struct {
 	offer   offerFlags
-	clients []string
+	offered []string
 	current string
 	lowest  string
 	top     int
@@ -55,39 +55,46 @@ func (p *shared) newSuggest() *cobra.Command {
 		Use:   "suggest --protocol P --cipher C ...",
 		Short: "Suggest the strictest policies that accept given clients",
 		Long: `suggest lists the policies that accept all clients, strictest first, and what
-each of them gives up. --protocol and --cipher describe one client; --client
-adds others, each with its protocols and cipher suites in quotes. With --current
-it also names the smallest change: the policy that accepts these clients and
+each of them gives up. --protocol and --cipher describe one client; --offer adds
+others, each with its protocols and cipher suites in quotes. With --policy it
+also names the smallest change: the policy that accepts these clients and
 all that the current one accepts, with the least in addition.`,
 		Example: `  tlswatch policy suggest --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA
-  tlswatch policy suggest --current ELBSecurityPolicy-TLS13-1-2-2021-06 \
-    --client 'TLSv1.2 ECDHE-RSA-AES256-SHA' --client 'TLSv1 AES128-SHA'`,
-		Args: cobra.NoArgs,
+  tlswatch policy suggest --policy ELBSecurityPolicy-TLS13-1-2-2021-06 \
+    --offer 'TLSv1.2 ECDHE-RSA-AES256-SHA' --offer 'TLSv1 AES128-SHA'`,
+		Args: command.AtMost(0),
 		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) { return o.suggest(set) }),
 	}
 	o.offer.addFlags(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&o.clients, "client", nil, "one more client, as 'PROTOCOL... CIPHER...'; repeat for several")
-	f.StringVar(&o.current, "current", "", "policy of the listener, for the smallest change")
-	f.StringVar(&o.lowest, "min-protocol", "", "only policies that allow no lower protocol")
+	f.StringArrayVar(&o.offered, "offer", nil, "what one more client offers, as '`PROTOCOL... CIPHER...`'; repeatable")
+	command.Renamed(cmd, "client", "offer")
+	f.StringVar(&o.current, "policy", "", command.PolicyUsage+"; adds the smallest change from it")
+	command.Renamed(cmd, "current", "policy")
+	f.StringVar(&o.lowest, "min-protocol", "", "only policies that allow no `PROTOCOL` below this one")
 	f.BoolVar(&o.limits.ForwardSecrecy, "forward-secrecy", false, "only policies with forward secrecy")
 	f.BoolVar(&o.limits.PostQuantum, "post-quantum", false, "only policies with post-quantum key exchange")
 	f.BoolVar(&o.limits.OnlyFIPS, "fips", false, "only FIPS policies")
-	f.BoolVar(&o.limits.NoFIPS, "no-fips", false, "no FIPS policies")
+	f.BoolVar(&o.limits.NoFIPS, "no-fips", false, "only policies that are not FIPS policies")
 	f.BoolVar(&o.limits.Confirmed, "confirmed", false, "only policies whose protocols and cipher suites are confirmed")
-	f.BoolVar(&o.limits.Legacy, "legacy", false, "also policies that AWS no longer names")
-	f.IntVar(&o.top, "top", 5, "how many to show; 0 for all")
-	cmd.MarkFlagsMutuallyExclusive("fips", "no-fips")
-	command.CompleteFlag(cmd, "current", policies.Complete(&p.data, 0))
+	f.BoolVar(&o.limits.Legacy, "legacy", false, "suggest also policies that AWS no longer lists for Application Load Balancers")
+	f.IntVar(&o.top, "top", 5, command.TopUsage)
+	command.CompleteFlag(cmd, "policy", policies.Complete(&p.data, 0))
 	return cmd
 }
 
 func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), error) {
-	offers, err := clientOffers(o.offer, o.clients)
+	offers, err := clientOffers(o.offer, o.offered)
 	if err != nil {
 		return nil, nil, err
 	}
 	limits := o.limits
+	switch {
+	case limits.OnlyFIPS && limits.NoFIPS:
+		return nil, nil, command.Usagef("--fips and --no-fips exclude each other")
+	case o.top < 0:
+		return nil, nil, command.Usagef("--top must be 0 or more, not %d", o.top)
+	}
 	if o.lowest != "" {
 		if limits.MinVersion, err = tlsname.ParseVersion(o.lowest); err != nil {
 			return nil, nil, command.Usagef("--min-protocol: %w", err)
@@ -125,12 +132,12 @@ func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), 
 }
 
 // clientOffers reads the client of --protocol and --cipher, and those of
-// --client.
-func clientOffers(o offerFlags, clients []string) ([]secpolicy.Offer, error) {
+// --offer.
+func clientOffers(o offerFlags, offered []string) ([]secpolicy.Offer, error) {
 	var offers []secpolicy.Offer
-	if len(o.protocols)+len(o.ciphers) > 0 || len(clients) == 0 {
+	if len(o.protocols)+len(o.ciphers) > 0 || len(offered) == 0 {
 		if len(o.protocols) == 0 || len(o.ciphers) == 0 {
-			return nil, command.Usagef("want --protocol and --cipher, or --client")
+			return nil, command.Usagef("missing --protocol PROTOCOL and --cipher CIPHER, or --offer 'PROTOCOL... CIPHER...'")
 		}
 		offer, err := o.offer()
 		if err != nil {
@@ -138,7 +145,7 @@ func clientOffers(o offerFlags, clients []string) ([]secpolicy.Offer, error) {
 		}
 		offers = append(offers, offer)
 	}
-	for _, text := range clients {
+	for _, text := range offered {
 		one := offerFlags{certificates: o.certificates}
 		for _, name := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
 			if v, err := tlsname.ParseVersion(name); err == nil && v.Known() {
@@ -149,10 +156,10 @@ func clientOffers(o offerFlags, clients []string) ([]secpolicy.Offer, error) {
 		}
 		offer, err := one.offer()
 		if err == nil && (len(offer.Versions) == 0 || len(offer.Suites) == 0) {
-			err = command.Usagef("want at least one protocol and one cipher suite")
+			err = errors.New("at least one protocol and one cipher suite are needed")
 		}
 		if err != nil {
-			return nil, command.Usagef("--client %q: %w", text, err)
+			return nil, command.Usagef("--offer %q: %w", text, err)
 		}
 		offers = append(offers, offer)
 	}

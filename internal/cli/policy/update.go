@@ -28,9 +28,9 @@ type updateJSON struct {
 }
 
 func (p *shared) newUpdate() *cobra.Command {
-	var from, region, output string
+	var input, region, output string
 	cmd := &cobra.Command{
-		Use:   "update [--from FILE]",
+		Use:   "update [--input FILE]",
 		Short: "Write a data file with the policies that AWS has now",
 		Long: `update writes a data file of the security policies that Elastic Load Balancing
 has, or had when the output of 'aws elbv2 describe-ssl-policies
@@ -38,19 +38,22 @@ has, or had when the output of 'aws elbv2 describe-ssl-policies
 tlswatch knew. All commands use the file from then on; the function uses it if
 it is part of its package, or of a layer, and POLICY_FILE names it.
 
-Without --from it needs elasticloadbalancing:DescribeSSLPolicies, and takes
+Without --input it needs elasticloadbalancing:DescribeSSLPolicies, and takes
 credentials and region from where the AWS command line takes them.`,
 		Example: `  tlswatch policy update --region eu-west-2
-  aws elbv2 describe-ssl-policies --load-balancer-type application | tlswatch policy update --from -`,
-		Args: cobra.NoArgs,
+  aws elbv2 describe-ssl-policies --load-balancer-type application | tlswatch policy update --input -`,
+		Args: command.AtMost(0),
 	}
 	f := cmd.Flags()
-	f.StringVar(&from, "from", "", "file with the output of 'aws elbv2 describe-ssl-policies', or - for standard input (default: asks AWS)")
-	f.StringVar(&region, "region", "", "AWS region to ask in (default: that of the environment)")
-	f.StringVarP(&output, "output", "o", "", "file to write (default: --policies, $TLSWATCH_POLICIES, or policies.json in the configuration directory)")
-	cmd.MarkFlagsMutuallyExclusive("from", "region")
+	f.StringVar(&input, "input", "", "`FILE` with the output of 'aws elbv2 describe-ssl-policies', or - for standard input (default: asks AWS)")
+	command.Renamed(cmd, "from", "input")
+	command.AddRegion(cmd, &region, "")
+	f.StringVarP(&output, "output", "o", "", "`FILE` to write (default: --policy-file, $TLSWATCH_POLICIES, or policies.json in your configuration directory)")
 	cmd.RunE = command.Runs(func(cmd *cobra.Command, _ []string) error {
-		descriptions, retrieved, err := readDescriptions(cmd.Context(), from, region, cmd.InOrStdin())
+		if input != "" && region != "" {
+			return command.Usagef("--input and --region exclude each other")
+		}
+		descriptions, retrieved, err := readDescriptions(cmd.Context(), input, region, cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
@@ -70,8 +73,8 @@ credentials and region from where the AWS command line takes them.`,
 }
 
 // readDescriptions reads policies from a file, or asks AWS for them.
-func readDescriptions(ctx context.Context, from, region string, stdin io.Reader) ([]secpolicy.Description, string, error) {
-	switch from {
+func readDescriptions(ctx context.Context, input, region string, stdin io.Reader) ([]secpolicy.Description, string, error) {
+	switch input {
 	case "":
 		client, _, err := cloud.ELB(ctx, region)
 		if err != nil {
@@ -82,14 +85,14 @@ func readDescriptions(ctx context.Context, from, region string, stdin io.Reader)
 	case "-":
 		return secpolicy.Read(stdin)
 	}
-	f, err := os.Open(from)
+	f, err := os.Open(input)
 	if err != nil {
 		return nil, "", err
 	}
 	defer f.Close()
 	descriptions, retrieved, err := secpolicy.Read(f)
 	if err != nil {
-		return nil, "", fmt.Errorf("%s: %w", from, err)
+		return nil, "", fmt.Errorf("%s: %w", input, err)
 	}
 	return descriptions, retrieved, nil
 }

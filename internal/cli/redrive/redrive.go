@@ -54,34 +54,31 @@ before is not published again.
 
 It needs the permissions sqs:ReceiveMessage, sqs:DeleteMessage,
 sqs:ChangeMessageVisibility and lambda:InvokeFunction.`,
-		Args: cobra.NoArgs,
+		Args: command.AtMost(0),
 		RunE: command.Runs(func(cmd *cobra.Command, _ []string) error {
 			return o.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.queue, "queue", "", "URL of the queue")
-	f.StringVar(&o.function, "function", "", "name or ARN of the deployed function")
-	f.IntVar(&o.max, "max", 0, "messages to take at most (0: all)")
-	f.IntVar(&o.concurrency, "concurrency", 4, "invocations at the same time")
-	f.DurationVar(&o.wait, "wait", 5*time.Second, "how long no message must come for the queue to be empty (1s to 20s)")
-	f.BoolVar(&o.dryRun, "dry-run", false, "show what would be sent, and put it back (counts as a receipt of each message)")
+	f.StringVar(&o.queue, "queue", "", command.QueueUsage+" with failed messages")
+	f.StringVar(&o.function, "function", "", command.FunctionUsage)
+	f.IntVar(&o.max, "max", 0, "take at most `N` messages; 0 for all")
+	f.IntVar(&o.concurrency, "concurrency", 4, command.ConcurrencyUsage)
+	f.DurationVar(&o.wait, "wait", 5*time.Second, "idle `DURATION` before the queue counts as empty, 1s to 20s")
+	f.BoolVar(&o.dryRun, "dry-run", false, command.DryRunUsage+"; counts as a receipt of each message")
 	command.AddFormat(cmd, &o.format, "table", "json")
+	command.Require(cmd, "queue", "function")
 	return cmd
 }
 
 func (o options) check() error {
 	switch {
-	case o.queue == "":
-		return errors.New("--queue is missing: the URL of the queue")
-	case o.function == "":
-		return errors.New("--function is missing: the name or ARN of the deployed function")
 	case o.max < 0:
-		return fmt.Errorf("--max %d: want 0 or more", o.max)
+		return fmt.Errorf("--max must be 0 or more, not %d", o.max)
 	case o.concurrency < 1:
-		return fmt.Errorf("--concurrency %d: want 1 or more", o.concurrency)
+		return fmt.Errorf("--concurrency must be 1 or more, not %d", o.concurrency)
 	case o.wait < time.Second || o.wait > 20*time.Second:
-		return fmt.Errorf("--wait %v: want 1s to 20s", o.wait)
+		return fmt.Errorf("--wait must be 1s to 20s, not %v", o.wait)
 	}
 	return cloud.CheckQueueURL("queue", o.queue)
 }

@@ -38,7 +38,7 @@ type options struct {
 	bySubnet  string
 	anonymize bool
 	captures  []string
-	whatIf    string
+	to        string
 }
 
 // New returns the command.
@@ -60,7 +60,7 @@ Counts are exact up to ` + text.Count(report.MaxKeys) + ` clients (or other keys
 memory stays the same, and a list is marked as approximate with its error.
 
 With --policy, it says why negotiations failed and what to do about it; with
---what-if, how many connections and clients another policy would break or save,
+--to, how many connections and clients another policy would break or save,
 of which 'tlswatch whatif' tells more; with --captures, it looks in packet
 captures for what those clients offered.
 
@@ -75,17 +75,18 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	}
 	f := cmd.Flags()
 	command.AddFormat(cmd, &o.format, "table", "json", "csv", "html")
-	f.StringVar(&o.section, "section", "", "list to write as csv: "+strings.Join(report.Sections(), ", "))
-	f.IntVar(&o.top, "top", topOfFormat, "rows of clients, negotiations and certificates; 0 for all (default 10 in a table, 500 in html, all otherwise)")
+	f.StringVar(&o.section, "section", "", "`LIST` to write as csv: "+strings.Join(report.Sections(), ", "))
+	f.IntVar(&o.top, "top", topOfFormat, command.TopUsage+" (default 10 in a table, 500 in html, all otherwise)")
 	f.Lookup("top").DefValue = "0" // which help does not show
-	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by so many leading bits of IPv4, and after a comma of IPv6: 24 or 24,56")
-	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, the same within one report")
-	f.StringVar(&o.whatIf, "what-if", "", "sum up what this security policy would do to the connections; --policy says what they have now")
-	command.CompleteFlag(cmd, "what-if", policies.Complete(&o.File, 0))
+	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by the first `BITS` of IPv4 addresses, and after a comma of IPv6 addresses: 24 or 24,56")
+	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, which stay the same throughout a report")
+	f.StringVar(&o.to, "to", "", command.ToUsage+"; adds what it would break or fix")
+	command.Renamed(cmd, "what-if", "to")
+	command.CompleteFlag(cmd, "to", policies.Complete(&o.File, 0))
 	command.CompleteWith(cmd, "section", report.Sections()...)
-	f.StringArrayVar(&o.captures, "captures", nil, "packet capture with handshakes of the same clients and time: what they offered is shown for lines that failed or have no protocol; repeat for several")
+	f.StringArrayVar(&o.captures, "captures", nil, "packet capture `FILE` of the same clients and time: adds what they offered when they failed; repeatable")
 	o.FilterFlags.Register(cmd)
-	o.Flags.Register(cmd)
+	o.Flags.Register(cmd, "explains why negotiations failed")
 	return cmd
 }
 
@@ -231,10 +232,10 @@ func (o *options) check() (options report.Options, err error) {
 		return options, errors.New("--captures takes files, not standard input")
 	case o.section == "diagnoses" && o.Policy == "":
 		return options, errors.New("--section diagnoses needs --policy")
-	case o.section == "what-if" && o.whatIf == "":
-		return options, errors.New("--section what-if needs --what-if")
+	case o.section == "what-if" && o.to == "":
+		return options, errors.New("--section what-if needs --to")
 	case o.top < 0 && o.top != topOfFormat:
-		return options, fmt.Errorf("--top %d: want 0 or more", o.top)
+		return options, fmt.Errorf("--top must be 0 or more, not %d", o.top)
 	}
 	if o.bySubnet != "" {
 		v4, v6, ok := strings.Cut(o.bySubnet, ",")
@@ -244,7 +245,7 @@ func (o *options) check() (options report.Options, err error) {
 		a, err4 := strconv.Atoi(v4)
 		b, err6 := strconv.Atoi(v6)
 		if err4 != nil || err6 != nil || a < 1 || a > 32 || b < 1 || b > 128 {
-			return options, fmt.Errorf("--by-subnet %s: want 1 to 32 bits of IPv4, and after a comma 1 to 128 of IPv6", o.bySubnet)
+			return options, fmt.Errorf("--by-subnet must be 1 to 32 bits of IPv4, and after a comma 1 to 128 of IPv6, not %q", o.bySubnet)
 		}
 		options.IPv4Prefix, options.IPv6Prefix = a, b
 	}

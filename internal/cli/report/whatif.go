@@ -9,7 +9,7 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// maxObserved bounds the memory of --what-if in a report, below that of
+// maxObserved bounds the memory of --to in a report, below that of
 // 'tlswatch whatif': beyond, clients count as one.
 const maxObserved = 50_000
 
@@ -21,15 +21,15 @@ type whatIf struct {
 	folds   []forecast.Observations
 }
 
-// newWhatIf returns what --what-if asks for, or nil.
+// newWhatIf returns what --to asks for, or nil.
 func (o *options) newWhatIf(ctx context.Context) (*whatIf, error) {
-	if o.whatIf == "" {
+	if o.to == "" {
 		return nil, nil
 	}
-	w := &whatIf{change: forecast.Change{File: o.File, From: o.Policy, Region: o.Region, To: o.whatIf}}
+	w := &whatIf{change: forecast.Change{Flags: o.Flags, To: o.to}}
 	var err error
 	if w.q, w.caveats, err = w.change.Question(ctx); err != nil {
-		return nil, fmt.Errorf("--what-if: %w", err)
+		return nil, fmt.Errorf("--to: %w", err)
 	}
 	return w, nil
 }

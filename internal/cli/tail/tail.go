@@ -74,35 +74,35 @@ It needs s3:ListBucket and s3:GetObject, and with --queue instead of the former
 sqs:ReceiveMessage and sqs:DeleteMessage.
 
 ` + policies.FileHelp,
-		Args: cobra.MaximumNArgs(1),
+		Args: command.AtMost(1),
 		RunE: command.Runs(func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
 	f := cmd.Flags()
 	o.filters.Register(cmd)
-	o.policies.Register(cmd)
-	f.Lookup("since").Usage = "begin with objects whose period ended since then (default " + defaultSince.String() + " ago), and leave older lines out: " + input.TimeForms
+	o.policies.Register(cmd, "explains why negotiations failed")
+	f.Lookup("since").Usage = command.SinceUsage + ", beginning with the logs whose period ended then or later (default " + defaultSince.String() + " ago): " + input.TimeForms
 	f.Lookup("until").Hidden = true // tail has no end in time
 	f.Lookup("failed").Hidden = true
-	f.StringVar(&o.queue, "queue", "", "URL of an SQS queue with the events of new objects")
-	f.DurationVar(&o.interval, "interval", 30*time.Second, "time between two listings")
-	f.DurationVar(&o.duration, "for", 0, "end after so long (0: at Ctrl-C)")
+	f.StringVar(&o.queue, "queue", "", command.QueueUsage+" with the events of new logs")
+	f.DurationVar(&o.interval, "interval", 30*time.Second, "`DURATION` from one listing to the next")
+	f.DurationVar(&o.duration, "for", 0, "stop after this `DURATION`; 0 to go on until Ctrl-C")
 	command.AddFormat(cmd, &o.format, "table", "json")
-	cmd.PersistentFlags().Lookup("format").Usage = "table, or json: one object a line"
+	cmd.PersistentFlags().Lookup("format").Usage += ", one object a line"
 	return cmd
 }
 
 func (o *options) check(args []string) error {
 	switch {
 	case len(args) == 0 && o.queue == "":
-		return errors.New("want s3://BUCKET/PREFIX, or --queue URL")
+		return errors.New("missing s3://BUCKET/PREFIX, or --queue URL")
 	case o.filters.Until != "":
-		return errors.New("tail has no --until; --for ends it")
+		return errors.New("tail takes no --until; use --for DURATION")
 	case o.interval < time.Second:
-		return fmt.Errorf("--interval %v: want 1s or more", o.interval)
+		return fmt.Errorf("--interval must be 1s or more, not %v", o.interval)
 	case o.duration < 0:
-		return fmt.Errorf("--for %v: want no negative time", o.duration)
+		return fmt.Errorf("--for must not be negative, but is %v", o.duration)
 	case o.queue != "":
 		return cloud.CheckQueueURL("queue", o.queue)
 	}

@@ -33,14 +33,14 @@ type options struct {
 func New() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
-		Use:   "whatif --to POLICY [--from POLICY] PATH...",
+		Use:   "whatif --to POLICY [--policy POLICY] PATH...",
 		Short: "Say whom a change of security policy would break or save",
 		Long: `whatif reads connection logs and says what would have become of their
 connections under another security policy. Of the successful ones: keeps
 working, breaks for certain, or cannot be told. Of the failed ones: would be
 accepted, still refused, or cannot be told. It names the clients that break.
 
---from is the policy that the listeners had: POLICY, or 443=POLICY,8443=POLICY
+--policy is the policy that the listeners had: POLICY, or 443=POLICY,8443=POLICY
 by port, or the word live: then Elastic Load Balancing is asked for those that
 the load balancers have now. With it a successful connection tells a lot: the load balancer
 takes the highest protocol and then the first cipher suite of its own order that
@@ -52,32 +52,30 @@ PATH is a log file, a directory of them, s3://BUCKET/PREFIX, or - for standard
 input, in any mix.
 
 ` + policies.FileHelp,
-		Example: `  tlswatch whatif --from ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
-  tlswatch whatif --to TLS13-1-2-2021-06 --from 443=TLS13-1-2-Ext2-2021-06 --format json s3://my-logs/AWSLogs/123456789012/`,
+		Example: `  tlswatch whatif --policy ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
+  tlswatch whatif --to TLS13-1-2-2021-06 --policy 443=TLS13-1-2-Ext2-2021-06 --format json s3://my-logs/AWSLogs/123456789012/`,
 		Args: command.Needs(input.Paths),
 		RunE: command.Runs(func(cmd *cobra.Command, paths []string) error {
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.change.To, "to", "", "the new security policy")
-	f.StringVar(&o.change.From, "from", "", "the current one, one for each port: 443=POLICY,8443=POLICY, or live (default: not known)")
-	f.StringVar(&o.change.Region, "region", "", "AWS region of the load balancers, for --from live (default: that of the environment)")
-	f.StringArrayVar(&o.change.Certificates, "certificate", nil, "all kinds of certificate that the listeners have: rsa, ecdsa or both (default: those that connections show)")
+	f.StringVar(&o.change.To, "to", "", command.ToUsage)
+	f.StringArrayVar(&o.change.Certificates, "certificate", nil, command.CertificateUsage+" (default: those that connections show)")
 	command.AddFormat(cmd, &o.format, "table", "json")
-	f.IntVar(&o.top, "top", 20, "rows of clients that break, in a table; 0 for all")
-	o.change.File.AddFlag(cmd)
-	o.Register(cmd)
-	cmd.MarkFlagRequired("to")
+	f.IntVar(&o.top, "top", 20, command.TopUsage)
+	o.change.Flags.Register(cmd, "makes more certain")
+	command.Renamed(cmd, "from", "policy")
+	o.FilterFlags.Register(cmd)
+	command.Require(cmd, "to")
 	command.CompleteFlag(cmd, "to", policies.Complete(&o.change.File, 0))
-	command.CompleteFlag(cmd, "from", policies.Complete(&o.change.File, 0))
 	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")
 	return cmd
 }
 
 func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	if o.top < 0 {
-		return command.Usagef("--top %d: want 0 or more", o.top)
+		return command.Usagef("--top must be 0 or more, not %d", o.top)
 	}
 	filter, err := o.Parse(time.Now().UTC())
 	if err != nil {

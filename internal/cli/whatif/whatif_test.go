@@ -14,7 +14,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// TestWhatIfLive: with --from live each listener is judged by the policy that
+// TestWhatIfLive: with --policy live each listener is judged by the policy that
 // it has now, as if it had been named.
 func TestWhatIfLive(t *testing.T) {
 	stack := clitest.StartELB(t)
@@ -35,7 +35,7 @@ func TestWhatIfLive(t *testing.T) {
 		}
 		return r
 	}
-	live, named, unknown := forecast("--from", "live"), forecast("--from", "443=ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06"), forecast()
+	live, named, unknown := forecast("--policy", "live"), forecast("--policy", "443=ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06"), forecast()
 	if live.From != "live" || live.Connections != named.Connections {
 		t.Errorf("live: %+v, named: %+v", live.Connections, named.Connections)
 	}
@@ -46,7 +46,7 @@ func TestWhatIfLive(t *testing.T) {
 		t.Errorf("a policy that is not known is not named: %s", text)
 	}
 	stack.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
-	if _, stderr := clitest.Want(t, command.ExitFailed, New(), "whatif", "--to", "ELBSecurityPolicy-2016-08", "--from", "live", log); !strings.Contains(stderr, "access denied") {
+	if _, stderr := clitest.Want(t, command.ExitFailed, New(), "whatif", "--to", "ELBSecurityPolicy-2016-08", "--policy", "live", log); !strings.Contains(stderr, "access denied") {
 		t.Errorf("denied: %s", stderr)
 	}
 }
