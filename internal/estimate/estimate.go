@@ -188,13 +188,13 @@ func (e *Estimator) addSeries(d metric.Datum) {
 	}
 }
 
-// Always is the breakdown of the metrics that cannot be switched off.
-const Always = "always"
+// always is the breakdown of the metrics that cannot be switched off.
+const always = "always"
 
 // breakdown returns the word of METRIC_BREAKDOWNS that a datum belongs to.
 func breakdown(d metric.Datum) string {
 	if len(d.Dimensions) < 2 {
-		return Always
+		return always
 	}
 	switch last := d.Dimensions[len(d.Dimensions)-1].Name; {
 	case d.Name == metric.HandshakeLatency:

@@ -102,11 +102,11 @@ func TestMetricHours(t *testing.T) {
 	add(t, e, object("app/b/1", start))
 	// a: Connections 4, FailedNegotiations 4, HandshakeLatency 2; b the same in
 	// one hour of four; and 8 for both together.
-	want := map[string]float64{Always: 3*1.25 + 8, "port": 1.25, "protocol": 2 * 1.25, "cipher": 2 * 1.25, "keyexchange": 1.25, "latency": 1.25}
+	want := map[string]float64{always: 3*1.25 + 8, "port": 1.25, "protocol": 2 * 1.25, "cipher": 2 * 1.25, "keyexchange": 1.25, "latency": 1.25}
 	if got := e.Metrics(1); !maps.Equal(got, want) {
 		t.Errorf("got  %v\nwant %v", got, want)
 	}
-	if got := e.Metrics(10)[Always]; got != 37.5+8 {
+	if got := e.Metrics(10)[always]; got != 37.5+8 {
 		t.Errorf("ten times: %v, want those of no load balancer once", got)
 	}
 }
@@ -147,7 +147,7 @@ func TestBreakdownNames(t *testing.T) {
 	add(t, e, object("app/a/1", start, "203.0.113.1"))
 	var words []string
 	for name := range e.Metrics(1) {
-		if name != Always {
+		if name != always {
 			words = append(words, name)
 		}
 	}

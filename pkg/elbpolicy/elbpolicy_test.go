@@ -98,7 +98,7 @@ func (l *lookup) want(t *testing.T, path string, want pipeline.ListenerPolicies,
 func TestLookup(t *testing.T) {
 	l := newLookup(t)
 	l.want(t, shop, shopPolicies, "", 1)
-	l.time = l.time.Add(MaxAge - 1)
+	l.time = l.time.Add(maxAge - 1)
 	l.want(t, shop, shopPolicies, "", 0)
 	l.want(t, "net/edge/1234567890abcdef", pipeline.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, "", 1)
 	l.want(t, "app/empty/fedcba0987654321", pipeline.ListenerPolicies{}, "", 1)
@@ -135,16 +135,16 @@ func TestLookupFails(t *testing.T) {
 			l.ELB.SetFaults(func(string, int) wire.Fault { return c.fault })
 			l.want(t, shop, nil, c.want, c.calls)
 			l.want(t, shop, nil, "", 0)
-			l.time = l.time.Add(RetryAfter - 1)
+			l.time = l.time.Add(retryAfter - 1)
 			l.want(t, shop, nil, "", 0)
 			l.time = l.time.Add(1)
 			l.want(t, shop, nil, c.want, c.calls)
 
 			l.ELB.SetFaults(nil)
-			l.time = l.time.Add(RetryAfter)
+			l.time = l.time.Add(retryAfter)
 			l.want(t, shop, shopPolicies, "", 1)
 			l.ELB.SetFaults(func(string, int) wire.Fault { return c.fault })
-			l.time = l.time.Add(MaxAge)
+			l.time = l.time.Add(maxAge)
 			l.want(t, shop, shopPolicies, c.want, c.calls)
 			l.want(t, shop, shopPolicies, "", 0)
 		})
@@ -162,11 +162,11 @@ func TestLookupDenied(t *testing.T) {
 	if _, err := l.Policies(t.Context(), "210987654321", region, shop); err == nil {
 		t.Error("nothing is said about another account")
 	}
-	l.time = l.time.Add(MaxAge)
+	l.time = l.time.Add(maxAge)
 	l.want(t, shop, nil, "", 1) // it was said before
 	l.want(t, shop, nil, "", 0)
 	l.ELB.SetFaults(nil) // somebody allowed it
-	l.time = l.time.Add(MaxAge)
+	l.time = l.time.Add(maxAge)
 	l.want(t, shop, shopPolicies, "", 1)
 }
 

@@ -15,15 +15,15 @@ import (
 
 // Times of a Lookup.
 const (
-	// MaxAge is for how long an answer holds: security policies change rarely,
+	// maxAge is for how long an answer holds: security policies change rarely,
 	// and the API's rate is shared by the whole account.
-	MaxAge = 15 * time.Minute
+	maxAge = 15 * time.Minute
 
-	// RetryAfter is for how long a failure holds that may pass.
-	RetryAfter = 5 * time.Minute
+	// retryAfter is for how long a failure holds that may pass.
+	retryAfter = 5 * time.Minute
 
-	// Timeout bounds one question, with all its pages and retries.
-	Timeout = 2 * time.Second
+	// timeout bounds one question, with all its pages and retries.
+	timeout = 2 * time.Second
 )
 
 // maxKnown bounds the load balancers that a Lookup remembers.
@@ -53,7 +53,7 @@ type answer struct {
 
 // NewLookup returns a Lookup that knows nothing yet.
 func NewLookup(client elb.DescribeListenersAPIClient, now func() time.Time) *Lookup {
-	return &Lookup{client: client, now: now, timeout: Timeout, known: make(map[string]*answer), denied: make(map[string]time.Time)}
+	return &Lookup{client: client, now: now, timeout: timeout, known: make(map[string]*answer), denied: make(map[string]time.Time)}
 }
 
 // Policies implements [pipeline.PolicySource]. Each failure is an error once
@@ -76,15 +76,15 @@ func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer str
 	policies, err := l.ask(ctx, arn, region)
 	switch {
 	case err == nil:
-		a.policies, a.until = policies, now.Add(MaxAge)
+		a.policies, a.until = policies, now.Add(maxAge)
 	case denied(err):
-		if !l.deny(account, now.Add(MaxAge)) {
+		if !l.deny(account, now.Add(maxAge)) {
 			err = nil
 		}
 	case ctx.Err() != nil: // out of time, which is nobody's fault
 		return a.policies, nil
 	default:
-		a.until = now.Add(RetryAfter)
+		a.until = now.Add(retryAfter)
 	}
 	return a.policies, err
 }

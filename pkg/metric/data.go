@@ -82,7 +82,7 @@ func Value(s string) string {
 	}, s)
 	s = s[:min(len(s), MaxValueLength)]
 	if strings.Trim(s, " ") == "" {
-		return None
+		return none
 	}
 	return s
 }

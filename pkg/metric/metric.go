@@ -45,7 +45,7 @@ const (
 
 // Dimension values that stand for others.
 const (
-	None  = "none"  // the log has no value
+	none  = "none"  // the log has no value
 	Other = "other" // all that are not listed
 )
 
@@ -89,9 +89,9 @@ func AboutProcessor() []string {
 	return names
 }
 
-// DelayAfter is the lag beyond which an object counts as delayed: three
+// delayAfter is the lag beyond which an object counts as delayed: three
 // periods, after which alarms may have passed its minutes by.
-const DelayAfter = 15 * time.Minute
+const delayAfter = 15 * time.Minute
 
 // A Dimension is a name and value by which a metric is told apart.
 type Dimension struct{ Name, Value string }

@@ -593,8 +593,8 @@ func TestProcessor(t *testing.T) {
 			"ClientsOverBudget Count 1x3",
 		}},
 		{"objects", func(p *Processor) {
-			p.Processed(at.Add(-DelayAfter), at, 5)     // not delayed yet
-			p.Processed(at.Add(-DelayAfter-1), at, 6)   // delayed
+			p.Processed(at.Add(-delayAfter), at, 5)     // not delayed yet
+			p.Processed(at.Add(-delayAfter-1), at, 6)   // delayed
 			p.Processed(at.Add(time.Second), at, 0)     // a clock that is off
 			p.Processed(at.Add(-90*time.Second), at, 0) // twice the same lag
 			p.Processed(at.Add(-90*time.Second), at, 10)

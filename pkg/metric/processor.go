@@ -40,7 +40,7 @@ func (p *Processor) Processed(end, now time.Time, malformed uint64) {
 	p.ObjectsProcessed++
 	p.MalformedLines += malformed
 	lag := max(0, now.Sub(end))
-	if lag > DelayAfter {
+	if lag > delayAfter {
 		p.DelayedObjects++
 	}
 	p.Lags = append(p.Lags, lag)

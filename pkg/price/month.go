@@ -44,12 +44,12 @@ const (
 	ObjectCPU     = 2 * time.Millisecond  // requests, JSON, TLS, for one object
 	CPUPerMB      = 7 * time.Millisecond  // gunzip, parse and count, for a decompressed MB
 	FullCPU       = 1769                  // MB of memory for which Lambda gives one vCPU
-	RecordDays    = 30                    // that the state bucket keeps records
-	InvocationLog = 600                   // bytes that Lambda itself logs of an invocation
-	ObjectLog     = 650                   // bytes of the function's line for an object
-	ClientLog     = 320                   // bytes of the line for a failing client of an object
-	IdlePolls     = 5 * 3 * 60            // receive requests an hour: Lambda keeps five long polls of 20 seconds
-	ReceiveBatch  = 10                    // messages that one SQS request can carry
+	recordDays    = 30                    // that the state bucket keeps records
+	invocationLog = 600                   // bytes that Lambda itself logs of an invocation
+	objectLog     = 650                   // bytes of the function's line for an object
+	clientLog     = 320                   // bytes of the line for a failing client of an object
+	idlePolls     = 5 * 3 * 60            // receive requests an hour: Lambda keeps five long polls of 20 seconds
+	receiveBatch  = 10                    // messages that one SQS request can carry
 	gigabyte      = 1e9
 	daysPerMonth  = HoursPerMonth / 24.0
 	ledgerWrites  = 3 // requests for an object: PUT to claim, PUT to commit, LIST of the window
@@ -73,13 +73,13 @@ func (m Month) Usage(s Setup) Usage {
 	u[S3Writes] = ledgerWrites*m.Objects + m.FirstNamings
 	u[S3Reads] = m.Objects + m.NamingObjects + m.AlarmingReads
 	u[FunctionTime] = m.seconds(s, u) * s.Memory / 1024
-	u[S3Storage] = (m.RecordBytes*RecordDays + m.StoredBytes*s.LogDays) / daysPerMonth / gigabyte
+	u[S3Storage] = (m.RecordBytes*recordDays + m.StoredBytes*s.LogDays) / daysPerMonth / gigabyte
 	u[BusEvents] = m.Objects
 	if s.Queue {
 		// Sent by EventBridge one by one; received and deleted in batches.
-		u[QueueRequests] = m.Objects + m.Batches + math.Max(m.Batches, m.Objects/ReceiveBatch) + IdlePolls*HoursPerMonth
+		u[QueueRequests] = m.Objects + m.Batches + math.Max(m.Batches, m.Objects/receiveBatch) + idlePolls*HoursPerMonth
 	}
-	logged := m.Batches*InvocationLog + m.Objects*ObjectLog + m.FailingClients*ClientLog
+	logged := m.Batches*invocationLog + m.Objects*objectLog + m.FailingClients*clientLog
 	u[LogIngestion] = logged / gigabyte
 	u[LogStorage] = logged * s.FunctionDays / daysPerMonth / gigabyte
 	u[Alarms] = s.Alarms

@@ -33,7 +33,7 @@ type Source struct {
 	Client Client
 
 	// Stall is the longest wait for the next bytes of a body, after which the
-	// transfer counts as broken off. 0 means DefaultStall.
+	// transfer counts as broken off. 0 means 15 seconds.
 	Stall time.Duration
 
 	// Resumes is how many times in a row, without a byte in between, a body
@@ -42,9 +42,9 @@ type Source struct {
 	Resumes int
 }
 
-// DefaultStall is far above what S3 takes, and below what a retry could still
+// defaultStall is far above what S3 takes, and below what a retry could still
 // mend before the function's deadline.
-const DefaultStall = 15 * time.Second
+const defaultStall = 15 * time.Second
 
 var _ pipeline.Source = Source{}
 
@@ -90,7 +90,7 @@ func (s Source) open(ctx context.Context, o pipeline.Object, offset int64) (pipe
 	if out.ContentLength != nil && offset == 0 {
 		o.Size = *out.ContentLength
 	}
-	return o, newBody(ctx, cancel, out.Body, cmp.Or(s.Stall, DefaultStall)), nil
+	return o, newBody(ctx, cancel, out.Body, cmp.Or(s.Stall, defaultStall)), nil
 }
 
 // explain says in the words of package pipeline what an error of GetObject
