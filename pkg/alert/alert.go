@@ -52,7 +52,7 @@ type Alert struct {
 	Rule        Rule
 	Severity    string
 	Failed      uint64 // failures that the rule counts: of all clients, or of Client
-	Connections uint64 // TLS connections, likewise
+	Connections uint64 // TLS connections of all clients, or of Client
 	Client      string // for a rule per client: the client with most failures; else ""
 	Window      Window
 }
@@ -356,9 +356,9 @@ func (w *Window) sortedReasons() []string {
 	})
 }
 
-// only returns w with the failures of the given reasons as its only ones. Its
-// clients are those that the groups name; FirstFailed and LastFailed stay those
-// of all reasons, which the window does not tell apart.
+// only returns w with the failures for the given reasons only. Its clients are
+// those that the groups name. FirstFailed and LastFailed remain those of all
+// reasons: the window does not have them by reason.
 func (w Window) only(reasons []string) Window {
 	counted := make(map[string]uint64)
 	w.Failed = 0

@@ -1,7 +1,6 @@
 package alert_test
 
 import (
-	"bytes"
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
@@ -24,19 +23,9 @@ func addr(i int) netip.Addr {
 	return netip.AddrFrom4(a)
 }
 
-// window has the totals and nothing else.
+// window has totals only.
 func window(connections, failed uint64) alert.Window {
 	return alert.Window{Connections: connections, Failed: failed, Reasons: map[string]uint64{"ClientCertExpired": failed}}
-}
-
-// generated is a log of connlogtest.
-func generated(t *testing.T, o connlogtest.Options) []byte {
-	t.Helper()
-	var log bytes.Buffer
-	if err := connlogtest.Write(&log, o); err != nil {
-		t.Fatal(err)
-	}
-	return log.Bytes()
 }
 
 func TestEvaluate(t *testing.T) {
@@ -85,8 +74,8 @@ func TestEvaluate(t *testing.T) {
 	}
 }
 
-// TestEvaluateReasons: an alert about some reasons speaks of no other ones, and
-// names the clients that had these.
+// TestEvaluateReasons: an alert about some reasons has no others, and names the
+// clients that failed for these.
 func TestEvaluateReasons(t *testing.T) {
 	log := alerttest.Lines(50, "203.0.113.7", alerttest.Novel) + alerttest.Lines(40, "203.0.113.8", alerttest.Novel) + alerttest.Lines(3, "203.0.113.8", alerttest.Expired) +
 		alerttest.Lines(2, "203.0.113.9", alerttest.Expired) + alerttest.Lines(1, "203.0.113.9", strings.Replace(alerttest.Expired, "8443", "443", 1)) + alerttest.Lines(30, "203.0.113.8", alerttest.Success)
@@ -109,8 +98,8 @@ func TestEvaluateReasons(t *testing.T) {
 }
 
 func TestObserveCounts(t *testing.T) {
-	s := alerttest.Summarize(t, generated(t, connlogtest.Options{Seed: 3, Lines: 5000}))
-	w := alerttest.Observe(t, generated(t, connlogtest.Options{Seed: 3, Lines: 5000}), true)
+	s := alerttest.Summarize(t, connlogtest.Log(connlogtest.Options{Seed: 3, Lines: 5000}))
+	w := alerttest.Observe(t, connlogtest.Log(connlogtest.Options{Seed: 3, Lines: 5000}), true)
 	if w.Connections != s.Totals.Connections || w.Failed != s.Totals.Failed || w.FailingClients != len(s.FailingClients()) {
 		t.Errorf("window %+v, totals %+v", w, s.Totals)
 	}

@@ -42,16 +42,11 @@ func observed(t *testing.T, clients bool, logs ...string) *posture.Sum {
 	return sum
 }
 
-func madeLog(t *testing.T, seed uint64, lines int) string {
-	t.Helper()
-	var b bytes.Buffer
-	if err := connlogtest.Write(&b, connlogtest.Options{Seed: seed, Lines: lines, Start: until.Add(-time.Hour)}); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
+func madeLog(seed uint64, lines int) string {
+	return string(connlogtest.Log(connlogtest.Options{Seed: seed, Lines: lines, Start: until.Add(-time.Hour)}))
 }
 
-// lines are successful connections that are alike.
+// lines returns n equal lines of a successful connection.
 func lines(n int, client, protocol, cipher, group string) string {
 	return strings.Repeat(fmt.Sprintf("2026-11-22T10:00:01.000000Z %s 40000 443 %s %s 0.010 \"-\" - - Success TID_0123456789abcdef0123456789abcdef %s app/shop/1 192.0.2.10\n",
 		client, protocol, cipher, group), n)
@@ -71,7 +66,7 @@ func fixedPolicy(t *testing.T, name string) func(uint16) *secpolicy.Policy {
 	return func(uint16) *secpolicy.Policy { return p }
 }
 
-// The golden files are what people and machines get.
+// The golden files are whole messages.
 func TestGolden(t *testing.T) {
 	weak := lines(900, "10.0.0.1", "TLSv1.3", "TLS_AES_128_GCM_SHA256", "X25519MLKEM768") +
 		lines(60, "203.0.113.7", "TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1") +
@@ -82,7 +77,7 @@ func TestGolden(t *testing.T) {
 		lines(400, "10.0.0.1", "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1") +
 		lines(100, "203.0.113.7", "TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1")
 	certs := certificate("CN=till-4,O=Smith", until.Add(9*24*time.Hour), "Success") + certificate("CN=gone", until.Add(-24*time.Hour), "Failed:ClientCertExpired") +
-		certificate("CN=later", until.Add(35*24*time.Hour), "Success") + madeLog(t, 1, 300)
+		certificate("CN=later", until.Add(35*24*time.Hour), "Success") + madeLog(1, 300)
 	var fleet strings.Builder
 	for i := range 14 { // one more in the horizon than a record has room for, and one of them so soon that the digest names it
 		fleet.WriteString(certificate(fmt.Sprintf("CN=van-%02d", i), until.Add(time.Duration(29+i)*24*time.Hour), "Success"))
@@ -133,7 +128,7 @@ func TestGolden(t *testing.T) {
 			t.Errorf("%s: -want +got\n%s", golden, d)
 		}
 		if name == "nameless" && strings.Contains(out.String(), "203.0.113") || strings.Contains(out.String(), "CN=later") {
-			t.Errorf("%s tells what it must not", golden)
+			t.Errorf("%s shows what it must not", golden)
 		}
 		checkLimits(t, m)
 	}
@@ -159,8 +154,7 @@ func checkLimits(t *testing.T, m notice.Message) {
 	}
 }
 
-// Whatever the ledger has, a message is within the limits of SNS, and says what
-// it leaves out.
+// Every message is within the limits of SNS, and says what it leaves out.
 func TestLimits(t *testing.T) {
 	var inputs []Input
 	sum := new(posture.Sum)
@@ -203,11 +197,11 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// Shares add up to one, and changes to nothing.
+// Shares add up to 1, and changes to 0.
 func TestShares(t *testing.T) {
 	in := Input{Name: "app/a/1", Objects: 3, ObjectsBefore: 2,
-		Now:    observed(t, true, madeLog(t, 1, 2000), madeLog(t, 2, 2000), madeLog(t, 3, 2000)),
-		Before: observed(t, true, madeLog(t, 4, 1000), lines(500, "10.0.0.1", "TLSv1.1", "AES128-SHA", "-"))}
+		Now:    observed(t, true, madeLog(1, 2000), madeLog(2, 2000), madeLog(3, 2000)),
+		Before: observed(t, true, madeLog(4, 1000), lines(500, "10.0.0.1", "TLSv1.1", "AES128-SHA", "-"))}
 	lb := New("", until, []Input{in}, secpolicy.Builtin()).LoadBalancers[0]
 	for _, list := range [][]Share{lb.Protocols, lb.Ciphers} {
 		var share, change float64
@@ -222,7 +216,7 @@ func TestShares(t *testing.T) {
 		}
 	}
 	if i := slices.IndexFunc(lb.Protocols, func(s Share) bool { return s.Name == "TLSv1.1" }); i < 0 || lb.Protocols[i].Connections != 0 || *lb.Protocols[i].Change >= 0 {
-		t.Errorf("a protocol that nobody uses any more is not told of: %+v", lb.Protocols)
+		t.Errorf("a protocol that is no longer used is missing: %+v", lb.Protocols)
 	}
 	want := float64(lb.Connections)/float64(total(in.Before.Negotiated())) - 1
 	if *lb.Change < want-1e-9 || *lb.Change > want+1e-9 {

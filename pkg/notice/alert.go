@@ -25,7 +25,7 @@ type Alert struct {
 	Known *secpolicy.Set
 }
 
-// policy is the security policy of a listener, "" if it is not known.
+// policy is the security policy of a listener, "" if it is unknown.
 func (a *Alert) policy(port uint16) string {
 	if name, ok := a.Policies[port]; ok {
 		return name
@@ -145,7 +145,7 @@ func capitalized(s string) string {
 	return string(unicode.ToUpper(r)) + s[n:]
 }
 
-// notEmpty returns the texts that say something.
+// notEmpty returns the texts that are not empty.
 func notEmpty(texts ...string) []string {
 	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }

@@ -9,9 +9,9 @@ import (
 	"tlswatch/pkg/alert"
 )
 
-// TestNoClients: with clients off, no text names one.
+// TestNoClients: with clients off, no text names a client.
 func TestNoClients(t *testing.T) {
-	log := generated(t, connlogtest.Options{Seed: 1, Lines: 2500})
+	log := connlogtest.Log(connlogtest.Options{Seed: 1, Lines: 2500})
 	s := alerttest.Summarize(t, log)
 	m := evaluated(t, alert.Rule{MinFailed: 1}, alerttest.Observe(t, log, false))
 	named := evaluated(t, alert.Rule{MinFailed: 1}, alerttest.Observe(t, log, true))

@@ -140,7 +140,7 @@ type refusals struct {
 	policy   *secpolicy.Policy
 	offers   []secpolicy.Offer
 	failures []uint64 // by offer
-	beyond   uint64   // failures that no policy would prevent
+	beyond   uint64   // failures that no policy change would prevent
 }
 
 func (r *refusals) add(g alert.Group, d secpolicy.Diagnosis) {

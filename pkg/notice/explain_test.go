@@ -13,7 +13,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// judged is the part of the machine document that judges.
+// judged is the part of the document that explains.
 type judged struct {
 	Explanations  []struct{ Reason, Diagnosis, Cause, Remedy string }
 	PolicyChanges []struct {
@@ -42,7 +42,7 @@ func judge(t *testing.T, a notice.Alert) (j judged, email string) {
 	return j, strings.Join(strings.Fields(m.Texts["email"]), " ")
 }
 
-// TestDiagnose: whatever a group says, there is a diagnosis.
+// TestDiagnose: every group has a diagnosis.
 func TestDiagnose(t *testing.T) {
 	policies := secpolicy.Builtin()
 	for _, reason := range []string{"", "none", "UnmappedConnectionError", "ClientCertExpired", "HandshakeNotCompleted", "ClientAlert:unknown_ca", "?"} {
@@ -61,8 +61,8 @@ func TestDiagnose(t *testing.T) {
 
 const nothing = `443 - - - "-" - - Failed:UnmappedConnectionError`
 
-// TestScanners: many clients with one attempt each are told apart from those
-// that try again, and counted once over the objects of several nodes.
+// TestScanners: many clients with one attempt each count apart from clients that
+// try again, and once over the objects of several nodes.
 func TestScanners(t *testing.T) {
 	scanners := func(from, to int) string {
 		var b strings.Builder
@@ -105,8 +105,8 @@ func TestScanners(t *testing.T) {
 	}
 }
 
-// TestPolicyChanges: the change accepts what it is said to, is never given
-// without its price, and accounts for every failure that the policy refused.
+// TestPolicyChanges: a change accepts what it claims to, comes with what it
+// weakens, and accounts for every failure that the policy caused.
 func TestPolicyChanges(t *testing.T) {
 	offer := func(protocol, cipher string) string {
 		return fmt.Sprintf(`443 %s %s - "-" - - Failed:UnmappedConnectionError`, protocol, cipher)

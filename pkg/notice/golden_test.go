@@ -22,21 +22,11 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// generated is a log of connlogtest.
-func generated(t *testing.T, o connlogtest.Options) []byte {
-	t.Helper()
-	var log bytes.Buffer
-	if err := connlogtest.Write(&log, o); err != nil {
-		t.Fatal(err)
-	}
-	return log.Bytes()
-}
-
-// tlsLog is the window of a TLS log that CloudWatch delivered to a place that
-// says nothing of the account.
+// tlsLog is the window of a TLS log that CloudWatch delivered under a key without
+// the account.
 func tlsLog(t *testing.T) alert.Window {
 	t.Helper()
-	native := strings.Split(strings.TrimSuffix(string(generated(t, connlogtest.Options{Seed: 1, Lines: 2500})), "\n"), "\n")
+	native := strings.Split(strings.TrimSuffix(string(connlogtest.Log(connlogtest.Options{Seed: 1, Lines: 2500})), "\n"), "\n")
 	s := alerttest.Summarize(t, []byte(strings.Join(connlogtest.TLSLog(native, "net/edge/1234567890abcdef"), "\n")))
 	const key = "logs/us-east-2/2026/11/23/5f2c81d0.log.gz"
 	k, err := connlog.ParseObjectKey(key)
@@ -52,10 +42,10 @@ const (
 	broken = `443 TLSv1.3 TLS_AES_128_GCM_SHA256 - "-" - - Failed:UnmappedConnectionError`
 )
 
-// TestGolden compares the texts of whole alerts with files. Look at them as
-// somebody who has just been woken up.
+// TestGolden compares whole messages with files. Read them as somebody whom the
+// alert has just woken up.
 func TestGolden(t *testing.T) {
-	busy := generated(t, connlogtest.Options{Seed: 1, Lines: 2500})
+	busy := connlogtest.Log(connlogtest.Options{Seed: 1, Lines: 2500})
 	rule := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 100, MinFailedPercent: 1}
 	low := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}
 	restricted := rule
@@ -65,7 +55,7 @@ func TestGolden(t *testing.T) {
 
 	hour := []alert.Window{alerttest.Observe(t, busy, true)}
 	for i := range 11 {
-		w := alerttest.Observe(t, generated(t, connlogtest.Options{Seed: uint64(i + 2), Lines: 2500}), true)
+		w := alerttest.Observe(t, connlogtest.Log(connlogtest.Options{Seed: uint64(i + 2), Lines: 2500}), true)
 		w.Start, w.End = w.Start.Add(-connlog.Period), w.End.Add(-connlog.Period)
 		w.Objects = []string{fmt.Sprintf("s3://%s/%d.log.gz", alerttest.Bucket, i)}
 		hour = append(hour, w)
@@ -120,7 +110,7 @@ func message(t *testing.T, a notice.Alert) notice.Message {
 	return m
 }
 
-// evaluated is the message about a window in which the rule is met.
+// evaluated is the message about a window that meets the rule.
 func evaluated(t *testing.T, rule alert.Rule, w alert.Window) notice.Message {
 	t.Helper()
 	a := rule.Evaluate(w)
@@ -157,8 +147,8 @@ func indent(t *testing.T, text string) string {
 	return b.String() + "\n"
 }
 
-// TestSameTexts: who reads an alert by e-mail gets the text that others get
-// by default, and all machines get the same document.
+// TestSameTexts: the e-mail is also the default, and all machines get the same
+// document.
 func TestSameTexts(t *testing.T) {
 	m := evaluated(t, alert.Rule{MinFailed: 1}, alerttest.Observe(t, []byte(alerttest.Lines(1, "192.0.2.1", alerttest.Novel)), true))
 	for _, pair := range [][2]string{{"default", "email"}, {"sqs", "lambda"}, {"sqs", "email-json"}} {

@@ -17,7 +17,7 @@ import (
 	"tlswatch/pkg/rollup"
 )
 
-// checkMessage holds what is true of every message.
+// checkMessage checks what holds for every message.
 func checkMessage(t *testing.T, m notice.Message) {
 	t.Helper()
 
@@ -113,7 +113,7 @@ func checkMachine(t *testing.T, text string) {
 	}
 }
 
-// hostile returns a log whose names are as bad as a log can hold, by that many
+// hostile sums up a log with the worst names that a log can hold, by so many
 // clients.
 func hostile(prefix string, clients int) *rollup.Summary {
 	s := rollup.New(rollup.Options{IPv6Prefix: 64})
@@ -163,8 +163,8 @@ func TestHostileSummary(t *testing.T) {
 	}
 }
 
-// TestHostileName: a load balancer's name cannot be longer than 32 characters,
-// but the key's parser does not insist on that.
+// TestHostileName: a load balancer's name has at most 32 characters, but the
+// parser of keys accepts longer ones.
 func TestHostileName(t *testing.T) {
 	w := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
 	for _, n := range []int{1, 30, 32, 80, 900} {
@@ -180,7 +180,7 @@ func TestHostileName(t *testing.T) {
 	checkMessage(t, evaluated(t, alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}, w))
 }
 
-// TestUnprintableKeys: a command is one line that can be pasted, or absent.
+// TestUnprintableKeys: a command is one line that can be pasted, or is absent.
 func TestUnprintableKeys(t *testing.T) {
 	for uri, want := range map[string]string{
 		"s3://b/it's here.log.gz": `aws s3 cp --region us-east-2 's3://b/it'\''s here.log.gz' - |`,
@@ -204,7 +204,7 @@ func TestUnprintableKeys(t *testing.T) {
 	}
 }
 
-// TestManyObjects: their names are left out before a message is too large.
+// TestManyObjects: the document omits objects before the message gets too large.
 func TestManyObjects(t *testing.T) {
 	part := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
 	parts := []alert.Window{part}
@@ -229,7 +229,7 @@ func TestManyObjects(t *testing.T) {
 	}
 }
 
-// TestLongChat: what does not fit into a description is left out as a whole.
+// TestLongChat: a part that does not fit into a description is left out whole.
 func TestLongChat(t *testing.T) {
 	w := alerttest.Observe(t, []byte(alerttest.Lines(3, "192.0.2.1", alerttest.Expired)), true)
 	w.Groups = nil

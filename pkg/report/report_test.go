@@ -29,8 +29,8 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// reference counts in the slow and obvious way what the contract of the JSON
-// names, from fields as connlogtest reads them.
+// reference counts what the JSON has in a slow and obvious way, from fields as
+// connlogtest reads them.
 func reference(text string) map[string]any {
 	type counts struct{ connections, failed int }
 	var total counts
@@ -115,7 +115,7 @@ func reference(text string) map[string]any {
 			case "byListenerPort":
 				return cmp.Or(cmp.Compare(y.connections, x.connections), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 			}
-			// "-" stands for nothing, which comes first.
+			// "-" means no value, which sorts first.
 			return cmp.Or(cmp.Compare(y.connections, x.connections), cmp.Compare(strings.ReplaceAll(a, "-|", "|"), strings.ReplaceAll(b, "-|", "|")))
 		})
 		list2 := []any{}
@@ -158,7 +158,7 @@ func instant(s string) time.Time {
 	return t
 }
 
-// normal makes any JSON comparable.
+// normal makes JSON values comparable.
 func normal(t testing.TB, v any) any {
 	t.Helper()
 	data, err := json.Marshal(v)
@@ -172,7 +172,7 @@ func normal(t testing.TB, v any) any {
 	return n
 }
 
-// contract keeps of got the members that want has, in lists of objects too.
+// contract keeps the members of got that want has, also in lists of objects.
 func contract(got, want any) any {
 	switch want := want.(type) {
 	case map[string]any:
@@ -195,10 +195,10 @@ func contract(got, want any) any {
 	return got
 }
 
-// The JSON equals a count in the obvious way, whatever the number of workers.
+// The JSON equals the reference with any number of workers.
 func TestEqualsReference(t *testing.T) {
 	for _, o := range []connlogtest.Options{{Seed: 1, Lines: 20_000}, {Seed: 2, Lines: 3000, Fields: 11}, {Seed: 3, Lines: 500, Fields: 12, Duration: 5 * time.Hour}} {
-		text := reporttest.Log(t, o) + "malformed\n"
+		text := string(connlogtest.Log(o)) + "malformed\n"
 		want := normal(t, reference(text))
 		for _, workers := range []int{1, 2, 7} {
 			var b bytes.Buffer
@@ -216,7 +216,7 @@ func TestEqualsReference(t *testing.T) {
 	}
 }
 
-// Up to MaxKeys failing clients are exact, however many others there are.
+// Up to MaxKeys failing clients have exact counts, however many others there are.
 func TestExactToTheBound(t *testing.T) {
 	c := report.New(report.Options{})
 	w := c.Worker()
@@ -257,8 +257,8 @@ func TestExactToTheBound(t *testing.T) {
 	}
 }
 
-// Clients that do not fail are exact too, when those that do need more than half
-// of the room.
+// Clients that do not fail have exact counts too while failing ones take more than
+// half of the room.
 func TestExactBesideFailing(t *testing.T) {
 	c := report.New(report.Options{})
 	w := c.Worker()
@@ -276,8 +276,8 @@ func TestExactBesideFailing(t *testing.T) {
 	}
 }
 
-// Counts do not depend on how many combinations of values there are, nor on the
-// order in which they come, and a connection without a latency has none.
+// Counts do not depend on the number of combinations of values or on their order,
+// and a connection without a latency has none.
 func TestManyCombinations(t *testing.T) {
 	const ports = 5000
 	c := report.New(report.Options{})
@@ -308,7 +308,7 @@ func TestManyCombinations(t *testing.T) {
 	}
 }
 
-// Entries with the same hint, which differ in a single name, are told apart.
+// Entries with the same hint that differ in one name count separately.
 func TestNamesOfOneHint(t *testing.T) {
 	for field, set := range map[string]func(*connlog.Entry, string){
 		"protocol":      func(e *connlog.Entry, s string) { e.Protocol = s },
@@ -348,8 +348,8 @@ func TestNamesOfOneHint(t *testing.T) {
 	}
 }
 
-// Beyond the bound, the clients with most failures are there, their counts
-// within the error that is given, and sums are exact.
+// Above the bound, the clients with most failures are listed, with counts within
+// the stated error, and sums are exact.
 func TestApproximate(t *testing.T) {
 	c := report.New(report.Options{})
 	w := c.Worker()
@@ -395,8 +395,7 @@ func TestApproximate(t *testing.T) {
 	}
 }
 
-// Memory is bounded whatever comes: millions of clients, endless names,
-// subjects and years.
+// Memory is bounded for millions of clients, names, subjects and years.
 func TestMemory(t *testing.T) {
 	before := heap()
 	c := report.New(report.Options{Heat: true})
@@ -463,7 +462,7 @@ func TestSubnets(t *testing.T) {
 	}
 }
 
-// Hashes hide who, and still tell clients apart; another key gives others.
+// Hashes hide clients but keep them distinct; another key gives other hashes.
 func TestAnonymize(t *testing.T) {
 	log := strings.Repeat(reporttest.Line(reporttest.Start, "203.0.113.7", strings.Replace(reporttest.Bad, `"-" - -`, `"CN=secret" NotBefore=2026-01-01T00:00:00Z;NotAfter=2027-01-01T00:00:00Z 01`, 1)), 3) +
 		reporttest.Line(reporttest.Start, "203.0.113.8", reporttest.Bad) + reporttest.Line(reporttest.Start, "203.0.113.9", reporttest.Good)
@@ -483,14 +482,14 @@ func TestAnonymize(t *testing.T) {
 		}
 	}
 	if a != show("one") || a == show("two") {
-		t.Error("the hashes are not those of the key")
+		t.Error("the hashes do not depend on the key alone")
 	}
 	if !strings.Contains(a, `"anonymized": true`) || !strings.Contains(a, "client-") || !strings.Contains(a, "subject-") {
 		t.Errorf("no hashes in\n%s", a)
 	}
 }
 
-// No text of clients becomes a formula in CSV.
+// No text that clients chose becomes a formula in CSV.
 func TestInjection(t *testing.T) {
 	r := reporttest.Collect(t, report.Options{}, reporttest.Line(reporttest.Start, "203.0.113.7", reporttest.Hostile), 1).Result(report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "+x\n.log", Line: 1, Error: "\x1b]0;title\a"}}}, 0)
 	r.AddCaptured(report.Captured{}, []report.CapturedOffer{{
@@ -513,8 +512,8 @@ func TestInjection(t *testing.T) {
 	}
 }
 
-// What comes back from CSV is what the log said, with an apostrophe where a
-// spreadsheet would see a formula.
+// CSV read back equals the log, with an apostrophe before what a spreadsheet would
+// take for a formula.
 func FuzzCSV(f *testing.F) {
 	for _, s := range []string{"ECDHE-RSA-AES256-SHA", "=1+1", "+1", "-", "-1", "@SUM(A1)", "\t=1", "\r\n=1", `"`, `a","=b`, "\x00", "\u202e", "'=1"} {
 		f.Add(s, s)
@@ -549,7 +548,7 @@ func FuzzCSV(f *testing.F) {
 	})
 }
 
-// The forms of one result.
+// The golden files are one result in each format.
 func TestGolden(t *testing.T) {
 	c, source := reporttest.Mixed(t)
 	r := c.Result(source, 5)
@@ -586,8 +585,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// Each entry counts in its own minute, whatever the time of the first one, and
-// the order of those that follow.
+// Each entry counts in its own minute, whatever the time of the first entry and
+// the order of the others.
 func TestMinutes(t *testing.T) {
 	for _, first := range []string{
 		"0001-01-01T02:00:00Z", "1969-12-31T23:59:59.9Z", "1970-01-01T00:00:00Z", "1970-01-01T00:00:59.999999999Z",
@@ -620,7 +619,7 @@ func TestMinutes(t *testing.T) {
 	}
 }
 
-// Without entries there is a result all the same.
+// Without entries there is a result too.
 func TestEmpty(t *testing.T) {
 	r := report.New(report.Options{Heat: true}).Result(report.Source{}, 0)
 	var b bytes.Buffer
@@ -629,7 +628,7 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-// The most distinct latencies below the exact range are exact, others near.
+// Percentiles are exact within the exact range, and near above it.
 func TestLatency(t *testing.T) {
 	c := report.New(report.Options{})
 	w := c.Worker()
@@ -666,7 +665,7 @@ func TestLatency(t *testing.T) {
 }
 
 func BenchmarkAdd(b *testing.B) {
-	text := reporttest.Log(b, connlogtest.Options{Seed: 1, Lines: 100_000, Clients: 50_000})
+	text := string(connlogtest.Log(connlogtest.Options{Seed: 1, Lines: 100_000, Clients: 50_000}))
 	var entries []connlog.Entry
 	r := connlog.NewReader(strings.NewReader(text))
 	for {

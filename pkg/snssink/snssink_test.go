@@ -1,7 +1,6 @@
 package snssink_test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"maps"
@@ -13,15 +12,14 @@ import (
 	"github.com/aws/smithy-go"
 	"github.com/google/go-cmp/cmp"
 
+	"tlswatch/internal/dev/alerttest"
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/notice"
 	"tlswatch/pkg/pipeline"
-	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/snssink"
 )
 
@@ -39,17 +37,7 @@ func start(t *testing.T) (*localaws.Stack, snssink.Sink) {
 // busy is a message with everything in it.
 func busy(t *testing.T) notice.Message {
 	t.Helper()
-	var log bytes.Buffer
-	if err := connlogtest.Write(&log, connlogtest.Options{Seed: 1}); err != nil {
-		t.Fatal(err)
-	}
-	s := rollup.New(rollup.Options{})
-	z := connlog.NewReader(&log)
-	for e := (connlog.Entry{}); z.Read(&e) == nil; {
-		s.Add(&e)
-	}
-	key := connlog.ObjectKey{Account: "123456789012", Region: "us-east-2", LoadBalancer: "app/my-loadbalancer/1234567890abcdef", PeriodEnd: s.Last}
-	a := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(alert.Observe(s, key, "s3://bucket/key", true))
+	a := alert.Rule{Name: alert.FailedNegotiations, MinFailed: 1}.Evaluate(alerttest.Observe(t, connlogtest.Log(connlogtest.Options{Seed: 1}), true))
 	if a == nil {
 		t.Fatal("no alert")
 	}

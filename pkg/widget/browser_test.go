@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// look is run in a browser beside the widget and tells how it looks there.
+// look runs in a browser beside the widget, and reports how the widget looks.
 const look = `<script>
 const root = document.querySelector('.tlswatch');
 const rgb = c => c.match(/[\d.]+/g).map(Number);

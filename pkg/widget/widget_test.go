@@ -1,7 +1,6 @@
 package widget
 
 import (
-	"bytes"
 	"encoding/json"
 	"flag"
 	"fmt"
@@ -16,10 +15,10 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
 
+	"tlswatch/internal/dev/alerttest"
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -29,22 +28,14 @@ var start = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
 const endpoint = "arn:aws:lambda:us-east-1:123456789012:function:tlswatch-widget"
 
-// windows makes those of some periods of two load balancers.
+// windows makes windows of several periods and two load balancers.
 func windows(t *testing.T, periods int) []alert.Window {
 	t.Helper()
 	var list []alert.Window
 	for i := range periods {
 		for j, lb := range []string{"app/shop/50dc6c495c0c9188", "app/api/e3610968cb568663"} {
 			begin := start.Add(time.Duration(i) * connlog.Period)
-			var log bytes.Buffer
-			if err := connlogtest.Write(&log, connlogtest.Options{Seed: uint64(2*i + j), Lines: 300 + 900*(1-j), Start: begin, LoadBalancer: lb}); err != nil {
-				t.Fatal(err)
-			}
-			s := rollup.New(rollup.Options{IPv6Prefix: 64})
-			var e connlog.Entry
-			for r := connlog.NewReader(&log); r.Read(&e) == nil; {
-				s.Add(&e)
-			}
+			s := alerttest.Summarize(t, connlogtest.Log(connlogtest.Options{Seed: uint64(2*i + j), Lines: 300 + 900*(1-j), Start: begin, LoadBalancer: lb}))
 			list = append(list, alert.Observe(s, connlog.ObjectKey{LoadBalancer: lb, PeriodEnd: begin.Add(connlog.Period)}, "s3://logs/x", true))
 		}
 	}
@@ -76,7 +67,7 @@ func render(t *testing.T, list []alert.Window, only Filter, v View) string {
 	return text
 }
 
-// The golden files are what viewers see; look at them in a browser.
+// The golden files are what viewers see. Look at them in a browser.
 func TestGolden(t *testing.T) {
 	list := windows(t, 30)
 	berlin := view(3)
@@ -106,7 +97,7 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// elements and attributes are all that the widget has; CloudWatch removes
+// elements and attributes are all that the widget may have. CloudWatch removes
 // scripts, frames and use elements.
 var elements = map[string][]string{
 	"style": nil, "div": {"class"}, "p": {"class"}, "b": nil, "span": {"class"}, "h3": nil, "table": nil, "tbody": nil, "tr": nil,
@@ -164,8 +155,7 @@ func checkMarkup(t *testing.T, name, markup string) string {
 	}
 }
 
-// What a log, a record or a request holds is shown and never markup, whatever
-// it is.
+// Text from logs, records and requests is shown, and never becomes markup.
 func TestInjection(t *testing.T) {
 	for _, evil := range []string{
 		`<script>alert(1)</script>`,
@@ -206,7 +196,7 @@ func TestInjection(t *testing.T) {
 	}
 }
 
-// The sums are those of the windows, however they are filtered.
+// The sums match the windows under every filter.
 func TestTally(t *testing.T) {
 	list := windows(t, 12)
 	rand.New(rand.NewPCG(1, 2)).Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
@@ -299,8 +289,8 @@ func TestChart(t *testing.T) {
 	}
 }
 
-// A hundred thousand clients of many load balancers take bounded memory and
-// rows.
+// Memory and rows are bounded, even with a hundred thousand clients of many load
+// balancers.
 func TestBounds(t *testing.T) {
 	tally := NewTally(Filter{})
 	for i := range 2000 {
@@ -327,7 +317,7 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// What the widget suggests does accept what the clients presented.
+// The suggested policy accepts what the clients presented.
 func TestExplain(t *testing.T) {
 	policies := secpolicy.Builtin()
 	strict, err := policies.Lookup("ELBSecurityPolicy-TLS13-1-3-2021-06")

@@ -5,6 +5,7 @@ package connlogtest
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -117,6 +118,13 @@ func v6Legacy(r *rand.Rand, _ Options) netip.Addr {
 // scanner connects once from each of many addresses.
 func scanner(r *rand.Rand, _ Options) netip.Addr {
 	return netip.AddrFrom4([4]byte{100, 64 + byte(r.Uint32N(64)), byte(r.Uint32()), byte(r.Uint32())})
+}
+
+// Log returns what [Write] writes.
+func Log(o Options) []byte {
+	var b bytes.Buffer
+	Write(&b, o) // a Buffer does not fail
+	return b.Bytes()
 }
 
 // Write writes a log. The same options give the same bytes.

@@ -20,7 +20,7 @@ const (
 	Good = `TLSv1.3 TLS_AES_128_GCM_SHA256 0.010 "-" - - Success TID_1 x25519 app/a/1 192.0.2.1`
 	Bad  = `TLSv1.2 ECDHE-RSA-AES256-SHA - "-" - - Failed:UnmappedConnectionError TID_1 - app/a/1 192.0.2.1`
 
-	// Hostile is what clients may have the log say.
+	// Hostile has names and a subject as a malicious client would choose them.
 	Hostile = `TLSv1.2 <script>alert(1)</script> - "=HYPERLINK(\"http://evil\")\,\"x\"<img src=x onerror=alert(2)>` + "\x1b[31m" + `" NotBefore=2026-01-01T00:00:00Z;NotAfter=2026-12-01T00:00:00Z 01 Failed:</script><b>&` + "\u202e" + ` TID_1 @SUM(A1) app/a/1 192.0.2.1`
 )
 
@@ -29,17 +29,7 @@ func Line(at time.Time, client, rest string) string {
 	return at.Format("2006-01-02T15:04:05.000000Z") + " " + client + " 36280 443 " + rest + "\n"
 }
 
-// Log is a log of connlogtest.
-func Log(t testing.TB, o connlogtest.Options) string {
-	t.Helper()
-	var b strings.Builder
-	if err := connlogtest.Write(&b, o); err != nil {
-		t.Fatal(err)
-	}
-	return b.String()
-}
-
-// Collect adds the lines up with so many workers in turn.
+// Collect counts the lines of a log, by several workers in turn.
 func Collect(t testing.TB, o report.Options, log string, workers int) *report.Collector {
 	t.Helper()
 	c := report.New(o)
@@ -64,11 +54,11 @@ func Collect(t testing.TB, o report.Options, log string, workers int) *report.Co
 	return c
 }
 
-// Mixed collects a log with something for each list, and what a reader of logs
-// may know of it.
+// Mixed collects a log with rows for every list, and returns it with a source
+// that has every fault.
 func Mixed(t testing.TB) (*report.Collector, report.Source) {
 	t.Helper()
-	log := Log(t, connlogtest.Options{Seed: 7, Lines: 2000, Duration: 50 * time.Minute}) +
+	log := string(connlogtest.Log(connlogtest.Options{Seed: 7, Lines: 2000, Duration: 50 * time.Minute})) +
 		Line(Start, "192.0.2.99", strings.Replace(Good, `"-" - -`, `"CN=ends soon" NotBefore=2026-01-01T00:00:00Z;NotAfter=2026-12-01T00:00:00Z 01`, 1))
 	source := report.Source{
 		Objects: 12, OutsideObjects: 3, Bytes: 1_234_567, Lines: 2003, MalformedLines: 1002,

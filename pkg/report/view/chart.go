@@ -33,7 +33,7 @@ func (t *tables) chart() {
 		}
 		var row strings.Builder
 		for _, b := range bars {
-			// Whatever is not nothing shows.
+			// Round up, so that every failure shows.
 			n := (b.Failed*height*steps + most - 1) / most
 			row.WriteRune(blocks[min(max(int64(n)-int64(uint64(y)*steps), 0), int64(steps))])
 		}

@@ -190,9 +190,9 @@ func cardsOf(r *report.Result) []pageCard {
 }
 
 const (
-	pageBars   = 120 // of the chart, at the most
-	pageShareN = 12  // rows of a list of shares, at the most
-	pageFailed = 500 // logs that could not be read, at the most
+	pageBars   = 120 // at most, of the chart
+	pageShareN = 12  // at most, rows of a list of shares
+	pageFailed = 500 // at most, logs that could not be read
 	pageTime   = "2006-01-02 15:04"
 )
 

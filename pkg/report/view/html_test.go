@@ -22,10 +22,10 @@ import (
 
 var screenshots = flag.String("screenshots", "", "directory for pictures of the page")
 
-// htmlPage writes a page of a day, with text in it that tries to become markup.
+// htmlPage writes the page of a day whose log tries to inject markup.
 func htmlPage(t *testing.T) []byte {
 	t.Helper()
-	text := reporttest.Log(t, connlogtest.Options{Seed: 5, Lines: 20_000, Duration: 26 * time.Hour})
+	text := string(connlogtest.Log(connlogtest.Options{Seed: 5, Lines: 20_000, Duration: 26 * time.Hour}))
 	for range 40 {
 		text += reporttest.Line(reporttest.Start, "203.0.113.7", reporttest.Hostile)
 	}
@@ -47,7 +47,7 @@ func htmlPage(t *testing.T) []byte {
 	return b.Bytes()
 }
 
-// The page refers to nothing outside, and text stays text.
+// The page loads nothing from elsewhere, and text stays text.
 func TestHTML(t *testing.T) {
 	page := string(htmlPage(t))
 	for _, markup := range []string{"<script>alert", "<img", "<b>cut", "<i>something", "<u>b", "<s>note", "onerror=alert(2)>\"", "</script><b>", "http://", "https://", "src=\"", "url(", "@import", "\x1b", "\u202e"} {
@@ -81,7 +81,7 @@ func TestHTMLChromium(t *testing.T) {
 	b.call("Page.navigate", map[string]any{"url": "file://" + file})
 	b.until(`document.readyState == "complete" && document.querySelectorAll("th button").length > 0`)
 
-	// Sorting: a heading is reached and pressed by keys.
+	// Sorting, with the keyboard.
 	column := func(n int) string {
 		return fmt.Sprintf(`JSON.stringify([...document.querySelector("#failed-clients table").tBodies[0].rows].filter(r => !r.hidden).slice(0, 3).map(r => r.cells[%d].textContent))`, n)
 	}
@@ -227,7 +227,7 @@ func startChromium(t *testing.T) *browser {
 	return b
 }
 
-// call waits for the answer, and keeps what comes before it.
+// call waits for the answer, and keeps events that come before it.
 func (b *browser) call(method string, params any) json.RawMessage {
 	b.t.Helper()
 	b.id++

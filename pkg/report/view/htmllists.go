@@ -41,7 +41,7 @@ func (t *pageTable) add(cells ...pageCell) { t.Rows = append(t.Rows, cells) }
 
 func countCell[N text.Integer](n N) pageCell { return pageCell{text.Count(n), fmt.Sprint(n), "n"} }
 
-// textCell may be broken into lines, wordCell may not.
+// textCell may wrap, wordCell may not.
 func textCell(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "t"} }
 func wordCell(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "w"} }
 

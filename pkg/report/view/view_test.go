@@ -32,7 +32,7 @@ func TestGolden(t *testing.T) {
 		"wide-color.txt": {Width: 130, Color: true},
 		"ascii.txt":      {Width: 60, ASCII: true},
 	}
-	// Colours take no room.
+	// Colours take no columns.
 	for width := 40; width < 140; width += 7 {
 		var plain, colored bytes.Buffer
 		if err := errors.Join(view.WriteText(&plain, r, text.Screen{Width: width}), view.WriteText(&colored, r, text.Screen{Width: width, Color: true})); err != nil {
@@ -69,8 +69,8 @@ func TestGolden(t *testing.T) {
 	}
 }
 
-// Each number of a cause that people see has its cause, however many there are;
-// programs get them all.
+// Every number of a cause in a table has its cause below, however many there are,
+// and programs get all causes.
 func TestManyCauses(t *testing.T) {
 	const causes = 30
 	c := report.New(report.Options{})
@@ -108,8 +108,8 @@ func TestManyCauses(t *testing.T) {
 	}
 }
 
-// Of logs that could not be read, the page has as many as a reader can take,
-// and programs get them all.
+// The page lists a bounded number of logs that could not be read, and programs
+// get them all.
 func TestManyFailedLogs(t *testing.T) {
 	var source report.Source
 	for i := range 2000 {
@@ -129,7 +129,7 @@ func TestManyFailedLogs(t *testing.T) {
 	}
 }
 
-// No text of clients becomes a control sequence on a terminal.
+// No text that clients chose becomes a control sequence on a terminal.
 func TestInjection(t *testing.T) {
 	r := reporttest.Collect(t, report.Options{}, reporttest.Line(reporttest.Start, "203.0.113.7", reporttest.Hostile), 1).Result(report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "+x\n.log", Line: 1, Error: "\x1b]0;title\a"}}}, 0)
 	r.AddCaptured(report.Captured{}, []report.CapturedOffer{{
@@ -145,7 +145,7 @@ func TestInjection(t *testing.T) {
 	}
 }
 
-// Without entries there is a report all the same.
+// Without entries there is a report too.
 func TestEmpty(t *testing.T) {
 	r := report.New(report.Options{Heat: true}).Result(report.Source{}, 0)
 	var b bytes.Buffer
@@ -154,7 +154,7 @@ func TestEmpty(t *testing.T) {
 	}
 }
 
-// Below a list that is approximate, people read by how much.
+// Below an approximate list, a note says by how much.
 func TestApproximate(t *testing.T) {
 	r := report.Result{
 		FailedClients:      []report.ClientCount{{Client: "192.0.2.1"}},
