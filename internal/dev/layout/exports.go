@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"go/ast"
 	"go/types"
 	"slices"
 	"strings"
@@ -16,7 +17,8 @@ import (
 //   - fields with a tag, which are members of a document;
 //   - methods with which a type implements an interface;
 //   - constants of a type with another constant that is used;
-//   - types in the signature of a name that is used.
+//   - types in the signature of a name that is used;
+//   - fields of a struct that another package converts to a type of its own.
 func unusedExports(root string) ([]finding, error) {
 	list, err := packages.Load(&packages.Config{
 		Dir: root, Tests: true,
@@ -90,6 +92,23 @@ func (u *uses) collect(p *packages.Package) {
 	for _, o := range p.TypesInfo.Uses {
 		if o.Exported() && o.Pkg() != nil && o.Pkg().Path() != own && o.Pkg().Path() != p.PkgPath {
 			u.mark(o)
+		}
+	}
+	for e := range p.TypesInfo.Types {
+		if call, ok := e.(*ast.CallExpr); ok && len(call.Args) == 1 && p.TypesInfo.Types[call.Fun].IsType() {
+			u.markFields(p.TypesInfo.TypeOf(call.Args[0]), own)
+		}
+	}
+}
+
+// markFields marks the fields of another package's struct, which is converted to another type.
+func (u *uses) markFields(t types.Type, own string) {
+	if named, ok := t.(*types.Named); !ok || named.Obj().Pkg() == nil || named.Obj().Pkg().Path() == own {
+		return
+	}
+	if s, ok := t.Underlying().(*types.Struct); ok {
+		for f := range s.Fields() {
+			u.mark(f)
 		}
 	}
 }

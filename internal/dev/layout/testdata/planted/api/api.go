@@ -41,6 +41,11 @@ func (*Document) Error() string { return "" }
 // An Item is a constraint.
 type Item interface{ ~int }
 
+// A Point is converted by its user.
+type Point struct{ X, Y int }
+
+func Origin() Point { return Point{} }
+
 type Alone struct{ Field int }
 
 func (Alone) Method() {}
