@@ -5,6 +5,8 @@ package notice
 import (
 	"encoding/json"
 	"fmt"
+
+	"tlswatch/internal/text"
 )
 
 // A Message is what Amazon SNS takes, with a text for each protocol.
@@ -34,11 +36,11 @@ type Texts struct {
 // https, by which Amazon Q Developer in chat applications subscribes.
 // Source of the names: Publish, parameter MessageStructure.
 func (t Texts) ByProtocol() (map[string]string, error) {
-	document, err := json.Marshal(t.Document)
+	document, err := text.JSON(t.Document, "")
 	if err != nil {
 		return nil, fmt.Errorf("encoding the document: %w", err)
 	}
-	card, err := json.Marshal(t.Card)
+	card, err := text.JSON(t.Card, "")
 	if err != nil {
 		return nil, fmt.Errorf("encoding the chat card: %w", err)
 	}

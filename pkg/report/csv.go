@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"tlswatch/internal/text"
 )
 
 // A section is one list as a table.
@@ -167,20 +169,10 @@ func (r *Result) WriteCSV(w io.Writer, name string) error {
 	c.Write(sections[i].header)
 	sections[i].rows(r, func(cells ...string) {
 		for i, cell := range cells {
-			cells[i] = inert(cell)
+			cells[i] = text.Cell(cell)
 		}
 		c.Write(cells)
 	})
 	c.Flush()
 	return c.Error()
-}
-
-// inert keeps spreadsheets from running text that clients chose as a formula.
-//
-// https://owasp.org/www-community/attacks/CSV_Injection
-func inert(cell string) string {
-	if cell != "" && cell != "-" && strings.ContainsRune("=+-@\t\r\n", rune(cell[0])) {
-		return "'" + cell
-	}
-	return cell
 }

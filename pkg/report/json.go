@@ -2,18 +2,22 @@ package report
 
 import (
 	"bufio"
-	"encoding/json"
 	"io"
 	"reflect"
 	"strings"
+
+	"tlswatch/internal/text"
 )
 
 // WriteJSON writes the result as one JSON object, with each row of a list on its
 // own line. It encodes rows one by one, since there may be many.
 func (r *Result) WriteJSON(w io.Writer) error {
 	b := bufio.NewWriter(w)
-	enc := json.NewEncoder(lineless{b})
-	enc.SetEscapeHTML(false)
+	encode := func(v any) error {
+		row, err := text.JSON(v, "")
+		b.Write(row)
+		return err
+	}
 	v := reflect.ValueOf(r).Elem()
 	separator := "{\n "
 	for i := range v.NumField() {
@@ -25,7 +29,7 @@ func (r *Result) WriteJSON(w io.Writer) error {
 		b.WriteString(separator + `"` + tag + `": `)
 		separator = ",\n "
 		if field.Kind() != reflect.Slice {
-			if err := enc.Encode(field.Interface()); err != nil {
+			if err := encode(field.Interface()); err != nil {
 				return err
 			}
 			continue
@@ -36,7 +40,7 @@ func (r *Result) WriteJSON(w io.Writer) error {
 				b.WriteByte(',')
 			}
 			b.WriteString("\n  ")
-			if err := enc.Encode(field.Index(j).Interface()); err != nil {
+			if err := encode(field.Index(j).Interface()); err != nil {
 				return err
 			}
 		}
@@ -44,14 +48,4 @@ func (r *Result) WriteJSON(w io.Writer) error {
 	}
 	b.WriteString("\n}\n")
 	return b.Flush()
-}
-
-// lineless drops the line feed that an Encoder writes after each value.
-type lineless struct{ w io.Writer }
-
-func (l lineless) Write(p []byte) (int, error) {
-	if _, err := l.w.Write(p[:len(p)-1]); err != nil {
-		return 0, err
-	}
-	return len(p), nil
 }

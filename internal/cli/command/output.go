@@ -1,7 +1,6 @@
 package command
 
 import (
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -13,12 +12,7 @@ import (
 const MaxListed = 100
 
 // WriteJSON writes a result as --format json has it.
-func WriteJSON(w io.Writer, result any) error {
-	enc := json.NewEncoder(w)
-	enc.SetIndent("", " ")
-	enc.SetEscapeHTML(false)
-	return enc.Encode(result)
-}
+func WriteJSON(w io.Writer, result any) error { return text.WriteJSON(w, result, " ") }
 
 // Names are the names of values, never nil.
 func Names[T fmt.Stringer](values []T) []string {

@@ -4,7 +4,6 @@ package hello
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"runtime/debug"
@@ -16,6 +15,7 @@ import (
 	"tlswatch/internal/cli/captures"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/input"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/tlsname"
 )
@@ -273,13 +273,10 @@ func (j *jsonWriter) begin() error {
 }
 
 func (j *jsonWriter) handshake(h *clienthello.Handshake) error {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetIndent(" ", " ")
-	enc.SetEscapeHTML(false)
 	document := newHandshakeJSON(h)
 	document.Verdict = j.judge.verdict(h)
-	if err := enc.Encode(document); err != nil {
+	b, err := text.JSON(document, " ")
+	if err != nil {
 		return err
 	}
 	separator := ",\n "
@@ -287,7 +284,7 @@ func (j *jsonWriter) handshake(h *clienthello.Handshake) error {
 		separator, j.begun = "\n ", true
 	}
 	j.w.WriteString(separator)
-	_, err := j.w.Write(bytes.TrimRight(b.Bytes(), "\n"))
+	_, err = j.w.Write(bytes.ReplaceAll(b, []byte("\n"), []byte("\n ")))
 	return err
 }
 

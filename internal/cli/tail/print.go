@@ -170,9 +170,7 @@ func (p *printer) printJSON(o *tailed, line int, e *connlog.Entry, diagnoses []s
 
 // encode writes a line of JSON.
 func (p *printer) encode(v any) {
-	enc := json.NewEncoder(p.w)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil && p.err == nil {
+	if err := text.WriteJSON(p.w, v, ""); err != nil && p.err == nil {
 		p.err = err
 	}
 }

@@ -1,0 +1,83 @@
+package text
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// JSON encodes a value on one line, or indented, without a final line feed. It
+// writes <, > and & as they are. Runes that are not printable become \u escapes,
+// so that a terminal which shows the text cannot be steered by it; a program
+// that parses it gets the same strings.
+func JSON(v any, indent string) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetIndent("", indent)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return escapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
+}
+
+// WriteJSON writes a value as [JSON] does, and a line feed.
+func WriteJSON(w io.Writer, v any, indent string) error {
+	b, err := JSON(v, indent)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(append(b, '\n'))
+	return err
+}
+
+// escapeJSON escapes what is not printable in JSON text. Outside of strings, JSON
+// has no such rune but the line feeds of its indentation.
+func escapeJSON(b []byte) []byte {
+	unprintable := func(r rune) bool { return r != '\n' && !strconv.IsPrint(r) }
+	if bytes.IndexFunc(b, unprintable) < 0 {
+		return b
+	}
+	var out []byte
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		switch {
+		case !unprintable(r):
+			out = append(out, b[:n]...)
+		case r > 0xFFFF:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+		b = b[n:]
+	}
+	return out
+}
+
+// formulas begin what a spreadsheet runs, in ASCII and in full width.
+const formulas = "=+-@＝＋－＠"
+
+// Cell makes text harmless for a cell of a CSV file: it is printable, and no
+// spreadsheet runs it as a formula, also not one that separates cells by
+// semicolons. An apostrophe before a formula makes it text.
+//
+// https://owasp.org/www-community/attacks/CSV_Injection
+func Cell(s string) string {
+	s = Printable(s)
+	if s == "-" || !strings.ContainsAny(s, formulas) {
+		return s
+	}
+	parts := strings.Split(s, ";")
+	for i, part := range parts {
+		if strings.IndexAny(strings.TrimLeft(part, ` "'`), formulas) == 0 {
+			parts[i] = "'" + part
+		}
+	}
+	return strings.Join(parts, ";")
+}
