@@ -81,3 +81,25 @@ func Cell(s string) string {
 	}
 	return strings.Join(parts, ";")
 }
+
+// HTML returns a writer for a page that html/template writes: what is not
+// printable, which can only come from data, becomes as [Printable] writes it.
+// Line feeds and tabs stay.
+func HTML(w io.Writer) io.Writer { return htmlWriter{w} }
+
+type htmlWriter struct{ w io.Writer }
+
+func (h htmlWriter) Write(p []byte) (int, error) {
+	for rest := p; len(rest) > 0; {
+		n := bytes.IndexAny(rest, "\n\t")
+		if n < 0 {
+			n = len(rest)
+		}
+		end := min(n+1, len(rest))
+		if _, err := io.WriteString(h.w, Printable(string(rest[:n]))+string(rest[n:end])); err != nil {
+			return 0, err
+		}
+		rest = rest[end:]
+	}
+	return len(p), nil
+}

@@ -2,7 +2,6 @@ package widget
 
 import (
 	_ "embed"
-	"encoding/json"
 	"fmt"
 	"html/template"
 	"slices"
@@ -59,7 +58,7 @@ func (v *View) link(label string, f Filter) (link, error) {
 		Policy       string `json:"policy,omitempty"`
 		Rows         int    `json:"rows,omitempty"`
 	}{f.LoadBalancer, f.Client, v.Policy, v.Rows}
-	encoded, err := json.Marshal(params)
+	encoded, err := text.JSON(params, "")
 	return link{strings.ToValidUTF8(label, "?"), v.Endpoint, string(encoded)}, err
 }
 
@@ -140,7 +139,7 @@ func Problem(problem string) (string, error) { return execute("problem", problem
 
 func execute(name string, data any) (string, error) {
 	var b strings.Builder
-	if err := page.ExecuteTemplate(&b, name, data); err != nil {
+	if err := page.ExecuteTemplate(text.HTML(&b), name, data); err != nil {
 		return "", fmt.Errorf("rendering the widget: %w", err)
 	}
 	return b.String(), nil

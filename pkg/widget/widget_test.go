@@ -17,6 +17,7 @@ import (
 
 	"tlswatch/internal/dev/alerttest"
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/secpolicy"
@@ -183,9 +184,11 @@ func TestInjection(t *testing.T) {
 			v := view(1)
 			v.Endpoint, v.Policy, v.Notes = evil, evil, []string{evil}
 			v.Zone = time.FixedZone(evil, 3600)
-			text := checkMarkup(t, evil, render(t, []alert.Window{w, other}, only, v))
-			if visible := strings.TrimSpace(strings.ReplaceAll(strings.ToValidUTF8(evil, ""), "\x00", "")); !strings.Contains(strings.ReplaceAll(text, "\x00", ""), visible[:min(3, len(visible))]) {
-				t.Errorf("%q is not shown", evil)
+			shown := checkMarkup(t, evil, render(t, []alert.Window{w, other}, only, v))
+			for line := range strings.SplitSeq(strings.TrimPrefix(evil, "\x00"), "\n") { // html/template drops NUL
+				if visible := text.Printable(line); !strings.Contains(shown, visible[:min(3, len(visible))]) {
+					t.Errorf("%q is not shown", evil)
+				}
 			}
 		}
 		problem, err := Problem(evil)

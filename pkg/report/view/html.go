@@ -22,7 +22,7 @@ var pageFiles embed.FS
 var (
 	pageCSS      = pageFile("page.css")
 	pageJS       = pageFile("page.js")
-	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"count": anyCount, "plural": anyPlural, "printable": text.Printable}).Parse(pageFile("page.html")))
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"count": anyCount, "plural": anyPlural}).Parse(pageFile("page.html")))
 
 	// pageCSP allows the page's own style and script, and nothing else.
 	pageCSP = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", sourceHash(pageCSS), sourceHash(pageJS))
@@ -162,7 +162,7 @@ func WriteHTML(w io.Writer, r *report.Result) error {
 		link(t.ID, t.Title, true)
 	}
 	b := bufio.NewWriter(w)
-	if err := pageTemplate.Execute(b, p); err != nil {
+	if err := pageTemplate.Execute(text.HTML(b), p); err != nil {
 		return err
 	}
 	return b.Flush()
@@ -222,7 +222,7 @@ func sharesOf(r *report.Result) []pageShares {
 		s := pageShares{ID: id, Title: title, Column: column, More: max(0, n-pageShareN)}
 		for i := range min(n, pageShareN) {
 			name, note, c := row(i)
-			s.Rows = append(s.Rows, pageShare{text.Printable(name), note, c,
+			s.Rows = append(s.Rows, pageShare{name, note, c,
 				decimal(100 * float64(c.Connections) / float64(max(1, r.Connections))), decimal(100 * float64(c.Failed) / float64(max(1, r.Connections))),
 				fmt.Sprintf("%s of all connections, %s of them failed", text.Percent(c.Connections, r.Connections), text.Percent(c.Failed, c.Connections))})
 		}

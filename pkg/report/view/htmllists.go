@@ -42,8 +42,8 @@ func (t *pageTable) add(cells ...pageCell) { t.Rows = append(t.Rows, cells) }
 func countCell[N text.Integer](n N) pageCell { return pageCell{text.Count(n), fmt.Sprint(n), "n"} }
 
 // textCell may wrap, wordCell may not.
-func textCell(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "t"} }
-func wordCell(s string) pageCell { return pageCell{Text: text.Printable(s), Class: "w"} }
+func textCell(s string) pageCell { return pageCell{Text: s, Class: "t"} }
+func wordCell(s string) pageCell { return pageCell{Text: s, Class: "w"} }
 
 func rateCell(c report.Counts) pageCell {
 	return pageCell{text.Percent(c.Failed, c.Connections), decimal(100 * c.FailureRate()), "n"}
@@ -84,7 +84,7 @@ func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
 			if x.Port != 0 {
 				listener += strconv.Itoa(int(x.Port))
 			}
-			row = append(row, pageCell{Text: text.Printable(listener), Class: "l"}, countCell(causes[x.Diagnosis]))
+			row = append(row, pageCell{Text: listener, Class: "l"}, countCell(causes[x.Diagnosis]))
 		}
 		t.add(row...)
 	}

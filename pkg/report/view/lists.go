@@ -101,8 +101,8 @@ func (t *tables) diagnoses(shown []report.Diagnosis) {
 	t.title("WHY (policy: %s)", t.r.Policy)
 	for i, d := range shown {
 		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, text.Plural(d.Failures, "failure"), text.Plural(d.Clients, "client"))
-		t.wrapped(text.Printable(d.Cause), "      ")
-		t.wrapped(text.Printable(d.Remedy), "      -> ")
+		t.wrapped(d.Cause, "      ")
+		t.wrapped(d.Remedy, "      -> ")
 	}
 	if more := len(t.r.Diagnoses) - len(shown); more > 0 {
 		fmt.Fprintf(t, "  and %s more, in --format json and csv\n", text.Count(more))
@@ -121,7 +121,7 @@ func (t *tables) whatIf() {
 	}
 	t.grid("WHAT IF THE POLICY WERE "+w.To+"?", "", &g)
 	for _, note := range w.Notes {
-		t.wrapped(text.Printable(note), "  ")
+		t.wrapped(note, "  ")
 	}
 }
 
@@ -140,11 +140,11 @@ func (t *tables) captured() {
 			heading = append(heading, "for "+o.ServerName)
 		}
 		t.WriteByte('\n')
-		t.wrapped(text.Printable(strings.Join(heading, "  ")), "  ")
+		t.wrapped(strings.Join(heading, "  "), "  ")
 		t.wrapped(offered(&o.Offer), "    offers ")
-		t.wrapped(text.Printable(o.Outcome), "    ended  ")
+		t.wrapped(o.Outcome, "    ended  ")
 		if o.Verdict != "" {
-			t.wrapped(text.Printable(o.Verdict), "    policy ")
+			t.wrapped(o.Verdict, "    policy ")
 		}
 	}
 }
@@ -203,7 +203,7 @@ func (t *tables) faults() {
 		const most = 10
 		t.title("MALFORMED LINES: %s", text.Count(r.MalformedLines))
 		for _, x := range r.Malformed[:min(len(r.Malformed), most)] {
-			t.wrapped(text.Printable(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error)), "  ")
+			t.wrapped(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error), "  ")
 		}
 		if n := r.MalformedLines - min(len(r.Malformed), most); n > 0 {
 			fmt.Fprintf(t, "  and %s more\n", text.Count(n))

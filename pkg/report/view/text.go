@@ -40,18 +40,18 @@ type tables struct {
 
 func (t *tables) title(format string, args ...any) {
 	t.WriteByte('\n')
-	t.wrapped(t.Bold(fmt.Sprintf(format, args...)), "")
+	t.colored(t.Bold(text.Printable(fmt.Sprintf(format, args...))), "")
 	t.WriteByte('\n')
 }
 
 func (t *tables) summary() {
 	r := t.r
 	if r.Partial {
-		t.wrapped(t.Red("PARTIAL: interrupted before everything was read"), "")
+		t.colored(t.Red("PARTIAL: interrupted before everything was read"), "")
 		t.WriteByte('\n')
 	}
 	if n := r.TotalFailedObjects; n > 0 {
-		t.wrapped(t.Red("INCOMPLETE: "+text.Plural(n, "log")+" could not be read to the end"), "")
+		t.colored(t.Red("INCOMPLETE: "+text.Plural(n, "log")+" could not be read to the end"), "")
 		t.WriteByte('\n')
 	}
 	when := "no entries"
@@ -106,13 +106,16 @@ func (t *tables) grid(title, list string, g *text.Table) {
 	}
 }
 
-// wrapped writes text in lines that fit.
-func (t *tables) wrapped(s, label string) { t.WriteString(text.Wrap(t.Width, label, s)) }
+// wrapped writes text in lines that fit, harmless for a terminal.
+func (t *tables) wrapped(s, label string) { t.colored(text.Printable(s), label) }
+
+// colored writes our own text, which may be bold or red, in lines that fit.
+func (t *tables) colored(s, label string) { t.WriteString(text.Wrap(t.Width, label, s)) }
 
 // phrases writes parts in lines that fit, and breaks no part.
 func (t *tables) phrases(parts []string) {
 	for i := range parts {
 		parts[i] = text.Glue(parts[i])
 	}
-	t.wrapped(strings.Join(parts, " "), "")
+	t.colored(strings.Join(parts, " "), "")
 }
