@@ -78,11 +78,12 @@ func (d *Digest) headline() string {
 // text is the mail about the first n load balancers.
 func (d *Digest) text(n int) string {
 	var b mail
-	fmt.Fprintf(&b, "TLS at %s", text.Plural(d.totals.loadBalancers, "load balancer"))
+	where := text.Plural(d.totals.loadBalancers, "load balancer")
 	if d.Region != "" {
-		fmt.Fprintf(&b, " in %s", d.Region)
+		where += " in " + d.Region
 	}
-	fmt.Fprintf(&b, ", %s to %s UTC.\nBrackets show the change from the week before, in percentage points.\n", d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006 15:04"))
+	b.line("TLS at %s, %s to %s UTC.", where, d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006 15:04"))
+	b.line("Brackets show the change from the week before, in percentage points.")
 	for i := range d.LoadBalancers[:n] {
 		d.LoadBalancers[i].text(&b, d)
 	}
@@ -96,12 +97,14 @@ func (d *Digest) text(n int) string {
 		b.WriteString("\n")
 		b.wrap("", note)
 	}
-	b.WriteString("\nMore: tlswatch report, tlswatch whatif --to " + d.Policy + "\n")
+	b.WriteByte('\n')
+	b.line("More: tlswatch report, tlswatch whatif --to %s", d.Policy)
 	return b.String()
 }
 
 func (lb *LoadBalancer) text(b *mail, d *Digest) {
-	fmt.Fprintf(b, "\n%s (%s)\n", connlog.LoadBalancerName(lb.Name), lb.Name)
+	b.WriteByte('\n')
+	b.line("%s (%s)", connlog.LoadBalancerName(lb.Name), lb.Name)
 	connections := text.Plural(lb.Connections, "successful TLS connection")
 	if lb.Change != nil {
 		connections += fmt.Sprintf(", %s %% from the week before", signed(100*max(-1, min(*lb.Change, 99))))
@@ -221,7 +224,7 @@ func clients(list []Client, others int) string {
 	var parts []string
 	for _, c := range list {
 		if c.Client != "" {
-			parts = append(parts, fmt.Sprintf("%s (%s)", c.Client, text.Count(c.Connections)))
+			parts = append(parts, fmt.Sprintf("%s (%s)", text.Name(c.Client), text.Count(c.Connections)))
 		}
 	}
 	s := strings.Join(parts, ", ")
@@ -281,6 +284,11 @@ func (m *mail) field(name string, texts ...string) {
 		m.wrap(fmt.Sprintf("  %-13s", name), s)
 		name = ""
 	}
+}
+
+// line writes a line, harmless for a terminal.
+func (m *mail) line(format string, args ...any) {
+	m.WriteString(text.Printable(fmt.Sprintf(format, args...)) + "\n")
 }
 
 // wrap writes a paragraph behind a label, harmless for a terminal.

@@ -65,7 +65,7 @@ func (a Alert) Message() (Message, error) {
 func (a *Alert) headline() string {
 	who := ""
 	if a.Client != "" {
-		who = " of client " + a.Client
+		who = " of client " + text.Name(a.Client)
 	}
 	return fmt.Sprintf("%s of %s TLS negotiations%s failed (%s)", text.Count(a.Failed), text.Count(a.Connections), who, text.Share(a.Percent()/100))
 }
@@ -108,7 +108,7 @@ func (e *explained) sms() string {
 func (e *explained) card() Card {
 	w := &e.Window
 	card := NewCard(e.subject(), fmt.Sprintf("*%s* on %s %s.", e.headline(), Code(w.LoadBalancer), e.span()), Metadata{
-		ThreadID:  e.Rule.Name + " " + w.LoadBalancer,
+		ThreadID:  e.Rule.Name + " " + text.Name(w.LoadBalancer),
 		Summary:   e.headline(),
 		EventType: "tlswatch." + e.Rule.Name,
 		Resources: notEmpty(e.arn()),

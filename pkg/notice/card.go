@@ -1,6 +1,10 @@
 package notice
 
-import "strings"
+import (
+	"strings"
+
+	"tlswatch/internal/text"
+)
 
 // A Card is a custom notification of Amazon Q Developer in chat applications.
 // Source: https://docs.aws.amazon.com/chatbot/latest/adminguide/custom-notifs.html
@@ -52,8 +56,8 @@ func (c *Card) Add(text string) {
 	}
 }
 
-// Code is a code span in Markdown.
-func Code(s string) string { return "`" + withoutCode(s) + "`" }
+// Code is a code span in Markdown, harmless for a chat program.
+func Code(s string) string { return "`" + withoutCode(text.Printable(s)) + "`" }
 
 // withoutCode replaces the marks of code spans: a chat program would pair them
 // across parts.

@@ -9,9 +9,9 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// arn is empty if the account is unknown.
+// arn is empty if the account is unknown, or the name cannot be pasted.
 func (a *Alert) arn() string {
-	if a.Window.Account == "" {
+	if a.Window.Account == "" || !printable(a.Window.LoadBalancer) {
 		return ""
 	}
 	return connlog.ObjectKey{Account: a.Window.Account, Region: a.Window.Region, LoadBalancer: a.Window.LoadBalancer}.LoadBalancerARN()
@@ -75,7 +75,7 @@ func (a *Alert) selection() string {
 		}
 		prefix = dir
 	}
-	if prefix == "" {
+	if prefix == "" || !printable(w.LoadBalancer) {
 		return ""
 	}
 	return fmt.Sprintf("--load-balancer %s --since %s --until %s %s", shellWord(w.LoadBalancer),

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"tlswatch/internal/text"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/secpolicy"
 )
@@ -48,7 +49,7 @@ func label(id secpolicy.DiagnosisID, reason string) string {
 	case strings.EqualFold(strings.ReplaceAll(name, " ", ""), reason):
 		return reason
 	}
-	return name + " (" + reason + ")"
+	return name + " (" + text.Name(reason) + ")"
 }
 
 // A change is the smallest change of a listener's policy that accepts the clients

@@ -68,7 +68,7 @@ func (e *explained) summary(b *mail) {
 		b.field("Why", c.title())
 	}
 	if len(w.Clients) > 0 {
-		who := fmt.Sprintf("%s (%s)", w.Clients[0].Client, text.Plural(w.Clients[0].Failed, "failure"))
+		who := fmt.Sprintf("%s (%s)", text.Name(w.Clients[0].Client), text.Plural(w.Clients[0].Failed, "failure"))
 		if w.FailingClients > 1 {
 			who += " and " + e.upTo(w.FailingClients, len(w.Clients)) + text.Plural(w.FailingClients-1, "more client")
 		}
@@ -151,7 +151,7 @@ func (e *explained) who(b *mail) {
 	fmt.Fprintf(b, "  %7s  %9s  client and what it offered\n", "failed", "succeeded")
 	shown := min(len(w.Clients), mailClients)
 	for _, c := range w.Clients[:shown] {
-		fmt.Fprintf(b, "  %7s  %9s  %s\n", text.Count(c.Failed), text.Count(c.Connections-min(c.Failed, c.Connections)), c.Client)
+		fmt.Fprintf(b, "  %7s  %9s  %s\n", text.Count(c.Failed), text.Count(c.Connections-min(c.Failed, c.Connections)), text.Name(c.Client))
 		if offered := e.offered(c); offered != "" {
 			b.wrap(strings.Repeat(" ", 22), offered)
 		}
@@ -231,8 +231,8 @@ func what(g alert.Group) string {
 // A mail is the text of an e-mail.
 type mail struct{ strings.Builder }
 
-// wrap writes a paragraph behind a label.
-func (m *mail) wrap(label, s string) { m.WriteString(text.Wrap(columns, label, s)) }
+// wrap writes a paragraph behind a label, harmless for a terminal.
+func (m *mail) wrap(label, s string) { m.WriteString(text.Wrap(columns, label, text.Printable(s))) }
 
 // field writes a named line of the summary.
 func (m *mail) field(name, s string) { m.wrap(fmt.Sprintf("%-8s", name), s) }

@@ -3,6 +3,7 @@
 package hostile
 
 import (
+	"encoding/json"
 	"reflect"
 	"strconv"
 	"strings"
@@ -68,6 +69,42 @@ func Check(t testing.TB, medium, shown string) {
 			t.Fatalf("%s lets %U through: %q", medium, r, shown[max(0, i-80):min(len(shown), i+40)])
 		}
 	}
+}
+
+// CheckCard decodes a card for chat programs, checks its strings, and that no
+// markup in them is planted.
+func CheckCard(t testing.TB, card string) {
+	t.Helper()
+	var decoded any
+	if err := json.Unmarshal([]byte(card), &decoded); err != nil {
+		t.Fatal(err)
+	}
+	var visit func(any)
+	visit = func(v any) {
+		switch v := v.(type) {
+		case map[string]any:
+			for _, member := range v {
+				visit(member)
+			}
+		case []any:
+			for _, element := range v {
+				visit(element)
+			}
+		case string:
+			for i, r := range v {
+				if r != '\n' && !strconv.IsPrint(r) {
+					t.Errorf("the card lets %U through: %q", r, v[max(0, i-80):])
+				}
+			}
+			if strings.Contains(v, "\nforged:") {
+				t.Errorf("the card has a forged line: %q", v)
+			}
+			if strings.Count(v, "`")%2 != 0 {
+				t.Errorf("the card's code spans are not closed: %q", v)
+			}
+		}
+	}
+	visit(decoded)
 }
 
 // CheckLines is [Check] for a medium in which a line break matters: Text must not
