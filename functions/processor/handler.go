@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/trigger"
 )
@@ -98,18 +99,18 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 		h.log.WarnContext(ctx, "cannot look up the security policies of listeners", "loadBalancer", r.Key.LoadBalancer, "error", r.PolicyErr.Error())
 	}
 	if r.FirstMalformed != nil && h.clients {
-		h.log.DebugContext(ctx, "malformed line", "key", r.Object.Key, "error", r.FirstMalformed.Error())
+		h.log.DebugContext(ctx, "malformed line", "key", text.Printable(r.Object.Key), "error", text.Printable(r.FirstMalformed.Error()))
 	}
 	if r.Err == nil { // after an error, a retry reports them
 		for _, c := range r.Failing {
 			h.log.LogAttrs(ctx, slog.LevelInfo, failingClient,
 				slog.String("loadBalancer", r.Key.LoadBalancer),
 				slog.String("client", c.Client),
-				slog.String("reason", c.Reason),
+				slog.String("reason", text.Name(c.Reason)),
 				slog.Uint64("failed", c.Failed),
 				slog.Int("listenerPort", int(c.ListenerPort)),
-				slog.String("protocol", c.Protocol),
-				slog.String("cipher", c.Cipher),
+				slog.String("protocol", text.Name(c.Protocol)),
+				slog.String("cipher", text.Name(c.Cipher)),
 			)
 		}
 	}
@@ -128,7 +129,7 @@ const failingClient = "failing client"
 
 // attrs are the attributes of an object's log line. They name no client.
 func attrs(r pipeline.Report) []slog.Attr {
-	list := []slog.Attr{slog.String("bucket", r.Object.Bucket), slog.String("key", r.Object.Key)}
+	list := []slog.Attr{slog.String("bucket", r.Object.Bucket), slog.String("key", text.Printable(r.Object.Key))}
 	if r.Err != nil {
 		list = append(list, slog.String("error", r.Err.Error()))
 	}
