@@ -10,8 +10,8 @@ import (
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/internal/text"
+	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/trigger"
 )
