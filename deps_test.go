@@ -45,6 +45,7 @@ var testCode = []string{
 	"internal/dev/alerttest",
 	"internal/dev/connlogtest",
 	"internal/dev/functiontest",
+	"internal/dev/hostile",
 	"internal/dev/reporttest",
 	"internal/localaws/awstest",
 }
