@@ -51,6 +51,8 @@ var planted = []struct {
 	{"a retention shorter than a redrive takes", "    Default: 30\n    MinValue: 15\n", "    Default: 30\n    MinValue: 1\n", "queues", "may expire"},
 	{"a function without a role", "      Role: !GetAtt ProcessorRole.Arn\n", "", "functions", "no role"},
 	{"a function without an output", "    Value: !Ref DigestFunction\n", "    Value: !Ref ProcessorFunction\n", "functions", "the name of DigestFunction"},
+	{"a partition without a console", "    aws-eusc: { Console: console.amazonaws-eusc.eu }\n", "", "mappings", "aws-eusc"},
+	{"a role for other accounts", "            Condition:\n              StringEquals: { aws:SourceAccount: !Ref AWS::AccountId }\n      Policies:\n        - PolicyName: graphs", "      Policies:\n        - PolicyName: graphs", "policies", "SlackRole can be assumed"},
 	{"a rule that refuses nothing", "Assert: !Equals [!Ref NewLogBucketName, \"\"]", "Assert: !Equals [!Ref Ingest, !Ref Ingest]", "rules", "OneLogBucket"},
 }
 

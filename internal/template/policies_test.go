@@ -25,6 +25,16 @@ func checkPolicies(template *sam.Template) (p problems) {
 			case "AWS::IAM::Role":
 				policy, err := s.Role("arn:aws:iam::123456789012:role/tlswatch-" + r.ID)
 				p.policy(name, s, r, policy, err)
+				trust, err := r.PolicyOf("AssumeRolePolicyDocument")
+				if err != nil {
+					p.add("%s: %s: %v", name, r.ID, err)
+				}
+				for _, statement := range trust {
+					// Lambda assumes a role only for functions of its account.
+					if !slices.Equal(statement.Services, []string{"lambda.amazonaws.com"}) && !slices.Equal(statement.Conditions["StringEquals"]["aws:SourceAccount"], []string{sam.Account}) {
+						p.add("%s: %s can be assumed on behalf of other accounts", name, r.ID)
+					}
+				}
 			case "AWS::S3::BucketPolicy", "AWS::SQS::QueuePolicy", "AWS::SNS::TopicPolicy":
 				policy, err := r.PolicyOf("PolicyDocument")
 				p.policy(name, s, r, policy, err)
