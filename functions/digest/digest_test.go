@@ -84,7 +84,7 @@ func TestDigest(t *testing.T) {
 	}
 	shop := doc.LoadBalancers[0]
 	if shop.Name != fmt.Sprintf("app/shop/%016x", 4) || shop.Objects != 2 || shop.Read != 2 || len(shop.Weak) != 1 ||
-		shop.Weak[0].Connections != uint64(weak[0]) || shop.Weak[0].Clients[0].Client != "192.0.2.77" || len(shop.Expiring) == 0 || shop.Forecast.Breaks+shop.Forecast.CannotTell != uint64(weak[0]) {
+		shop.Weak[0].Connections != uint64(weak[0]) || shop.Weak[0].Clients[0].Client != "192.0.2.77" || len(shop.Expiring) == 0 || shop.Forecast.Breaks+shop.Forecast.Unknown != uint64(weak[0]) {
 		t.Errorf("shop: %+v", shop)
 	}
 	if api := doc.LoadBalancers[1]; api.Objects != 0 || api.Connections != 0 || api.Change == nil || *api.Change != -1 {

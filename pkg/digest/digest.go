@@ -107,7 +107,8 @@ type Forecast struct {
 	Breaks     uint64   `json:"breaks"`  // connections that would certainly break
 	Clients    []Client `json:"clients"` // of Breaks, most connections first
 	Others     int      `json:"otherClients,omitempty"`
-	CannotTell uint64   `json:"cannotTell"` // connections whose outcome is unknown
+	Unknown    uint64   `json:"unknown"`    // connections whose outcome is unknown
+	CannotTell uint64   `json:"cannotTell"` // Unknown, for one more version
 	Why        []string `json:"why,omitempty"`
 }
 
@@ -364,7 +365,8 @@ func (lb *LoadBalancer) forecast(in Input, policies *secpolicy.Set) {
 			}
 		}
 	})
-	lb.Forecast.Breaks, lb.Forecast.CannotTell = f.Connections[secpolicy.Breaks], f.Connections[secpolicy.CannotTell]+in.Now.OtherWeak()
+	lb.Forecast.Breaks, lb.Forecast.Unknown = f.Connections[secpolicy.Breaks], f.Connections[secpolicy.Unknown]+in.Now.OtherWeak()
+	lb.Forecast.CannotTell = lb.Forecast.Unknown
 	others := make(map[string]bool)
 	for _, b := range f.Breaking {
 		i := slices.IndexFunc(lb.Forecast.Clients, func(c Client) bool { return c.Client == b.Client })
@@ -378,7 +380,7 @@ func (lb *LoadBalancer) forecast(in Input, policies *secpolicy.Set) {
 			lb.Forecast.Others = len(others)
 		}
 	}
-	for _, u := range f.Unknown[:min(len(f.Unknown), maxReasons)] {
+	for _, u := range f.Undecided[:min(len(f.Undecided), maxReasons)] {
 		lb.Forecast.Why = append(lb.Forecast.Why, u.Reason)
 	}
 	if in.Now.OtherWeak() > 0 {

@@ -170,8 +170,8 @@ func (lb *LoadBalancer) forecastText(policy string) string {
 		}
 		parts = append(parts, s)
 	}
-	if f.CannotTell > 0 {
-		s := "unknown for " + text.Plural(f.CannotTell, "connection")
+	if f.Unknown > 0 {
+		s := "unknown for " + text.Plural(f.Unknown, "connection")
 		if len(f.Why) > 0 {
 			s += ": " + strings.Join(f.Why, " ")
 		}

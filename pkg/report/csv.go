@@ -115,7 +115,7 @@ var sections = []section{
 			return
 		}
 		for _, x := range r.WhatIf.Outcomes {
-			yield(x.Name, number(x.Connections), strconv.Itoa(x.Clients))
+			yield(x.Class, number(x.Connections), strconv.Itoa(x.Clients))
 		}
 	}},
 	{"certificates", []string{"subject", "notAfter", "connections", "failed", "status", "expiring"}, func(r *Result, yield func(...string)) {

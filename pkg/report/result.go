@@ -151,7 +151,9 @@ type (
 	// Outcome counts connections with the same outcome. A client may have
 	// connections with several.
 	Outcome struct {
-		Name        string `json:"name"`
+		Class       string `json:"class"`
+		Name        string `json:"name"` // the name of the class until now, for one more version
+		Text        string `json:"-"`    // the name for people
 		Connections uint64 `json:"connections"`
 		Clients     int    `json:"clients"`
 		Bad         bool   `json:"-"`

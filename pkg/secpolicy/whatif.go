@@ -27,19 +27,27 @@ type Listener struct {
 	Port         uint16
 }
 
-// A Class is what becomes of a connection under another policy. The first
-// three are of connections that succeeded, CannotTell and the last two of
-// those that failed.
+// A Class is what becomes of a connection under another policy.
 type Class uint8
 
 const (
-	KeepsWorking Class = iota
-	Breaks             // for certain
-	CannotTell
-	WouldBeAccepted
-	StillRefused
+	KeepsWorking Class = iota // it succeeded, and will
+	Breaks                    // it succeeded, and will fail
+	Fixed                     // it failed, and will succeed
+	StillFails                // it failed, and will
+	Unknown
 	classes
 )
+
+// String returns the name of a class in JSON documents.
+func (c Class) String() string {
+	return [classes]string{"keepsWorking", "breaks", "fixed", "stillFails", "unknown"}[c]
+}
+
+// Text returns the name of a class for people, about several connections.
+func (c Class) Text() string {
+	return [classes]string{"keep working", "will break", "fixed", "still fail", "unknown"}[c]
+}
 
 // An Assessment is the class of a connection, and why. KeepsWorking has no
 // reason.
@@ -66,7 +74,7 @@ type Forecast struct {
 	Connections [classes]uint64
 	Clients     [classes]int // that have connections of the class; a client may have some of several
 	Breaking    []Breaking   // most connections first
-	Unknown     []Unknown    // why it cannot be told, most connections first
+	Undecided   []Undecided  // why the outcome is unknown, most connections first
 	Plaintext   uint64       // connections to listeners without TLS, which no policy concerns
 
 	// Contradicting counts successful connections that the policy of From does
@@ -84,8 +92,8 @@ type Breaking struct {
 	Reason      string
 }
 
-// Unknown counts connections of which cannot be told what becomes of them.
-type Unknown struct {
+// Undecided counts connections whose outcome is unknown for the same reason.
+type Undecided struct {
 	Reason      string
 	Connections uint64
 }
@@ -158,7 +166,7 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 				breaking[key] = &Breaking{o.Client, o.Protocol, o.Cipher, 0, r.Reason}
 			}
 			breaking[key].Connections += n
-		case CannotTell:
+		case Unknown:
 			unknown[r.Reason] += n
 		}
 	}
@@ -173,9 +181,9 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 			cmp.Compare(a.Cipher, b.Cipher), cmp.Compare(a.Reason, b.Reason))
 	})
 	for reason, n := range unknown {
-		f.Unknown = append(f.Unknown, Unknown{reason, n})
+		f.Undecided = append(f.Undecided, Undecided{reason, n})
 	}
-	slices.SortFunc(f.Unknown, func(a, b Unknown) int {
+	slices.SortFunc(f.Undecided, func(a, b Undecided) int {
 		return cmp.Or(cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.Reason, b.Reason))
 	})
 	return f
@@ -192,25 +200,25 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 	switch {
 	case o.Status == connlog.StatusSuccess:
 	case !failed:
-		return Assessment{CannotTell, "The log does not show whether the connection succeeded."}, false
+		return Assessment{Unknown, "The log does not show whether the connection succeeded."}, false
 	case reason == "ClientCertIncompatible":
-		return Assessment{CannotTell, "The client's certificate is incompatible with the current policy. The log does not show whether the new one would accept it."}, false
+		return Assessment{Unknown, "The client's certificate is incompatible with the current policy. The log does not show whether the new one would accept it."}, false
 	case clientCert[reason].ID != "":
-		return Assessment{StillRefused, "The client's certificate is refused under any policy."}, false
+		return Assessment{StillFails, "The client's certificate is refused under any policy."}, false
 	case o.Protocol == "" || o.Cipher == "":
-		return Assessment{CannotTell, "No cipher logged: capture the connection and use `tlswatch hello`."}, false
+		return Assessment{Unknown, "No cipher logged: capture the connection and use `tlswatch hello`."}, false
 	}
 	version, ok1 := o.version()
 	suite, ok2 := o.suite()
 	if !ok1 || !ok2 || !suite.UsableIn(version) {
-		return Assessment{CannotTell, "tlswatch does not know the logged protocol or cipher, or they do not go together."}, false
+		return Assessment{Unknown, "tlswatch does not know the logged protocol or cipher, or they do not go together."}, false
 	}
 	refused := from.refuses(version, suite)
 	k := knowledge{from: from, to: q.To, version: version, suite: suite, certificates: q.Certificates, failed: failed}
 	if failed {
 		k.shown = cmp.Or(q.Certificates, shown)
 		if refused == no {
-			return Assessment{CannotTell, "The current policy has the client's protocol and cipher: something else made it fail."}, false
+			return Assessment{Unknown, "The current policy has the client's protocol and cipher: something else made it fail."}, false
 		}
 	} else {
 		k.group = o.group()
@@ -221,17 +229,17 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 	k.outcome()
 	works, fails := KeepsWorking, Breaks
 	if failed {
-		works, fails = WouldBeAccepted, StillRefused
+		works, fails = Fixed, StillFails
 	}
 	switch {
 	case failed && refused == maybe && k.certainly(yes):
-		return Assessment{CannotTell, fmt.Sprintf("%s accepts what the client presented, but the current policy may accept it too; then something else made it fail.", q.To.Name)}, false
+		return Assessment{Unknown, fmt.Sprintf("%s accepts what the client presented, but the current policy may accept it too; then something else made it fail.", q.To.Name)}, false
 	case k.certainly(yes):
 		return Assessment{works, ""}, contradicting
 	case k.certainly(no):
 		return Assessment{fails, k.reason}, contradicting
 	}
-	return Assessment{CannotTell, k.reason}, contradicting
+	return Assessment{Unknown, k.reason}, contradicting
 }
 
 // refuses reports whether the policy lacks the version or the suite. A nil

@@ -221,9 +221,9 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 	}
 	_, _, _, connects := l.negotiate(realTo, c)
 	connects = connects && !gaveUp
-	wrong := map[Class]bool{KeepsWorking: !connects, Breaks: connects, StillRefused: connects}[class]
+	wrong := map[Class]bool{KeepsWorking: !connects, Breaks: connects, StillFails: connects}[class]
 	switch {
-	case class != WouldBeAccepted || connects:
+	case class != Fixed || connects:
 	case gaveUp:
 		wrong = true
 	default:
@@ -277,7 +277,7 @@ func TestWhatIfSoundPlanted(t *testing.T) {
 			wrong[class]++
 		}
 	}
-	if wrong[Breaks] == 0 || wrong[StillRefused] == 0 {
+	if wrong[Breaks] == 0 || wrong[StillFails] == 0 {
 		t.Errorf("a wrong current policy was never noticed: %v", wrong)
 	}
 }
@@ -307,47 +307,47 @@ func TestWhatIf(t *testing.T) {
 		{"TLS 1.3 stays", current, res, success("TLSv1.3", "TLS_AES_128_GCM_SHA256", "x25519"), KeepsWorking},
 		{"TLS 1.0 goes", old, "TLS-1-2-Ext-2018-06", success("TLSv1", "ECDHE-RSA-AES256-SHA", "secp256r1"), Breaks},
 		{"TLS 1.0 goes, even with TLS 1.3 added: nobody has that without TLS 1.2", old, current, success("TLSv1", "ECDHE-RSA-AES256-SHA", "secp256r1"), Breaks},
-		{"TLS 1.0 goes, current policy not known", "", current, success("TLSv1", "ECDHE-RSA-AES256-SHA", "secp256r1"), CannotTell},
-		{"TLS 1.3 for all", old, "TLS13-1-3-2021-06", success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1"), CannotTell},
+		{"TLS 1.0 goes, current policy not known", "", current, success("TLSv1", "ECDHE-RSA-AES256-SHA", "secp256r1"), Unknown},
+		{"TLS 1.3 for all", old, "TLS13-1-3-2021-06", success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1"), Unknown},
 		{"TLS 1.3 for all who would have it", ext2, "TLS13-1-3-2021-06", success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "x25519"), Breaks},
 		{"the first suite stays", ext2, current, success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1"), KeepsWorking},
-		{"the suite goes, a later one may do", "TLS13-1-2-Ext1-2021-06", "TLS13-1-2-Res-2021-06", success("TLSv1.2", "ECDHE-RSA-AES128-SHA256", "secp256r1"), CannotTell},
+		{"the suite goes, a later one may do", "TLS13-1-2-Ext1-2021-06", "TLS13-1-2-Res-2021-06", success("TLSv1.2", "ECDHE-RSA-AES128-SHA256", "secp256r1"), Unknown},
 		{"the suite goes, and better ones the client has not", ext2, current, success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), Breaks},
 		{"static RSA goes", ext2, current, success("TLSv1.2", "AES128-SHA", ""), Breaks},
-		{"static RSA goes, TLS 1.3 comes", old, current, success("TLSv1.2", "AES128-SHA", ""), CannotTell},
-		{"static RSA goes, the order is not confirmed", "TLS13-1-2-Ext2-PQ-2025-09", current, success("TLSv1.2", "AES128-SHA", ""), CannotTell},
-		{"an RSA suite goes, ECDSA before it", ext2, fs, success("TLSv1.2", "ECDHE-RSA-AES128-SHA", "secp256r1"), CannotTell},
-		{"an ECDSA suite goes, RSA before it proves nothing", ext2, "TLS13-1-2-Res-2021-06", success("TLSv1.2", "ECDHE-ECDSA-AES256-SHA", "secp256r1"), CannotTell},
-		{"disputed", ext2, "TLS13-1-2-Ext1-PQ-2025-09", success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), CannotTell},
-		{"the group goes", current, "TLS13-1-2-FIPS-2023-04", success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "x25519"), CannotTell},
-		{"the group is not in the log", current, "TLS13-1-2-FIPS-2023-04", success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", ""), CannotTell},
-		{"SHA-1 signatures go", ext2, "TLS13-1-2-Ext2-FIPS-2023-04", success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), CannotTell},
-		{"not what the current policy has", current, res, success("TLSv1.2", "AES128-SHA", ""), CannotTell},
-		{"article, loosened", current, ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), WouldBeAccepted},
-		{"article, loosened otherwise", current, "TLS13-1-2-Ext1-2021-06", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), CannotTell},
-		{"article, tightened", current, "TLS13-1-2-Res-2021-06", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), StillRefused},
-		{"no such certificate is known", current, ext2, failed("TLSv1.2", "ECDHE-ECDSA-AES256-SHA"), CannotTell},
-		{"failed for another reason", current, ext2, failed("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"), CannotTell},
-		{"failed under a policy that is not known", "", ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), CannotTell},
-		{"failed under a policy that may have it", "TLS13-1-2-Ext1-PQ-2025-09", ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), CannotTell},
-		{"in no policy for its version, and that not known", "", "TLS13-1-3-2021-06", failed("TLSv1.3", "TLS_AES_128_CCM_SHA256"), CannotTell},
-		{"negotiated what sources differ about", "TLS13-1-2-Ext1-PQ-2025-09", current, success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), CannotTell},
-		{"nothing in the log", current, ext2, failed("", ""), CannotTell},
-		{"client certificate", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Status: "Failed:ClientCertExpired"}, StillRefused},
-		{"client certificate and policy", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Status: "Failed:ClientCertIncompatible"}, CannotTell},
-		{"unreadable", current, ext2, success("TLSv1.2", "ROT13", ""), CannotTell},
-		{"no status", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "AES128-SHA"}, CannotTell},
+		{"static RSA goes, TLS 1.3 comes", old, current, success("TLSv1.2", "AES128-SHA", ""), Unknown},
+		{"static RSA goes, the order is not confirmed", "TLS13-1-2-Ext2-PQ-2025-09", current, success("TLSv1.2", "AES128-SHA", ""), Unknown},
+		{"an RSA suite goes, ECDSA before it", ext2, fs, success("TLSv1.2", "ECDHE-RSA-AES128-SHA", "secp256r1"), Unknown},
+		{"an ECDSA suite goes, RSA before it proves nothing", ext2, "TLS13-1-2-Res-2021-06", success("TLSv1.2", "ECDHE-ECDSA-AES256-SHA", "secp256r1"), Unknown},
+		{"disputed", ext2, "TLS13-1-2-Ext1-PQ-2025-09", success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), Unknown},
+		{"the group goes", current, "TLS13-1-2-FIPS-2023-04", success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "x25519"), Unknown},
+		{"the group is not in the log", current, "TLS13-1-2-FIPS-2023-04", success("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", ""), Unknown},
+		{"SHA-1 signatures go", ext2, "TLS13-1-2-Ext2-FIPS-2023-04", success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), Unknown},
+		{"not what the current policy has", current, res, success("TLSv1.2", "AES128-SHA", ""), Unknown},
+		{"article, loosened", current, ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), Fixed},
+		{"article, loosened otherwise", current, "TLS13-1-2-Ext1-2021-06", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), Unknown},
+		{"article, tightened", current, "TLS13-1-2-Res-2021-06", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), StillFails},
+		{"no such certificate is known", current, ext2, failed("TLSv1.2", "ECDHE-ECDSA-AES256-SHA"), Unknown},
+		{"failed for another reason", current, ext2, failed("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"), Unknown},
+		{"failed under a policy that is not known", "", ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), Unknown},
+		{"failed under a policy that may have it", "TLS13-1-2-Ext1-PQ-2025-09", ext2, failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), Unknown},
+		{"in no policy for its version, and that not known", "", "TLS13-1-3-2021-06", failed("TLSv1.3", "TLS_AES_128_CCM_SHA256"), Unknown},
+		{"negotiated what sources differ about", "TLS13-1-2-Ext1-PQ-2025-09", current, success("TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1"), Unknown},
+		{"nothing in the log", current, ext2, failed("", ""), Unknown},
+		{"client certificate", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Status: "Failed:ClientCertExpired"}, StillFails},
+		{"client certificate and policy", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Status: "Failed:ClientCertIncompatible"}, Unknown},
+		{"unreadable", current, ext2, success("TLSv1.2", "ROT13", ""), Unknown},
+		{"no status", current, ext2, Observation{Protocol: "TLSv1.2", Cipher: "AES128-SHA"}, Unknown},
 	} {
 		q := Question{To: lookup(t, test.to)}
 		if test.from != "" {
 			q.From = func(Listener) *Policy { return lookup(t, test.from) }
 		}
 		a, _ := q.assess(test.o, RSA)
-		if a.Class != test.want || (a.Reason == "") != (a.Class == KeepsWorking || a.Class == WouldBeAccepted) {
+		if a.Class != test.want || (a.Reason == "") != (a.Class == KeepsWorking || a.Class == Fixed) {
 			t.Errorf("%s: %+v, want %d", test.name, a, test.want)
 		}
 		fmt.Fprintf(&golden, "%s\n  %s %s under %s, to %s: %s\n  %s\n\n", test.name, test.o.Protocol, test.o.Cipher, cmp.Or(test.from, "?"), test.to,
-			[]string{"keeps working", "breaks", "cannot be told", "would be accepted", "still refused"}[a.Class], cmp.Or(a.Reason, "-"))
+			a.Class, cmp.Or(a.Reason, "-"))
 	}
 	compareGolden(t, "testdata/whatif.txt", golden.String())
 }
@@ -367,13 +367,13 @@ func TestForecast(t *testing.T) {
 	}
 	q := Question{From: func(Listener) *Policy { return lookup(t, "TLS13-1-2-Ext2-2021-06") }, To: lookup(t, "TLS13-1-2-2021-06")}
 	f := q.WhatIf(maps.All(observations))
-	if want := [classes]uint64{10, 14, 7 + 4, 0, 11}; f.Connections != want {
+	if want := [classes]uint64{KeepsWorking: 10, Breaks: 14, Unknown: 7 + 4, StillFails: 11}; f.Connections != want {
 		t.Errorf("connections %v, want %v", f.Connections, want)
 	}
-	if want := [classes]int{1, 2, 2, 0, 1}; f.Clients != want {
+	if want := [classes]int{KeepsWorking: 1, Breaks: 2, Unknown: 2, StillFails: 1}; f.Clients != want {
 		t.Errorf("clients %v, want %v", f.Clients, want)
 	}
-	if f.Plaintext != 100 || f.Contradicting != 7 || len(f.Unknown) != 2 || f.Unknown[0].Connections != 7 {
+	if f.Plaintext != 100 || f.Contradicting != 7 || len(f.Undecided) != 2 || f.Undecided[0].Connections != 7 {
 		t.Errorf("%+v", f)
 	}
 	if len(f.Breaking) != 2 || f.Breaking[0].Client != "c" || f.Breaking[0].Connections != 9 || f.Breaking[1].Client != "a" || f.Breaking[1].Connections != 5 {

@@ -11,17 +11,44 @@ type Forecast struct {
 	Connections classCounts `json:"connections"`
 	Clients     classCounts `json:"clients"` // that have connections of the class
 	Breaking    []Breaking  `json:"breaking"`
-	Undecided   []Undecided `json:"undecided"` // why it cannot be told
+	Undecided   []Undecided `json:"undecided"` // why the outcome is unknown
 	Plaintext   uint64      `json:"plaintextConnections"`
 	Notes       []string    `json:"notes"`
 }
 
+// classCounts are counts by class, under the names of [secpolicy.Class].
 type classCounts struct {
-	KeepsWorking    uint64 `json:"keepsWorking"`
-	Breaks          uint64 `json:"breaks"`
-	Unknown         uint64 `json:"unknown"`
-	WouldBeAccepted uint64 `json:"wouldBeAccepted"`
-	StillRefused    uint64 `json:"stillRefused"`
+	KeepsWorking uint64 `json:"keepsWorking"`
+	Breaks       uint64 `json:"breaks"`
+	Unknown      uint64 `json:"unknown"`
+	Fixed        uint64 `json:"fixed"`
+	StillFails   uint64 `json:"stillFails"`
+
+	// The names until now, for one more version.
+	WouldBeAccepted uint64 `json:"wouldBeAccepted"` // Fixed
+	StillRefused    uint64 `json:"stillRefused"`    // StillFails
+}
+
+func newClassCounts(of func(secpolicy.Class) uint64) classCounts {
+	fixed, fails := of(secpolicy.Fixed), of(secpolicy.StillFails)
+	return classCounts{of(secpolicy.KeepsWorking), of(secpolicy.Breaks), of(secpolicy.Unknown), fixed, fails, fixed, fails}
+}
+
+// A Row has the counts of a class.
+type Row struct {
+	Class                secpolicy.Class
+	Connections, Clients uint64
+}
+
+// Rows are the classes in the order in which people are shown them.
+func (f *Forecast) Rows() []Row {
+	return []Row{
+		{secpolicy.KeepsWorking, f.Connections.KeepsWorking, f.Clients.KeepsWorking},
+		{secpolicy.Breaks, f.Connections.Breaks, f.Clients.Breaks},
+		{secpolicy.Fixed, f.Connections.Fixed, f.Clients.Fixed},
+		{secpolicy.StillFails, f.Connections.StillFails, f.Clients.StillFails},
+		{secpolicy.Unknown, f.Connections.Unknown, f.Clients.Unknown},
+	}
 }
 
 type Breaking struct {
@@ -40,16 +67,14 @@ type Undecided struct {
 func newForecast(from, to string, f *secpolicy.Forecast, notes []string) Forecast {
 	r := Forecast{
 		From: from, To: to, Plaintext: f.Plaintext, Notes: append([]string{}, notes...),
-		Connections: classCounts{f.Connections[secpolicy.KeepsWorking], f.Connections[secpolicy.Breaks], f.Connections[secpolicy.CannotTell],
-			f.Connections[secpolicy.WouldBeAccepted], f.Connections[secpolicy.StillRefused]},
-		Clients: classCounts{uint64(f.Clients[secpolicy.KeepsWorking]), uint64(f.Clients[secpolicy.Breaks]), uint64(f.Clients[secpolicy.CannotTell]),
-			uint64(f.Clients[secpolicy.WouldBeAccepted]), uint64(f.Clients[secpolicy.StillRefused])},
-		Breaking: []Breaking{}, Undecided: []Undecided{},
+		Connections: newClassCounts(func(c secpolicy.Class) uint64 { return f.Connections[c] }),
+		Clients:     newClassCounts(func(c secpolicy.Class) uint64 { return uint64(f.Clients[c]) }),
+		Breaking:    []Breaking{}, Undecided: []Undecided{},
 	}
 	for _, b := range f.Breaking {
 		r.Breaking = append(r.Breaking, Breaking(b))
 	}
-	for _, u := range f.Unknown {
+	for _, u := range f.Undecided {
 		r.Undecided = append(r.Undecided, Undecided(u))
 	}
 	return r

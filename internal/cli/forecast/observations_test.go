@@ -69,7 +69,7 @@ func TestObservedKindsAreBounded(t *testing.T) {
 		t.Errorf("%d kinds", n)
 	}
 	f := secpolicy.Question{To: new(secpolicy.Policy)}.WhatIf(folds[0].each)
-	if got := f.Connections[secpolicy.CannotTell]; f.Plaintext != uint64(entries/4) || got != uint64(entries/4*3+1) {
+	if got := f.Connections[secpolicy.Unknown]; f.Plaintext != uint64(entries/4) || got != uint64(entries/4*3+1) {
 		t.Errorf("%d entries are %d without TLS, and %d of which nothing can be told", entries+1, f.Plaintext, got)
 	}
 	for o := range folds[0].each {

@@ -37,18 +37,17 @@ func (o *options) newWhatIf(ctx context.Context) (*whatIf, error) {
 func (w *whatIf) summary() *report.WhatIf {
 	f := w.change.Forecast(w.q, w.folds, w.caveats)
 	r := &report.WhatIf{From: f.From, To: f.To, Notes: f.Notes}
-	for _, x := range []struct {
-		name                 string
-		connections, clients uint64
-		bad                  bool
-	}{
-		{"keep working", f.Connections.KeepsWorking, f.Clients.KeepsWorking, false},
-		{"break for certain", f.Connections.Breaks, f.Clients.Breaks, true},
-		{"failed, would be accepted", f.Connections.WouldBeAccepted, f.Clients.WouldBeAccepted, false},
-		{"failed, still refused", f.Connections.StillRefused, f.Clients.StillRefused, false},
-		{"cannot be told", f.Connections.Unknown, f.Clients.Unknown, false},
-	} {
-		r.Outcomes = append(r.Outcomes, report.Outcome{Name: x.name, Connections: x.connections, Clients: int(x.clients), Bad: x.bad})
+	for _, row := range f.Rows() {
+		r.Outcomes = append(r.Outcomes, report.Outcome{
+			Class: row.Class.String(), Name: oldOutcomes[row.Class], Text: row.Class.Text(),
+			Connections: row.Connections, Clients: int(row.Clients), Bad: row.Class == secpolicy.Breaks,
+		})
 	}
 	return r
+}
+
+// oldOutcomes are the names of the classes until now, for one more version.
+var oldOutcomes = map[secpolicy.Class]string{
+	secpolicy.KeepsWorking: "keep working", secpolicy.Breaks: "break for certain", secpolicy.Fixed: "failed, would be accepted",
+	secpolicy.StillFails: "failed, still refused", secpolicy.Unknown: "cannot be told",
 }

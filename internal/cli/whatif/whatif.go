@@ -117,18 +117,13 @@ func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 	fmt.Fprintf(w, "From %s\nto   %s\n\n", r.From, r.To)
 	t := text.Table{Columns: "lrr"}
 	t.Add("", "connections", "clients")
-	row := func(name string, connections, clients uint64) {
-		t.Add(name, text.Count(connections), text.Count(clients))
+	for _, row := range r.Rows() {
+		t.Add(row.Class.Text(), text.Count(row.Connections), text.Count(row.Clients))
 	}
-	row("keep working", r.Connections.KeepsWorking, r.Clients.KeepsWorking)
-	row("break for certain", r.Connections.Breaks, r.Clients.Breaks)
-	row("failed, would be accepted", r.Connections.WouldBeAccepted, r.Clients.WouldBeAccepted)
-	row("failed, still refused", r.Connections.StillRefused, r.Clients.StillRefused)
-	row("cannot be told", r.Connections.Unknown, r.Clients.Unknown)
 	w.Table(&t)
 
 	if len(r.Breaking) > 0 {
-		fmt.Fprintf(w, "\nBREAK FOR CERTAIN\n")
+		fmt.Fprintf(w, "\nWILL BREAK\n")
 		reasons := slices.Clone(r.Breaking)
 		if top > 0 {
 			reasons = reasons[:min(top, len(reasons))]
@@ -151,7 +146,7 @@ func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 		}
 	}
 	if len(r.Undecided) > 0 {
-		fmt.Fprintf(w, "\nCANNOT BE TOLD\n\n")
+		fmt.Fprintf(w, "\nUNKNOWN\n\n")
 		t := text.Table{Columns: "rw"}
 		t.Add("connections", "why")
 		for _, u := range r.Undecided {

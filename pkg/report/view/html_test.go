@@ -39,7 +39,7 @@ func htmlPage(t *testing.T) []byte {
 		Skipped:       []report.SkippedCount{{Reason: "<i>something</i>", Count: 2}},
 		FailedObjects: []report.FailedObject{{Object: "javascript:alert(6)", Error: "<b>cut</b>"}},
 	}, 300)
-	r.WhatIf = &report.WhatIf{From: "a", To: `<u>b</u>`, Outcomes: []report.Outcome{{Name: "keeps working", Connections: 5, Clients: 2}}, Notes: []string{"<s>note</s>"}}
+	r.WhatIf = &report.WhatIf{From: "a", To: `<u>b</u>`, Outcomes: []report.Outcome{{Text: "keeps working", Connections: 5, Clients: 2}}, Notes: []string{"<s>note</s>"}}
 	var b bytes.Buffer
 	if err := view.WriteHTML(&b, r); err != nil {
 		t.Fatal(err)

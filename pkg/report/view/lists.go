@@ -117,7 +117,7 @@ func (t *tables) whatIf() {
 	g := text.Table{Columns: "rr"}
 	g.Add("connections", "clients", "")
 	for _, x := range w.Outcomes {
-		g.Add(text.Count(x.Connections), text.Count(x.Clients), x.Name)
+		g.Add(text.Count(x.Connections), text.Count(x.Clients), x.Text)
 	}
 	t.grid("WHAT IF THE POLICY WERE "+w.To+"?", "", &g)
 	for _, note := range w.Notes {
