@@ -204,7 +204,7 @@ func (d *Digest) loadBalancer(in Input, policies *secpolicy.Set) LoadBalancer {
 func (lb *LoadBalancer) addExpiring(list []posture.Certificate, now time.Time) {
 	for _, c := range list {
 		if c.NotAfter.Sub(now) < expiryWarning {
-			lb.Expiring = append(lb.Expiring, Certificate{c.Subject, c.Serial, c.NotAfter, c.Connections, c.Failed})
+			lb.Expiring = append(lb.Expiring, Certificate(c))
 		}
 	}
 	slices.SortStableFunc(lb.Expiring, func(a, b Certificate) int {
