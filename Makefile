@@ -77,8 +77,8 @@ pgo: ## renew the profile that optimizes the functions
 	go run ./internal/dev/benchcompare job data build/bench 0.2
 	go run ./internal/dev/benchcompare job profile internal/dev/benchcompare/whole.pgo $$(ls build/bench/large-*.log.gz | head -1)
 
-large: ## run the memory tests in full: 5 million clients, a million ciphers, 10 GB compressed 1,000 times
-	TLSWATCH_LARGE=1 go test -v -run Memory ./pkg/rollup ./pkg/connlog
+large: ## run the memory tests in full: 5 million clients, a million ciphers, 10 GB compressed 1,000 times, a window of 1,200 records
+	TLSWATCH_LARGE=1 go test -v -run Memory ./pkg/rollup ./pkg/connlog ./pkg/pipeline
 
 fuzz: ## fuzz every target for FUZZTIME (30s)
 	@targets=$$(go test -list '^Fuzz' ./... | awk '/^Fuzz/ { name[n++] = $$1 } /^ok/ { while (n) print $$2, name[--n] }'); \

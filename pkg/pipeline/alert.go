@@ -70,10 +70,10 @@ func (p *Pipeline) alertPeriod(ctx context.Context, t *task) error {
 	if err != nil {
 		return err
 	}
-	w := windows{ledger: p.Ledger, records: records, read: make(map[string]alert.Window)}
+	w := newWindows(p.Ledger, records, p.Rules)
 	var failed []error
 	for _, rule := range p.Rules {
-		failed = append(failed, p.alertRule(ctx, t, rule, &w))
+		failed = append(failed, p.alertRule(ctx, t, rule, w))
 	}
 	return errors.Join(failed...)
 }
@@ -112,7 +112,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 	}
 	var met []candidate
 	for _, c := range claims {
-		window, err := w.at(ctx, c.End, rule.Window)
+		window, err := w.at(ctx, c.End, rule)
 		if err != nil {
 			return err
 		}
@@ -198,11 +198,46 @@ func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPo
 	return twice, nil
 }
 
-// windows are the records around a period, read when they are needed.
+// countedReasons returns the reasons that rules count. Rules that count only some
+// of them count the same.
+func countedReasons(rules []alert.Rule) []string {
+	for _, r := range rules {
+		if len(r.Reasons) > 0 {
+			return r.Reasons
+		}
+	}
+	return nil
+}
+
+// windows are sums of the records around a period. Each record is read when a
+// window needs it, added up with the others of its period, and forgotten.
 type windows struct {
 	ledger  Ledger
 	records []LedgerRecord
-	read    map[string]alert.Window
+	reasons [][]string // the reasons that rules count, without duplicates
+	periods map[time.Time][]*alert.Sum
+	sums    map[windowKey]alert.Window
+}
+
+// A windowKey identifies a sum that rules share.
+type windowKey struct {
+	end     time.Time
+	length  time.Duration
+	reasons int // index in windows.reasons
+}
+
+func newWindows(l Ledger, records []LedgerRecord, rules []alert.Rule) *windows {
+	w := &windows{ledger: l, records: records, periods: make(map[time.Time][]*alert.Sum), sums: make(map[windowKey]alert.Window)}
+	for _, r := range rules {
+		if w.index(r.Reasons) < 0 {
+			w.reasons = append(w.reasons, r.Reasons)
+		}
+	}
+	return w
+}
+
+func (w *windows) index(reasons []string) int {
+	return slices.IndexFunc(w.reasons, func(known []string) bool { return slices.Equal(known, reasons) })
 }
 
 func within(t, end time.Time, length time.Duration) bool {
@@ -220,25 +255,55 @@ func (w *windows) failedAtMost(end time.Time, length time.Duration) uint64 {
 	return sum
 }
 
-// at adds up a window.
-func (w *windows) at(ctx context.Context, end time.Time, length time.Duration) (alert.Window, error) {
-	var parts []alert.Window
+// at adds up what a rule counts in a window.
+func (w *windows) at(ctx context.Context, end time.Time, rule alert.Rule) (alert.Window, error) {
+	key := windowKey{end, rule.Window, w.index(rule.Reasons)}
+	if sum, ok := w.sums[key]; ok {
+		return sum, nil
+	}
+	var sum alert.Sum
+	var last time.Time
 	for _, r := range w.records {
-		if !within(r.PeriodEnd, end, length) {
+		if r.PeriodEnd.Equal(last) || !within(r.PeriodEnd, end, rule.Window) {
 			continue
 		}
-		part, ok := w.read[r.Key]
-		if !ok {
-			text, err := w.ledger.Window(ctx, r.Key)
-			if err != nil {
-				return alert.Window{}, err
-			}
-			if err := json.Unmarshal(text, &part); err != nil {
-				return alert.Window{}, fmt.Errorf("record %s: %w", r.Key, err)
-			}
-			w.read[r.Key] = part
+		last = r.PeriodEnd
+		period, err := w.period(ctx, last)
+		if err != nil {
+			return alert.Window{}, err
 		}
-		parts = append(parts, part)
+		sum.AddSum(period[key.reasons])
 	}
-	return alert.Sum(end, length, parts...), nil
+	window := sum.Window(end, rule.Window)
+	w.sums[key] = window
+	return window, nil
+}
+
+// period adds up the records of a period, for each list of reasons.
+func (w *windows) period(ctx context.Context, end time.Time) ([]*alert.Sum, error) {
+	if sums, ok := w.periods[end]; ok {
+		return sums, nil
+	}
+	sums := make([]*alert.Sum, len(w.reasons))
+	for i := range sums {
+		sums[i] = new(alert.Sum)
+	}
+	for _, r := range w.records {
+		if !r.PeriodEnd.Equal(end) {
+			continue
+		}
+		text, err := w.ledger.Window(ctx, r.Key)
+		if err != nil {
+			return nil, err
+		}
+		var window alert.Window
+		if err := json.Unmarshal(text, &window); err != nil {
+			return nil, fmt.Errorf("record %s: %w", r.Key, err)
+		}
+		for i, reasons := range w.reasons {
+			sums[i].Add(window.Only(reasons))
+		}
+	}
+	w.periods[end] = sums
+	return sums, nil
 }

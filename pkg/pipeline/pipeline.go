@@ -307,7 +307,7 @@ func (p *Pipeline) take(ctx context.Context, t *task, s *rollup.Summary, err err
 		t.processor.ObjectsSkipped++
 		return nil
 	}
-	t.window = alert.Observe(s, t.Key, t.Object.URI(), p.PublishClients)
+	t.window = alert.Observe(s, t.Key, t.Object.URI(), p.PublishClients, countedReasons(p.Rules)...)
 	t.posture = posture.Observe(s, p.PublishClients)
 	version := Object{Bucket: t.Object.Bucket, Key: t.Object.Key, ETag: t.Object.ETag}
 	if twin := t.taken[version]; twin != nil && p.Ledger != nil {

@@ -304,3 +304,31 @@ func TestOldWindows(t *testing.T) {
 		}
 	}
 }
+
+// TestClientFailuresOfReasons: with ALERT_REASONS, a client has 400 failures over
+// ten nodes. At each node, five others have more.
+func TestClientFailuresOfReasons(t *testing.T) {
+	f := newFleet(t)
+	rule := f.rule(400)
+	rule.Name, rule.PerClient, rule.Reasons = alert.ClientFailures, true, []string{"X"}
+	f.Rules = []alert.Rule{rule}
+	for node := range 10 {
+		var b strings.Builder
+		lines := func(n int, client string) {
+			for range n {
+				fmt.Fprintf(&b, "2026-11-23T10:02:00Z %s 40000 443 TLSv1.2 - - \"-\" - - Failed:X TID_1 -\n", client)
+			}
+		}
+		for i := range 5 {
+			lines(50, fmt.Sprintf("203.0.113.%d", 5*node+i))
+		}
+		lines(40, "198.51.100.7")
+		fmt.Fprint(&b, "2026-11-23T10:02:00Z 192.0.2.1 40000 443 TLSv1.2 - - \"-\" - - Failed:Y TID_1 -\n")
+		l := load{node: node}
+		f.run(t, pipeline.Job{Object: f.put(t, l.key(), []byte(b.String())), Owner: l.key()})
+	}
+	alerts := f.sentAlerts(t)
+	if len(alerts) != 1 || alerts[0].Client != "198.51.100.7" || alerts[0].Failed != 400 {
+		t.Errorf("alerts %+v", alerts)
+	}
+}

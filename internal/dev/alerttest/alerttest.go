@@ -59,7 +59,9 @@ func Summarize(t testing.TB, log []byte) *rollup.Summary {
 // Sum adds up windows over the time that they cover.
 func Sum(windows ...alert.Window) alert.Window {
 	start, end := windows[0].Start, windows[0].End
+	var sum alert.Sum
 	for _, w := range windows {
+		sum.Add(w)
 		if w.Start.Before(start) {
 			start = w.Start
 		}
@@ -67,7 +69,7 @@ func Sum(windows ...alert.Window) alert.Window {
 			end = w.End
 		}
 	}
-	return alert.Sum(end, end.Sub(start), windows...)
+	return sum.Window(end, end.Sub(start))
 }
 
 // Observe returns the window of a log that was delivered under [Key].
