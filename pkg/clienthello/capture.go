@@ -16,8 +16,8 @@ import (
 	"github.com/klauspost/compress/gzip"
 )
 
-// ErrNotCapture means that the input is in none of the formats that are read.
-var ErrNotCapture = errors.New("not a packet capture: want pcap or pcapng, plain or compressed with gzip")
+// errNotCapture means that the input is in none of the formats that are read.
+var errNotCapture = errors.New("not a packet capture: want pcap or pcapng, plain or compressed with gzip")
 
 const readBuffer = 256 << 10
 
@@ -96,7 +96,7 @@ func openCapture(r io.Reader) (packetSource, error) {
 	case len(magic) == 0:
 		return nil, errors.New("empty: not even the header of a packet capture")
 	case len(magic) < 4:
-		return nil, ErrNotCapture
+		return nil, errNotCapture
 	case bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}):
 		return openPcapng(b)
 	}
@@ -105,7 +105,7 @@ func openCapture(r io.Reader) (packetSource, error) {
 			return openPcap(b)
 		}
 	}
-	return nil, ErrNotCapture
+	return nil, errNotCapture
 }
 
 func openPcap(b *bufio.Reader) (packetSource, error) {

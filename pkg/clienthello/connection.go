@@ -241,7 +241,7 @@ func (c *connection) begin(p Protocol, version tlsname.Version) {
 	c.handshake.Client, c.handshake.Server = c.endpoints(c.client)
 }
 
-var errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", ErrIncomplete)
+var errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", errIncomplete)
 
 // data takes bytes that are in order.
 func (d *direction) data(b []byte) {
@@ -393,7 +393,7 @@ func (d *direction) message(m handshakeMessage) {
 		switch {
 		case h == nil:
 		case m.msgType == typeClientHello && h.Hello == nil && h.Fault == nil:
-			h.Hello, h.Fault = ParseClientHello(m.bytes)
+			h.Hello, h.Fault = parseClientHello(m.bytes)
 			if handshakeHeaderLen+m.length > maxHello {
 				h.Fault = fmt.Errorf("ClientHello: %d bytes, which no ClientHello has", m.length)
 			}
@@ -401,7 +401,7 @@ func (d *direction) message(m handshakeMessage) {
 			h.Segments = d.segments
 			c.hellos = h.size()
 		case m.msgType == typeClientHello && c.retry != 0:
-			if hello, err := ParseClientHello(m.bytes); err == nil {
+			if hello, err := parseClientHello(m.bytes); err == nil {
 				hello.compact()
 				h.SecondHello = hello
 				c.hellos = h.size()

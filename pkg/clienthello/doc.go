@@ -5,8 +5,7 @@
 // calls back with a [Handshake] for each connection whose ClientHello it saw.
 // On the way it removes encapsulation (VLAN, VXLAN, GENEVE), puts IP fragments
 // and TCP segments in order, and follows the TLS record and handshake layers of
-// both directions as far as they are readable. [ParseClientHello] is the decoder
-// on its own.
+// both directions as far as they are readable.
 //
 // Memory is bounded however large the capture: see [Tracker]. Nothing is
 // dropped without being counted: see [Stats].

@@ -43,7 +43,7 @@ func (h *ClientHello) JA4() string {
 	suites := withoutGREASE(h.CipherSuites)
 	extensions := h.extensionTypes()
 	name := "i"
-	if h.Has(extServerName) {
+	if h.has(extServerName) {
 		name = "d"
 	}
 	a := fmt.Sprintf("t%s%s%02d%02d%s", h.ja4Version(), name, min(len(suites), 99), min(len(extensions), 99), h.ja4ALPN())

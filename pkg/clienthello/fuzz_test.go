@@ -230,7 +230,7 @@ func FuzzClientHello(f *testing.F) {
 	f.Add(helloOf(f, classical()))
 	f.Add(build([]tlsname.Suite{0x1301, 0x2a2a}, Extension{extPreSharedKey, []byte{0, 7, 0, 1, 9, 0, 0, 0, 0, 0, 2, 1, 5}}))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		h, err := ParseClientHello(data)
+		h, err := parseClientHello(data)
 		if h == nil {
 			t.Fatal("no ClientHello")
 		}
@@ -248,7 +248,7 @@ func FuzzClientHello(f *testing.F) {
 			t.Errorf("fingerprints %s, %s", h.JA3(), h.JA4())
 		}
 		for n := range data {
-			if _, err := ParseClientHello(data[:n]); !errors.Is(err, ErrIncomplete) {
+			if _, err := parseClientHello(data[:n]); !errors.Is(err, errIncomplete) {
 				t.Fatalf("%d of %d bytes: %v", n, len(data), err)
 			}
 		}

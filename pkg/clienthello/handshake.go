@@ -23,7 +23,7 @@ type Handshake struct {
 	// Hello is the first ClientHello, or nil if the capture holds none of it.
 	Hello *ClientHello
 	// Fault says why Hello is nil or not all that the client sent. If it is or
-	// wraps [ErrIncomplete], bytes are missing from the capture; anything else
+	// wraps errIncomplete, bytes are missing from the capture; anything else
 	// is a fault of the client.
 	Fault error
 	// Segments is the number of TCP segments that carried Hello.

@@ -11,8 +11,8 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// ErrIncomplete means that a message ends before the length that it announces.
-var ErrIncomplete = errors.New("incomplete")
+// errIncomplete means that a message ends before the length that it announces.
+var errIncomplete = errors.New("incomplete")
 
 // Handshake message types, RFC 8446, Section 4 and RFC 5246, Section 7.4.
 const (
@@ -63,7 +63,7 @@ const (
 // the legacy version, highest first (RFC 8446, Section 4.2.1).
 func (h *ClientHello) Versions() []tlsname.Version {
 	var versions []tlsname.Version
-	if h.Has(extSupportedVersions) {
+	if h.has(extSupportedVersions) {
 		for _, v := range h.SupportedVersions {
 			if !tlsname.IsGREASE(uint16(v)) {
 				versions = append(versions, v)
@@ -96,17 +96,17 @@ func (h *ClientHello) compact() {
 	}
 }
 
-// Has reports whether the ClientHello has an extension of the type.
-func (h *ClientHello) Has(t ExtensionType) bool {
+// has reports whether the ClientHello has an extension of the type.
+func (h *ClientHello) has(t ExtensionType) bool {
 	return slices.ContainsFunc(h.Extensions, func(e Extension) bool { return e.Type == t })
 }
 
-// ParseClientHello decodes a handshake message of type client_hello, with its
-// header of four bytes. It returns an error, which is or wraps [ErrIncomplete]
+// parseClientHello decodes a handshake message of type client_hello, with its
+// header of four bytes. It returns an error, which is or wraps errIncomplete
 // if bytes are missing at the end, for anything that is not the whole of one
 // well-formed ClientHello. What was decoded before the fault is returned with
 // the error: lists in it are whole, but there may have been more.
-func ParseClientHello(message []byte) (*ClientHello, error) {
+func parseClientHello(message []byte) (*ClientHello, error) {
 	h := new(ClientHello)
 	body, whole, err := handshakeBody(message, typeClientHello)
 	if err != nil {
@@ -124,13 +124,13 @@ func handshakeBody(message cryptobyte.String, want uint8) (body cryptobyte.Strin
 	var msgType uint8
 	var length uint32
 	if !message.ReadUint8(&msgType) {
-		return nil, false, ErrIncomplete
+		return nil, false, errIncomplete
 	}
 	if msgType != want {
 		return nil, false, fmt.Errorf("handshake message type %d, want %d", msgType, want)
 	}
 	if !message.ReadUint24(&length) {
-		return nil, false, ErrIncomplete
+		return nil, false, errIncomplete
 	}
 	if len(message) > int(length) {
 		return nil, false, fmt.Errorf("%d bytes after its end", len(message)-int(length))
@@ -143,7 +143,7 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 		if whole {
 			return fmt.Errorf("%s: longer than the message", field)
 		}
-		return fmt.Errorf("%s: %w", field, ErrIncomplete)
+		return fmt.Errorf("%s: %w", field, errIncomplete)
 	}
 	var version uint16
 	if !s.ReadUint16(&version) {
@@ -193,7 +193,7 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 			return short("extensions")
 		}
 		e := Extension{ExtensionType(t), data}
-		if h.Has(e.Type) {
+		if h.has(e.Type) {
 			return fmt.Errorf("extension %s: twice", e.Type)
 		}
 		h.Extensions = append(h.Extensions, e)

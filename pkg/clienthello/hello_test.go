@@ -38,7 +38,7 @@ func TestParseEqualsCryptoTLS(t *testing.T) {
 				info = i
 				return nil, nil
 			}})
-			h, err := ParseClientHello(helloOf(t, flights))
+			h, err := parseClientHello(helloOf(t, flights))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -66,12 +66,12 @@ func equal[A, B ~uint16](t *testing.T, what string, got []A, want []B) {
 // is the end before the extensions, which older clients do not have.
 func TestPrefixes(t *testing.T) {
 	message := helloOf(t, hybrid())
-	if _, err := ParseClientHello(message); err != nil {
+	if _, err := parseClientHello(message); err != nil {
 		t.Fatal(err)
 	}
 	for n := range message {
-		h, err := ParseClientHello(message[:n])
-		if !errors.Is(err, ErrIncomplete) {
+		h, err := parseClientHello(message[:n])
+		if !errors.Is(err, errIncomplete) {
 			t.Fatalf("%d of %d bytes: %v", n, len(message), err)
 		}
 		if h == nil {
@@ -82,13 +82,13 @@ func TestPrefixes(t *testing.T) {
 		}
 		fitting := slices.Clone(message[:n])
 		fitting[1], fitting[2], fitting[3] = 0, byte((n-4)>>8), byte(n-4)
-		if h, err := ParseClientHello(fitting); err == nil && (len(h.Extensions) > 0 || h.CompressionMethods == nil) {
+		if h, err := parseClientHello(fitting); err == nil && (len(h.Extensions) > 0 || h.CompressionMethods == nil) {
 			t.Fatalf("%d of %d bytes, with that length: decoded", n, len(message))
-		} else if errors.Is(err, ErrIncomplete) {
+		} else if errors.Is(err, errIncomplete) {
 			t.Fatalf("%d of %d bytes, with that length: %v", n, len(message), err)
 		}
 	}
-	if _, err := ParseClientHello(append(slices.Clone(message), 0)); err == nil {
+	if _, err := parseClientHello(append(slices.Clone(message), 0)); err == nil {
 		t.Error("a byte too many is accepted")
 	}
 }
@@ -148,8 +148,8 @@ func TestParseMalformed(t *testing.T) {
 		{"a pre-shared key without binders", build([]tlsname.Suite{1}, Extension{41, []byte{0, 7, 0, 1, 9, 0, 0, 0, 0, 0, 0}}), "pre_shared_key: malformed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := ParseClientHello(test.message)
-			if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, ErrIncomplete) {
+			_, err := parseClientHello(test.message)
+			if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, errIncomplete) {
 				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
 		})
@@ -157,7 +157,7 @@ func TestParseMalformed(t *testing.T) {
 }
 
 func TestParseFeatures(t *testing.T) {
-	h, err := ParseClientHello(build([]tlsname.Suite{0x2a2a, 0x1301, 0x00ff, 0x5600},
+	h, err := parseClientHello(build([]tlsname.Suite{0x2a2a, 0x1301, 0x00ff, 0x5600},
 		Extension{0x3a3a, nil},
 		Extension{extSupportedVersions, list(1, 0x4a4a, 0x0304, 0x0303)},
 		Extension{extSupportedGroups, list(2, 0x5a5a, 0x11ec, 0x001d)},

@@ -75,13 +75,13 @@ func parseSSLv2(message []byte) (*ClientHello, error) {
 	s := cryptobyte.String(message)
 	var version, specsLen, sessionLen, challengeLen uint16
 	if !s.Skip(3) || !s.ReadUint16(&version) || !s.ReadUint16(&specsLen) || !s.ReadUint16(&sessionLen) || !s.ReadUint16(&challengeLen) {
-		return h, fmt.Errorf("SSLv2 ClientHello: %w", ErrIncomplete)
+		return h, fmt.Errorf("SSLv2 ClientHello: %w", errIncomplete)
 	}
 	h.LegacyVersion = tlsname.Version(version)
 	for range specsLen / 3 {
 		var spec uint32
 		if !s.ReadUint24(&spec) {
-			return h, fmt.Errorf("SSLv2 ClientHello: %w", ErrIncomplete)
+			return h, fmt.Errorf("SSLv2 ClientHello: %w", errIncomplete)
 		}
 		if spec <= 0xffff {
 			h.CipherSuites = append(h.CipherSuites, tlsname.Suite(spec))
@@ -89,9 +89,9 @@ func parseSSLv2(message []byte) (*ClientHello, error) {
 	}
 	h.readSignals()
 	if !s.ReadBytes(&h.SessionID, int(sessionLen)) || !s.Skip(int(challengeLen)) {
-		return h, fmt.Errorf("SSLv2 ClientHello: %w", ErrIncomplete)
+		return h, fmt.Errorf("SSLv2 ClientHello: %w", errIncomplete)
 	}
 	return h, nil
 }
 
-func incomplete(err error) bool { return errors.Is(err, ErrIncomplete) }
+func incomplete(err error) bool { return errors.Is(err, errIncomplete) }

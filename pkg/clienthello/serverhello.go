@@ -29,7 +29,7 @@ var helloRetryRequest = [32]byte{
 func parseServerHello(message []byte) (*serverHello, error) {
 	body, whole, err := handshakeBody(message, typeServerHello)
 	if err == nil && !whole {
-		err = ErrIncomplete
+		err = errIncomplete
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ServerHello: %w", err)

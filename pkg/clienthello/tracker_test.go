@@ -443,7 +443,7 @@ func TestFormats(t *testing.T) {
 		}
 		files = append(files, Capture{"file 7", func() (io.ReadCloser, error) { return nil, errors.New("gone") }})
 		err := tracker.ReadAll(t.Context(), files)
-		for _, want := range []string{"file 2: " + ErrNotCapture.Error(), "file 5: the capture is cut or damaged after packet 3", "file 7: gone"} {
+		for _, want := range []string{"file 2: " + errNotCapture.Error(), "file 5: the capture is cut or damaged after packet 3", "file 7: gone"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q is not in %v", want, err)
 			}
@@ -462,9 +462,9 @@ func TestFormats(t *testing.T) {
 			want  string
 		}{
 			"nothing":      {nil, "empty"},
-			"a log":        {[]byte("2026-11-25T10:00:00Z 203.0.113.7 40000 443"), ErrNotCapture.Error()},
-			"short":        {[]byte("abc"), ErrNotCapture.Error()},
-			"gzip of text": {zipped([]byte("hello")), ErrNotCapture.Error()},
+			"a log":        {[]byte("2026-11-25T10:00:00Z 203.0.113.7 40000 443"), errNotCapture.Error()},
+			"short":        {[]byte("abc"), errNotCapture.Error()},
+			"gzip of text": {zipped([]byte("hello")), errNotCapture.Error()},
 			"cut gzip":     {zipped(ng)[:30], "unexpected EOF"},
 			"cut pcap":     {micro(binary.LittleEndian, false)[:500], "after packet 3"},
 			"Wi-Fi":        {pcapOf(layers.LinkTypeIEEE802_11, ethernet, packets), "link type 105"},

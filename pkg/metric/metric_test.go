@@ -585,7 +585,7 @@ func TestProcessor(t *testing.T) {
 		{"nothing", func(*Processor) {}, []string{
 			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x0", "MalformedLines Count 1x0", "DuplicateObjects Count 1x0", "DelayedObjects Count 1x0", "UncertainRepublishes Count 1x0",
 		}},
-		{"counts", func(p *Processor) { p.ObjectsSkipped, p.DuplicateObjects, p.MalformedLines = 2, 3, 4 }, []string{
+		{"counts", func(p *Processor) { p.ObjectsSkipped, p.DuplicateObjects, p.malformedLines = 2, 3, 4 }, []string{
 			"ObjectsProcessed Count 1x0", "ObjectsSkipped Count 1x2", "MalformedLines Count 1x4", "DuplicateObjects Count 1x3", "DelayedObjects Count 1x0", "UncertainRepublishes Count 1x0",
 		}},
 		{"a budget used up", func(p *Processor) { *p = Processor{ClientsOverBudget: 2}.Plus(Processor{ClientsOverBudget: 1}) }, []string{

@@ -9,11 +9,11 @@ import (
 // request, zeros included, so that alarms and heartbeats have data; only
 // ClientsOverBudget, which is a rare event, costs nothing until it happens.
 type Processor struct {
-	ObjectsProcessed int
+	objectsProcessed int
 	ObjectsSkipped   int
-	MalformedLines   uint64
+	malformedLines   uint64
 	DuplicateObjects int
-	DelayedObjects   int
+	delayedObjects   int
 
 	UncertainRepublishes int
 	ClientsOverBudget    int
@@ -24,11 +24,11 @@ type Processor struct {
 // Plus returns what both count.
 func (p Processor) Plus(q Processor) Processor {
 	return Processor{
-		ObjectsProcessed:     p.ObjectsProcessed + q.ObjectsProcessed,
+		objectsProcessed:     p.objectsProcessed + q.objectsProcessed,
 		ObjectsSkipped:       p.ObjectsSkipped + q.ObjectsSkipped,
-		MalformedLines:       p.MalformedLines + q.MalformedLines,
+		malformedLines:       p.malformedLines + q.malformedLines,
 		DuplicateObjects:     p.DuplicateObjects + q.DuplicateObjects,
-		DelayedObjects:       p.DelayedObjects + q.DelayedObjects,
+		delayedObjects:       p.delayedObjects + q.delayedObjects,
 		UncertainRepublishes: p.UncertainRepublishes + q.UncertainRepublishes,
 		ClientsOverBudget:    p.ClientsOverBudget + q.ClientsOverBudget,
 		Lags:                 slices.Concat(p.Lags, q.Lags),
@@ -37,11 +37,11 @@ func (p Processor) Plus(q Processor) Processor {
 
 // Processed counts an object whose period ended at end.
 func (p *Processor) Processed(end, now time.Time, malformed uint64) {
-	p.ObjectsProcessed++
-	p.MalformedLines += malformed
+	p.objectsProcessed++
+	p.malformedLines += malformed
 	lag := max(0, now.Sub(end))
 	if lag > delayAfter {
-		p.DelayedObjects++
+		p.delayedObjects++
 	}
 	p.Lags = append(p.Lags, lag)
 }
@@ -55,11 +55,11 @@ func (p *Processor) Data(now time.Time) []Datum {
 		name string
 		n    float64
 	}{
-		{ObjectsProcessed, float64(p.ObjectsProcessed)},
+		{ObjectsProcessed, float64(p.objectsProcessed)},
 		{ObjectsSkipped, float64(p.ObjectsSkipped)},
-		{MalformedLines, float64(p.MalformedLines)},
+		{MalformedLines, float64(p.malformedLines)},
 		{DuplicateObjects, float64(p.DuplicateObjects)},
-		{DelayedObjects, float64(p.DelayedObjects)},
+		{DelayedObjects, float64(p.delayedObjects)},
 		{UncertainRepublishes, float64(p.UncertainRepublishes)},
 	} {
 		data = append(data, Datum{Name: c.name, Unit: Count, Time: now, Values: []float64{c.n}, Counts: []float64{1}})

@@ -5,10 +5,10 @@ import (
 	"slices"
 )
 
-// MaxHeavy is the number of clients that are followed, of those that fail when
+// maxHeavy is the number of clients that are followed, of those that fail when
 // the tables of clients are full. Of n failures beyond them, a client with more
-// than n/MaxHeavy is certain to be among these.
-const MaxHeavy = 4096
+// than n/maxHeavy is certain to be among these.
+const maxHeavy = 4096
 
 // heavy finds the clients with most failures in bounded memory, by the
 // Space-Saving algorithm (Metwally, Agrawal and El Abbadi, 2005): a new client
@@ -29,7 +29,7 @@ func (h *heavy) add(client addr) {
 	switch {
 	case ok:
 		h.heap[i].count++
-	case len(h.heap) < MaxHeavy:
+	case len(h.heap) < maxHeavy:
 		if h.index == nil {
 			h.index = make(map[addr]int)
 		}

@@ -27,13 +27,13 @@ func TestHeavy(t *testing.T) {
 			h.add(a)
 		}
 	}
-	if len(truth) < 10*MaxHeavy {
+	if len(truth) < 10*maxHeavy {
 		t.Fatalf("only %d clients", len(truth))
 	}
 	top := slices.SortedFunc(maps.Keys(truth), func(a, b addr) int {
 		return cmp.Or(cmp.Compare(truth[b], truth[a]), cmp.Compare(a.lo, b.lo))
 	})
-	if len(h.heap) != MaxHeavy || len(h.index) != MaxHeavy {
+	if len(h.heap) != maxHeavy || len(h.index) != maxHeavy {
 		t.Errorf("%d rows, %d in the index", len(h.heap), len(h.index))
 	}
 	for i, c := range h.heap {
@@ -55,7 +55,7 @@ func TestHeavy(t *testing.T) {
 			t.Errorf("a client with %d failures has no place, where the least has %d", n, least)
 		}
 	}
-	if least > sum/MaxHeavy {
+	if least > sum/maxHeavy {
 		t.Errorf("error of up to %d in %d failures", least, sum)
 	}
 }
@@ -75,7 +75,7 @@ func TestSuspects(t *testing.T) {
 	if got, want := s.Suspects(), s.FailingClients(); len(got) != 1 || got[0] != want[0] {
 		t.Fatalf("got %v, want %v", got, want)
 	}
-	for i := range 2*MaxClients + 3*MaxHeavy {
+	for i := range 2*MaxClients + 3*maxHeavy {
 		fail(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), 1)
 	}
 	fail(late, 100)

@@ -11,9 +11,9 @@ import (
 // maxTracked.
 const RelativeError = 0.05
 
-// HistogramBuckets is the number of values that a Histogram can tell apart,
+// histogramBuckets is the number of values that a Histogram can tell apart,
 // within the 150 that CloudWatch takes for one datum.
-const HistogramBuckets = 143
+const histogramBuckets = 143
 
 const (
 	exactTo    = 40 // milliseconds, each of which has a bucket of its own
@@ -28,11 +28,11 @@ const (
 // logarithmic histogram as in DDSketch (Masson, Rim and Lee, 2019), whose
 // buckets bound the relative error.
 type Histogram struct {
-	buckets [HistogramBuckets]uint64
+	buckets [histogramBuckets]uint64
 }
 
 // Add counts a latency. A negative one, which no log has, counts as 0.
-func (h *Histogram) Add(d time.Duration) {
+func (h *Histogram) add(d time.Duration) {
 	h.buckets[bucketOf(max(d, 0))]++
 }
 
@@ -75,7 +75,7 @@ func logBucket(ms int64) int {
 // to both ends.
 var bucketTable, bucketValues = makeBuckets()
 
-func makeBuckets() (table [tableSize]uint8, values [HistogramBuckets]time.Duration) {
+func makeBuckets() (table [tableSize]uint8, values [histogramBuckets]time.Duration) {
 	for ms := range table {
 		table[ms] = uint8(logBucket(int64(ms)))
 	}

@@ -40,7 +40,7 @@ func TestHistogramRelativeError(t *testing.T) {
 		last = v
 		values[v] = true
 	}
-	if len(values) > HistogramBuckets || len(values) > 150 {
+	if len(values) > histogramBuckets || len(values) > 150 {
 		t.Errorf("%d distinct values", len(values))
 	}
 }
@@ -73,8 +73,8 @@ func TestHistogramMerge(t *testing.T) {
 	parts := make([]Histogram, 4) // the last one stays empty
 	for range 5000 {
 		d := time.Duration(r.ExpFloat64() * float64(50*time.Millisecond))
-		whole.Add(d)
-		parts[r.IntN(3)].Add(d)
+		whole.add(d)
+		parts[r.IntN(3)].add(d)
 	}
 	for range 10 {
 		r.Shuffle(len(parts), func(i, j int) { parts[i], parts[j] = parts[j], parts[i] })

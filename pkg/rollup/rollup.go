@@ -20,11 +20,11 @@ import (
 
 // Bounds of a Summary. Real objects stay far below them.
 const (
-	MaxMinutes   = 20_480  // more than the two weeks that CloudWatch takes; what is beyond counts as minute 0
+	maxMinutes   = 20_480  // more than the two weeks that CloudWatch takes; what is beyond counts as minute 0
 	MaxCells     = 16_384  // combinations of minute, port, protocol, cipher, key exchange and status
-	MaxLatencies = 1024    // combinations of minute and protocol
+	maxLatencies = 1024    // combinations of minute and protocol
 	MaxClients   = 100_000 // combinations of minute and client, and as many again of clients that fail
-	MaxFailures  = 100_000 // combinations of client, port, protocol, cipher and status
+	maxFailures  = 100_000 // combinations of client, port, protocol, cipher and status
 
 	maxName = 128 // bytes of a name from the log; longer ones count as Other
 )
@@ -52,16 +52,16 @@ type Options struct {
 type Summary struct {
 	Lines        uint64    // entries and malformed lines
 	Malformed    uint64    // lines that are no entries
-	First, Last  time.Time // of all entries; zero if there are none
+	first, Last  time.Time // of all entries; zero if there are none
 	FirstFailed  time.Time // of the failed negotiations; zero if there are none
 	LastFailed   time.Time
 	Totals       Counts // TLS connections
 	Plaintext    uint64 // connections to listeners without TLS
 	OtherClients Counts // TLS connections of clients beyond MaxClients
-	OtherFailed  uint64 // failures beyond MaxFailures
+	OtherFailed  uint64 // failures beyond maxFailures
 
-	OtherWatched      uint64 // connections beyond MaxWatched
-	OtherCertificates uint64 // connections with certificates beyond MaxCertificates
+	OtherWatched      uint64 // connections beyond maxWatched
+	OtherCertificates uint64 // connections with certificates beyond maxCertificates
 
 	ipv6Prefix   int
 	ipv6Mask     addr
@@ -160,14 +160,14 @@ func New(o Options) *Summary {
 		ipv6Mask:     maskOf(o.IPv6Prefix),
 		minutes:      make(map[Minute]*addrTable[clientCounts]),
 		cells:        newTable[Cell, cellValue](MaxCells),
-		latencies:    newTable[LatencyKey, Histogram](MaxLatencies),
+		latencies:    newTable[LatencyKey, Histogram](maxLatencies),
 		combinations: newTable[combination, struct{}](MaxCells),
 		failures:     newAddrTable(new(arena[uint64])),
 
 		watch:        o.Watch,
 		horizon:      o.CertificateHorizon,
 		watched:      newAddrTable(new(arena[uint64])),
-		certificates: newTable[certificateKey, Certificate](MaxCertificates),
+		certificates: newTable[certificateKey, Certificate](maxCertificates),
 	}
 }
 
@@ -180,8 +180,8 @@ func (s *Summary) AddMalformed() {
 // Add counts an entry. It keeps nothing that belongs to the reader.
 func (s *Summary) Add(e *connlog.Entry) {
 	s.Lines++
-	if e.Time.After(s.Last) || s.First.IsZero() || e.Time.Before(s.First) {
-		s.First, s.Last = span(s.First, s.Last, e.Time, e.Time)
+	if e.Time.After(s.Last) || s.first.IsZero() || e.Time.Before(s.first) {
+		s.first, s.Last = span(s.first, s.Last, e.Time, e.Time)
 	}
 	minute := s.admit(minuteOf(e.Time))
 
@@ -201,7 +201,7 @@ func (s *Summary) Add(e *connlog.Entry) {
 	s.Totals.add(one)
 	s.addClient(addrKey{client, int64(minute)}, one)
 	if e.HasLatency {
-		s.latencyOf(cell).Add(e.HandshakeLatency)
+		s.latencyOf(cell).add(e.HandshakeLatency)
 	}
 	if cell.value.watched {
 		s.addWatched(client, s.combinationOf(cell))
@@ -245,7 +245,7 @@ func (s *Summary) admit(m Minute) Minute {
 		return m
 	}
 	t := s.minutes[m]
-	if t == nil && len(s.minutes) >= MaxMinutes { // a hostile log
+	if t == nil && len(s.minutes) >= maxMinutes { // a hostile log
 		m = 0
 		t = s.minutes[m]
 	}
@@ -349,7 +349,7 @@ func (s *Summary) latencyOf(c *row[Cell, cellValue]) *Histogram {
 }
 
 // latency returns the row of k, within the bounds: of each minute, one row
-// goes beyond MaxLatencies.
+// goes beyond maxLatencies.
 func (s *Summary) latency(k LatencyKey) int {
 	if i, ok := s.latencies.find(k); ok {
 		return i
@@ -415,7 +415,7 @@ func (s *Summary) addClient(k addrKey, c Counts) {
 }
 
 func (s *Summary) addFailure(client addr, combination int) {
-	if sum := s.failures.value(addrKey{client, int64(combination)}, MaxFailures); sum != nil {
+	if sum := s.failures.value(addrKey{client, int64(combination)}, maxFailures); sum != nil {
 		*sum++
 	} else {
 		s.OtherFailed++
@@ -508,7 +508,7 @@ type Negotiation struct {
 }
 
 // Failures returns the failed negotiations, most frequent first, ties by the
-// fields in their order. Those beyond MaxFailures are in OtherFailed only. The
+// fields in their order. Those beyond maxFailures are in OtherFailed only. The
 // list is shared: do not change it.
 func (s *Summary) Failures() []Negotiation {
 	if s.sortedAt != s.Totals {

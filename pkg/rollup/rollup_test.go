@@ -59,7 +59,7 @@ type projection struct {
 func project(s *Summary) projection {
 	p := projection{
 		s.Lines, s.Malformed, s.Plaintext, s.OtherFailed,
-		s.First, s.Last, s.FirstFailed, s.LastFailed,
+		s.first, s.Last, s.FirstFailed, s.LastFailed,
 		s.Totals, s.OtherClients,
 		maps.Collect(s.Cells), make(map[LatencyKey]Histogram), maps.Collect(s.ClientMinutes), s.FailingClients(), s.Failures(),
 	}
@@ -89,7 +89,7 @@ func client(s string) Client {
 func histogram(latencies ...time.Duration) Histogram {
 	var h Histogram
 	for _, d := range latencies {
-		h.Add(d)
+		h.add(d)
 	}
 	return h
 }
@@ -562,11 +562,11 @@ func TestBounds(t *testing.T) {
 		what     string
 		got, max int
 	}{
-		{"minutes", len(minutes), MaxMinutes + 1},
-		{"cells", len(got.Cells), MaxCells + 5*(MaxMinutes+1)},
-		{"latencies", len(got.Latencies), MaxLatencies + MaxMinutes + 1},
+		{"minutes", len(minutes), maxMinutes + 1},
+		{"cells", len(got.Cells), MaxCells + 5*(maxMinutes+1)},
+		{"latencies", len(got.Latencies), maxLatencies + maxMinutes + 1},
 		{"client minutes", len(got.ClientMinutes), 2 * MaxClients},
-		{"failures", len(got.Failures), MaxFailures},
+		{"failures", len(got.Failures), maxFailures},
 	} {
 		if bound.got > bound.max {
 			t.Errorf("%d %s, bound is %d", bound.got, bound.what, bound.max)
@@ -602,7 +602,7 @@ func TestCellsAtTheBound(t *testing.T) {
 func TestMinutesAtTheBound(t *testing.T) {
 	s := New(Options{})
 	add := func(m int64) { s.Add(&connlog.Entry{Time: time.Unix(60*m, 0), Status: connlog.StatusSuccess}) }
-	for m := range int64(MaxMinutes) {
+	for m := range int64(maxMinutes) {
 		add(1000 + m)
 	}
 	add(0)    // always has a place
@@ -612,7 +612,7 @@ func TestMinutesAtTheBound(t *testing.T) {
 	for c, n := range s.Cells { // whose names are Other beyond MaxCells
 		minutes[c.Minute] += n
 	}
-	if len(minutes) != MaxMinutes+1 || minutes[0] != 2 || minutes[1000] != 2 || minutes[Minute(999+MaxMinutes)] != 1 {
+	if len(minutes) != maxMinutes+1 || minutes[0] != 2 || minutes[1000] != 2 || minutes[Minute(999+maxMinutes)] != 1 {
 		t.Errorf("%d minutes, %v in minute 0", len(minutes), minutes[0])
 	}
 }

@@ -10,12 +10,12 @@ import (
 
 // Bounds of what is counted beside the failures.
 const (
-	MaxWatched      = 50_000 // combinations of client, port, protocol and cipher
-	MaxCertificates = 10_000
+	maxWatched      = 50_000 // combinations of client, port, protocol and cipher
+	maxCertificates = 10_000
 )
 
 // Watched returns the successful connections that Options.Watch chooses, in
-// the order of Failures. Those beyond MaxWatched are in OtherWatched only.
+// the order of Failures. Those beyond maxWatched are in OtherWatched only.
 func (s *Summary) Watched() []Negotiation { return s.negotiations(s.watched) }
 
 // watches reports whether the entries of a cell are to be counted by client.
@@ -24,7 +24,7 @@ func (s *Summary) watches(c *Cell) bool {
 }
 
 func (s *Summary) addWatched(client addr, combination int) {
-	if sum := s.watched.value(addrKey{client, int64(combination)}, MaxWatched); sum != nil {
+	if sum := s.watched.value(addrKey{client, int64(combination)}, maxWatched); sum != nil {
 		*sum++
 	} else {
 		s.OtherWatched++
@@ -44,7 +44,7 @@ type Certificate struct {
 type certificateKey struct{ subject, serial string }
 
 // Certificates returns those that end soon, the soonest first, ties by subject
-// and serial number. Connections with those beyond MaxCertificates are in
+// and serial number. Connections with those beyond maxCertificates are in
 // OtherCertificates only.
 func (s *Summary) Certificates() []Certificate {
 	list := make([]Certificate, 0, len(s.certificates.rows))

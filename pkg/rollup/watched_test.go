@@ -107,7 +107,7 @@ func TestNotWatched(t *testing.T) {
 func TestWatchedBounds(t *testing.T) {
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	s := New(watching)
-	const clients, certificates = MaxWatched + 40_000, MaxCertificates + 4000
+	const clients, certificates = maxWatched + 40_000, maxCertificates + 4000
 	for i := range clients {
 		e := connlog.Entry{Time: at, Client: netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), Protocol: "TLSv1.2", Cipher: "AES256-SHA", Status: "Success"}
 		if i < certificates {
@@ -116,10 +116,10 @@ func TestWatchedBounds(t *testing.T) {
 		s.Add(&e)
 	}
 	w := watchedOf(s)
-	if len(w.Successes) != MaxWatched || w.Others[0] != clients-MaxWatched {
+	if len(w.Successes) != maxWatched || w.Others[0] != clients-maxWatched {
 		t.Errorf("%d successes, %d others", len(w.Successes), w.Others[0])
 	}
-	if len(w.Certificates) != MaxCertificates || w.Others[1] != certificates-MaxCertificates {
+	if len(w.Certificates) != maxCertificates || w.Others[1] != certificates-maxCertificates {
 		t.Errorf("%d certificates, %d others", len(w.Certificates), w.Others[1])
 	}
 }

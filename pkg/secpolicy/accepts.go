@@ -85,7 +85,7 @@ type Verdict struct {
 
 	// What the load balancer would negotiate: its highest version that the
 	// client has too, and the first suite of its own order. 0 if there is none.
-	Version tlsname.Version
+	version tlsname.Version
 	Suite   tlsname.Suite
 
 	// Hints are reasons, from what is known of s2n-tls, why the negotiation
@@ -100,14 +100,14 @@ func (p *Policy) Accepts(o Offer) Verdict {
 	v := Verdict{Policy: p}
 	for _, version := range slices.Backward(p.Protocols) {
 		if slices.Contains(o.Versions, version) {
-			v.Version = version
+			v.version = version
 			break
 		}
 	}
 	switch {
 	case len(o.Versions) == 0:
 		return v.refuse(ProtocolNotInPolicy, "cannot negotiate: the client offers no protocol")
-	case v.Version == 0:
+	case v.version == 0:
 		return v.refuse(ProtocolNotInPolicy, fmt.Sprintf("lacks %s%s; it has %s",
 			join(names(o.Versions), "and"), p.alsoCiphers(o), join(names(p.Protocols), "and")))
 	}
@@ -117,7 +117,7 @@ func (p *Policy) Accepts(o Offer) Verdict {
 			continue
 		}
 		inPolicy = append(inPolicy, suite)
-		if !suite.UsableIn(v.Version) {
+		if !suite.UsableIn(v.version) {
 			continue
 		}
 		inVersion = append(inVersion, suite)
@@ -127,14 +127,14 @@ func (p *Policy) Accepts(o Offer) Verdict {
 		}
 	}
 	for _, suite := range p.Disputed {
-		if slices.Contains(o.Suites, suite) && suite.UsableIn(v.Version) && o.Certificates.fits(suite) {
+		if slices.Contains(o.Suites, suite) && suite.UsableIn(v.version) && o.Certificates.fits(suite) {
 			disputed = append(disputed, suite)
 		}
 	}
 	switch {
 	case v.Suite != 0:
 		v.Accepted, v.Code = true, Accepted
-		v.Reason = fmt.Sprintf("negotiates %s with %s", v.Version, cipherName(v.Suite))
+		v.Reason = fmt.Sprintf("negotiates %s with %s", v.version, cipherName(v.Suite))
 		v.Hints = p.hints(o, v)
 		return v
 	case disputed != nil:
@@ -144,9 +144,9 @@ func (p *Policy) Accepts(o Offer) Verdict {
 			list(ciphers(inVersion), "or"), o.Certificates))
 	case inPolicy != nil:
 		return v.refuse(CipherNotInProtocol, fmt.Sprintf("has %s, but not for %s, the highest protocol in common",
-			list(ciphers(inPolicy), "and"), v.Version))
+			list(ciphers(inPolicy), "and"), v.version))
 	case len(o.Suites) == 0:
-		return v.refuse(CipherNotInPolicy, "has "+v.Version.String()+", but the client offers no cipher")
+		return v.refuse(CipherNotInPolicy, "has "+v.version.String()+", but the client offers no cipher")
 	case len(p.Unrecognized) > 0:
 		return v.refuse(CipherListNotReadable, fmt.Sprintf("may lack %s: this version of tlswatch cannot read %s",
 			list(ciphers(o.Suites), "and"), strings.Join(p.Unrecognized, ", ")))
@@ -173,7 +173,7 @@ func (p *Policy) hints(o Offer, v Verdict) []string {
 	if o.Groups != nil && p.Groups != nil && ephemeral(v.Suite) && !common(o.Groups, p.Groups) {
 		hints = append(hints, fmt.Sprintf("the client offers none of the key-exchange groups that s2n-tls has for this policy (%s)", join(names(p.Groups), "and")))
 	}
-	if o.SignatureSchemes != nil && p.SignatureSchemes != nil && ephemeral(v.Suite) && v.Version >= tlsname.TLS12 && !common(o.SignatureSchemes, p.SignatureSchemes) {
+	if o.SignatureSchemes != nil && p.SignatureSchemes != nil && ephemeral(v.Suite) && v.version >= tlsname.TLS12 && !common(o.SignatureSchemes, p.SignatureSchemes) {
 		hints = append(hints, "the client offers none of the signature schemes that s2n-tls has for this policy")
 	}
 	return hints

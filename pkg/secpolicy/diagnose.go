@@ -53,9 +53,9 @@ const (
 	ScannerNoise          DiagnosisID = "scanner-noise"
 )
 
-// ExpiryWarning is how long before its end a client's certificate is warned
+// expiryWarning is how long before its end a client's certificate is warned
 // about.
-const ExpiryWarning = 30 * 24 * time.Hour
+const expiryWarning = 30 * 24 * time.Hour
 
 // unmapped is the reason code of all failures for which AWS has no other.
 const unmapped = "UnmappedConnectionError"
@@ -118,7 +118,7 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	case e.Status == connlog.StatusSuccess:
 		if outside {
 			validity.Cause += " The connection succeeded anyway: in mutual TLS passthrough mode, the targets decide."
-		} else if left := e.ClientCert.NotAfter.Sub(e.Time); !e.ClientCert.NotAfter.IsZero() && left < ExpiryWarning {
+		} else if left := e.ClientCert.NotAfter.Sub(e.Time); !e.ClientCert.NotAfter.IsZero() && left < expiryWarning {
 			validity = Diagnosis{ClientCertExpiresSoon,
 				fmt.Sprintf("The client's certificate expires on %s, %s after this connection.", date(e.ClientCert.NotAfter), days(left)),
 				"Renew the certificate on the client before connections fail.", "", nil}
@@ -236,7 +236,7 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 		return d
 	default:
 		d.ID = CipherRefused
-		d.Remedy = p.offerCipher(v.Version)
+		d.Remedy = p.offerCipher(v.version)
 	}
 	d.Cause += p.caveatSentence()
 	if len(offer.Suites) == 0 {
@@ -372,9 +372,9 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 		"See which policies accept it with `tlswatch policy accept`. Name the listener's policy to get a diagnosis: --policy of a command, LISTENER_POLICIES of the function.", "", nil}
 }
 
-// ScannerClients is how many clients, with one attempt each and nothing
+// scannerClients is how many clients, with one attempt each and nothing
 // negotiated, it takes to call them scanners.
-const ScannerClients = 10
+const scannerClients = 10
 
 // Noise is failures that look like those of scanners.
 type Noise struct {
@@ -383,7 +383,7 @@ type Noise struct {
 
 // Diagnose explains the noise. It returns false if there are too few clients.
 func (n Noise) Diagnose() (Diagnosis, bool) {
-	if n.Clients < ScannerClients {
+	if n.Clients < scannerClients {
 		return Diagnosis{}, false
 	}
 	return Diagnosis{ScannerNoise,

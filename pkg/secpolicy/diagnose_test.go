@@ -131,10 +131,10 @@ func TestReasonCodes(t *testing.T) {
 }
 
 func TestNoise(t *testing.T) {
-	if d, ok := (Noise{ScannerClients - 1}).Diagnose(); ok {
+	if d, ok := (Noise{scannerClients - 1}).Diagnose(); ok {
 		t.Errorf("too few clients: %+v", d)
 	}
-	if d, ok := (Noise{ScannerClients}).Diagnose(); !ok || d.ID != ScannerNoise {
+	if d, ok := (Noise{scannerClients}).Diagnose(); !ok || d.ID != ScannerNoise {
 		t.Errorf("%+v", d)
 	}
 }

@@ -12,9 +12,9 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// Schema names the form of the files that [Write] writes. Members are added to
+// schema names the form of the files that [Write] writes. Members are added to
 // it, not changed or removed.
-const Schema = "tlswatch.policies/v1"
+const schema = "tlswatch.policies/v1"
 
 // A Description is a policy as DescribeSSLPolicies has it.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_SslPolicy.html
@@ -78,8 +78,8 @@ func Read(r io.Reader) ([]Description, string, error) {
 			}
 			f.Policies = append(f.Policies, d)
 		}
-	case f.Schema != Schema:
-		return nil, "", fmt.Errorf("security policies: neither the output of `aws elbv2 describe-ssl-policies` nor a file of schema %s (schema %q)", Schema, f.Schema)
+	case f.Schema != schema:
+		return nil, "", fmt.Errorf("security policies: neither the output of `aws elbv2 describe-ssl-policies` nor a file of schema %s (schema %q)", schema, f.Schema)
 	}
 	return f.Policies, f.Retrieved, nil
 }
@@ -106,7 +106,7 @@ func Write(w io.Writer, retrieved string, descriptions []Description) error {
 		Schema    string        `json:"schema"`
 		Retrieved string        `json:"retrieved"`
 		Policies  []Description `json:"policies"`
-	}{Schema, retrieved, descriptions})
+	}{schema, retrieved, descriptions})
 }
 
 // Load reads a data file as [Read] does and returns the policies of [Builtin],

@@ -73,7 +73,7 @@ func TestLoad(t *testing.T) {
 
 func TestLoadErrors(t *testing.T) {
 	policy := func(protocols, ciphers string) string {
-		return fmt.Sprintf(`{"schema": %q, "policies": [{"name": "p", "protocols": [%s], "ciphers": [%s]}]}`, Schema, protocols, ciphers)
+		return fmt.Sprintf(`{"schema": %q, "policies": [{"name": "p", "protocols": [%s], "ciphers": [%s]}]}`, schema, protocols, ciphers)
 	}
 	for name, test := range map[string]struct{ data, want string }{
 		"empty":        {"", "unexpected end of JSON input"},
@@ -87,7 +87,7 @@ func TestLoadErrors(t *testing.T) {
 		"protocol":     {policy(`"TLSv9"`, `"AES128-SHA"`), `policy 1, "p": unknown`},
 		"no protocol":  {policy(``, `"AES128-SHA"`), "has no protocols or no cipher suites"},
 		"no cipher":    {policy(`"TLSv1.2"`, `"X"`), "has no protocols or no cipher suites"},
-		"date":         {`{"schema": "` + Schema + `", "retrieved": "yesterday", "policies": [{"name": "p"}]}`, `retrieved "yesterday": want a date`},
+		"date":         {`{"schema": "` + schema + `", "retrieved": "yesterday", "policies": [{"name": "p"}]}`, `retrieved "yesterday": want a date`},
 		"too long":     {strings.Repeat(" ", maxFile+1), "more than 8 MiB"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -100,7 +100,7 @@ func TestLoadErrors(t *testing.T) {
 
 func FuzzLoad(f *testing.F) {
 	f.Add([]byte(describe))
-	f.Add([]byte(`{"schema": "` + Schema + `", "retrieved": "2031-02-03", "policies": [{"name": "p", "protocols": ["TLSv1", "TLSv1.2"], "ciphers": ["AES128-SHA", "c02f"]}]}`))
+	f.Add([]byte(`{"schema": "` + schema + `", "retrieved": "2031-02-03", "policies": [{"name": "p", "protocols": ["TLSv1", "TLSv1.2"], "ciphers": ["AES128-SHA", "c02f"]}]}`))
 	f.Fuzz(func(t *testing.T, data []byte) {
 		set, err := Load(bytes.NewReader(data))
 		if err != nil {

@@ -128,27 +128,27 @@ func Builtin() *Set { return &builtin }
 // Policies returns all policies: current ones before legacy ones, families together.
 func (s *Set) Policies() []Policy { return s.policies }
 
-// Lookup returns the policy of that name. The error is an [*UnknownError].
+// Lookup returns the policy with the given name. The error says whether AWS mentions that name.
 func (s *Set) Lookup(name string) (*Policy, error) {
 	for i := range s.policies {
 		if s.policies[i].Name == name {
 			return &s.policies[i], nil
 		}
 	}
-	return nil, &UnknownError{name, slices.Contains(unavailable, name)}
+	return nil, &unknownError{name, slices.Contains(unavailable, name)}
 }
 
 // Lookup is that of [Builtin].
 func Lookup(name string) (*Policy, error) { return builtin.Lookup(name) }
 
-// An UnknownError says that a policy is not known by this name. That is no
-// statement about whether AWS has it.
-type UnknownError struct {
+// An unknownError says that no known policy has this name. It does not say
+// whether AWS has such a policy.
+type unknownError struct {
 	Name      string
 	Mentioned bool // in source code of AWS, but not among the policies that it offers
 }
 
-func (e *UnknownError) Error() string {
+func (e *unknownError) Error() string {
 	if e.Mentioned {
 		return fmt.Sprintf("unknown policy %q: named in source code of AWS, but not among the policies it is known to offer; refresh with `tlswatch policy update`", e.Name)
 	}

@@ -47,13 +47,13 @@ func TestLookup(t *testing.T) {
 	}
 	for _, name := range []string{"", "ELBSecurityPolicy-TLS13-1-2-2021-0", "ELBSecurityPolicy-TLS13-1-4-2031-01", "tls13", "elbsecuritypolicy-2016-08"} {
 		p, err := Lookup(name)
-		unknown, ok := errors.AsType[*UnknownError](err)
+		unknown, ok := errors.AsType[*unknownError](err)
 		if p != nil || !ok || unknown.Name != name || unknown.Mentioned || !strings.Contains(err.Error(), "refresh with `tlswatch policy update`") {
 			t.Errorf("Lookup(%q) = %v, %v", name, p, err)
 		}
 	}
 	_, err := Lookup("ELBSecurityPolicy-TLS-1-1-Res-2017-01")
-	if unknown, ok := errors.AsType[*UnknownError](err); !ok || !unknown.Mentioned {
+	if unknown, ok := errors.AsType[*unknownError](err); !ok || !unknown.Mentioned {
 		t.Errorf("a name that is only mentioned: %v", err)
 	}
 }
@@ -97,7 +97,7 @@ func TestAcceptsAll(t *testing.T) {
 				hasProtocol := slices.Contains(source.Policies[i].Protocols, protocol)
 				hasCipher := slices.Contains(source.Policies[i].Ciphers, name)
 				v := p.Accepts(offer(t, version, name))
-				if want := possible && hasProtocol && hasCipher; v.Accepted != want || v.Accepted != (v.Code == Accepted) || hasProtocol != (v.Version == version) || v.Accepted != (v.Suite != 0) {
+				if want := possible && hasProtocol && hasCipher; v.Accepted != want || v.Accepted != (v.Code == Accepted) || hasProtocol != (v.version == version) || v.Accepted != (v.Suite != 0) {
 					t.Errorf("%s, %s, %s: %+v, want %t", p.Name, protocol, name, v, want)
 				}
 				var code Code
@@ -164,7 +164,7 @@ func TestAccepts(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v := lookup(t, test.policy).Accepts(test.offer)
-			if v.Code != test.code || v.Accepted && v.Version != test.version || v.Suite != test.suite || !strings.Contains(v.Reason, test.reason) {
+			if v.Code != test.code || v.Accepted && v.version != test.version || v.Suite != test.suite || !strings.Contains(v.Reason, test.reason) {
 				t.Errorf("got %+v", v)
 			}
 		})
@@ -227,14 +227,14 @@ func TestSuggest(t *testing.T) {
 	}{
 		"nobody":                {nil, Constraints{}, "TLS13-1-3-PQ-2025-09", nil},
 		"modern":                {[]Offer{modern}, Constraints{}, "TLS13-1-3-PQ-2025-09", nil},
-		"FIPS":                  {[]Offer{modern}, Constraints{OnlyFIPS: true, Confirmed: true}, "TLS13-1-3-FIPS-2023-04", []Weakness{NotPostQuantum}},
-		"article":               {[]Offer{article, modern}, Constraints{NoFIPS: true, MinVersion: tlsname.TLS12}, "FS-1-2-2019-08", []Weakness{AllowsSHA1MAC, AllowsCBC, NoTLS13, AllowsTLS12, NotPostQuantum}},
-		"article, post-quantum": {[]Offer{article, modern}, Constraints{NoFIPS: true, PostQuantum: true}, "TLS13-1-2-Ext2-PQ-2025-09", []Weakness{NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, AllowsTLS12}},
-		"old":                   {[]Offer{old}, Constraints{NoFIPS: true}, "TLS13-1-0-PQ-2025-09", []Weakness{AllowsTLS10, AllowsTLS11, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, AllowsTLS12}},
+		"FIPS":                  {[]Offer{modern}, Constraints{OnlyFIPS: true, Confirmed: true}, "TLS13-1-3-FIPS-2023-04", []Weakness{notPostQuantum}},
+		"article":               {[]Offer{article, modern}, Constraints{NoFIPS: true, MinVersion: tlsname.TLS12}, "FS-1-2-2019-08", []Weakness{allowsSHA1MAC, allowsCBC, noTLS13, allowsTLS12, notPostQuantum}},
+		"article, post-quantum": {[]Offer{article, modern}, Constraints{NoFIPS: true, PostQuantum: true}, "TLS13-1-2-Ext2-PQ-2025-09", []Weakness{noForwardSecrecy, allowsSHA1MAC, allowsCBC, allowsTLS12}},
+		"old":                   {[]Offer{old}, Constraints{NoFIPS: true}, "TLS13-1-0-PQ-2025-09", []Weakness{allowsTLS10, allowsTLS11, noForwardSecrecy, allowsSHA1MAC, allowsCBC, allowsTLS12}},
 		"impossible":            {[]Offer{old}, Constraints{ForwardSecrecy: true}, "", nil},
 		"3DES":                  {[]Offer{offer(t, tlsname.TLS10, "DES-CBC3-SHA")}, Constraints{}, "", nil},
 		"3DES, legacy": {[]Offer{offer(t, tlsname.TLS10, "DES-CBC3-SHA")}, Constraints{Legacy: true}, "TLS-1-0-2015-04",
-			[]Weakness{AllowsTLS10, AllowsTLS11, Allows3DES, NoForwardSecrecy, AllowsSHA1MAC, AllowsCBC, NoTLS13, AllowsTLS12, NotPostQuantum}},
+			[]Weakness{allowsTLS10, allowsTLS11, allows3DES, noForwardSecrecy, allowsSHA1MAC, allowsCBC, noTLS13, allowsTLS12, notPostQuantum}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			list := Builtin().Suggest(test.clients, test.constraints)
@@ -271,10 +271,10 @@ func TestSmallestChange(t *testing.T) {
 		want    string // "" for none
 		weakens []Weakness
 	}{
-		"article":    {"TLS13-1-2-2021-06", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA"), "TLS13-1-2-Ext2-2021-06", []Weakness{NoForwardSecrecy, AllowsSHA1MAC}},
-		"restricted": {"TLS13-1-2-Res-PQ-2025-09", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA384"), "TLS13-1-2-PQ-2025-09", []Weakness{AllowsCBC}},
-		"old":        {"TLS13-1-2-2021-06", offer(t, tlsname.TLS10, "ECDHE-RSA-AES256-SHA"), "TLS13-1-0-2021-06", []Weakness{AllowsTLS10, AllowsTLS11, NoForwardSecrecy, AllowsSHA1MAC}},
-		"FIPS stays": {"TLS13-1-2-FIPS-2023-04", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA"), "TLS13-1-2-Ext0-FIPS-2023-04", []Weakness{AllowsSHA1MAC}},
+		"article":    {"TLS13-1-2-2021-06", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA"), "TLS13-1-2-Ext2-2021-06", []Weakness{noForwardSecrecy, allowsSHA1MAC}},
+		"restricted": {"TLS13-1-2-Res-PQ-2025-09", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA384"), "TLS13-1-2-PQ-2025-09", []Weakness{allowsCBC}},
+		"old":        {"TLS13-1-2-2021-06", offer(t, tlsname.TLS10, "ECDHE-RSA-AES256-SHA"), "TLS13-1-0-2021-06", []Weakness{allowsTLS10, allowsTLS11, noForwardSecrecy, allowsSHA1MAC}},
+		"FIPS stays": {"TLS13-1-2-FIPS-2023-04", offer(t, tlsname.TLS12, "ECDHE-RSA-AES256-SHA"), "TLS13-1-2-Ext0-FIPS-2023-04", []Weakness{allowsSHA1MAC}},
 		"to TLS 1.3": {"2016-08", offer(t, tlsname.TLS13, "TLS_AES_128_GCM_SHA256"), "TLS13-1-0-2021-06", nil},
 		"in none":    {"2016-08", offer(t, tlsname.TLS12, "RC4-SHA"), "", nil},
 	} {

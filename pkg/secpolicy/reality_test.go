@@ -211,7 +211,7 @@ func (j *judge) judge(t *testing.T, p *Policy, o Offer, conn net.Conn, ownOrder 
 		return
 	}
 	verdict := p.Accepts(o)
-	if ok != verdict.Accepted || ok && v != verdict.Version || ok && !ownOrder && s != verdict.Suite {
+	if ok != verdict.Accepted || ok && v != verdict.version || ok && !ownOrder && s != verdict.Suite {
 		t.Errorf("%s, %v: the server says %t, %s, %s; Accepts %+v", p.Name, o, ok, v, s, verdict)
 	}
 	if ok {

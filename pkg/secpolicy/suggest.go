@@ -12,27 +12,27 @@ import (
 type Weakness uint8
 
 const (
-	AllowsTLS10 Weakness = iota // RFC 8996 deprecates TLS 1.0 and 1.1
-	AllowsTLS11
-	Allows3DES       // 64-bit blocks: Sweet32
-	NoForwardSecrecy // static RSA: recorded traffic can be read once the key leaks
-	AllowsSHA1MAC
-	AllowsCBC // padding attacks: Lucky 13
-	NoTLS13
-	AllowsTLS12
-	NotPostQuantum // recorded traffic may be read by a future quantum computer
+	allowsTLS10 Weakness = iota // RFC 8996 deprecates TLS 1.0 and 1.1
+	allowsTLS11
+	allows3DES       // 64-bit blocks: Sweet32
+	noForwardSecrecy // static RSA: recorded traffic can be read once the key leaks
+	allowsSHA1MAC
+	allowsCBC // padding attacks: Lucky 13
+	noTLS13
+	allowsTLS12
+	notPostQuantum // recorded traffic may be read by a future quantum computer
 )
 
 var weaknesses = [...]struct{ id, text string }{
-	AllowsTLS10:      {"tls-1.0", "allows TLS 1.0 (deprecated by RFC 8996)"},
-	AllowsTLS11:      {"tls-1.1", "allows TLS 1.1 (deprecated by RFC 8996)"},
-	Allows3DES:       {"3des", "allows 3DES with its short blocks (Sweet32)"},
-	NoForwardSecrecy: {"no-forward-secrecy", "allows static RSA key exchange (no forward secrecy)"},
-	AllowsSHA1MAC:    {"sha1-mac", "allows suites with a SHA-1 MAC"},
-	AllowsCBC:        {"cbc", "allows CBC suites (open to padding attacks)"},
-	NoTLS13:          {"no-tls-1.3", "lacks TLS 1.3"},
-	AllowsTLS12:      {"tls-1.2", "allows TLS 1.2 (whose handshake reveals more than TLS 1.3's)"},
-	NotPostQuantum:   {"not-post-quantum", "lacks post-quantum key exchange"},
+	allowsTLS10:      {"tls-1.0", "allows TLS 1.0 (deprecated by RFC 8996)"},
+	allowsTLS11:      {"tls-1.1", "allows TLS 1.1 (deprecated by RFC 8996)"},
+	allows3DES:       {"3des", "allows 3DES with its short blocks (Sweet32)"},
+	noForwardSecrecy: {"no-forward-secrecy", "allows static RSA key exchange (no forward secrecy)"},
+	allowsSHA1MAC:    {"sha1-mac", "allows suites with a SHA-1 MAC"},
+	allowsCBC:        {"cbc", "allows CBC suites (open to padding attacks)"},
+	noTLS13:          {"no-tls-1.3", "lacks TLS 1.3"},
+	allowsTLS12:      {"tls-1.2", "allows TLS 1.2 (whose handshake reveals more than TLS 1.3's)"},
+	notPostQuantum:   {"not-post-quantum", "lacks post-quantum key exchange"},
 }
 
 // String is the weakness for machines, Text a clause for people whose subject
@@ -47,15 +47,15 @@ func (p *Policy) Weaknesses() []Weakness {
 	}
 	var list []Weakness
 	for w, found := range [...]bool{
-		AllowsTLS10:      p.MinVersion() <= tlsname.TLS10,
-		AllowsTLS11:      slices.Contains(p.Protocols, tlsname.TLS11),
-		Allows3DES:       has(tlsname.SmallBlock),
-		NoForwardSecrecy: !p.ForwardSecrecy,
-		AllowsSHA1MAC:    has(tlsname.SHA1MAC),
-		AllowsCBC:        has(tlsname.CBC),
-		NoTLS13:          p.MaxVersion() < tlsname.TLS13,
-		AllowsTLS12:      slices.Contains(p.Protocols, tlsname.TLS12),
-		NotPostQuantum:   !p.PostQuantum,
+		allowsTLS10:      p.MinVersion() <= tlsname.TLS10,
+		allowsTLS11:      slices.Contains(p.Protocols, tlsname.TLS11),
+		allows3DES:       has(tlsname.SmallBlock),
+		noForwardSecrecy: !p.ForwardSecrecy,
+		allowsSHA1MAC:    has(tlsname.SHA1MAC),
+		allowsCBC:        has(tlsname.CBC),
+		noTLS13:          p.MaxVersion() < tlsname.TLS13,
+		allowsTLS12:      slices.Contains(p.Protocols, tlsname.TLS12),
+		notPostQuantum:   !p.PostQuantum,
 	} {
 		if found {
 			list = append(list, Weakness(w))

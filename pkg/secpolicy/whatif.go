@@ -49,9 +49,9 @@ func (c Class) Text() string {
 	return [classes]string{"keep working", "will break", "fixed", "still fail", "unknown"}[c]
 }
 
-// An Assessment is the class of a connection, and why. KeepsWorking has no
+// An assessment is the class of a connection, and why. KeepsWorking has no
 // reason.
-type Assessment struct {
+type assessment struct {
 	Class  Class
 	Reason string // a sentence for people
 }
@@ -130,7 +130,7 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 		}
 	}
 	type result struct {
-		Assessment
+		assessment
 		contradicting bool
 	}
 	var (
@@ -151,7 +151,7 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 		alike.Client = ""
 		r, ok := assessed[alike]
 		if !ok {
-			r.Assessment, r.contradicting = q.assess(alike, certificates[o.Listener])
+			r.assessment, r.contradicting = q.assess(alike, certificates[o.Listener])
 			assessed[alike] = r
 		}
 		f.Connections[r.Class] += n
@@ -191,7 +191,7 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 
 // assess judges one kind of connection. Shown are the certificates that
 // successful connections to the listener used.
-func (q Question) assess(o Observation, shown Certificates) (a Assessment, contradicting bool) {
+func (q Question) assess(o Observation, shown Certificates) (a assessment, contradicting bool) {
 	var from *Policy
 	if q.From != nil {
 		from = q.From(o.Listener)
@@ -200,25 +200,25 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 	switch {
 	case o.Status == connlog.StatusSuccess:
 	case !failed:
-		return Assessment{Unknown, "The log does not show whether the connection succeeded."}, false
+		return assessment{Unknown, "The log does not show whether the connection succeeded."}, false
 	case reason == "ClientCertIncompatible":
-		return Assessment{Unknown, "The client's certificate is incompatible with the current policy. The log does not show whether the new one would accept it."}, false
+		return assessment{Unknown, "The client's certificate is incompatible with the current policy. The log does not show whether the new one would accept it."}, false
 	case clientCert[reason].ID != "":
-		return Assessment{StillFails, "The client's certificate is refused under any policy."}, false
+		return assessment{StillFails, "The client's certificate is refused under any policy."}, false
 	case o.Protocol == "" || o.Cipher == "":
-		return Assessment{Unknown, "No cipher logged: capture the connection and use `tlswatch hello`."}, false
+		return assessment{Unknown, "No cipher logged: capture the connection and use `tlswatch hello`."}, false
 	}
 	version, ok1 := o.version()
 	suite, ok2 := o.suite()
 	if !ok1 || !ok2 || !suite.UsableIn(version) {
-		return Assessment{Unknown, "tlswatch does not know the logged protocol or cipher, or they do not go together."}, false
+		return assessment{Unknown, "tlswatch does not know the logged protocol or cipher, or they do not go together."}, false
 	}
 	refused := from.refuses(version, suite)
 	k := knowledge{from: from, to: q.To, version: version, suite: suite, certificates: q.Certificates, failed: failed}
 	if failed {
 		k.shown = cmp.Or(q.Certificates, shown)
 		if refused == no {
-			return Assessment{Unknown, "The current policy has the client's protocol and cipher: something else made it fail."}, false
+			return assessment{Unknown, "The current policy has the client's protocol and cipher: something else made it fail."}, false
 		}
 	} else {
 		k.group = o.group()
@@ -233,13 +233,13 @@ func (q Question) assess(o Observation, shown Certificates) (a Assessment, contr
 	}
 	switch {
 	case failed && refused == maybe && k.certainly(yes):
-		return Assessment{Unknown, fmt.Sprintf("%s accepts what the client presented, but the current policy may accept it too; then something else made it fail.", q.To.Name)}, false
+		return assessment{Unknown, fmt.Sprintf("%s accepts what the client presented, but the current policy may accept it too; then something else made it fail.", q.To.Name)}, false
 	case k.certainly(yes):
-		return Assessment{works, ""}, contradicting
+		return assessment{works, ""}, contradicting
 	case k.certainly(no):
-		return Assessment{fails, k.reason}, contradicting
+		return assessment{fails, k.reason}, contradicting
 	}
-	return Assessment{Unknown, k.reason}, contradicting
+	return assessment{Unknown, k.reason}, contradicting
 }
 
 // refuses reports whether the policy lacks the version or the suite. A nil

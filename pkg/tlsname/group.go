@@ -26,7 +26,6 @@ func (g Group) row() *groupRow {
 // ParseGroup reads a group by its name in the registry or in use elsewhere
 // (secp256r1, prime256v1, P-256, CurveP256, X25519MLKEM768), whatever the case,
 // or by its number: 0x001D, 001d, 00,1d. A number may be of an unknown group.
-// The error is an *UnknownError.
 func ParseGroup(s string) (Group, error) {
 	name := strings.TrimSpace(s)
 	if i, ok := search(name, len(groupIndex), indexedGroupName); ok {
@@ -42,7 +41,7 @@ func ParseGroup(s string) (Group, error) {
 	if v, ok := parseValue(name); ok {
 		return Group(v), nil
 	}
-	return 0, &UnknownError{"named group", s}
+	return 0, &unknownError{"named group", s}
 }
 
 func indexedGroupName(i int) string {

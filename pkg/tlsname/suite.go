@@ -56,7 +56,7 @@ func Suites() []Suite {
 // ParseSuite reads a cipher suite by any name of it (IANA, OpenSSL, GnuTLS, Go,
 // Java, historic ones), with hyphens or underscores, whatever the case, or by
 // its number: 0xC02F, c02f, C0,2F, {0xC0,0x2F}. A number may be of an unknown
-// suite. The error is an *UnknownError.
+// suite.
 func ParseSuite(s string) (Suite, error) {
 	name := strings.TrimSpace(s)
 	if suite, ok := suiteByName(name); ok {
@@ -75,7 +75,7 @@ func ParseSuite(s string) (Suite, error) {
 	if v, ok := parseValue(name); ok {
 		return Suite(v), nil
 	}
-	return 0, &UnknownError{"cipher suite", s}
+	return 0, &unknownError{"cipher suite", s}
 }
 
 func suiteByName(name string) (Suite, bool) {

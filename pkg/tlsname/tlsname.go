@@ -17,13 +17,13 @@ import (
 
 //go:generate go run ../../internal/dev/tlsnamegen -o tables.go
 
-// An UnknownError is a name that means nothing here.
-type UnknownError struct {
+// An unknownError is a name that is not known.
+type unknownError struct {
 	Kind string // what it should name: "TLS version", "cipher suite" or "named group"
 	Name string
 }
 
-func (e *UnknownError) Error() string { return fmt.Sprintf("unknown %s %q", e.Kind, e.Name) }
+func (e *unknownError) Error() string { return fmt.Sprintf("unknown %s %q", e.Kind, e.Name) }
 
 // An index lists names in the order of compare: the row, or the alias, shifted
 // left by two bits, and the column of the row, or aliasColumn.

@@ -59,7 +59,7 @@ func TestParseSuite(t *testing.T) {
 		"GREASE(0x0A0B)", "GREASE(", "GREASE0x0A0A", "SSL_ECDHE", "SSL_", "TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA,C0",
 	} {
 		got, err := ParseSuite(s)
-		var unknown *UnknownError
+		var unknown *unknownError
 		if !errors.As(err, &unknown) || unknown.Name != s || got != 0 {
 			t.Errorf("%q: got %v, %v, want an error that names it", s, got, err)
 		}
@@ -336,7 +336,7 @@ func check[T interface {
 }](t *testing.T, got T, err error, s string, parse func(string) (T, error)) {
 	var zero T
 	if err != nil {
-		if unknown, ok := errors.AsType[*UnknownError](err); !ok || unknown.Name != s || got != zero {
+		if unknown, ok := errors.AsType[*unknownError](err); !ok || unknown.Name != s || got != zero {
 			t.Errorf("%q: got %v, %v", s, got, err)
 		}
 		return

@@ -47,8 +47,7 @@ func (v Version) Known() bool { return v == SSL20 || SSL30 <= v && v <= TLS13 }
 
 // ParseVersion reads a version as logs, policies, programs and people write
 // it: TLSv1.2, tlsv12 (Network Load Balancers), TLS 1.2, tls1_2, VersionTLS12,
-// 1.2, 0x0303, 03,03. A number may be of an unknown version. The error is an
-// *UnknownError.
+// 1.2, 0x0303, 03,03. A number may be of an unknown version.
 func ParseVersion(s string) (Version, error) {
 	trimmed := strings.TrimSpace(s)
 	var buf [8]byte // longer than any name without what is dropped
@@ -98,7 +97,7 @@ func parseVersionNumber(s, trimmed string) (Version, error) {
 	if v, ok := parseValue(trimmed); ok {
 		return Version(v), nil
 	}
-	return 0, &UnknownError{"TLS version", s}
+	return 0, &unknownError{"TLS version", s}
 }
 
 func cutPrefixFold(s, prefix string) string {
