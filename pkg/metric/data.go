@@ -3,6 +3,7 @@ package metric
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,6 +62,7 @@ func Data(s *rollup.Summary, loadBalancer string, now time.Time, o Options) ([]D
 		failures: make(map[series]rollup.Counts),
 		o:        o,
 	}
+	b.choose(s)
 	s.Cells(b.addCell)
 	if o.Breakdowns.Client {
 		b.addClients(s)
@@ -97,6 +99,7 @@ type series struct {
 
 type builder struct {
 	o              Options
+	chosen         [dimensions]map[string]bool // values that are published; nil for all
 	oldest, newest time.Time
 	lb             Dimension
 	counts         map[series]float64       // published as one value
@@ -143,30 +146,118 @@ func (b *builder) addCell(c rollup.Cell, n uint64) bool {
 	if c.Failed() {
 		counts.Failed = n
 	}
-	protocol := Dimension{Protocol, Value(c.Protocol)}
-	cipher := Dimension{Cipher, Value(c.Cipher)}
-
 	b.count(Connections, c.Minute, n, b.lb)
 	b.sample(c.Minute, counts)
 	b.sample(c.Minute, counts, b.lb)
 	if b.o.Breakdowns.Port {
-		b.sample(c.Minute, counts, b.lb, Dimension{ListenerPort, strconv.Itoa(int(c.ListenerPort))})
+		b.sample(c.Minute, counts, b.lb, Dimension{ListenerPort, b.value(byPort, &c)})
 	}
 	if b.o.Breakdowns.Protocol {
+		protocol := Dimension{Protocol, b.value(byProtocol, &c)}
 		b.count(Connections, c.Minute, n, b.lb, protocol)
 		b.sample(c.Minute, counts, b.lb, protocol)
 	}
 	if b.o.Breakdowns.Cipher {
+		protocol, cipher := b.suite(&c)
 		b.count(Connections, c.Minute, n, b.lb, protocol, cipher)
 		b.sample(c.Minute, counts, b.lb, protocol, cipher)
 	}
 	if b.o.Breakdowns.KeyExchange {
-		b.count(Connections, c.Minute, n, b.lb, Dimension{KeyExchange, Value(c.KeyExchange)})
+		b.count(Connections, c.Minute, n, b.lb, Dimension{KeyExchange, b.value(byKeyExchange, &c)})
 	}
 	if b.o.Breakdowns.Reason && counts.Failed > 0 {
-		b.count(FailedNegotiations, c.Minute, n, b.lb, Dimension{Reason, Value(strings.TrimPrefix(c.Status, connlog.FailedPrefix))})
+		b.count(FailedNegotiations, c.Minute, n, b.lb, Dimension{Reason, b.value(byReason, &c)})
 	}
 	return true
+}
+
+// MaxNames is the number of values of each optional dimension except Client that
+// the metrics of a log object have: those with most connections. The rest is
+// [Other]. A custom metric costs money, and a log can contain any name.
+const MaxNames = 100
+
+// The dimensions with values from the log. A cipher suite is counted with its
+// protocol.
+const (
+	byPort = iota
+	byProtocol
+	bySuite
+	byKeyExchange
+	byReason
+	dimensions
+)
+
+// valueOf returns the value of a dimension in a cell.
+func valueOf(dimension int, c *rollup.Cell) string {
+	switch dimension {
+	case byPort:
+		return strconv.Itoa(int(c.ListenerPort))
+	case byProtocol:
+		return Value(c.Protocol)
+	case bySuite:
+		return Value(c.Protocol) + "\n" + Value(c.Cipher)
+	case byKeyExchange:
+		return Value(c.KeyExchange)
+	}
+	return Value(strings.TrimPrefix(c.Status, connlog.FailedPrefix))
+}
+
+// choose decides which values of each dimension are published.
+func (b *builder) choose(s *rollup.Summary) {
+	cells := 0
+	for range s.Cells {
+		cells++
+	}
+	if cells <= MaxNames {
+		return
+	}
+	var counts [dimensions]map[string]uint64
+	for i := range counts {
+		counts[i] = make(map[string]uint64)
+	}
+	for c, n := range s.Cells {
+		if !c.TLS() || !b.inTime(c.Minute) {
+			continue
+		}
+		for i := range counts {
+			if i != byReason || c.Failed() {
+				counts[i][valueOf(i, &c)] += n
+			}
+		}
+	}
+	for i, values := range counts {
+		if len(values) <= MaxNames {
+			continue
+		}
+		sorted := slices.SortedFunc(maps.Keys(values), func(a, b string) int {
+			return cmp.Or(cmp.Compare(values[b], values[a]), cmp.Compare(a, b))
+		})
+		b.chosen[i] = make(map[string]bool, MaxNames)
+		for _, v := range sorted[:MaxNames] {
+			b.chosen[i][v] = true
+		}
+	}
+}
+
+// value returns the value of a dimension in a cell as it is published.
+func (b *builder) value(dimension int, c *rollup.Cell) string {
+	return b.bounded(dimension, valueOf(dimension, c))
+}
+
+func (b *builder) bounded(dimension int, v string) string {
+	if b.chosen[dimension] != nil && !b.chosen[dimension][v] {
+		return Other
+	}
+	return v
+}
+
+// suite returns the dimensions of a cell's protocol and cipher suite, which are
+// published together.
+func (b *builder) suite(c *rollup.Cell) (protocol, cipher Dimension) {
+	if b.value(bySuite, c) == Other {
+		return Dimension{Protocol, Other}, Dimension{Cipher, Other}
+	}
+	return Dimension{Protocol, Value(c.Protocol)}, Dimension{Cipher, Value(c.Cipher)}
 }
 
 // names reports whether to name the failing client that is the i-th by its
@@ -264,7 +355,7 @@ func (b *builder) latencies(s *rollup.Summary) []Datum {
 		}
 		add(k.Minute, h, b.lb)
 		if b.o.Breakdowns.Latency {
-			add(k.Minute, h, b.lb, Dimension{Protocol, Value(k.Protocol)})
+			add(k.Minute, h, b.lb, Dimension{Protocol, b.bounded(byProtocol, Value(k.Protocol))})
 		}
 	}
 	data := make([]Datum, 0, len(distributions))

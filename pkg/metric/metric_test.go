@@ -531,6 +531,55 @@ func TestHostile(t *testing.T) {
 	checkData(t, data)
 }
 
+// However many names a log has, at most MaxNames values of a dimension become
+// metrics, the most frequent ones, and their sums stay right.
+func TestNames(t *testing.T) {
+	for _, names := range []int{MaxNames, MaxNames + 1, 3000} {
+		s := rollup.New(rollup.Options{})
+		connections := make(map[string]float64) // by cipher
+		for i := range names {
+			name := fmt.Sprint("N", i)
+			for range 1 + (names-i)/(names/3) {
+				e := connlog.Entry{Time: start, ListenerPort: uint16(i), Protocol: name, Cipher: name, KeyExchange: name, Status: "Failed:" + name}
+				s.Add(&e)
+				connections[name]++
+			}
+		}
+		options := Options{Breakdowns: all}
+		options.Breakdowns.Client = false
+		data, _ := Data(s, loadBalancer, now, options)
+		checkData(t, data)
+		values := make(map[string]map[string]float64) // the connections of each value, by metric and names of dimensions
+		for _, d := range data {
+			if last := len(d.Dimensions) - 1; last > 0 && (d.Name == Connections || d.Dimensions[last].Name == Reason) {
+				key := d.Name
+				for _, dim := range d.Dimensions {
+					key += " " + dim.Name
+				}
+				if values[key] == nil {
+					values[key] = make(map[string]float64)
+				}
+				values[key][d.Dimensions[last].Value] += d.Values[0]
+			}
+		}
+		if len(values) != 4 {
+			t.Fatalf("breakdowns %v", slices.Collect(maps.Keys(values)))
+		}
+		for key, of := range values {
+			var sum float64
+			for value, n := range of {
+				sum += n
+				if value != Other && n != connections[value] {
+					t.Errorf("%d names, %s: %v connections of %s, want %v", names, key, n, value, connections[value])
+				}
+			}
+			if sum != float64(s.Totals.Connections) || len(of) != min(names, MaxNames+1) || of["N0"] == 0 {
+				t.Errorf("%d names, %s: %d values with %v connections of %d", names, key, len(of), sum, s.Totals.Connections)
+			}
+		}
+	}
+}
+
 // checkData holds data against the limits of PutMetricData.
 func checkData(t *testing.T, data []Datum) {
 	t.Helper()
