@@ -1,7 +1,7 @@
-// Package cli is the command tlswatch: what all its subcommands have in common,
-// its help and its manual pages. Each subcommand is a package below.
+// Package cli is the command tlswatch. Each subcommand is a package of its own; this
+// one puts them together and writes help and manual pages.
 //
-// Rules of its user interface:
+// Rules of the user interface:
 //
 //   - Results go to standard output, everything else to standard error, where
 //     errors begin with "tlswatch: ".
@@ -30,12 +30,12 @@ import (
 	"tlswatch/internal/cli/whatif"
 )
 
-// Run is main without the process around it.
+// Run runs the command and returns its exit status.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return command.Run(ctx, New(), args, stdin, stdout, stderr)
 }
 
-// New returns the command.
+// New returns the root command.
 func New() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tlswatch COMMAND [flags] [PATH...]",
@@ -66,7 +66,7 @@ which clients fail the TLS negotiation, how often, and why.`,
 	return root
 }
 
-// version is that of the module, or the revision it was built from.
+// version returns the module's version, or the revision of a development build.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

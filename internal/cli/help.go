@@ -7,7 +7,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The help of a command opens with what people look for: examples.
+// Help begins with examples: most readers look for them.
 const (
 	helpTemplate = `{{with .Example}}{{.}}
 

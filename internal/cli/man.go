@@ -16,7 +16,8 @@ import (
 	"tlswatch/internal/cli/command"
 )
 
-// newMan writes the manual pages, for packages and for 'make man'.
+// newMan returns the hidden command that writes manual pages, for packages and 'make
+// man'.
 func newMan() *cobra.Command {
 	return &cobra.Command{
 		Use:    "man DIR",
@@ -68,7 +69,8 @@ func plain(cmd *cobra.Command) {
 	cmd.PersistentFlags().VisitAll(flag)
 }
 
-// buildTime is that of the commit, so that the same source gives the same pages.
+// buildTime returns the time of the commit, so that the same source gives the same
+// pages.
 func buildTime() time.Time {
 	if info, ok := debug.ReadBuildInfo(); ok {
 		for _, s := range info.Settings {

@@ -85,17 +85,17 @@ type Forecast struct {
 
 // Breaking is a client that stops working, with what it negotiated.
 type Breaking struct {
-	Client      string
-	Protocol    string
-	Cipher      string
-	Connections uint64
-	Reason      string
+	Client      string `json:"client"`
+	Protocol    string `json:"protocol"`
+	Cipher      string `json:"cipher"`
+	Connections uint64 `json:"connections"`
+	Reason      string `json:"reason"`
 }
 
 // Undecided counts connections whose outcome is unknown for the same reason.
 type Undecided struct {
-	Reason      string
-	Connections uint64
+	Reason      string `json:"reason"`
+	Connections uint64 `json:"connections"`
 }
 
 // WhatIf assesses observations, each with the number of connections of which

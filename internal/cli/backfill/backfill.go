@@ -1,4 +1,5 @@
-// Package backfill is the command backfill: it sends existing log objects through the deployed function.
+// Package backfill is the command backfill: it sends existing log objects through the
+// deployed function.
 package backfill
 
 import (
@@ -27,11 +28,11 @@ import (
 )
 
 const (
-	// batchSize is how many objects one invocation works on: few enough
-	// to end well within the function's time limit.
+	// batchSize is the number of objects in one invocation, small enough for the
+	// function's time limit.
 	batchSize = 10
 
-	// tooOld is the age from which on CloudWatch refuses data.
+	// tooOld is the age at which CloudWatch starts to refuse data.
 	// https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_MetricDatum.html
 	tooOld = 14 * 24 * time.Hour
 )
@@ -174,7 +175,7 @@ func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) 
 	return nil
 }
 
-// A backfiller takes objects to the function.
+// A backfiller sends objects to the function.
 type backfiller struct {
 	o        options
 	function *deployed.Function
@@ -182,8 +183,8 @@ type backfiller struct {
 	progress *console.Progress
 }
 
-// send has the function work on objects in batches. The error is for what ends
-// it early; the result holds what was done until then.
+// send sends objects to the function in batches. It returns an error if it must stop
+// early; the result then holds what was done until then.
 func (b *backfiller) send(ctx context.Context, objects []logObject, result *result) error {
 	ctx, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -239,9 +240,9 @@ feed:
 	return nil
 }
 
-// sendBatch has the function work on a batch and returns the reasons for those
-// objects that failed, by their place in it. The error is for an interruption,
-// and for what no other batch could do better.
+// sendBatch sends one batch and returns why objects failed, by their index in the
+// batch. It returns an error if it was interrupted or if every other batch would
+// fail as well.
 func (b *backfiller) sendBatch(ctx context.Context, batch []logObject) (failed map[int]string, err error) {
 	type object struct {
 		Bucket string `json:"bucket"`
@@ -279,13 +280,12 @@ func (b *backfiller) sendBatch(ctx context.Context, batch []logObject) (failed m
 	return failed, nil
 }
 
-// failedItem finds the items that a trigger.Failures names in its text.
+// failedItem matches an item in the text of a trigger.Failures error.
 var failedItem = regexp.MustCompile(`(?:^|; )item (\d+): `)
 
-// failedItems returns the reasons for the items of a batch that the function
-// says have failed, or nil if it does not tell them apart. An item that only
-// seems to be named, in the reason of another, is taken for failed as well: it
-// is then sent again by another run.
+// failedItems returns why items of a batch failed, or nil if the error does not name
+// items. The reason of one item may look as if it named another one. That one
+// counts as failed too, so the next run sends it again.
 func failedItems(e *deployed.FunctionError, n int) map[int]string {
 	if e.Type != "Failures" {
 		return nil
@@ -313,9 +313,9 @@ func totalSize(objects []logObject) (n int64) {
 	return n
 }
 
-// A result is what backfill did, in the form of --format json. Every
-// object listed is in one of Selected, NotLogs, OutsideTime, TooOld and
-// AlreadyDone; every one selected in one of Done, Failed and Remaining.
+// A result is what backfill did, as --format json prints it. Every listed object
+// counts in one of Selected, NotLogs, OutsideTime, TooOld and AlreadyDone, and every
+// selected one in one of Done, Failed and Remaining.
 type result struct {
 	Bucket   string    `json:"bucket"`
 	Prefix   string    `json:"prefix"`
@@ -337,7 +337,7 @@ type result struct {
 	Done          int            `json:"done"`
 	Failed        int            `json:"failed"`
 	Remaining     int            `json:"remaining"` // selected, and not sent
-	Throttled     int64          `json:"throttled"` // invocations that Lambda had no room for, and that were repeated
+	Throttled     int64          `json:"throttled"` // calls that Lambda throttled
 	Failures      []failedObject `json:"failures"`  // at most 100
 
 	Manifest  string   `json:"manifest,omitempty"`
@@ -362,7 +362,7 @@ func (b *backfiller) newResult() result {
 	}
 }
 
-// count takes over what was listed, and leaves in it what is to be done.
+// count adds what was listed, and removes from the listing what needs no work.
 func (r *result) count(l *listing, state *state) {
 	r.Listed, r.OutsideTime, r.TooOld = l.listed, l.outside, l.tooOld
 	if !l.oldest.IsZero() {

@@ -29,8 +29,8 @@ type listing struct {
 	oldest  time.Time // end of period of those too old
 }
 
-// listObjects lists what is under the prefix and sorts it out. With an error it
-// returns what was listed before it.
+// listObjects lists and sorts the objects under the prefix. If it fails, it also
+// returns what it had listed by then.
 func listObjects(ctx context.Context, buckets *cloud.Buckets, o options, p *console.Progress) (*listing, error) {
 	l := &listing{others: make(map[string]int)}
 	lister := input.Lister{Buckets: buckets, Bucket: o.bucket, Span: input.Span{Since: o.from, Until: o.to}}

@@ -8,8 +8,8 @@ import (
 	"tlswatch/internal/cli/command"
 )
 
-// writeManifest writes the objects to the manifest file, which appears when it
-// is complete. S3 takes no empty manifest, so none is written.
+// writeManifest writes the manifest file. S3 accepts no empty manifest, so without
+// objects there is no file.
 func (r *result) writeManifest(o options, objects []logObject) error {
 	if len(objects) == 0 {
 		return nil
@@ -31,9 +31,8 @@ func (r *result) writeManifest(o options, objects []logObject) error {
 	return nil
 }
 
-// manifestKey encodes a key as a manifest wants it: what is not a letter, a
-// digit or one of -_.~ becomes %XX, but for the slash. So there is no comma or
-// quote that would mean something in CSV.
+// manifestKey encodes a key for a manifest: everything but letters, digits, the slash
+// and -_.~ becomes %XX. So no comma or quote is left that CSV would interpret.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/specify-batchjob-manifest.html
 func manifestKey(key string) string {
@@ -41,7 +40,7 @@ func manifestKey(key string) string {
 	return strings.ReplaceAll(s, "%2F", "/")
 }
 
-// manifestSteps are the commands that start a job for a manifest.
+// manifestSteps returns the shell commands that start a job for a manifest.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 func manifestSteps(file, function string) []string {
@@ -70,7 +69,7 @@ func manifestSteps(file, function string) []string {
 	)
 }
 
-// shellQuote makes s one word of a shell command.
+// shellQuote quotes s for a shell, if necessary.
 func shellQuote(s string) string {
 	if s != "" && strings.Trim(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-./:") == "" {
 		return s

@@ -10,9 +10,8 @@ import (
 	"sync"
 )
 
-// A state remembers in a file which objects are done. The file is only
-// ever appended to: a line of JSON that says what it is, then one line per
-// object. A nil *state remembers nothing.
+// A state records in a file which objects are done. The file is append-only: one
+// header line of JSON, then one line for each object. A nil *state records nothing.
 type state struct {
 	done map[stateObject]bool
 
@@ -35,8 +34,8 @@ type stateObject struct {
 	ETag string `json:"etag"`
 }
 
-// openState reads a state file, and unless readOnly makes it ready to
-// be appended to. A last line that was cut off is dropped.
+// openState reads a state file and, unless readOnly is set, opens it for appending.
+// It drops an incomplete last line.
 func openState(name, bucket string, readOnly bool) (*state, error) {
 	if name == "" {
 		return nil, nil
@@ -93,7 +92,7 @@ func (s *state) has(o logObject) bool {
 	return s != nil && s.done[stateObject{o.Key, o.ETag}]
 }
 
-// add notes that objects are done.
+// add records that objects are done.
 func (s *state) add(objects []logObject) error {
 	if s == nil || len(objects) == 0 {
 		return nil
@@ -105,7 +104,7 @@ func (s *state) add(objects []logObject) error {
 	return s.write(lines...)
 }
 
-// write appends lines at once.
+// write appends all lines in one call.
 func (s *state) write(lines ...any) error {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)

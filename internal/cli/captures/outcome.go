@@ -8,7 +8,7 @@ import (
 	"tlswatch/pkg/clienthello"
 )
 
-// Outcome says in a sentence how a handshake ended.
+// Outcome describes in a sentence how a handshake ended.
 func Outcome(h *clienthello.Handshake) string {
 	o := h.Outcome
 	var text string
@@ -49,7 +49,7 @@ func Outcome(h *clienthello.Handshake) string {
 	return text
 }
 
-// chosen is what a ServerHello said.
+// chosen describes what the server chose in its ServerHello.
 func chosen(o clienthello.Outcome) string {
 	if o.Version == 0 {
 		return "what is not in the capture"

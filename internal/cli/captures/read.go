@@ -1,4 +1,4 @@
-// Package captures reads packet captures for a command, and says how handshakes
+// Package captures reads packet captures for commands. It describes how handshakes
 // ended and whether a security policy accepts a client.
 package captures
 
@@ -15,8 +15,8 @@ import (
 	"tlswatch/pkg/clienthello"
 )
 
-// Read reads all captures, the others also where one is faulty: files in
-// the order of their packets, then standard input and other pipes.
+// Read reads captures: first all files, in the order of their packets, then standard
+// input and other pipes. A faulty capture does not keep it from reading the others.
 func Read(ctx context.Context, t *clienthello.Tracker, paths []string, stdin io.Reader) error {
 	var files []clienthello.Capture
 	var pipes []string
@@ -54,7 +54,7 @@ func readPipe(ctx context.Context, t *clienthello.Tracker, path string, stdin io
 	return t.Read(ctx, f)
 }
 
-// Remarks are what a user should know of what was not shown.
+// Remarks tells the user what the output leaves out.
 func Remarks(s clienthello.Stats) []string {
 	var remarks []string
 	add := func(n int64, one, many string) {

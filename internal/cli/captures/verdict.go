@@ -4,24 +4,21 @@ import (
 	"fmt"
 	"strings"
 
+	"tlswatch/internal/cli/policies"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
 
-// A Verdict is what a policy says to a ClientHello.
+// A Verdict says whether a policy accepts a ClientHello.
 type Verdict struct {
-	Policy     string   `json:"policy"`
-	Accepted   bool     `json:"accepted"`
-	Code       string   `json:"code"`
-	Reason     string   `json:"reason"`
-	Hints      []string `json:"hints"`
-	Caveat     string   `json:"caveat"`
+	Policy string `json:"policy"`
+	policies.Verdict
 	AcceptedBy []string `json:"acceptedBy"` // if refused: policies that would, strictest first
 }
 
 const (
-	NotJudged = "not-judged" // the ClientHello is not whole, or the policy not known
+	notJudged = "not-judged" // the ClientHello is not whole, or the policy not known
 
 	// certificateUnknown is the code of a client that is accepted if the
 	// listener has the right kind of certificate.
@@ -30,7 +27,7 @@ const (
 	maxAcceptedBy = 3
 )
 
-// OfferOf is what a ClientHello says about what a client can negotiate.
+// OfferOf returns what the client can negotiate according to its ClientHello.
 func OfferOf(h *clienthello.ClientHello) secpolicy.Offer {
 	o := secpolicy.Offer{Versions: h.Versions(), Groups: h.Groups, SignatureSchemes: h.SignatureSchemes}
 	for _, s := range h.CipherSuites {
@@ -41,12 +38,16 @@ func OfferOf(h *clienthello.ClientHello) secpolicy.Offer {
 	return o
 }
 
+// NotJudged returns the verdict for a client that cannot be judged.
+func NotJudged(policy, reason string) *Verdict {
+	return &Verdict{Policy: policy, Verdict: policies.Verdict{Code: notJudged, Reason: reason, Hints: []string{}}, AcceptedBy: []string{}}
+}
+
+// Judge says whether a policy accepts an offer and, if not, which policies of the set
+// would.
 func Judge(set *secpolicy.Set, policy *secpolicy.Policy, o secpolicy.Offer) *Verdict {
 	v := policy.Accepts(o)
-	result := &Verdict{
-		Policy: v.Policy.Name, Accepted: v.Accepted, Code: string(v.Code), Reason: v.Reason,
-		Hints: append([]string{}, v.Hints...), Caveat: v.Policy.Caveat(), AcceptedBy: []string{},
-	}
+	result := &Verdict{Policy: policy.Name, Verdict: policies.NewVerdict(v), AcceptedBy: []string{}}
 	if v.Accepted && o.Certificates == 0 && v.Suite.Authentication() != tlsname.AuthAny {
 		for _, kind := range []secpolicy.Certificates{secpolicy.RSA, secpolicy.ECDSA} {
 			o.Certificates = kind
@@ -68,10 +69,10 @@ func Judge(set *secpolicy.Set, policy *secpolicy.Policy, o secpolicy.Offer) *Ver
 	return result
 }
 
-// Text is the verdict in a sentence.
+// Text returns the verdict as a sentence.
 func (v *Verdict) Text() string {
 	switch {
-	case v.Code == NotJudged:
+	case v.Code == notJudged:
 		return strings.TrimSpace(v.Policy + " not judged: " + v.Reason)
 	case v.Accepted:
 		return v.Policy + " accepts it: " + v.Reason

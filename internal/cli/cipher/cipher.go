@@ -1,4 +1,5 @@
-// Package cipher is the command cipher: it explains the names and strength of cipher suites.
+// Package cipher is the command cipher: it explains the names and strength of cipher
+// suites.
 package cipher
 
 import (
@@ -51,8 +52,7 @@ Case does not matter. What is unknown is named at the end, with exit status 1.`,
 	return cmd
 }
 
-// answer is what is known of a suite. Names that it does not have are
-// empty.
+// answer describes a cipher suite. Names that it does not have are empty.
 type answer struct {
 	Query          string   `json:"query"` // as it was asked
 	Hex            string   `json:"hex"`
@@ -73,8 +73,8 @@ type answer struct {
 	suite tlsname.Suite
 }
 
-// answerCiphers answers for the names that are known and returns an error about
-// the others, if any.
+// answerCiphers describes the known suites, and returns an error that lists the
+// unknown names.
 func answerCiphers(names []string) (answers []answer, unknown error) {
 	answers = []answer{}
 	var missing []string
@@ -103,8 +103,8 @@ func answerCiphers(names []string) (answers []answer, unknown error) {
 	return answers, unknown
 }
 
-// writeCiphers shows each suite in lines of its own: five names side by side
-// are too wide to read.
+// writeCiphers prints each suite on several lines: five names side by side are too
+// wide to read.
 func writeCiphers(w io.Writer, answers []answer) error {
 	b := console.NewWriter(w)
 	for i, a := range answers {

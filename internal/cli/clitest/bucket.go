@@ -17,8 +17,8 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// A Bucket is a stand-in for S3 with logs in it; the environment points to
-// it.
+// A Bucket is a stand-in for S3 with logs in it. The environment of the test points
+// to it.
 type Bucket struct {
 	*localaws.Stack
 	put int // log objects
@@ -30,10 +30,10 @@ func NewBucket(t *testing.T) *Bucket {
 	return &Bucket{Stack: awstest.Start(t, localaws.Options{}, BucketName)}
 }
 
-// Day is when the logs of [Bucket.Fill] are from.
+// Day is the day of the logs that [Bucket.Fill] stores.
 var Day = time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC)
 
-// Fill puts n logs of two lines each, one every ten seconds of the day, and
+// Fill stores n logs of two lines each, one for every ten seconds of the day, and
 // returns their keys.
 func (b *Bucket) Fill(t *testing.T, n int) (keys []string) {
 	t.Helper()
@@ -64,7 +64,8 @@ func (b *Bucket) Put(t *testing.T, key, text string) s3.ObjectCreated {
 	return created
 }
 
-// NewProxy stands before the stand-in and answers what handle takes.
+// NewProxy starts a proxy for the stand-in. Requests for which handle returns true do
+// not reach it.
 func NewProxy(t *testing.T, b *Bucket, handle func(http.ResponseWriter, *http.Request) bool) string {
 	t.Helper()
 	target, err := url.Parse(b.S3.URL())
@@ -81,8 +82,8 @@ func NewProxy(t *testing.T, b *Bucket, handle func(http.ResponseWriter, *http.Re
 	return server.URL
 }
 
-// Elsewhere answers for [NewProxy] as S3 does for a bucket in a Region, where it is
-// asked for in another.
+// Elsewhere is a handler for [NewProxy] that answers as S3 does for a bucket in
+// another Region than the request.
 func Elsewhere(region string) func(http.ResponseWriter, *http.Request) bool {
 	return func(w http.ResponseWriter, r *http.Request) bool {
 		if strings.Contains(r.Header.Get("Authorization"), "/"+region+"/s3/") {

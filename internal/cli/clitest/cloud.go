@@ -59,9 +59,10 @@ type Log struct {
 	Created s3.ObjectCreated
 }
 
+// LoadBalancer is the one in the names of logs.
 const LoadBalancer = "app/shop/50dc6c495c0c9188"
 
-// PutLog makes a log object of a recent period.
+// PutLog stores a log object of a recent period.
 func (c *Cloud) PutLog(t *testing.T, n, lines int) Log {
 	t.Helper()
 	end := time.Now().UTC().Truncate(connlog.Period).Add(-connlog.Period)
@@ -90,6 +91,7 @@ func TinyLog(t time.Time) []byte {
 	return []byte(t.UTC().Format("2006-01-02T15:04:05.000000Z") + " 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 4.036 - - - Success TID_1\n")
 }
 
+// Decode decodes JSON that has no other members than v.
 func Decode(t *testing.T, text string, v any) {
 	t.Helper()
 	d := json.NewDecoder(strings.NewReader(text))
@@ -99,6 +101,7 @@ func Decode(t *testing.T, text string, v any) {
 	}
 }
 
+// Send puts a message into the queue.
 func (c *Cloud) Send(t *testing.T, body string, attributes map[string]localsqs.Attribute) (id string) {
 	t.Helper()
 	id, err := c.SQS.Send(c.Queue, body, attributes)

@@ -8,8 +8,10 @@ import (
 	"time"
 )
 
+// SuccessLine is the format of a log line, for a client.
 const SuccessLine = `2026-11-23T10:00:00.000000Z %s 36280 443 TLSv1.2 X 0.010 "-" - - Success` + "\n"
 
+// Gzip compresses text.
 func Gzip(text string) string {
 	var b bytes.Buffer
 	z := gzip.NewWriter(&b)
@@ -18,7 +20,7 @@ func Gzip(text string) string {
 	return b.String()
 }
 
-// Until waits for something to come true.
+// Until waits until f returns true.
 func Until(t *testing.T, what string, f func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !f(); time.Sleep(5 * time.Millisecond) {

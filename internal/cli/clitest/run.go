@@ -1,4 +1,4 @@
-// Package clitest runs commands in tests, beside stand-ins for AWS.
+// Package clitest runs commands in tests, with stand-ins for AWS.
 package clitest
 
 import (
@@ -13,7 +13,7 @@ import (
 	"tlswatch/internal/cli/command"
 )
 
-// testRoot is a command that has only cmd below it, unless it is one itself.
+// testRoot returns cmd if it is a root command, else a root command with cmd alone.
 func testRoot(cmd *cobra.Command) *cobra.Command {
 	if cmd.Name() == "tlswatch" {
 		return cmd
@@ -35,7 +35,7 @@ func RunIO(ctx context.Context, cmd *cobra.Command, args []string, stdin io.Read
 	return command.Run(ctx, testRoot(cmd), args, stdin, stdout, stderr)
 }
 
-// Want runs a command that must end with an exit status.
+// Want runs a command and fails the test unless it ends with the exit status want.
 func Want(t *testing.T, want int, cmd *cobra.Command, args ...string) (stdout, stderr string) {
 	t.Helper()
 	status, stdout, stderr := Run(t.Context(), cmd, args...)

@@ -15,6 +15,7 @@ import (
 	"tlswatch/internal/dev/functiontest"
 )
 
+// Update is the flag by which tests rewrite golden files.
 var Update = flag.Bool("update", false, "rewrite golden files")
 
 // Main runs the tests of a package. In the processes that their scripts

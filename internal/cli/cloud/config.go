@@ -1,6 +1,5 @@
-// Package cloud reaches the services of AWS from a command: with the usual
-// credentials and profiles, in the right Region, patiently, and with errors that
-// say what to do.
+// Package cloud connects commands to AWS services, with the standard credentials and
+// profiles, in the right Region, with retries, and with errors that say what to do.
 package cloud
 
 import (
@@ -35,7 +34,7 @@ func load(ctx context.Context, options ...func(*awsconfig.LoadOptions) error) (a
 	return cfg, err
 }
 
-// Explain adds to an error of a service what to do about it, if that is known.
+// Explain adds a hint to the error of a service, if there is one.
 func Explain(err error) error {
 	if err != nil && httpStatus(err) == 0 && strings.Contains(err.Error(), "failed to refresh cached credentials") {
 		return fmt.Errorf("no usable AWS credentials; set AWS_PROFILE, or sign in with 'aws sso login': %w", err)
@@ -43,7 +42,7 @@ func Explain(err error) error {
 	return err
 }
 
-// ExplainS3 is [Explain] for what a bucket or its objects were asked for.
+// ExplainS3 is [Explain] for requests to a bucket.
 func ExplainS3(bucket string, err error) error {
 	code := ""
 	if ae, ok := errors.AsType[smithy.APIError](err); ok {
@@ -58,7 +57,7 @@ func ExplainS3(bucket string, err error) error {
 	return Explain(err)
 }
 
-// httpStatus is the status of a service's reply, 0 if there was none.
+// httpStatus returns the HTTP status of a service's reply, 0 without a reply.
 func httpStatus(err error) int {
 	if re, ok := errors.AsType[*awshttp.ResponseError](err); ok {
 		return re.HTTPStatusCode()

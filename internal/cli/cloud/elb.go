@@ -9,8 +9,8 @@ import (
 	"tlswatch/internal/cli/command"
 )
 
-// ELB returns a client of Elastic Load Balancing for a region, "" for that
-// of the environment.
+// ELB returns a client of Elastic Load Balancing for a Region, "" for the
+// environment's, and that Region.
 func ELB(ctx context.Context, region string) (*elb.Client, string, error) {
 	cfg, err := load(ctx, awsconfig.WithRegion(region))
 	switch {

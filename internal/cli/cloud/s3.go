@@ -19,10 +19,10 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 )
 
-// S3Scheme begins the URI of an object.
+// S3Scheme is the beginning of the URI of an object.
 const S3Scheme = "s3://"
 
-// ParseS3 takes s3://BUCKET/PREFIX apart.
+// ParseS3 splits s3://BUCKET/PREFIX.
 func ParseS3(uri string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(uri, S3Scheme)
 	bucket, prefix, _ = strings.Cut(rest, "/")
@@ -35,9 +35,8 @@ func ParseS3(uri string) (bucket, prefix string, err error) {
 // MaxOpen is how many objects of a bucket may be read at the same time.
 const MaxOpen = 16
 
-// Buckets are clients for buckets in whatever regions, by the standard chain
-// of credentials, profiles, regions and endpoints. The zero value is ready for
-// use.
+// Buckets are clients for buckets in any Region, with the SDK's standard chain of
+// credentials, profiles, Regions and endpoints. The zero value is ready for use.
 type Buckets struct {
 	load sync.Once
 	cfg  aws.Config
@@ -48,8 +47,8 @@ type Buckets struct {
 	clients map[string]*s3.Client // by bucket
 }
 
-// Attempts of a request and the longest wait between two: S3 asks clients to
-// slow down rather than to give up.
+// Attempts of a request, and the longest wait between two: S3 asks clients to slow
+// down, not to give up.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance-design-patterns.html
 const (
@@ -57,7 +56,7 @@ const (
 	s3MaxBackoff = 20 * time.Second
 )
 
-// client returns a client for the region that the bucket is known to be in.
+// client returns a client for the Region of the bucket, as far as it is known.
 func (c *Buckets) client(ctx context.Context, name string) (*s3.Client, error) {
 	c.load.Do(func() {
 		web := awshttp.NewBuildableClient().WithTransportOptions(func(t *http.Transport) { t.MaxIdleConnsPerHost = MaxOpen })
@@ -65,7 +64,7 @@ func (c *Buckets) client(ctx context.Context, name string) (*s3.Client, error) {
 			return
 		}
 		c.regions, c.clients = make(map[string]string), make(map[string]*s3.Client)
-		c.cfg.Region = cmp.Or(c.cfg.Region, "us-east-1") // which knows where every bucket is
+		c.cfg.Region = cmp.Or(c.cfg.Region, "us-east-1") // S3 there knows the Region of every bucket
 		attempts := cmp.Or(c.cfg.RetryMaxAttempts, s3Attempts)
 		if c.cfg.Retryer == nil {
 			c.cfg.RetryMaxAttempts = 0
@@ -92,7 +91,7 @@ func (c *Buckets) client(ctx context.Context, name string) (*s3.Client, error) {
 	return c.clients[name], nil
 }
 
-// moved notes the region that a refusal names, and reports whether it is news.
+// moved records the Region that a redirect names, and reports whether it is a new one.
 //
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/UsingRouting.html
 func (c *Buckets) moved(bucket string, err error) bool {
@@ -111,8 +110,8 @@ func (c *Buckets) moved(bucket string, err error) bool {
 	return true
 }
 
-// InRegion calls f with a client for the bucket, again if the bucket turns out
-// to be in another region.
+// InRegion calls f with a client for the bucket, and again if S3 replies that the
+// bucket is in another Region.
 func (c *Buckets) InRegion(ctx context.Context, bucket string, f func(*s3.Client) error) error {
 	for {
 		client, err := c.client(ctx, bucket)
@@ -125,5 +124,5 @@ func (c *Buckets) InRegion(ctx context.Context, bucket string, f func(*s3.Client
 	}
 }
 
-// bucketName is the form of bucket names and of access point aliases.
+// bucketName matches bucket names and access point aliases.
 var bucketName = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]{1,61}[0-9a-z]$`)

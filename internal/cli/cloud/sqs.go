@@ -11,7 +11,7 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// A Queue is an SQS queue, by its URL.
+// A Queue is an SQS queue and a client for its Region.
 type Queue struct {
 	*sqs.Client
 	URL    string
@@ -22,7 +22,7 @@ type Queue struct {
 var (
 	queuePath = regexp.MustCompile(`^/(\d{12})/([0-9A-Za-z_-]+)$`)
 
-	// queueHost has the Region of a queue in the URLs that SQS hands out.
+	// queueHost matches the host of a queue URL, which contains the Region.
 	queueHost = regexp.MustCompile(`^(?:sqs\.([a-z0-9-]+)|([a-z0-9-]+)\.queue)\.`)
 )
 
@@ -36,8 +36,8 @@ func CheckQueueURL(flag, value string) error {
 	return nil
 }
 
-// OpenQueue returns a queue in its own Region, or the environment's if its URL,
-// which is checked, has none.
+// OpenQueue opens a queue in the Region that its URL names, else in the environment's.
+// The URL must have passed [CheckQueueURL].
 func OpenQueue(ctx context.Context, queueURL string) (*Queue, error) {
 	u, err := url.Parse(queueURL)
 	if err != nil {

@@ -8,8 +8,7 @@ import (
 	"path/filepath"
 )
 
-// ReplaceFile has write make the content of a file. Others see the old file or
-// the new one, never a part of it.
+// ReplaceFile writes a file atomically: a reader sees the old content or the new.
 func ReplaceFile(name string, write func(io.Writer) error) error {
 	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
 	if err != nil {

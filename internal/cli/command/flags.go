@@ -35,7 +35,7 @@ func PlainUsage(cmd *cobra.Command) {
 	cmd.PersistentFlags().VisitAll(plain)
 }
 
-// Group makes cmd a command that does nothing by itself, only its subcommands.
+// Group makes cmd a command that only has subcommands.
 func Group(cmd *cobra.Command) {
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -63,15 +63,15 @@ func AddRegion(cmd *cobra.Command, region *string, more string) {
 	cmd.Flags().StringVar(region, "region", "", "AWS `REGION` (default: that of your AWS configuration)"+more)
 }
 
-// AddChoice adds a flag that has one of several values, with completion. The
-// first is the default.
+// AddChoice adds a flag with several possible values, and their completion. The first
+// one is the default.
 func AddChoice(cmd *cobra.Command, name string, value *string, usage string, choices ...string) {
 	*value = choices[0]
 	cmd.PersistentFlags().Var(&choice{value, choices}, name, usage)
 	CompleteFlag(cmd, name, cobra.FixedCompletions(choices, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// A choice is a flag that has one of several values.
+// A choice is a flag with several possible values.
 type choice struct {
 	value   *string
 	choices []string
@@ -89,7 +89,7 @@ func (c *choice) Set(s string) error {
 	return nil
 }
 
-// A choiceError is about a value that is none of these.
+// A choiceError lists the values that a flag may have.
 type choiceError []string
 
 func (e choiceError) Error() string { return "want " + orList(e) }
@@ -100,17 +100,17 @@ func orList(words []string) string {
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
-// CompleteFlag sets the completion of a flag, which exists.
+// CompleteFlag sets the completion of an existing flag.
 func CompleteFlag(cmd *cobra.Command, name string, f cobra.CompletionFunc) {
 	if err := cmd.RegisterFlagCompletionFunc(name, f); err != nil {
 		panic(err)
 	}
 }
 
-// CompleteWith completes a flag with these words, which exists.
+// CompleteWith completes an existing flag with words.
 func CompleteWith(cmd *cobra.Command, name string, words ...string) {
 	CompleteFlag(cmd, name, cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp))
 }
 
-// StdinPath stands for standard input on a command line.
+// StdinPath means standard input on a command line.
 const StdinPath = "-"

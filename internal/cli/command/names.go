@@ -9,8 +9,8 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// SuiteNames are those that a shell completes: as in logs and policies, and as
-// in captures.
+// SuiteNames returns the names of cipher suites, as in logs and policies and as in
+// captures.
 func SuiteNames() []string {
 	var names []string
 	for _, s := range tlsname.Suites() {
@@ -61,8 +61,8 @@ func suggestion(text string, names []string, prefix string) string {
 	return ""
 }
 
-// nearest returns the one of the names that a text is most likely a slip of, or
-// else the only one that it is a part of, or "".
+// nearest returns the name that text is most likely a typo of, else the only name that
+// contains it, or "".
 func nearest(text string, names []string) string {
 	fold := strings.NewReplacer("_", "-").Replace
 	text = fold(strings.ToLower(text))
@@ -83,8 +83,8 @@ func nearest(text string, names []string) string {
 	return best
 }
 
-// distance is how many bytes are to be inserted, deleted or replaced to make
-// one text of another (Levenshtein).
+// distance returns how many bytes must be inserted, deleted or replaced to turn one
+// text into the other (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -8,13 +8,13 @@ import (
 	"tlswatch/internal/text"
 )
 
-// MaxListed is how many messages or objects a result lists with their reasons.
+// MaxListed is the number of messages or objects that a result lists with reasons.
 const MaxListed = 100
 
 // WriteJSON writes a result as --format json has it.
 func WriteJSON(w io.Writer, result any) error { return text.WriteJSON(w, result, " ") }
 
-// Names are the names of values, never nil.
+// Names returns the names of values. It never returns nil.
 func Names[T fmt.Stringer](values []T) []string {
 	list := []string{}
 	for _, v := range values {
@@ -23,9 +23,8 @@ func Names[T fmt.Stringer](values []T) []string {
 	return list
 }
 
-// Complain writes a message. Names in it may come from somebody else: they
-// cannot steer the terminal, and only the message's first line starts at the
-// margin.
+// Complain writes a message. The message may contain names that others chose, so
+// control characters are escaped and lines after the first are indented.
 func Complain(stderr io.Writer, format string, args ...any) {
 	lines := strings.Split(fmt.Sprintf(format, args...), "\n")
 	for i, line := range lines {

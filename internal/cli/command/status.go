@@ -1,5 +1,5 @@
-// Package command is what every subcommand needs: its exit status, checks of
-// arguments and flags, shell completion, and messages.
+// Package command has what every subcommand needs: exit statuses, checks of arguments
+// and flags, shell completion, and messages.
 package command
 
 import (
@@ -21,8 +21,7 @@ const (
 	ExitInterrupted = 130 // by Ctrl-C, with a partial result
 )
 
-// Run runs a root command with arguments and returns the exit status.
-// It writes what went wrong to stderr.
+// Run runs a root command and returns the exit status. It writes errors to stderr.
 func Run(ctx context.Context, root *cobra.Command, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root.SilenceErrors, root.SilenceUsage = true, true
 	root.SetFlagErrorFunc(flagError)
@@ -56,19 +55,19 @@ func All(cmd *cobra.Command) []*cobra.Command {
 	return list
 }
 
-// Status returns the exit status for what running a command returned.
+// Status returns the exit status for the error of a command.
 func Status(err error) int {
 	if err == nil {
 		return ExitOK
 	}
-	// What fails before a command runs is wrong usage; cobra has no type for it.
+	// Errors from before the command ran are about usage; cobra has no type for them.
 	if f, ok := errors.AsType[*failure](err); ok {
 		return f.status
 	}
 	return ExitUsage
 }
 
-// A failure is an error of a command that was used correctly.
+// A failure is any error that is not about usage.
 type failure struct {
 	status int
 	err    error
@@ -81,19 +80,19 @@ func (f *failure) Unwrap() error { return f.err }
 // Interrupted is the error of a command that Ctrl-C ended.
 func Interrupted(text string) error { return &failure{ExitInterrupted, errors.New(text)} }
 
-// A usageError is wrong usage that a command finds itself.
+// A usageError is wrong usage that the command itself finds.
 type usageError struct{ error }
 
 func (e *usageError) Unwrap() error { return e.error }
 
-// Usage makes err an error about usage.
+// Usage marks err as an error about usage.
 func Usage(err error) error { return &usageError{err} }
 
 // Usagef returns an error about usage.
 func Usagef(format string, args ...any) error { return Usage(fmt.Errorf(format, args...)) }
 
-// Runs adapts the work of a command for cobra. Errors that are not about usage
-// end it with exit status 1.
+// Runs adapts a function for cobra. Its errors end the command with exit status 1,
+// unless they are about usage.
 func Runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := f(cmd, args)

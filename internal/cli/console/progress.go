@@ -9,8 +9,8 @@ import (
 	"tlswatch/internal/text"
 )
 
-// A Progress shows on a terminal how far a long command has come, in one line
-// that is written over. A nil *progress shows nothing.
+// A Progress shows the progress of a long command in one line of the terminal, which it
+// overwrites. A nil *Progress shows nothing.
 type Progress struct {
 	w    io.Writer
 	now  func() time.Time
@@ -19,17 +19,17 @@ type Progress struct {
 	mu         sync.Mutex
 	started    time.Time
 	shown      time.Time
-	growing    bool // the totals may grow yet
+	growing    bool // the totals may still grow
 	total      int  // 0 if not known
 	totalBytes int64
 	done       int
 	bytes      int64
 }
 
-// progressStep is the shortest time between two states of the line.
+// progressStep is the shortest time between two updates of the line.
 const progressStep = 100 * time.Millisecond
 
-// NewProgress returns a progress on w, or nil if w is no terminal.
+// NewProgress returns a Progress on w, or nil if w is not a terminal.
 func NewProgress(w io.Writer, noun string) *Progress {
 	if _, ok := terminal(w); !ok || !movesCursor() {
 		return nil
@@ -37,7 +37,7 @@ func NewProgress(w io.Writer, noun string) *Progress {
 	return &Progress{w: w, now: time.Now, noun: noun}
 }
 
-// Start begins anew with a total, 0 if it is not known.
+// Start resets the counts and sets the totals, 0 if they are not known.
 func (p *Progress) Start(total int, bytes int64) {
 	if p == nil {
 		return
@@ -49,7 +49,7 @@ func (p *Progress) Start(total int, bytes int64) {
 	p.done, p.bytes = 0, 0
 }
 
-// Expect adds to the totals; there may be more until complete is called.
+// Expect adds to the totals, which may grow until Complete is called.
 func (p *Progress) Expect(n int, bytes int64) {
 	if p == nil {
 		return
@@ -61,7 +61,7 @@ func (p *Progress) Expect(n int, bytes int64) {
 	p.growing = true
 }
 
-// Complete says that the totals are known.
+// Complete says that the totals are final.
 func (p *Progress) Complete() {
 	if p == nil {
 		return
@@ -99,7 +99,7 @@ func (p *Progress) End() {
 	}
 }
 
-// line is the state as text, short enough for 80 columns.
+// line returns the text of the line, at most 80 columns.
 func (p *Progress) line(now time.Time) string {
 	if p.total == 0 || p.growing {
 		line := "  " + text.Plural(p.done, p.noun)

@@ -1,5 +1,5 @@
-// Package console writes to a terminal: its width and colors, tables, and how
-// far a long command has come.
+// Package console writes to a terminal: tables that fit its width, and the progress of
+// long commands.
 package console
 
 import (
@@ -14,12 +14,11 @@ import (
 	"tlswatch/internal/text"
 )
 
-// TableRows is how many rows a table has of clients, negotiations or
-// certificates.
+// TableRows is the number of clients, negotiations or certificates that a table lists.
 const TableRows = 10
 
-// Screen says how to write text to w: as wide as the terminal and in colour if it
-// is one, else plain and as wide as lines come.
+// Screen returns how to write text to w: on a terminal in color and no wider than it,
+// else plain and of any width.
 //
 // https://no-color.org
 func Screen(w io.Writer) text.Screen {
@@ -36,11 +35,11 @@ func Screen(w io.Writer) text.Screen {
 	return o
 }
 
-// terminal returns the terminal that w is, if it is one.
+// terminal returns w as a terminal, if it is one.
 func terminal(w io.Writer) (*os.File, bool) {
 	f, ok := w.(*os.File)
 	return f, ok && term.IsTerminal(int(f.Fd()))
 }
 
-// movesCursor reports whether terminals understand control sequences.
+// movesCursor reports whether the terminal understands control sequences.
 func movesCursor() bool { return os.Getenv("TERM") != "dumb" }

@@ -19,5 +19,5 @@ func NewWriter(w io.Writer) *Writer { return &Writer{bufio.NewWriter(w), Screen(
 
 // Table writes a table.
 func (w *Writer) Table(t *text.Table) {
-	t.Write(w, w.screen) // whose error comes again from Flush
+	t.Write(w, w.screen) // Flush returns its error
 }

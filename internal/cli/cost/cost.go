@@ -1,4 +1,4 @@
-// Package cost is the command cost: it estimates the bill of AWS from logs.
+// Package cost is the command cost: it estimates the AWS bill from logs.
 package cost
 
 import (
@@ -38,7 +38,7 @@ type options struct {
 	logDays   float64
 	rules     float64
 	alarms    float64
-	anyAlarms bool // said, not those of the template
+	anyAlarms bool // --alarms is set
 	memory    float64
 	freeTier  bool
 	dashboard bool
@@ -174,7 +174,7 @@ func readObject(ctx context.Context, r *connlog.Reader, o estimate.Object) (esti
 	}
 }
 
-// fill makes the result of what was read.
+// fill computes the result from what was read.
 func (o options) fill(r *result, c config.Config, e *estimate.Estimator) {
 	set := func(queue bool) price.Setup {
 		s := price.Setup{
@@ -225,11 +225,10 @@ func (o options) fill(r *result, c config.Config, e *estimate.Estimator) {
 	}
 }
 
-// micro rounds a difference of sums to millionths, so that cents do not hang on
-// how the sums were rounded.
+// micro rounds to millionths, so that rounding errors of sums do not change cents.
 func micro(usd float64) float64 { return math.Round(usd*1e6) / 1e6 }
 
-// A result is the form of --format json. Amounts are US dollars a month.
+// A result is the estimate as --format json prints it. Amounts are US dollars a month.
 type result struct {
 	Prices      priceList   `json:"prices"`
 	Sample      sampled     `json:"sample"`
@@ -265,11 +264,11 @@ type billLine struct {
 	USD      float64 `json:"usd"`
 }
 
-// A breakdown is what a word of METRIC_BREAKDOWNS costs.
+// A breakdown is the cost of one word of METRIC_BREAKDOWNS.
 type breakdown struct {
 	Breakdown string  `json:"breakdown"`
 	Metrics   float64 `json:"metrics"`
-	USD       float64 `json:"usd"` // less without them
+	USD       float64 `json:"usd"` // that leaving it out would save
 }
 
 type ingestCost struct {
@@ -277,8 +276,8 @@ type ingestCost struct {
 	USD    float64 `json:"usd"`
 }
 
-// shortSample is the time below which a sample says little about the clients
-// and cipher suites of an hour.
+// shortSample is the time below which a sample may lack the rarer clients and cipher
+// suites.
 const shortSample = 24 * time.Hour
 
 func (r result) writeTable(w io.Writer) error {
@@ -322,8 +321,7 @@ func (r result) writeTable(w io.Writer) error {
 
 func dollars(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
 
-// quantity formats a number for people: with two decimals if it is below 100, and
-// without zeros at the end.
+// quantity formats a number: below 100 with at most two decimals, else as an integer.
 func quantity(f float64) string {
 	if f >= 100 {
 		return text.Count(int64(math.RoundToEven(f)))

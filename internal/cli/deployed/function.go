@@ -26,10 +26,10 @@ import (
 	"tlswatch/pkg/trigger"
 )
 
-// LastCalls is how long calls in progress may go on after Ctrl-C.
+// LastCalls is how long calls in progress may continue after Ctrl-C.
 const LastCalls = 10 * time.Second
 
-// outlast returns a context that is cancelled later than ctx by grace.
+// outlast returns a context that is canceled a grace period after ctx.
 func outlast(ctx context.Context, grace time.Duration) (context.Context, context.CancelFunc) {
 	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, func() {
@@ -42,15 +42,15 @@ func outlast(ctx context.Context, grace time.Duration) (context.Context, context
 	}
 }
 
-// A Function is the function as it is deployed, behind the Lambda API.
+// A Function is the deployed function, behind the Lambda API.
 type Function struct {
 	client    *lambda.Client
 	name      string
 	Grace     time.Duration // see LastCalls
-	throttles atomic.Int64  // how often Lambda had no room
+	throttles atomic.Int64  // calls that Lambda throttled
 }
 
-// New returns the function of a name or ARN in a Region, "" for the
+// New returns the function with a name or ARN, in a Region or, with "", the
 // environment's.
 func New(ctx context.Context, region, name string) (*Function, error) {
 	cfg, err := cloud.Config(ctx, region)
@@ -64,11 +64,11 @@ func New(ctx context.Context, region, name string) (*Function, error) {
 	}, nil
 }
 
-// Throttled returns how many invocations Lambda had no room for at first.
+// Throttled returns how many calls Lambda throttled.
 func (d *Function) Throttled() int64 { return d.throttles.Load() }
 
-// Check asks Lambda whether the function is there and may be invoked, without
-// running it.
+// Check asks Lambda whether the function exists and may be invoked. It does not run
+// it.
 func (d *Function) Check(ctx context.Context) error {
 	err := d.retry(ctx, true, func(ctx context.Context) error {
 		_, err := d.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &d.name, InvocationType: types.InvocationTypeDryRun})
@@ -83,12 +83,12 @@ func (d *Function) Check(ctx context.Context) error {
 	return nil
 }
 
-// A StopError means that no other invocation can do better.
+// A StopError means that every other invocation would fail as well.
 type StopError struct{ error }
 
 func (e StopError) Unwrap() error { return e.error }
 
-// A FunctionError is the error of the function itself.
+// A FunctionError is an error that the function itself returned.
 type FunctionError struct {
 	Type      string `json:"errorType"`
 	Message   string `json:"errorMessage"`
@@ -99,14 +99,14 @@ func (e *FunctionError) Error() string {
 	return fmt.Sprintf("%s: %s (request %s)", e.Type, e.Message, e.requestID)
 }
 
-// Invoke has the function work on an event and returns its reply. The error is
-// a *FunctionError if it failed, a StopError if Lambda refuses all
-// invocations.
+// Invoke invokes the function with an event and returns the reply. The error is a
+// *FunctionError if the function failed, and a StopError if Lambda would refuse every
+// invocation.
 //
-// What Lambda did not run because it had no room is sent again after a pause.
-// What may have run without our knowing is sent again only if repeat is set:
-// the first run may still be going on. Once ctx is cancelled nothing is sent
-// any more; what is on its way has until d.grace to end.
+// Throttled invocations are sent again after a pause. If the function may have run
+// although the reply was lost, the event is sent again only if repeat is set: the
+// first run may still be in progress. When ctx is canceled, nothing more is sent, and
+// calls in progress have the time Grace to end.
 func (d *Function) Invoke(ctx context.Context, payload []byte, repeat bool) (reply []byte, requestID string, err error) {
 	err = d.retry(ctx, repeat, func(ctx context.Context) error {
 		out, err := d.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &d.name, Payload: payload})
@@ -127,8 +127,7 @@ func (d *Function) Invoke(ctx context.Context, payload []byte, repeat bool) (rep
 	return reply, requestID, err
 }
 
-// Bounds of trying again. The pauses of throttled calls add up to a minute and
-// a half.
+// Limits of retries. The pauses of throttled calls add up to a minute and a half.
 const (
 	maxThrottles = 15
 	maxRepeats   = 4
@@ -178,7 +177,7 @@ func (d *Function) retry(ctx context.Context, repeat bool, call func(context.Con
 	}
 }
 
-// hadNoRoom reports whether Lambda had no room to run the function.
+// hadNoRoom reports whether Lambda throttled the call.
 func hadNoRoom(err error) bool {
 	if (retry.ThrottleErrorCode{Codes: retry.DefaultThrottleErrorCodes}).IsErrorThrottle(err).Bool() {
 		return true
@@ -187,14 +186,13 @@ func hadNoRoom(err error) bool {
 	return ok && (re.HTTPStatusCode() == http.StatusTooManyRequests || re.HTTPStatusCode() == http.StatusConflict)
 }
 
-// refused reports whether Lambda refuses any invocation: no such function, no
-// permission, no valid credentials. A payload that it does not like is only
-// that.
+// refused reports whether Lambda would refuse every invocation: no such function, no
+// permission, no valid credentials. An invalid payload does not count.
 func refused(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	if !ok {
-		// Without an answer and without anything sent, the fault is in the
-		// configuration: no region, no credentials.
+		// Nothing was sent and nothing came back, so the configuration is at fault: no
+		// Region, no credentials.
 		return !errors.As(err, new(*smithyhttp.ResponseError)) && !errors.As(err, new(*smithyhttp.RequestSendError))
 	}
 	switch api.ErrorCode() {
@@ -205,8 +203,8 @@ func refused(err error) bool {
 	return ok && re.HTTPStatusCode() >= 400 && re.HTTPStatusCode() < 500
 }
 
-// ParseSummary reads the reply to objects that were named directly or to an
-// invocation record. Any other reply is that of another function.
+// ParseSummary reads the reply to an event that names objects or to an invocation
+// record. It returns an error for the reply of any other function.
 func ParseSummary(reply []byte) (trigger.Summary, error) {
 	var in struct{ Objects, Ignored *int }
 	if err := json.Unmarshal(reply, &in); err != nil || in.Objects == nil || in.Ignored == nil {
@@ -215,7 +213,7 @@ func ParseSummary(reply []byte) (trigger.Summary, error) {
 	return trigger.Summary{Objects: *in.Objects, Ignored: *in.Ignored}, nil
 }
 
-// clipText cuts what somebody else wrote.
+// clipText shortens text of any length.
 func clipText(s string) string {
 	const most = 300
 	if len(s) > most {

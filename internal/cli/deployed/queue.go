@@ -13,9 +13,9 @@ import (
 	"tlswatch/internal/cli/cloud"
 )
 
-// QueueEvent is the event by which Lambda would hand a function this one
-// message of a queue: with its own message id and all attributes, which are its
-// identity for the function.
+// QueueEvent returns the event with which Lambda would pass this message of a queue to
+// the function. It keeps the message id and all attributes: the function identifies
+// the message by them.
 //
 // https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html#example-standard-queue-message-event
 func QueueEvent(m types.Message, queue *cloud.Queue) ([]byte, error) {
@@ -64,7 +64,7 @@ func CheckQueueReply(reply []byte, messageID, requestID string) error {
 	return fmt.Errorf("the function could not process it; the reason is in its log, request %s", requestID)
 }
 
-// OneLine makes a reason fit into a table.
+// OneLine shortens a reason to one line.
 func OneLine(s string) string {
 	return clipText(strings.Join(strings.Fields(s), " "))
 }

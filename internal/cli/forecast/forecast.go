@@ -4,16 +4,16 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// A Forecast is a forecast in the form of --format json.
+// A Forecast is the result as --format json prints it.
 type Forecast struct {
-	From        string      `json:"from"` // as --policy has it, or "unknown"
-	To          string      `json:"to"`
-	Connections classCounts `json:"connections"`
-	Clients     classCounts `json:"clients"` // that have connections of the class
-	Breaking    []Breaking  `json:"breaking"`
-	Undecided   []Undecided `json:"undecided"` // why the outcome is unknown
-	Plaintext   uint64      `json:"plaintextConnections"`
-	Notes       []string    `json:"notes"`
+	From        string                `json:"from"` // as --policy has it, or "unknown"
+	To          string                `json:"to"`
+	Connections classCounts           `json:"connections"`
+	Clients     classCounts           `json:"clients"` // that have connections of the class
+	Breaking    []secpolicy.Breaking  `json:"breaking"`
+	Undecided   []secpolicy.Undecided `json:"undecided"` // why the outcome is unknown
+	Plaintext   uint64                `json:"plaintextConnections"`
+	Notes       []string              `json:"notes"`
 }
 
 // classCounts are counts by class, under the names of [secpolicy.Class].
@@ -51,31 +51,12 @@ func (f *Forecast) Rows() []Row {
 	}
 }
 
-type Breaking struct {
-	Client      string `json:"client"`
-	Protocol    string `json:"protocol"`
-	Cipher      string `json:"cipher"`
-	Connections uint64 `json:"connections"`
-	Reason      string `json:"reason"`
-}
-
-type Undecided struct {
-	Reason      string `json:"reason"`
-	Connections uint64 `json:"connections"`
-}
-
 func newForecast(from, to string, f *secpolicy.Forecast, notes []string) Forecast {
-	r := Forecast{
+	return Forecast{
 		From: from, To: to, Plaintext: f.Plaintext, Notes: append([]string{}, notes...),
 		Connections: newClassCounts(func(c secpolicy.Class) uint64 { return f.Connections[c] }),
 		Clients:     newClassCounts(func(c secpolicy.Class) uint64 { return uint64(f.Clients[c]) }),
-		Breaking:    []Breaking{}, Undecided: []Undecided{},
+		Breaking:    append([]secpolicy.Breaking{}, f.Breaking...),
+		Undecided:   append([]secpolicy.Undecided{}, f.Undecided...),
 	}
-	for _, b := range f.Breaking {
-		r.Breaking = append(r.Breaking, Breaking(b))
-	}
-	for _, u := range f.Undecided {
-		r.Undecided = append(r.Undecided, Undecided(u))
-	}
-	return r
 }

@@ -8,36 +8,36 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// Bounds of the memory. What is beyond counts for the client "other", or for
-// names of which nothing can be told.
+// Memory limits. Beyond them, entries count for the client "other", or for names about
+// which nothing is known.
 const (
 	MaxObservations = 1_000_000
 	maxKinds        = 16_384 // of each worker
 	maxKindName     = 128    // bytes
 )
 
-// Observations count entries that are alike but for their time.
+// Observations count entries that differ only in their time.
 type Observations struct {
 	room   *atomic.Int64 // for how many more; all workers share it
 	kinds  map[observedKind]uint32
-	byKind []observedKind // of which there are few, unless somebody makes them up
+	byKind []observedKind
 	counts map[observed]uint64
 	other  uint64 // entries of clients beyond the bound
 }
 
-// An observedKind is what entries of many clients have in common.
+// An observedKind is what entries of different clients have in common.
 type observedKind struct {
 	loadBalancer, protocol, cipher, keyExchange, status string
 	port                                                uint16
 }
 
-// isLong reports whether a name is longer than any that load balancers write.
+// isLong reports whether a name is longer than any name that load balancers write.
 func (k *observedKind) isLong() bool {
 	return max(len(k.loadBalancer), len(k.protocol), len(k.cipher), len(k.keyExchange), len(k.status)) > maxKindName
 }
 
-// rest returns the kind that stands for k and all that are left out: one of
-// plaintext, of successes, of failures, or of neither.
+// rest returns the kind that replaces k beyond the limit: one each for plaintext,
+// successes, failures and anything else.
 func (k *observedKind) rest() observedKind {
 	const other = "other"
 	e := connlog.Entry{Protocol: k.protocol, Status: k.status}
@@ -59,7 +59,8 @@ type observed struct {
 	other  bool
 }
 
-// NewObservations returns one for each worker, with room for so many in all.
+// NewObservations returns one for each worker. Together they have room for a number of
+// observations.
 func NewObservations(workers, room int) []Observations {
 	shared := new(atomic.Int64)
 	shared.Store(int64(room))
@@ -70,6 +71,7 @@ func NewObservations(workers, room int) []Observations {
 	return folds
 }
 
+// Add counts an entry.
 func (o *Observations) Add(e *connlog.Entry) {
 	k := observed{client: e.Client, kind: o.kind(observedKind{e.LoadBalancer, e.Protocol, e.Cipher, e.KeyExchange, e.Status, e.ListenerPort})}
 	if o.room.Load() <= 0 {
@@ -86,7 +88,7 @@ func (o *Observations) Add(e *connlog.Entry) {
 	}
 }
 
-// kind returns the number of a kind, within the bounds.
+// kind returns the number of a kind, within the limits.
 func (o *Observations) kind(k observedKind) uint32 {
 	n, ok := o.kinds[k]
 	if !ok && (len(o.byKind) >= maxKinds || k.isLong()) {

@@ -1,4 +1,4 @@
-// Package forecast says what another security policy would do to the connections
+// Package forecast predicts what another security policy would do to the connections
 // of a log.
 package forecast
 
@@ -17,16 +17,15 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// A Change is the question what another security policy would do, by
-// flags.
+// A Change is a change of security policy, from flags.
 type Change struct {
 	policies.Flags // the current policies
 	To             string
 	Certificates   []string
 }
 
-// Question reads the flags that are about policies, and what is to be said of
-// the policies.
+// Question turns the flags into a question, and returns notes about the policies in
+// it.
 func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []string, err error) {
 	set, err := o.File.Load()
 	if err != nil {

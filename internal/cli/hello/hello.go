@@ -1,4 +1,5 @@
-// Package hello is the command hello: it shows what clients offered in packet captures.
+// Package hello is the command hello: it shows what clients offered in packet
+// captures.
 package hello
 
 import (
@@ -22,10 +23,10 @@ import (
 
 // options are the flags of hello.
 type options struct {
-	ports   []uint
-	clients []string
-	format  string
-	judge   verdicts
+	ports    []uint
+	clients  []string
+	format   string
+	verdicts verdicts
 }
 
 // New returns the command.
@@ -54,12 +55,12 @@ with 'tcpdump -s 0'.`,
 	}
 	input.AddPeers(cmd, &h.ports, &h.clients)
 	command.AddFormat(cmd, &h.format, "table", "json")
-	h.judge.register(cmd)
+	h.verdicts.register(cmd)
 	return cmd
 }
 
-// memoryLimit makes the garbage collector work harder before memory gets scarce:
-// what a Tracker needs is bounded.
+// memoryLimit makes the garbage collector run more often when much memory is in use.
+// A Tracker bounds what it needs.
 const memoryLimit = 96 << 20
 
 // A writer prints handshakes.
@@ -70,18 +71,18 @@ type writer interface {
 }
 
 func (h *options) run(cmd *cobra.Command, paths []string) error {
-	options, err := h.options(paths)
+	options, err := h.trackerOptions(paths)
 	if err != nil {
 		return command.Usage(err)
 	}
-	if err := h.judge.prepare(cmd.Context()); err != nil {
+	if err := h.verdicts.prepare(cmd.Context()); err != nil {
 		return err
 	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	out := bufio.NewWriter(cmd.OutOrStdout())
-	var w writer = &textWriter{w: out, judge: &h.judge}
+	var w writer = &textWriter{w: out, verdicts: &h.verdicts}
 	if h.format == "json" {
-		w = &jsonWriter{w: out, judge: &h.judge}
+		w = &jsonWriter{w: out, verdicts: &h.verdicts}
 	}
 	if err := w.begin(); err != nil {
 		return err
@@ -106,8 +107,8 @@ func (h *options) run(cmd *cobra.Command, paths []string) error {
 	return err
 }
 
-// options reads the flags. Errors are about usage.
-func (h *options) options(paths []string) (clienthello.Options, error) {
+// trackerOptions reads the flags. Errors are about usage.
+func (h *options) trackerOptions(paths []string) (clienthello.Options, error) {
 	options := clienthello.Options{InTimeOrder: true}
 	dashes := 0
 	for _, path := range paths {
@@ -124,7 +125,7 @@ func (h *options) options(paths []string) (clienthello.Options, error) {
 	return options, err
 }
 
-// handshakeJSON is a handshake as --format json has it.
+// handshakeJSON is a handshake as --format json prints it.
 type handshakeJSON struct {
 	Time             time.Time         `json:"time"`
 	Client           string            `json:"client"`
@@ -164,7 +165,7 @@ type suiteJSON struct {
 	GREASE  bool   `json:"grease"`
 }
 
-// secondHelloJSON is what a second ClientHello changes, after a
+// secondHelloJSON is what changes in the second ClientHello, after a
 // HelloRetryRequest.
 type secondHelloJSON struct {
 	KeyShares []string `json:"keyShares"`
@@ -240,7 +241,7 @@ func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
 	return j
 }
 
-// orEmpty is the name of a value that is there.
+// orEmpty returns the name of a value, "" for 0.
 func orEmpty[T interface {
 	~uint16
 	fmt.Stringer
@@ -260,11 +261,11 @@ func postQuantum(groups []tlsname.Group) bool {
 	return false
 }
 
-// A jsonWriter writes a list, one handshake after the other.
+// A jsonWriter writes handshakes as a JSON list.
 type jsonWriter struct {
-	w     *bufio.Writer
-	judge *verdicts
-	begun bool
+	w        *bufio.Writer
+	verdicts *verdicts
+	begun    bool
 }
 
 func (j *jsonWriter) begin() error {
@@ -274,7 +275,7 @@ func (j *jsonWriter) begin() error {
 
 func (j *jsonWriter) handshake(h *clienthello.Handshake) error {
 	document := newHandshakeJSON(h)
-	document.Verdict = j.judge.verdict(h)
+	document.Verdict = j.verdicts.verdict(h)
 	b, err := text.JSON(document, " ")
 	if err != nil {
 		return err

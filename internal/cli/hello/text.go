@@ -15,9 +15,9 @@ import (
 
 // textWriter writes handshakes for people.
 type textWriter struct {
-	w     *bufio.Writer
-	judge *verdicts
-	begun bool
+	w        *bufio.Writer
+	verdicts *verdicts
+	begun    bool
 }
 
 func (t *textWriter) begin() error { return nil }
@@ -45,7 +45,7 @@ func (t *textWriter) handshake(h *clienthello.Handshake) error {
 		t.line(what, h.Fault.Error())
 	}
 	t.line("ended", captures.Outcome(h))
-	if v := t.judge.verdict(h); v != nil {
+	if v := t.verdicts.verdict(h); v != nil {
 		t.verdict(v)
 	}
 	return nil
@@ -54,7 +54,7 @@ func (t *textWriter) handshake(h *clienthello.Handshake) error {
 // columns is how wide paragraphs are at most.
 const columns = 79
 
-// line writes one property, on as many lines as its text needs.
+// line writes one property, on several lines if necessary.
 func (t *textWriter) line(name, value string) {
 	t.w.WriteString(text.Wrap(columns, fmt.Sprintf("  %-10s ", name), text.Printable(value)))
 }
@@ -125,7 +125,7 @@ func (t *textWriter) offer(h *clienthello.Handshake) {
 	}
 }
 
-// suiteText names a suite as logs and policies do, with its number.
+// suiteText returns the OpenSSL name of a suite and its number.
 func suiteText(s tlsname.Suite) string {
 	if s.IsGREASE() || !s.Known() {
 		return s.String()

@@ -17,7 +17,7 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// verdicts says whether security policies accept ClientHellos.
+// verdicts judges ClientHellos by security policies.
 type verdicts struct {
 	policies.Flags
 	certificates  []string
@@ -55,7 +55,7 @@ func (j *verdicts) prepare(ctx context.Context) error {
 	case len(wanted) == 1 && j.Flags.Policy != policies.Live:
 		return command.Usagef("--load-balancer is for --policy live")
 	}
-	if j.judge, err = j.Load(ctx); err != nil || j.judge == nil {
+	if j.judge, err = j.Judge(ctx); err != nil || j.judge == nil {
 		return err
 	}
 	j.known = make(map[string]*captures.Verdict)
@@ -83,17 +83,17 @@ func (j *verdicts) prepare(ctx context.Context) error {
 	return command.Usagef("--policy live: say with --load-balancer which of %s the captures are of", strings.Join(paths, ", "))
 }
 
-// verdict is nil if there is no policy or no ClientHello.
+// verdict judges a handshake. It returns nil without a policy or a ClientHello.
 func (j *verdicts) verdict(h *clienthello.Handshake) *captures.Verdict {
 	if j.judge == nil || !h.Protocol.TLS() {
 		return nil
 	}
 	policy := j.judge.PolicyAt(j.loadBalancer, h.Server.Port())
 	if policy == nil {
-		return &captures.Verdict{Code: captures.NotJudged, Reason: fmt.Sprintf("the security policy of port %d is not known", h.Server.Port()), Hints: []string{}, AcceptedBy: []string{}}
+		return captures.NotJudged("", fmt.Sprintf("the security policy of port %d is not known", h.Server.Port()))
 	}
 	if h.Hello == nil || h.Fault != nil {
-		return &captures.Verdict{Policy: policy.Name, Code: captures.NotJudged, Reason: "the ClientHello is not whole", Hints: []string{}, AcceptedBy: []string{}}
+		return captures.NotJudged(policy.Name, "the ClientHello is not whole")
 	}
 	offer := captures.OfferOf(h.Hello)
 	offer.Certificates = j.kinds

@@ -9,12 +9,12 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// A logError is why a log, or a listing of them, was not read to its end.
+// A logError says why a log, or a listing of logs, was not read to its end.
 type logError struct {
 	name   string
 	index  int
 	opened bool
-	lines  int // that were read before, and count
+	lines  int // read before the error
 	err    error
 }
 
@@ -28,10 +28,10 @@ func (e *logError) Error() string {
 
 func (e *logError) Unwrap() error { return e.err }
 
-// A ReadError names the logs that were not read to their end.
+// A ReadError lists the logs that were not read to their end.
 type ReadError struct {
 	failed []*logError
-	logs   int // of so many
+	logs   int // in all
 }
 
 func (e *ReadError) Error() string {

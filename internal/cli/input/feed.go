@@ -10,25 +10,25 @@ import (
 	"tlswatch/internal/cli/console"
 )
 
-// Bounds of what is under way.
+// Limits of work in progress.
 const (
 	listAhead = 10_000        // logs that are listed and not opened
 	openAhead = cloud.MaxOpen // objects that are opened and not read to their end
 
-	largeLog = 4 << 20 // bytes as stored, from which on a log may have two goroutines
+	largeLog = 4 << 20 // bytes in storage: a larger log may use two cores
 
-	// listPatience is how long a large log waits for the next to be listed: a
-	// directory or a page of S3 has it by then.
+	// listPatience is how long a large log waits for the next log to be listed. A
+	// directory or a page of S3 takes less.
 	listPatience = 20 * time.Millisecond
 )
 
 // An opening is a log on its way to a worker.
 type opening struct {
 	*Log
-	last    bool // no other was listed by then; told of large logs only
+	last    bool // large, and no other log follows
 	body    io.ReadCloser
 	err     error
-	release func() // lets another of S3 be opened; nil if the worker is to open the log
+	release func() // allows another object to be opened; nil if the worker opens the log
 }
 
 // take returns the content of the log.
@@ -42,9 +42,9 @@ func (o *opening) take(ctx context.Context) (io.ReadCloser, error) {
 	return o.open(ctx)
 }
 
-// feed hands the logs to the workers: those of S3, which it opens ahead of them,
-// as they are there, so that one that S3 is slow with holds up none; others in
-// their order.
+// feed passes logs to the workers. It opens objects in S3 ahead of time and passes them
+// on as soon as they are open, so that a slow one delays no other. Files keep their
+// order.
 func (in *Logs) feed(ctx context.Context, queue chan<- *opening) {
 	var ahead sync.WaitGroup
 	defer func() {
@@ -69,7 +69,7 @@ func (in *Logs) feed(ctx context.Context, queue chan<- *opening) {
 	for i, ok := <-listed; ok; {
 		o := &opening{Log: i}
 		var next *Log
-		if i.large() { // so it matters whether it is the last
+		if i.large() { // the last large log may use more cores
 			select {
 			case next, ok = <-listed:
 			case <-time.After(listPatience):
@@ -92,8 +92,7 @@ func (in *Logs) feed(ctx context.Context, queue chan<- *opening) {
 	}
 }
 
-// interruptible reads r in another goroutine, so that a read that waits for
-// input does not outlast ctx.
+// interruptible reads r in another goroutine, so that waiting for input ends with ctx.
 func interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
 	in, out := io.Pipe()
 	context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })

@@ -14,7 +14,7 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// list calls yield for each log, in order, until it returns false.
+// list calls yield for each log, in order, until yield returns false.
 func (in *Logs) list(ctx context.Context, yield func(*Log) bool) {
 	index := 0
 	next := func(i *Log) bool {
@@ -43,7 +43,7 @@ func (in *Logs) list(ctx context.Context, yield func(*Log) bool) {
 	}
 }
 
-// listFiles yields a file, or those in a directory that are named like logs.
+// listFiles yields a file, or the files in a directory that have names of logs.
 func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) bool) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -81,10 +81,10 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 	})
 }
 
-// notFile is what is passed over in a directory, beside what has another name.
+// notFile is why something with the name of a log is skipped in a directory.
 const notFile = "no regular file"
 
-// withoutPath returns an error without the name, which is said anyway.
+// withoutPath removes the path from an error: messages begin with it anyway.
 func withoutPath(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
 		return pe.Err
@@ -106,14 +106,13 @@ func fileInput(path string, info fs.FileInfo) *Log {
 	return i
 }
 
-// reads reports whether what was found under a name is to be read. What is
-// passed over is counted.
+// reads reports whether to read the object or file with a name, and counts it if not.
 func (in *Logs) reads(name string) bool {
 	key, err := connlog.ParseObjectKey(filepath.ToSlash(name))
 	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
 		other := ke.Reason == connlog.NotELBLog || ke.Reason == connlog.NotKeyForm
 		if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
-			return true // a log under a name of somebody's own
+			return true // a renamed log
 		}
 		in.skip(ke.Reason)
 		return false
@@ -127,7 +126,7 @@ func (in *Logs) reads(name string) bool {
 	return true
 }
 
-// skip counts what is passed over, by what it is.
+// skip counts something that is not read, by what it is.
 func (in *Logs) skip(what string) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

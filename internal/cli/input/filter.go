@@ -14,7 +14,7 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// FilterFlags are the flags by which commands that read logs leave lines out.
+// FilterFlags are the flags that restrict which lines of logs count.
 type FilterFlags struct {
 	since, Until  string
 	loadBalancers []string
@@ -26,10 +26,10 @@ type FilterFlags struct {
 	failed        bool
 }
 
-// protocols are those that load balancers have, newest first.
+// protocols are the protocols of load balancers, newest first.
 var protocols = []string{"TLSv1.3", "TLSv1.2", "TLSv1.1", "TLSv1", "-"}
 
-// statuses are those that AWS describes, without "Failed:".
+// statuses are the statuses that AWS documents, without "Failed:".
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
 var statuses = []string{
@@ -38,6 +38,7 @@ var statuses = []string{
 	"ClientCertInvalid", "ClientCertPurposeInvalid", "ClientCertRejected", "ClientCertIncompatible",
 }
 
+// Register adds the flags to a command.
 func (o *FilterFlags) Register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.since, "since", "", command.SinceUsage+": "+TimeForms)
@@ -76,9 +77,8 @@ type Filter struct {
 	passed        atomic.Bool // a line did
 }
 
-// Parse returns the filter, or nil if no flag is set. Its errors are wrong
-// usage.
-func (o *FilterFlags) Parse(now time.Time) (*Filter, error) {
+// Filter returns the filter, or nil if no flag is set. Its errors are about usage.
+func (o *FilterFlags) Filter(now time.Time) (*Filter, error) {
 	f := &Filter{Failed: o.failed}
 	any := o.failed || len(o.loadBalancers)+len(o.ports)+len(o.clients)+len(o.protocols)+len(o.ciphers)+len(o.statuses) > 0 || o.since+o.Until != ""
 	if !any {
@@ -177,7 +177,7 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return a.Unmap().WithZone("").Prefix(a.Unmap().BitLen())
 }
 
-// times returns the time that passes.
+// times returns the span of --since and --until.
 func (f *Filter) times() Span {
 	if f == nil {
 		return Span{}
@@ -233,7 +233,7 @@ func IsLoadBalancer(id, want string) bool {
 	return want == id || name != "" && want == name
 }
 
-// MatchObject reports whether a log object may have lines that pass.
+// MatchObject reports whether a log object may contain lines that pass.
 func (f *Filter) MatchObject(k connlog.ObjectKey) bool {
 	if f == nil {
 		return true
@@ -241,9 +241,9 @@ func (f *Filter) MatchObject(k connlog.ObjectKey) bool {
 	from, to := k.Ends()
 	// A line may be written a period late.
 	from, to = from.Add(-2*connlog.Period), to.Add(connlog.Period)
-	// A TLS log has connections when they end; their times are those of their beginning.
+	// A TLS log lists connections when they end, with the time when they began.
 	late := !f.Until.IsZero() && !from.Before(f.Until) && !strings.HasPrefix(k.LoadBalancer, "net/")
-	// What the key does not name, the lines do.
+	// Without a load balancer in the key, the lines name it.
 	return !to.Before(f.Since) && !late &&
 		(k.LoadBalancer == "" || len(f.loadBalancers) == 0 || f.matchLoadBalancer(k.LoadBalancer))
 }

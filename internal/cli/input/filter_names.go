@@ -10,18 +10,17 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A wanted is a protocol, cipher suite or status that a filter lets pass.
+// A wanted is a protocol, cipher suite or status that passes a filter.
 type wanted struct {
 	flag, kind string // "cipher", "cipher suite"
 	text       string // as the flag has it; "" for none
 	has        func(*connlog.Entry) bool
-	known      bool        // so that logs may have it, if this one does not
-	seen       atomic.Bool // in a line; only of the others
-	similar    []string    // names that may be meant
+	known      bool        // other logs may have it
+	seen       atomic.Bool // in a line; not set for known ones
+	similar    []string    // names to suggest
 }
 
-// wantedProtocol lets a version pass by any name of it, and what is no version
-// by its text.
+// wantedProtocol accepts any name of a version; of anything else, the text itself.
 func wantedProtocol(text string) *wanted {
 	names := []string{text}
 	v, err := tlsname.ParseVersion(text)
@@ -32,8 +31,7 @@ func wantedProtocol(text string) *wanted {
 		has: func(e *connlog.Entry) bool { return oneOf(names, e.Protocol) }}
 }
 
-// wantedCipher lets a cipher suite pass by any name of it, and what is none by
-// its text.
+// wantedCipher accepts any name of a cipher suite; of anything else, the text itself.
 func wantedCipher(text string) *wanted {
 	names := []string{text}
 	s, err := tlsname.ParseSuite(text)
@@ -48,8 +46,7 @@ func wantedCipher(text string) *wanted {
 		has: func(e *connlog.Entry) bool { return oneOf(names, e.Cipher) }}
 }
 
-// wantedStatus lets a status pass by its name in the log, its reason code, or
-// the word Failed.
+// wantedStatus accepts a status as in the log, its reason code, or the word Failed.
 func wantedStatus(text string) *wanted {
 	reason := cutPrefixFold(text, connlog.FailedPrefix)
 	known := text == "" || oneOf(statuses, reason) || strings.EqualFold(reason, connlog.ReasonNoHandshake) ||
@@ -76,10 +73,10 @@ func cutPrefixFold(s, prefix string) string {
 	return s
 }
 
-// doubt is the remark about a name that nobody knows.
+// doubt is the remark about an unknown name.
 func (w *wanted) doubt() string { return "no known " + w.kind + command.Suggestion(w.text, w.similar) }
 
-// WarnUnknown says which names are not known, before logs are read.
+// WarnUnknown warns about unknown names, before logs are read.
 func (f *Filter) WarnUnknown(stderr io.Writer) {
 	if f == nil {
 		return
@@ -89,8 +86,8 @@ func (f *Filter) WarnUnknown(stderr io.Writer) {
 	}
 }
 
-// WarnNothing says, after logs were read, which names are neither known nor in
-// them, or else that no line has passed.
+// WarnNothing warns, after logs were read, about unknown names that are in no line, or
+// else that no line has passed.
 func (f *Filter) WarnNothing(stderr io.Writer) {
 	if f == nil {
 		return

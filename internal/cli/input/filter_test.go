@@ -19,7 +19,7 @@ func filterOf(t *testing.T, args string) (*Filter, error) {
 	if err := cmd.ParseFlags(strings.Fields(args)); err != nil {
 		return nil, err
 	}
-	return o.Parse(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
+	return o.Filter(time.Date(2026, 11, 23, 12, 0, 0, 0, time.UTC))
 }
 
 func TestFilter(t *testing.T) {

@@ -1,9 +1,9 @@
 package input
 
-// Paths is what commands that read logs want, in short.
+// Paths describes the arguments of commands that read logs.
 const Paths = "PATH: a log file, a directory, s3://BUCKET/PREFIX, or - for standard input"
 
-// PathHelp says what commands that read logs take.
+// PathHelp explains the arguments of commands that read logs.
 const PathHelp = `PATH is a log file, gzip-compressed or not, a directory of them (*.log.gz and
 *.log), s3://BUCKET/PREFIX, or - for standard input, in any mix. What a directory
 or bucket holds beside connection logs is passed over and counted. S3 is read

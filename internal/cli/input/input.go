@@ -1,5 +1,5 @@
-// Package input reads the logs that a command is given: files, directories,
-// standard input and objects in S3, and of them the lines that pass filters.
+// Package input reads the logs that a command is given: files, directories, standard
+// input and objects in S3. Filters restrict which lines count.
 package input
 
 import (
@@ -24,8 +24,7 @@ import (
 )
 
 // Logs are the logs that a command reads: files, directories, standard input
-// and what lies under s3:// prefixes, in any mix. They are read once, by each
-// or scan.
+// and objects under s3:// prefixes, in any mix. Each or Scan reads them, once.
 type Logs struct {
 	paths    []string
 	stdin    io.Reader
@@ -38,11 +37,11 @@ type Logs struct {
 	seen totals
 }
 
-// totals is what was met while reading.
+// totals counts what was read.
 type totals struct {
 	objects   int            // read, to their end or not
-	skipped   map[string]int // no connection logs, by what they are instead
-	outside   int            // of another time or load balancer than asked for
+	skipped   map[string]int // not connection logs, by what they are
+	outside   int            // of another time or load balancer than the filter's
 	bytes     int64          // of text
 	lines     int
 	malformed int
@@ -50,19 +49,19 @@ type totals struct {
 	failed    []*logError     // in the order of the inputs
 }
 
-// Malformed returns how many lines were no log entries.
+// Malformed returns the number of malformed lines.
 func (in *Logs) Malformed() int { return in.seen.malformed }
 
-// Skipped counts what was passed over, by what it is.
+// Skipped returns how many files and objects were skipped, by what they are.
 func (in *Logs) Skipped() map[string]int { return in.seen.skipped }
 
-// A malformedLine is a line that is no log entry.
+// A malformedLine is a line that is not a log entry.
 type malformedLine struct {
 	log *Log
 	err *connlog.ParseError
 }
 
-// maxMalformed bounds how many malformed lines are shown.
+// maxMalformed is the largest number of malformed lines to show.
 const maxMalformed = 1000
 
 // A Log is one log.
@@ -70,14 +69,14 @@ type Log struct {
 	Name   string // as messages have it: a path, or s3://BUCKET/KEY
 	Size   int64  // bytes as stored; 0 if not known
 	index  int    // in the order of the arguments, then of names
-	remote bool   // worth being opened ahead
+	remote bool   // opened ahead of time
 	open   func(context.Context) (io.ReadCloser, error)
 }
 
-// large reports whether the log may be worth two cores.
+// large reports whether two cores may be worthwhile.
 func (i *Log) large() bool { return i.Size > largeLog || i.Size == 0 }
 
-// loadBalancer returns what the name tells, or "".
+// loadBalancer returns the load balancer in the log's name, or "".
 func (i *Log) loadBalancer() string {
 	key, err := connlog.ParseObjectKey(filepath.ToSlash(i.Name))
 	if err != nil {
@@ -86,7 +85,7 @@ func (i *Log) loadBalancer() string {
 	return key.LoadBalancer
 }
 
-// New returns the inputs that arguments name. The progress may be nil.
+// New returns the logs at paths. The progress may be nil.
 func New(paths []string, stdin io.Reader, p *console.Progress) *Logs {
 	return &Logs{
 		paths:    paths,
@@ -97,11 +96,11 @@ func New(paths []string, stdin io.Reader, p *console.Progress) *Logs {
 	}
 }
 
-// Apply restricts what is read to what the filter lets pass. each leaves out
-// whole logs, as far as names tell; scan lines as well.
+// Apply sets a filter. Each leaves out logs whose names show that no line can pass,
+// and Scan also leaves out lines.
 func (in *Logs) Apply(f *Filter) { in.filter = f }
 
-// check finds wrong arguments before anything is read.
+// check finds invalid arguments before anything is read.
 func (in *Logs) check() error {
 	dashes := 0
 	for _, path := range in.paths {
@@ -123,10 +122,9 @@ func (in *Logs) check() error {
 	return nil
 }
 
-// Each calls work for every log, from several goroutines with a worker number
-// and a reader of their own. What work returns, or wraps, from its reader is
-// noted, and the others are read all the same; the error of each then is an
-// *ReadError. It ends early with ctx.
+// Each calls work for every log, from several goroutines, each with its own worker
+// number and reader. An error of work does not keep it from reading the other logs; it
+// then returns a *ReadError. It ends early when ctx does.
 func (in *Logs) Each(ctx context.Context, work func(worker int, i *Log, r *connlog.Reader) error) error {
 	if err := in.check(); err != nil {
 		return err
@@ -141,7 +139,7 @@ func (in *Logs) Each(ctx context.Context, work func(worker int, i *Log, r *connl
 		workers.Go(func() {
 			var alone, among *connlog.Reader // made when needed
 			for o := range queue {
-				// The last large logs use the cores that are idle by then.
+				// The last large logs use the cores that are idle.
 				if spare := int(busy.Add(1)) <= in.Workers/2; spare && o.last && o.large() {
 					if alone == nil {
 						alone = connlog.NewReader(nil, connlog.Pipelined)
@@ -174,7 +172,7 @@ func (in *Logs) readOne(ctx context.Context, worker int, o *opening, r *connlog.
 		in.progress.Add(1, 0)
 	}
 	if ctx.Err() != nil && err != nil {
-		err = nil // interrupted, which is not the log's fault
+		err = nil // interrupted: not the log's fault
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -192,7 +190,7 @@ func (in *Logs) readOne(ctx context.Context, worker int, o *opening, r *connlog.
 	}
 }
 
-// result is the error that reading ends with.
+// result returns the error of reading.
 func (in *Logs) result(ctx context.Context) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
@@ -200,7 +198,7 @@ func (in *Logs) result(ctx context.Context) error {
 	in.seen.sortSample()
 	switch {
 	case ctx.Err() != nil:
-		return nil // said by finish
+		return nil // Finish reports it
 	case len(in.seen.failed) > 0:
 		logs := in.seen.objects
 		for _, f := range in.seen.failed {
@@ -219,8 +217,8 @@ func (in *Logs) result(ctx context.Context) error {
 	return nil
 }
 
-// Finish is what a command returns after it has written its result: the error
-// of reading, or that it was interrupted.
+// Finish returns the error of a command that has written its result: the error of
+// reading, or that it was interrupted.
 func (in *Logs) Finish(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return command.Interrupted("interrupted; the result is partial")
@@ -228,10 +226,9 @@ func (in *Logs) Finish(ctx context.Context, err error) error {
 	return err
 }
 
-// Scan calls add for each entry that passes the filter, from several
-// goroutines, which worker tells apart. The load balancer of lines that do not
-// name theirs is that of the log's name. Malformed lines are counted and noted;
-// a log that has no others is none.
+// Scan calls add for each entry that passes the filter, from several goroutines with a
+// worker number each. Entries without a load balancer get the one in the log's name.
+// Malformed lines are counted. A log with no other lines is an error.
 func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)) error {
 	return in.Each(ctx, func(worker int, i *Log, r *connlog.Reader) error {
 		loadBalancer := i.loadBalancer()

@@ -269,7 +269,7 @@ func TestInputsS3Narrowed(t *testing.T) {
 	}
 	f := FilterFlags{since: "2026-11-23T10:00Z", Until: "2026-11-23T10:05Z"}
 	in := New([]string{"s3://" + clitest.BucketName}, nil, nil)
-	narrow, err := f.Parse(time.Now())
+	narrow, err := f.Filter(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -352,7 +352,7 @@ func TestInputsMoto(t *testing.T) {
 		}
 	}
 	f := FilterFlags{since: "2026-11-23T00:30Z"}
-	narrow, err := f.Parse(time.Now())
+	narrow, err := f.Filter(time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}

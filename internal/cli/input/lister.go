@@ -17,7 +17,7 @@ import (
 // A Span is the time from since to until; a zero time is an open end.
 type Span struct{ Since, Until time.Time }
 
-// An Object is what a listing tells of an object.
+// An Object is an object in a listing.
 type Object struct {
 	Key  string
 	ETag string // without quotes
@@ -26,16 +26,16 @@ type Object struct {
 	Modified time.Time
 }
 
-// A Lister lists the objects of a bucket, where the layout of the keys
-// allows it only those delivered about the span.
+// A Lister lists the objects of a bucket. Where the keys have the layout of log
+// delivery, it lists only the days of the span.
 type Lister struct {
 	Buckets *cloud.Buckets
 	Bucket  string
 	Span    Span
 }
 
-// Where logs are delivered, from the region's folder on by day. The second
-// form is the one that CloudWatch calls Hive-compatible.
+// Logs are delivered in folders by day below a folder for the Region. CloudWatch calls
+// the second form Hive-compatible.
 var (
 	regionFolder = regexp.MustCompile(`^(?:.*/)?AWSLogs/(?:aws-account-id=)?\d{12}/elasticloadbalancing/(region=)?[a-z0-9-]+/$`)
 	aboveRegion  = regexp.MustCompile(`^(?:.*/)?AWSLogs/(?:(?:aws-account-id=)?\d{12}/(?:elasticloadbalancing/)?)?$`)
@@ -46,17 +46,17 @@ const (
 	KeyDate     = "2006/01/02" // of the delivery, in the path
 	keyDateHive = "year=2006/month=01/day=02"
 
-	// deliverySlack is how far apart the end of a period and the date in the
-	// path may be: that date is the delivery's.
+	// deliverySlack is how far the date in the path, which is that of delivery, may be
+	// from the end of the period.
 	deliverySlack = 24 * time.Hour
 
-	// unknownFolders is how many folders down AWSLogs/ is looked for.
+	// unknownFolders is how many folders deep AWSLogs/ is searched for.
 	unknownFolders = 4
 )
 
 // List calls yield for each page of objects under the prefix.
 func (l Lister) List(ctx context.Context, prefix string, yield func([]Object) error) error {
-	// S3 says at the first request that the bucket is in another Region.
+	// S3 redirects the first request, before any yield.
 	err := l.Buckets.InRegion(ctx, l.Bucket, func(client *s3.Client) error {
 		return listing{l, client}.list(ctx, prefix, yield)
 	})
@@ -79,7 +79,7 @@ func (l listing) list(ctx context.Context, prefix string, yield func([]Object) e
 	return l.descend(ctx, prefix, unknownFolders, yield)
 }
 
-// descend looks for the folders of regions, in which days can be left out.
+// descend searches for folders of Regions, in which it can leave out days.
 func (l listing) descend(ctx context.Context, prefix string, unknown int, yield func([]Object) error) error {
 	if m := regionFolder.FindStringSubmatch(prefix); m != nil {
 		after, before := l.days(prefix, m[1] != "")
@@ -117,8 +117,8 @@ func (l listing) descend(ctx context.Context, prefix string, unknown int, yield 
 	return nil
 }
 
-// days returns after which key to begin in a region's folder and the first key
-// too late; "" is no bound.
+// days returns the key after which to begin in a Region's folder, and the first key
+// that is too late; "" means no limit.
 func (l listing) days(folder string, hive bool) (after, before string) {
 	layout := KeyDate
 	if hive {
@@ -133,7 +133,7 @@ func (l listing) days(folder string, hive bool) (after, before string) {
 	return after, before
 }
 
-// pages lists what is under the prefix between two keys.
+// pages lists the objects under the prefix between two keys.
 func (l listing) pages(ctx context.Context, prefix, after, before string, yield func([]Object) error) error {
 	in := &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &prefix, EncodingType: types.EncodingTypeUrl}
 	if after != "" {
@@ -169,7 +169,7 @@ func objectsOf(page *s3.ListObjectsV2Output) []Object {
 	return objects
 }
 
-// decoded undoes the encoding of keys, which keeps those that XML cannot hold.
+// decoded decodes a key. Keys are encoded because XML cannot hold all characters.
 func decoded(page *s3.ListObjectsV2Output, key string) string {
 	if page.EncodingType == types.EncodingTypeUrl {
 		if d, err := url.QueryUnescape(key); err == nil {

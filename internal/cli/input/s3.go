@@ -15,8 +15,8 @@ import (
 	"tlswatch/pkg/s3source"
 )
 
-// listS3 yields the logs under a prefix. An object that the argument names in
-// full is read whatever it is called.
+// listS3 yields the logs under a prefix. If the argument is the full key of an object,
+// it may have any name.
 func (in *Logs) listS3(ctx context.Context, uri string, yield func(*Log) bool) error {
 	bucket, prefix, err := cloud.ParseS3(uri)
 	if err != nil {
@@ -46,11 +46,11 @@ func (in *Logs) s3Log(bucket string, o Object) *Log {
 	}}
 }
 
-// resumes is how many lost connections one object is worth: see
+// resumes is how often reading an object resumes after a lost connection; see
 // [s3source.Source].
 const resumes = 4
 
-// OpenObject opens an object, with its first part fetched ahead.
+// OpenObject opens an object and fetches its first part.
 func OpenObject(ctx context.Context, buckets *cloud.Buckets, o pipeline.Object) (body io.ReadCloser, err error) {
 	err = buckets.InRegion(ctx, o.Bucket, func(client *s3.Client) error {
 		_, body, err = s3source.Source{Client: client, Resumes: resumes}.Open(ctx, o)
@@ -62,13 +62,13 @@ func OpenObject(ctx context.Context, buckets *cloud.Buckets, o pipeline.Object) 
 	return fetchAhead(body), nil
 }
 
-// fetchBytes is how much of an object is fetched before a worker asks for it:
-// all of most objects.
+// fetchBytes is how much of an object is fetched before a worker reads it. Most objects
+// are smaller.
 const fetchBytes = 256 << 10
 
 var fetchBuffers = sync.Pool{New: func() any { return bufio.NewReaderSize(nil, fetchBytes) }}
 
-// A fetched is an object's content, its first part in memory.
+// A fetched is an object's content, with the first part in memory.
 type fetched struct {
 	*bufio.Reader
 	body io.Closer
@@ -77,7 +77,7 @@ type fetched struct {
 func fetchAhead(body io.ReadCloser) *fetched {
 	b := fetchBuffers.Get().(*bufio.Reader)
 	b.Reset(body)
-	b.Peek(fetchBytes) // whose error comes again when it is met
+	b.Peek(fetchBytes) // Read returns its error
 	return &fetched{b, body}
 }
 

@@ -7,7 +7,7 @@ import (
 	"tlswatch/pkg/report"
 )
 
-// Source is what the inputs add to a report.
+// Source returns what a report says about its logs.
 func (in *Logs) Source(partial bool) report.Source {
 	t := &in.seen
 	s := report.Source{Objects: t.objects, OutsideObjects: t.outside, Bytes: t.bytes, Lines: t.lines, MalformedLines: t.malformed, Partial: partial}
@@ -16,7 +16,7 @@ func (in *Logs) Source(partial bool) report.Source {
 	}
 	for _, m := range t.sample {
 		e := *m.err
-		e.Line = 0 // said apart
+		e.Line = 0 // has a field of its own
 		s.Malformed = append(s.Malformed, report.MalformedLine{Object: m.log.Name, Line: m.err.Line, Error: e.Error()})
 	}
 	for _, f := range t.failed {

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
+// TimeForms describes the values of --since and --until.
 const TimeForms = "an RFC 3339 time, a date or today or yesterday (their first moment, UTC), now, or a time ago such as 2h, 3d or 1w2d"
 
-// ParseTime reads a moment as people write it on a command line; see
-// TimeForms. What is ago counts back from now.
+// ParseTime parses a time in any of the forms that [TimeForms] describes. Durations
+// count back from now.
 func ParseTime(s string, now time.Time) (time.Time, error) {
 	switch today := now.UTC().Truncate(24 * time.Hour); s {
 	case "now":
@@ -32,11 +33,11 @@ func ParseTime(s string, now time.Time) (time.Time, error) {
 	return now.Add(-ago), nil
 }
 
-// maxAgo is more than any log is old, and far from what a Duration can hold.
+// maxAgo is older than any log, and far below the largest Duration.
 const maxAgo = 100 * 365 * 24 * time.Hour
 
-// parseAgo reads whole numbers with units from weeks to seconds, the larger
-// unit first. Days have 24 hours.
+// parseAgo parses whole numbers with units from weeks to seconds, larger units first.
+// Days have 24 hours.
 func parseAgo(s string) (time.Duration, error) {
 	wrong := fmt.Errorf("%q is no duration", s)
 	var total time.Duration

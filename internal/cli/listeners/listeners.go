@@ -1,4 +1,5 @@
-// Package listeners is the command listeners: it shows the listeners of live load balancers.
+// Package listeners is the command listeners: it shows the listeners of live load
+// balancers.
 package listeners
 
 import (
@@ -119,8 +120,8 @@ type listenerEntry struct {
 	CertificateARNs []string `json:"certificateArns"`
 	MutualTLS       string   `json:"mutualTls"` // off, passthrough, verify, or ""
 
-	// What the security policy accepts. Without TLS, Policy is "", and Accepts
-	// null; it is null too for a policy that is not known.
+	// Without TLS, Policy is "" and Accepts null. Accepts is also null for an unknown
+	// policy.
 	Policy  string                `json:"policy"`
 	Accepts *policies.Description `json:"accepts"`
 	Problem string                `json:"problem"` // why Accepts is null although there is a policy
@@ -129,18 +130,15 @@ type listenerEntry struct {
 	policy *secpolicy.Policy
 }
 
-// A listenerChange is what the policy of --to would change, and how.
+// A listenerChange is what the policy of --to would change, and the commands.
 type listenerChange struct {
-	Command          string   `json:"command"`
-	Undo             string   `json:"undo"`
-	ProtocolsRemoved []string `json:"protocolsRemoved"`
-	ProtocolsAdded   []string `json:"protocolsAdded"`
-	CiphersRemoved   []string `json:"ciphersRemoved"`
-	CiphersAdded     []string `json:"ciphersAdded"`
-	Weakens          []string `json:"weakens"`     // what the listener would give up in addition
-	Strengthens      []string `json:"strengthens"` // and no longer
-	Known            bool     `json:"known"`       // whether the lists above could be made
-	Caveats          []string `json:"caveats"`     // what is not confirmed about both policies, for people
+	Command string `json:"command"`
+	Undo    string `json:"undo"`
+	policies.Changes
+	Weakens     []string `json:"weakens"`     // new weaknesses
+	Strengthens []string `json:"strengthens"` // weaknesses that it removes
+	Known       bool     `json:"known"`       // the current policy is known
+	Caveats     []string `json:"caveats"`     // what is not confirmed about both policies, for people
 
 	difference secpolicy.Difference
 }
@@ -190,8 +188,7 @@ func newListenerEntry(region string, l elbpolicy.Listener, set *secpolicy.Set, t
 		e.Change.Known, e.Change.difference = true, secpolicy.Compare(e.policy, to)
 	}
 	d := &e.Change.difference
-	e.Change.ProtocolsRemoved, e.Change.ProtocolsAdded = command.Names(d.ProtocolsRemoved), command.Names(d.ProtocolsAdded)
-	e.Change.CiphersRemoved, e.Change.CiphersAdded = command.Names(d.CiphersRemoved), command.Names(d.CiphersAdded)
+	e.Change.Changes = policies.NewChanges(d)
 	e.Change.Weakens, e.Change.Strengthens = []string{}, []string{}
 	e.Change.Caveats = append([]string{}, secpolicy.Caveats(e.policy, to)...)
 	if e.Change.Known {
@@ -200,8 +197,8 @@ func newListenerEntry(region string, l elbpolicy.Listener, set *secpolicy.Set, t
 	return e
 }
 
-// mixedFIPS warns if the change is refused for one listener at a time: the
-// secure listeners of a load balancer all have FIPS policies, or none has.
+// mixedFIPS warns if AWS would refuse to change one listener at a time: either all TLS
+// listeners of a load balancer have FIPS policies, or none.
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 func mixedFIPS(listeners []listenerEntry, to *secpolicy.Policy) []string {
@@ -262,7 +259,7 @@ func (lb *loadBalancerEntry) write(w *console.Writer) {
 	w.Table(&t)
 }
 
-// writeWeaknesses explains each policy once: load balancers mostly share them.
+// writeWeaknesses explains each policy once: load balancers often share one.
 func (r *result) writeWeaknesses(w io.Writer) {
 	var seen []string
 	for _, lb := range r.LoadBalancers {
@@ -329,8 +326,8 @@ func (r *result) writeChanges(w io.Writer) {
 	fmt.Fprintf(w, "\n  Nothing was changed.\n")
 }
 
-// from is what whatif takes for the policies that would change; "" if there is
-// none of which that is known.
+// from returns the current policies in the form of 'whatif --from', "" if none is
+// known.
 func (lb *loadBalancerEntry) from() string {
 	var list []string
 	for _, l := range lb.Listeners {

@@ -178,7 +178,7 @@ func (o options) write(stdout io.Writer, upload *uploads, bucket string, r resul
 	return w.Flush()
 }
 
-// failures is the error about events that failed and calls that were denied.
+// failures returns an error if events failed or calls were denied.
 func (o options) failures(w *world, r result, end *lastLines, stderr io.Writer) error {
 	n := w.left()
 	if faults := w.faults(); len(faults) > 0 {
@@ -187,7 +187,7 @@ func (o options) failures(w *world, r result, end *lastLines, stderr io.Writer) 
 	if n == 0 {
 		return nil
 	}
-	w.lambda.Close() // whose log is complete only then
+	w.lambda.Close() // completes its log
 	crashed := slices.ContainsFunc(r.Invocations, func(i invocation) bool { return strings.HasPrefix(i.Error, "Runtime.") })
 	if log := end.String(); log != "" && crashed {
 		fmt.Fprintf(stderr, "The function's log ends with:\n%s", log)
@@ -195,8 +195,8 @@ func (o options) failures(w *world, r result, end *lastLines, stderr io.Writer) 
 	return fmt.Errorf("%d of the events failed for good; each was tried three times (-v shows the function's log)", n)
 }
 
-// listenerPolicies are the settings of the function about security policies:
-// the data file that other commands use too, and what --policy says.
+// listenerPolicies returns the function's settings for security policies: the data file
+// that other commands also use, and --policy.
 func (o *options) listenerPolicies() (map[string]string, error) {
 	settings := make(map[string]string)
 	set, err := o.Load()
@@ -232,7 +232,7 @@ func (o *options) listenerPolicies() (map[string]string, error) {
 	return settings, nil
 }
 
-// A lastLines keeps the last lines that are written to it.
+// lastLines keeps the last lines that are written to it.
 type lastLines struct {
 	mu    sync.Mutex
 	lines []string
@@ -268,7 +268,7 @@ func (o options) findFunction() (string, error) {
 	return path, nil
 }
 
-// keep shows what else happens until Ctrl-C.
+// keep shows further invocations and alerts until Ctrl-C.
 func keep(ctx context.Context, w *world, stdout *console.Writer, stderr io.Writer) error {
 	stack, lambda, bucket := w.stack, w.lambda, w.bucket
 	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", bucket)
@@ -306,7 +306,7 @@ for instance:
 	}
 }
 
-// A result is what the function did, in the form of --format json.
+// A result is what the function did, as --format json prints it.
 type result struct {
 	Invocations []invocation   `json:"invocations"`
 	Metrics     []dataPoint    `json:"metrics"`

@@ -16,7 +16,7 @@ import (
 	"tlswatch/pkg/metric"
 )
 
-// write shows the result to a person.
+// write prints the result as text.
 func (r result) write(b *console.Writer) {
 	r.writeInvocations(b, r.Invocations)
 	r.writeMetrics(b)
@@ -39,8 +39,8 @@ func (r result) writeInvocations(b *console.Writer, list []invocation) {
 	b.Table(&t)
 }
 
-// writeMetrics shows each metric summed over time, in the order of metric's
-// definitions.
+// writeMetrics prints each metric, summed over time, in the order of
+// [metric.Definitions].
 func (r result) writeMetrics(b *console.Writer) {
 	var namespace string
 	var first, last time.Time
@@ -91,8 +91,7 @@ func (r result) writeMetrics(b *console.Writer) {
 	b.Table(&t)
 }
 
-// sumPoints adds up the points of one series as CloudWatch does for a longer
-// period.
+// sumPoints adds up the points of a series, as CloudWatch does for longer periods.
 func sumPoints(points []cloudwatch.Point) cloudwatch.Point {
 	total := cloudwatch.Point{Values: make(map[float64]float64)}
 	for _, p := range points {
@@ -105,7 +104,7 @@ func sumPoints(points []cloudwatch.Point) cloudwatch.Point {
 	return total
 }
 
-// dimensions shows the dimensions but for the names that values explain.
+// dimensions formats dimensions, without the name LoadBalancer: the value shows it.
 func dimensions(s cloudwatch.Series) string {
 	if len(s.Dimensions) == 0 {
 		return "(no dimensions)"

@@ -26,10 +26,10 @@ import (
 	"tlswatch/pkg/metric"
 )
 
-// uploads are the log objects for an S3 stand-in.
+// uploads are the log objects for the S3 stand-in.
 type uploads struct {
 	objects []*upload
-	passed  []string // files in directories that are not named like logs
+	passed  []string // files in directories without the name of a log
 }
 
 // An upload is a file with the key that it gets in S3.
@@ -42,12 +42,11 @@ type upload struct {
 	format             string // see connlog.Reader.Format
 	entries, malformed int
 	minutes            map[int64]int // entries by the minute since 1970
-	first, last        time.Time     // of the entries, but for those in the future; zero if there are none
-	shifted            time.Duration // by how much the times were moved
+	first, last        time.Time     // of the entries up to now; zero if there are none
+	shifted            time.Duration // added to the times
 }
 
-// readUploads reads the files named by paths, and those in directories whose
-// names end as those of logs do.
+// readUploads reads files, and in directories those with the extension of a log.
 func readUploads(ctx context.Context, paths []string) (*uploads, error) {
 	var u uploads
 	for _, path := range paths {
@@ -84,7 +83,7 @@ func readUploads(ctx context.Context, paths []string) (*uploads, error) {
 	return &u, nil
 }
 
-// maxUpload bounds a file, in bytes: the stand-in for S3 holds objects in memory.
+// maxUpload is the largest file, in bytes. The stand-in for S3 keeps objects in memory.
 const maxUpload = 1 << 30
 
 func (u *uploads) read(ctx context.Context, file string) error {
@@ -130,8 +129,7 @@ func (u *uploads) read(ctx context.Context, file string) error {
 	return nil
 }
 
-// scan notes the times of the entries and returns the load balancers that they
-// name.
+// scan records the times of the entries and returns the load balancers in them.
 func (o *upload) scan(ctx context.Context) (loadBalancers []string, err error) {
 	r := connlog.NewReader(bytes.NewReader(o.body))
 	o.minutes = make(map[int64]int)
@@ -169,7 +167,7 @@ func (o *upload) scan(ctx context.Context) (loadBalancers []string, err error) {
 	}
 }
 
-// untimely counts the entries of which CloudWatch takes no data.
+// untimely counts the entries that are too old or too new for CloudWatch.
 func (o *upload) untimely(now time.Time) (n int) {
 	for minute, entries := range o.minutes {
 		if at := time.Unix(minute*60, 0).Add(o.shifted); at.Before(now.Add(-metric.MaxAge)) || at.After(now.Add(metric.MaxAhead)) {
@@ -182,9 +180,8 @@ func (o *upload) untimely(now time.Time) (n int) {
 // deliveryPath is where Elastic Load Balancing puts logs, from AWSLogs on.
 var deliveryPath = regexp.MustCompile(`(?:^|/)(AWSLogs/.*)$`)
 
-// objectKey returns the key for a file, and whether the file's name says it. A
-// name that says what the object is stays; anything else becomes a connection
-// log of a made-up node.
+// objectKey returns the key for a file, and whether the file's name has the form of a
+// log object, and so stays. Any other file becomes a connection log of a made-up node.
 func objectKey(file, loadBalancer string, last time.Time) (key string, named bool) {
 	path := filepath.ToSlash(file)
 	if m := deliveryPath.FindStringSubmatch(path); m != nil {
@@ -211,7 +208,7 @@ func objectKey(file, loadBalancer string, last time.Time) (key string, named boo
 			return deliveryDir(parts) + base, false
 		}
 	}
-	panic(err) // the second name is always of the form
+	panic(err) // the second name is always valid
 }
 
 func deliveryDir(k connlog.ObjectKey) string {
@@ -223,14 +220,12 @@ const (
 	minute  = "2006-01-02T15:04"
 )
 
-// together is how far apart logs may be to be shifted by the same time, so
-// that what happened together stays together. It is less than the two weeks
-// that CloudWatch takes.
+// together is the largest distance of logs that shift by the same time, so that they
+// keep their distance. It is less than the two weeks that CloudWatch accepts.
 const together = 12 * 24 * time.Hour
 
-// shift moves the times of the logs by whole periods, so that the newest line
-// is at least one minute and at most a period and a minute older than now. Logs
-// far apart are moved apart from each other.
+// shift moves the times of the logs by whole periods, so that the newest line is between
+// a minute and a period and a minute old. Logs that are far apart shift separately.
 func (u *uploads) shift(ctx context.Context, now time.Time) error {
 	order := slices.Clone(u.objects)
 	slices.SortStableFunc(order, func(a, b *upload) int { return b.last.Compare(a.last) })
@@ -238,7 +233,7 @@ func (u *uploads) shift(ctx context.Context, now time.Time) error {
 	var by time.Duration
 	for _, o := range order {
 		if o.last.IsZero() || o.broken != nil {
-			continue // nothing to shift, or to be uploaded as it is
+			continue // no times to shift, or not readable
 		}
 		if newest.IsZero() || newest.Sub(o.last) > together {
 			newest = o.last
@@ -259,8 +254,8 @@ func floor(d, unit time.Duration) time.Duration {
 	return f
 }
 
-// shift moves all times in the object and in its key. Only their digits down
-// to the minute change.
+// shift moves all times in the object and its key. It changes only their digits down to
+// the minute.
 func (o *upload) shift(ctx context.Context, by time.Duration) error {
 	var body bytes.Buffer
 	in, out := io.Reader(bytes.NewReader(o.body)), io.Writer(&body)
@@ -304,11 +299,10 @@ func (o *upload) shift(ctx context.Context, by time.Duration) error {
 	return nil
 }
 
-// times finds the times of a line: its own, and those between which a client
-// certificate is valid.
+// times matches the times of a line: its own, and the validity of a client certificate.
 var times = regexp.MustCompile(`^"?\d{4}-\d\d-\d\dT\d\d:\d\d|NotBefore=\d{4}-\d\d-\d\dT\d\d:\d\d|NotAfter=\d{4}-\d\d-\d\dT\d\d:\d\d`)
 
-// anyTime finds the times of a line in which fields have any place.
+// anyTime matches times anywhere in a line.
 var anyTime = regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d`)
 
 // shiftAll moves the times of a line in place.
@@ -339,7 +333,7 @@ func shiftKey(key string, by time.Duration) string {
 	return dir + base
 }
 
-// describe says what is uploaded.
+// describe prints what is uploaded.
 func (u *uploads) describe(w *console.Writer, bucket string) {
 	fmt.Fprintf(w, "LOG OBJECTS in s3://%s\n\n", bucket)
 	t := text.Table{Columns: "rrlw"}

@@ -22,19 +22,19 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// A world is the function, running, with the services around it.
+// A world is the running function and its AWS services.
 type world struct {
 	stack  *localaws.Stack
 	lambda *lambda.Function
 	bucket string
-	key    func(key string) string     // where the load balancers would have put a log
-	wait   func(context.Context) error // for all events to end
+	key    func(key string) string     // where a load balancer would deliver a log
+	wait   func(context.Context) error // until all events are handled
 	left   func() int                  // objects that failed for good
-	faults func() []string             // what the template does not let happen
+	faults func() []string             // calls that the template does not allow
 	close  func()
 }
 
-// startWorld wires S3 and the function directly.
+// startWorld connects S3 and the function directly.
 func (o options) startWorld(ctx context.Context, function string, policies map[string]string, output, stderr io.Writer) (*world, error) {
 	stack, err := localaws.Start(ctx, localaws.Options{})
 	if err != nil {
@@ -84,7 +84,7 @@ func (o options) startWorld(ctx context.Context, function string, policies map[s
 	}, nil
 }
 
-// startTemplate wires what a template deploys, as it says.
+// startTemplate starts what a template deploys.
 func (o options) startTemplate(ctx context.Context, function string, output io.Writer) (*world, error) {
 	source, err := os.ReadFile(o.template)
 	if err != nil {
@@ -128,8 +128,7 @@ func (o options) startTemplate(ctx context.Context, function string, output io.W
 	}, nil
 }
 
-// deliveredKey is the key under which a load balancer delivers a log of the
-// given name.
+// deliveredKey returns the key under which a load balancer delivers a log with a name.
 func deliveredKey(prefix, key string) string {
 	if k, err := connlog.ParseObjectKey(key); err == nil && !strings.Contains(key, "AWSLogs/") {
 		key = path.Join("AWSLogs", k.Account, "elasticloadbalancing", k.Region, k.PeriodEnd.Format("2006/01/02"), path.Base(key))

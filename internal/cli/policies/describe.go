@@ -7,7 +7,7 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// A Description is a policy in the form of --format json.
+// A Description is a policy as --format json prints it.
 type Description struct {
 	Name            string   `json:"name"`
 	Protocols       []string `json:"protocols"` // lowest first
@@ -28,6 +28,7 @@ type Description struct {
 	Notes           []string `json:"notes"`
 }
 
+// Describe converts a policy.
 func Describe(p *secpolicy.Policy) Description {
 	return Description{
 		Name: p.Name, Protocols: command.Names(p.Protocols), Ciphers: command.Names(p.Ciphers), PostQuantum: p.PostQuantum, FIPS: p.FIPS,
@@ -38,7 +39,7 @@ func Describe(p *secpolicy.Policy) Description {
 	}
 }
 
-// ProtocolSpan shows protocols, which have no gaps, by their ends.
+// ProtocolSpan formats the range of a policy's protocols, which has no gaps.
 func ProtocolSpan(p *secpolicy.Policy) string {
 	if p.MinVersion() == p.MaxVersion() {
 		return p.MinVersion().String()
@@ -46,7 +47,7 @@ func ProtocolSpan(p *secpolicy.Policy) string {
 	return p.MinVersion().String() + " to " + strings.TrimPrefix(p.MaxVersion().String(), "TLSv")
 }
 
-// Remarks are what a list says of a policy.
+// Remarks returns what a list of policies says about one.
 func Remarks(p *secpolicy.Policy) string {
 	var parts []string
 	if p.Legacy {
@@ -63,4 +64,32 @@ func Remarks(p *secpolicy.Policy) string {
 		parts = append(parts, "order not confirmed")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// A Verdict says whether a policy accepts a client, as --format json prints it.
+type Verdict struct {
+	Accepted bool     `json:"accepted"`
+	Code     string   `json:"code"`
+	Reason   string   `json:"reason"`
+	Hints    []string `json:"hints"`
+	Caveat   string   `json:"caveat"`
+}
+
+// NewVerdict converts a verdict.
+func NewVerdict(v secpolicy.Verdict) Verdict {
+	return Verdict{v.Accepted, string(v.Code), v.Reason, append([]string{}, v.Hints...), v.Policy.Caveat()}
+}
+
+// Changes are what one policy accepts and another does not, as --format json prints
+// them.
+type Changes struct {
+	ProtocolsRemoved []string `json:"protocolsRemoved"`
+	ProtocolsAdded   []string `json:"protocolsAdded"`
+	CiphersRemoved   []string `json:"ciphersRemoved"`
+	CiphersAdded     []string `json:"ciphersAdded"`
+}
+
+// NewChanges converts a difference.
+func NewChanges(d *secpolicy.Difference) Changes {
+	return Changes{command.Names(d.ProtocolsRemoved), command.Names(d.ProtocolsAdded), command.Names(d.CiphersRemoved), command.Names(d.CiphersAdded)}
 }

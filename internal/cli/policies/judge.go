@@ -39,16 +39,16 @@ func (o *Flags) Register(cmd *cobra.Command, purpose string) {
 // A Judge knows the policies of listeners.
 type Judge struct {
 	Set    *secpolicy.Set
-	Policy string                               // as people are told
+	Policy string                               // for people
 	named  pipeline.ListenerPolicies            // for all load balancers
 	live   map[string]pipeline.ListenerPolicies // by load balancer, app/NAME/ID
 
 	mu      sync.Mutex
-	unknown map[string]bool // what keeps live from judging
+	unknown map[string]bool // why failures were not judged
 }
 
-// Load returns the judge that the flags ask for, or nil.
-func (o *Flags) Load(ctx context.Context) (*Judge, error) {
+// Judge returns the judge that the flags select, or nil.
+func (o *Flags) Judge(ctx context.Context) (*Judge, error) {
 	if o.Policy == "" {
 		return nil, nil
 	}
@@ -106,12 +106,13 @@ func (j *Judge) PolicyAt(loadBalancer string, port uint16) *secpolicy.Policy {
 	return nil
 }
 
-// LoadBalancers returns app/NAME/ID of those that are live, if they were asked.
+// LoadBalancers returns the live load balancers as app/NAME/ID, and false without
+// --policy live.
 func (j *Judge) LoadBalancers() (paths []string, live bool) {
 	return slices.Sorted(maps.Keys(j.live)), j.live != nil
 }
 
-// Remarks are what a user should know of failures that were not judged.
+// Remarks tells the user which failures were not judged.
 func (j *Judge) Remarks() (list []string) {
 	if j == nil {
 		return nil

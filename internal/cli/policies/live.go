@@ -9,8 +9,7 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// Live is the word that flags take in place of a policy, for those that
-// the listeners have now.
+// Live stands in flags for the policies that listeners have now.
 const Live = "live"
 
 // LivePolicies returns the policies that the TLS listeners of a region have

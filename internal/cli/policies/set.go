@@ -1,5 +1,5 @@
-// Package policies finds security policies for a command: in a data file, by
-// name, or those that listeners have now, and judges failures by them.
+// Package policies finds security policies for commands: in a data file, by name, or the
+// ones that listeners have now. It judges failures by them.
 package policies
 
 import (
@@ -17,7 +17,7 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// policiesEnv names a data file of security policies.
+// policiesEnv is the environment variable for a data file of security policies.
 const policiesEnv = "TLSWATCH_POLICIES"
 
 // A File is the flag for a data file of security policies.
@@ -33,7 +33,7 @@ func (d *File) AddFlag(cmd *cobra.Command) {
 	command.Renamed(cmd, "policies", "policy-file")
 }
 
-// Path is the data file that is wanted, and whether it must be there.
+// Path returns the path of the data file, and whether it must exist.
 func (d *File) Path() (path string, must bool, err error) {
 	if path := cmp.Or(d.file, os.Getenv(policiesEnv)); path != "" {
 		return path, true, nil
@@ -49,7 +49,7 @@ func (d *File) Path() (path string, must bool, err error) {
 func (d *File) Load() (*secpolicy.Set, error) {
 	path, must, err := d.Path()
 	if err != nil {
-		return secpolicy.Builtin(), nil // no home directory, no file in it
+		return secpolicy.Builtin(), nil // no home directory, so no file
 	}
 	set, err := policyfile.Load(path)
 	if errors.Is(err, fs.ErrNotExist) && !must {
@@ -59,7 +59,7 @@ func (d *File) Load() (*secpolicy.Set, error) {
 }
 
 // Lookup finds a policy by its name, in any case and with or without
-// "ELBSecurityPolicy-". A name that is not known is wrong usage.
+// "ELBSecurityPolicy-". An unknown name is wrong usage.
 func Lookup(set *secpolicy.Set, name string) (*secpolicy.Policy, error) {
 	policy, err := set.Lookup(name)
 	if err == nil {
@@ -73,8 +73,7 @@ func Lookup(set *secpolicy.Set, name string) (*secpolicy.Policy, error) {
 	return nil, command.Usage(err)
 }
 
-// Complete is the completion of policy names in arguments, up to n of
-// them, or in a flag.
+// Complete completes policy names in up to n arguments, or with n = 0 in a flag.
 func Complete(d *File, n int) cobra.CompletionFunc {
 	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 		set, err := d.Load()
@@ -109,6 +108,7 @@ func ParseList[T any](flag string, values []string, parse func(string) (T, error
 	return list, nil
 }
 
+// ParseCertificates parses the values of --certificate.
 func ParseCertificates(values []string) (secpolicy.Certificates, error) {
 	list, err := ParseList("certificate", values, secpolicy.ParseCertificates)
 	var set secpolicy.Certificates

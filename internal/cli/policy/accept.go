@@ -22,18 +22,14 @@ type acceptJSON struct {
 }
 
 type verdictJSON struct {
-	Name     string   `json:"name"`
-	Accepted bool     `json:"accepted"`
-	Code     string   `json:"code"`
-	Reason   string   `json:"reason"`
-	Hints    []string `json:"hints"`
-	Caveat   string   `json:"caveat"`
+	Name string `json:"name"`
+	policies.Verdict
 }
 
 // unknownPolicy is the code of a policy that is not known.
 const unknownPolicy = "unknown-policy"
 
-func (p *shared) newAccept() *cobra.Command {
+func (p *flags) newAccept() *cobra.Command {
 	var (
 		offer offerFlags
 		asked []string
@@ -70,7 +66,7 @@ offers, or at least what it offers for its highest protocol.`,
 			for _, name := range asked {
 				if policy, err := policies.Lookup(set, name); err != nil {
 					unknown = cmp.Or(unknown, err)
-					add(verdictJSON{Name: name, Code: unknownPolicy, Reason: err.Error(), Hints: []string{}})
+					add(verdictJSON{name, policies.Verdict{Code: unknownPolicy, Reason: err.Error(), Hints: []string{}}})
 				} else {
 					add(newVerdictJSON(policy.Accepts(client)))
 				}
@@ -99,15 +95,15 @@ offers, or at least what it offers for its highest protocol.`,
 	f.StringArrayVar(&asked, "policy", nil, command.PolicyUsage+"; repeatable (default: every policy)")
 	f.BoolVar(&all, "all", false, "show also the policies that refuse the client, and why")
 	command.Require(cmd, "protocol", "cipher")
-	command.CompleteFlag(cmd, "policy", policies.Complete(&p.data, 0))
+	command.CompleteFlag(cmd, "policy", policies.Complete(&p.file, 0))
 	return cmd
 }
 
 func newVerdictJSON(v secpolicy.Verdict) verdictJSON {
-	return verdictJSON{v.Policy.Name, v.Accepted, string(v.Code), v.Reason, append([]string{}, v.Hints...), v.Policy.Caveat()}
+	return verdictJSON{v.Policy.Name, policies.NewVerdict(v)}
 }
 
-// outcome is the verdict in a word or two.
+// outcome returns the verdict in a word or two.
 func (v *verdictJSON) outcome() string {
 	switch {
 	case v.Accepted:

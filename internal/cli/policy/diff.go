@@ -14,33 +14,30 @@ import (
 
 // A differenceJSON is what changes between two policies.
 type differenceJSON struct {
-	A                string   `json:"a"`
-	B                string   `json:"b"`
-	Same             bool     `json:"same"` // in all that AWS documents
-	ProtocolsRemoved []string `json:"protocolsRemoved"`
-	ProtocolsAdded   []string `json:"protocolsAdded"`
-	CiphersRemoved   []string `json:"ciphersRemoved"`
-	CiphersAdded     []string `json:"ciphersAdded"`
-	Reordered        bool     `json:"reordered"`
-	PostQuantum      [2]bool  `json:"postQuantum"`
-	FIPS             [2]bool  `json:"fips"`
-	WeaknessesGone   []string `json:"weaknessesGone"`
-	WeaknessesNew    []string `json:"weaknessesNew"`
-	GroupsRemoved    []string `json:"groupHintsRemoved"`
-	GroupsAdded      []string `json:"groupHintsAdded"`
-	SchemesRemoved   []string `json:"signatureHintsRemoved"`
-	SchemesAdded     []string `json:"signatureHintsAdded"`
-	Caveats          []string `json:"caveats"`
+	A    string `json:"a"`
+	B    string `json:"b"`
+	Same bool   `json:"same"` // in all that AWS documents
+	policies.Changes
+	Reordered      bool     `json:"reordered"`
+	PostQuantum    [2]bool  `json:"postQuantum"`
+	FIPS           [2]bool  `json:"fips"`
+	WeaknessesGone []string `json:"weaknessesGone"`
+	WeaknessesNew  []string `json:"weaknessesNew"`
+	GroupsRemoved  []string `json:"groupHintsRemoved"`
+	GroupsAdded    []string `json:"groupHintsAdded"`
+	SchemesRemoved []string `json:"signatureHintsRemoved"`
+	SchemesAdded   []string `json:"signatureHintsAdded"`
+	Caveats        []string `json:"caveats"`
 }
 
-func (p *shared) newDiff() *cobra.Command {
+func (p *flags) newDiff() *cobra.Command {
 	return &cobra.Command{
 		Use: "diff A B",
 		Example: `  tlswatch policy diff ELBSecurityPolicy-2016-08 ELBSecurityPolicy-TLS13-1-2-2021-06
   tlswatch policy diff TLS13-1-2-2021-06 TLS13-1-2-Res-PQ-2025-09 --format json`,
 		Short:             "Say what changes from one policy to another",
 		Args:              command.Takes("A and B: two security policies, see 'tlswatch policy list'", "B: the policy to compare with"),
-		ValidArgsFunction: policies.Complete(&p.data, 2),
+		ValidArgsFunction: policies.Complete(&p.file, 2),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
 			a, err := policies.Lookup(set, args[0])
 			if err != nil {
@@ -53,8 +50,7 @@ func (p *shared) newDiff() *cobra.Command {
 			d := secpolicy.Compare(a, b)
 			result := differenceJSON{
 				A: a.Name, B: b.Name, Same: d.Same(),
-				ProtocolsRemoved: command.Names(d.ProtocolsRemoved), ProtocolsAdded: command.Names(d.ProtocolsAdded),
-				CiphersRemoved: command.Names(d.CiphersRemoved), CiphersAdded: command.Names(d.CiphersAdded), Reordered: d.Reordered,
+				Changes: policies.NewChanges(&d), Reordered: d.Reordered,
 				PostQuantum: [2]bool{a.PostQuantum, b.PostQuantum}, FIPS: [2]bool{a.FIPS, b.FIPS},
 				WeaknessesGone: command.Names(d.Strengthens()), WeaknessesNew: command.Names(d.Weakens()),
 				GroupsRemoved: command.Names(d.GroupsRemoved), GroupsAdded: command.Names(d.GroupsAdded),

@@ -9,7 +9,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// An offerFlags describes a client by flags.
+// offerFlags describe a client.
 type offerFlags struct {
 	protocols    []string
 	ciphers      []string

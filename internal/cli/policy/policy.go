@@ -12,15 +12,15 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// shared is what the subcommands of policy share.
-type shared struct {
-	data   policies.File
+// flags are the flags of all subcommands.
+type flags struct {
+	file   policies.File
 	format string
 }
 
 // New returns the command.
 func New() *cobra.Command {
-	p := &shared{}
+	p := &flags{}
 	cmd := &cobra.Command{
 		Use:   "policy",
 		Short: "Answer questions about ELB security policies",
@@ -33,17 +33,16 @@ what is not confirmed by AWS says so.
 ` + policies.FileHelp,
 	}
 	command.Group(cmd)
-	p.data.AddFlag(cmd)
+	p.file.AddFlag(cmd)
 	command.AddFormat(cmd, &p.format, "table", "json")
 	cmd.AddCommand(p.newList(), p.newShow(), p.newDiff(), p.newAccept(), p.newSuggest(), p.newUpdate())
 	return cmd
 }
 
-// runs adapts the work of a subcommand. The result is written as JSON, or by
-// text.
-func (p *shared) runs(f func(set *secpolicy.Set, args []string) (result any, text func(*console.Writer), err error)) func(*cobra.Command, []string) error {
+// runs adapts the function of a subcommand. It writes the result as JSON, or calls text.
+func (p *flags) runs(f func(set *secpolicy.Set, args []string) (result any, text func(*console.Writer), err error)) func(*cobra.Command, []string) error {
 	return command.Runs(func(cmd *cobra.Command, args []string) error {
-		set, err := p.data.Load()
+		set, err := p.file.Load()
 		if err != nil {
 			return err
 		}

@@ -14,7 +14,7 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-func (p *shared) newList() *cobra.Command {
+func (p *flags) newList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "List the policies",
@@ -46,7 +46,7 @@ func yesOrDash(b bool) string {
 	return "-"
 }
 
-func (p *shared) newShow() *cobra.Command {
+func (p *flags) newShow() *cobra.Command {
 	return &cobra.Command{
 		Use: "show NAME",
 		Example: `  tlswatch policy show ELBSecurityPolicy-TLS13-1-2-2021-06
@@ -54,7 +54,7 @@ func (p *shared) newShow() *cobra.Command {
 		Short:             "Show one policy",
 		Long:              "show shows a policy. NAME may be without \"" + secpolicy.Prefix + "\".",
 		Args:              command.Takes("NAME: a security policy, see 'tlswatch policy list'"),
-		ValidArgsFunction: policies.Complete(&p.data, 1),
+		ValidArgsFunction: policies.Complete(&p.file, 1),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
 			policy, err := policies.Lookup(set, args[0])
 			if err != nil {
@@ -112,7 +112,7 @@ func writePolicy(w *console.Writer, p *secpolicy.Policy) {
 	}
 }
 
-// firstOf returns the heading for the first of several lines.
+// firstOf returns the heading for the first line, "" for others.
 func firstOf(i int, heading string) string {
 	if i > 0 {
 		return ""

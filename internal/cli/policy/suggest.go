@@ -39,7 +39,7 @@ type suggestJSON struct {
 	SmallestChange *changeJSON      `json:"smallestChange,omitempty"`
 }
 
-// suggestFlags are the question of policy suggest.
+// suggestFlags are the flags of policy suggest.
 type suggestFlags struct {
 	offer   offerFlags
 	offered []string
@@ -49,7 +49,7 @@ type suggestFlags struct {
 	limits  secpolicy.Constraints
 }
 
-func (p *shared) newSuggest() *cobra.Command {
+func (p *flags) newSuggest() *cobra.Command {
 	var o suggestFlags
 	cmd := &cobra.Command{
 		Use:   "suggest --protocol P --cipher C ...",
@@ -79,7 +79,7 @@ all that the current one accepts, with the least in addition.`,
 	f.BoolVar(&o.limits.Confirmed, "confirmed", false, "only policies whose protocols and cipher suites are confirmed")
 	f.BoolVar(&o.limits.Legacy, "legacy", false, "suggest also policies that AWS no longer lists for Application Load Balancers")
 	f.IntVar(&o.top, "top", 5, command.TopUsage)
-	command.CompleteFlag(cmd, "policy", policies.Complete(&p.data, 0))
+	command.CompleteFlag(cmd, "policy", policies.Complete(&p.file, 0))
 	return cmd
 }
 

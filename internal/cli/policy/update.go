@@ -27,7 +27,7 @@ type updateJSON struct {
 	Missing   []string `json:"missing"` // known, and not in the data
 }
 
-func (p *shared) newUpdate() *cobra.Command {
+func (p *flags) newUpdate() *cobra.Command {
 	var input, region, output string
 	cmd := &cobra.Command{
 		Use:   "update [--input FILE]",
@@ -97,11 +97,11 @@ func readDescriptions(ctx context.Context, input, region string, stdin io.Reader
 	return descriptions, retrieved, nil
 }
 
-// update writes the data file, whole or not at all.
-func (p *shared) update(output, retrieved string, descriptions []secpolicy.Description) (updateJSON, error) {
+// update writes the data file.
+func (p *flags) update(output, retrieved string, descriptions []secpolicy.Description) (updateJSON, error) {
 	if output == "" {
 		var err error
-		if output, _, err = p.data.Path(); err != nil {
+		if output, _, err = p.file.Path(); err != nil {
 			return updateJSON{}, fmt.Errorf("%w; --output names a file", err)
 		}
 	}

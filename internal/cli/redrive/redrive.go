@@ -1,4 +1,5 @@
-// Package redrive is the command redrive: it sends dead letters through the deployed function again.
+// Package redrive is the command redrive: it sends dead letters through the deployed
+// function again.
 package redrive
 
 import (
@@ -17,8 +18,8 @@ import (
 	"tlswatch/internal/text"
 )
 
-// visibility is how long a message is out of view for others. It is
-// prolonged while the function works on it, and ended when redrive does.
+// visibility is how long a received message is invisible to others. It is extended
+// while the function works on the message.
 const visibility = 5 * time.Minute
 
 type options struct {

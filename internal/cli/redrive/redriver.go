@@ -16,7 +16,7 @@ import (
 	"tlswatch/pkg/trigger"
 )
 
-// A redriver takes the messages of one queue to the function.
+// A redriver sends the messages of one queue to the function.
 type redriver struct {
 	function   *deployed.Function
 	queue      *cloud.Queue
@@ -29,8 +29,8 @@ type redriver struct {
 	order []*deadLetter          // as received
 }
 
-// run ends when the queue is empty, or --max or ctx ends it. The error is for
-// what ends it early; the result holds what was done until then.
+// run sends messages until the queue is empty, --max is reached, or ctx ends. It returns
+// an error if it must stop early; the result then holds what was done until then.
 func (r *redriver) run(ctx context.Context) (result, error) {
 	receiving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
@@ -76,9 +76,9 @@ func (r *redriver) run(ctx context.Context) (result, error) {
 	return r.result(ended), failed
 }
 
-// reserve waits for a worker and takes as many as one request can use. Only
-// messages that can be worked on at once are received: others could make use of
-// the rest. It returns 0 when ctx ends.
+// reserve waits for a worker, and takes as many more as are idle, up to what one request
+// can use. So only messages that are worked on at once are received and hidden from
+// others. It returns 0 when ctx ends.
 func (r *redriver) reserve(ctx context.Context, workers chan<- struct{}) (n int) {
 	select {
 	case workers <- struct{}{}:
@@ -97,8 +97,8 @@ func (r *redriver) reserve(ctx context.Context, workers chan<- struct{}) (n int)
 	return n
 }
 
-// fetch receives up to n messages. The fresh ones were not received before; of
-// the others, those that are done are deleted again.
+// fetch receives up to n messages. Fresh ones were not received before. It deletes
+// others that are done.
 func (r *redriver) fetch(ctx context.Context, n int) (received int, fresh []*deadLetter, err error) {
 	if n == 0 || ctx.Err() != nil {
 		return 0, nil, ctx.Err()
@@ -109,13 +109,13 @@ func (r *redriver) fetch(ctx context.Context, n int) (received int, fresh []*dea
 		case !before:
 			fresh = append(fresh, l)
 		case r.isDone(l):
-			_ = r.remove(l) // where it fails the message comes once more
+			_ = r.remove(l) // if it fails, the message comes again
 		}
 	}
 	return len(messages), fresh, err
 }
 
-// receive asks for up to n messages, and waits for one.
+// receive requests up to n messages, and waits for the first.
 func (r *redriver) receive(ctx context.Context, n int) ([]types.Message, error) {
 	out, err := r.queue.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{
 		QueueUrl:                    &r.queue.URL,
@@ -131,9 +131,9 @@ func (r *redriver) receive(ctx context.Context, n int) ([]types.Message, error) 
 	return out.Messages, nil
 }
 
-// take notes a received message and says whether it had been received before:
-// one that is left comes again in a run that takes long, and a standard queue
-// may deliver any message twice.
+// take records a received message and reports whether it was received before: a message
+// that is left in the queue becomes visible again, and a standard queue may deliver any
+// message twice.
 func (r *redriver) take(m types.Message) (l *deadLetter, before bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -147,8 +147,8 @@ func (r *redriver) take(m types.Message) (l *deadLetter, before bool) {
 	return l, false
 }
 
-// process has the function work on a message and settles it. The error means
-// that there is no use in going on.
+// process sends a message to the function and records the outcome. It returns an error
+// if every other message would fail as well.
 func (r *redriver) process(ctx context.Context, l *deadLetter) error {
 	event, err := trigger.Parse([]byte(*l.Body))
 	if err != nil {
@@ -219,8 +219,7 @@ func (r *redriver) currentHandle(l *deadLetter) *string {
 	return &handle
 }
 
-// keepHidden prolongs the time for which a message is out of view, until the
-// returned function is called.
+// keepHidden keeps a message invisible to others until the returned function is called.
 func (r *redriver) keepHidden(l *deadLetter) (stop func()) {
 	ended := make(chan struct{})
 	var done sync.WaitGroup
@@ -233,8 +232,8 @@ func (r *redriver) keepHidden(l *deadLetter) (stop func()) {
 				return
 			case <-beat.C:
 			}
-			// Should it fail, somebody else may get the message, and the
-			// function's ledger keeps the two apart.
+			// If this fails, another consumer may receive the message. The function's
+			// ledger then prevents duplicates.
 			_ = r.changeVisibility(l, r.visibility)
 		}
 	})
@@ -272,7 +271,7 @@ func (r *redriver) release() {
 		workers <- struct{}{}
 		work.Go(func() {
 			defer func() { <-workers }()
-			// Where this fails the message comes back by itself, later.
+			// If this fails, the message becomes visible later by itself.
 			_ = r.changeVisibility(l, 0)
 		})
 	}
@@ -291,8 +290,7 @@ type deadLetter struct {
 
 const unreadable = "unreadable"
 
-// afterwards is a context for what must be said to the queue although ctx may
-// be cancelled.
+// afterwards returns a context for calls to the queue after ctx is canceled.
 func afterwards() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), deployed.LastCalls)
 }

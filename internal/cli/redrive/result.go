@@ -36,7 +36,7 @@ func (r *redriver) result(ended string) result {
 	return result
 }
 
-// A result is what redrive did, in the form of --format json.
+// A result is what redrive did, as --format json prints it.
 type result struct {
 	Queue      string    `json:"queue"`
 	Function   string    `json:"function"`
@@ -45,8 +45,8 @@ type result struct {
 	Received   int       `json:"received"`
 	Done       int       `json:"done"`       // accepted and deleted
 	Left       int       `json:"left"`       // Received - Done
-	Unreadable int       `json:"unreadable"` // of those left: no event known to tlswatch, not sent
-	Throttled  int64     `json:"throttled"`  // invocations that Lambda had no room for, and that were repeated
+	Unreadable int       `json:"unreadable"` // of those left: not an event, so not sent
+	Throttled  int64     `json:"throttled"`  // calls that Lambda throttled
 	Messages   []message `json:"messages"`   // those left, at most 100
 }
 

@@ -17,8 +17,8 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// captured joins what packet captures hold with the lines of logs that say
-// little: by client address, port and time.
+// captured joins handshakes in packet captures with lines of logs that lack details, by
+// client address, port and time.
 type captured struct {
 	stats      clienthello.Stats
 	handshakes int
@@ -40,7 +40,7 @@ type capturedOffer struct {
 	judged *secpolicy.Offer // nil if the ClientHello is not whole
 }
 
-// joinedLine is what lines are counted by.
+// joinedLine is the key by which lines are counted.
 type joinedLine struct {
 	client                   netip.Addr
 	protocol, cipher, status string
@@ -49,11 +49,11 @@ type joinedLine struct {
 	offer                    *capturedOffer
 }
 
-// joinTime is how far the time of a line may be from that of its ClientHello:
-// the line has the end of a negotiation, and clocks differ.
+// joinTime is how far the times of a line and its ClientHello may differ: the line has
+// the end of the negotiation, and clocks differ.
 const joinTime = time.Minute
 
-// readCaptured reads captures, which is done before the logs are read.
+// readCaptured reads captures. Logs are read after them.
 func readCaptured(ctx context.Context, paths []string) (*captured, error) {
 	c := &captured{
 		byClient: make(map[netip.AddrPort][]capturedHandshake),
@@ -70,10 +70,10 @@ func readCaptured(ctx context.Context, paths []string) (*captured, error) {
 	return c, err
 }
 
-// remarks are what a user should know of what was not joined.
+// remarks tells the user what in the captures was left out.
 func (c *captured) remarks() []string {
 	s := c.stats
-	s.Plaintext = 0 // HTTP has no place in a report
+	s.Plaintext = 0 // not part of a report
 	return captures.Remarks(s)
 }
 
@@ -90,7 +90,7 @@ func (c *captured) add(h *clienthello.Handshake) {
 	c.byClient[h.Client] = append(c.byClient[h.Client], capturedHandshake{h.Time, offer})
 }
 
-// newCapturedOffer is a handshake as a report has it.
+// newCapturedOffer converts a handshake for a report.
 func newCapturedOffer(h *clienthello.Handshake) *capturedOffer {
 	o := &capturedOffer{Offer: report.Offer{Outcome: captures.Outcome(h), Versions: []string{}, CipherSuites: []string{}, Groups: []string{}, KeyShares: []string{}}}
 	hello := h.Hello
@@ -113,7 +113,7 @@ func newCapturedOffer(h *clienthello.Handshake) *capturedOffer {
 	return o
 }
 
-// line takes a line of a log. Several goroutines may call it.
+// line joins a line of a log. Several goroutines may call it.
 func (c *captured) line(e *connlog.Entry) {
 	if !e.Failed() && e.Protocol != "" {
 		return
@@ -128,7 +128,7 @@ func (c *captured) line(e *connlog.Entry) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if offer == nil {
-		if e.TLS() { // else it need not have had a handshake
+		if e.TLS() { // plain HTTP has no handshake
 			c.missing++
 		}
 		return
@@ -136,13 +136,13 @@ func (c *captured) line(e *connlog.Entry) {
 	c.joined[joinedLine{e.Client, e.Protocol, e.Cipher, e.Status, e.LoadBalancer, e.ListenerPort, offer}]++
 }
 
-// addTo adds what was joined to a report, judged if there is a judge.
+// addTo adds the joined lines to a report, with verdicts if there is a judge.
 func (c *captured) addTo(r *report.Result, collector *report.Collector, j *policies.Judge, top int) {
 	type judged struct {
 		policy *secpolicy.Policy
 		offer  *capturedOffer
 	}
-	type row struct { // what a report tells apart
+	type row struct { // of a report
 		client, protocol, cipher, status, verdict string
 		offer                                     *capturedOffer
 	}

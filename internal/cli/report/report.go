@@ -93,11 +93,11 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 const (
 	pageTop = 500 // rows of a list of clients, negotiations or certificates
 
-	topOfFormat = math.MinInt // what --top is by default
+	topOfFormat = math.MinInt // default of --top: depends on --format
 )
 
-// Settings of the garbage collector. It has little to do, for lines cost no
-// allocations, so it may come often; what a report keeps is bounded.
+// Settings of the garbage collector. Lines need no allocations and a report's memory is
+// bounded, so frequent collections cost little.
 const (
 	gcPercent   = 10
 	memoryLimit = 44 << 20
@@ -127,7 +127,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	return cmp.Or(writeErr, in.Finish(ctx, err), a.captureErr)
 }
 
-// An analysis is what a report is made of: lines, and what to say of them.
+// An analysis collects lines, and what a report says about them.
 type analysis struct {
 	filter     *input.Filter
 	collector  *report.Collector
@@ -144,10 +144,10 @@ func (o *options) prepare(ctx context.Context) (*analysis, error) {
 		return nil, command.Usage(err)
 	}
 	a := new(analysis)
-	if a.filter, err = o.Parse(time.Now().UTC()); err != nil {
+	if a.filter, err = o.Filter(time.Now().UTC()); err != nil {
 		return nil, err
 	}
-	if a.judge, err = o.Load(ctx); err != nil {
+	if a.judge, err = o.Judge(ctx); err != nil {
 		return nil, err
 	}
 	if a.whatIf, err = o.newWhatIf(ctx); err != nil {
@@ -191,7 +191,7 @@ func (a *analysis) read(ctx context.Context, in *input.Logs) error {
 	return err
 }
 
-// result is what the lines add up to, in lists of so many rows, 0 for all.
+// result returns the report, with a number of rows in each list, 0 for all.
 func (a *analysis) result(source report.Source, rows int) *report.Result {
 	if a.judge != nil {
 		a.collector.Diagnose(a.judge.Policy, a.judge.Why)
@@ -206,7 +206,7 @@ func (a *analysis) result(source report.Source, rows int) *report.Result {
 	return r
 }
 
-// rows is how many rows lists have, 0 for all.
+// rows returns the number of rows in each list, 0 for all.
 func (o *options) rows() int {
 	switch {
 	case o.top != topOfFormat:
@@ -219,7 +219,7 @@ func (o *options) rows() int {
 	return 0
 }
 
-// check returns what the flags ask for.
+// check turns the flags into options.
 func (o *options) check() (options report.Options, err error) {
 	switch {
 	case o.format == "csv" && !slices.Contains(report.Sections(), o.section):
@@ -251,7 +251,7 @@ func (o *options) check() (options report.Options, err error) {
 	}
 	if o.anonymize {
 		options.AnonymizeKey = make([]byte, 32)
-		rand.Read(options.AnonymizeKey) // which never fails
+		rand.Read(options.AnonymizeKey) // never fails
 	}
 	return options, nil
 }

@@ -7,22 +7,22 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// A tailed is an object and how far it was read.
-type tailed struct {
+// A reading is an object and how far it was read.
+type reading struct {
 	pipeline.Object
 	key      connlog.ObjectKey
-	lines    int // of which everything was printed
+	lines    int // printed completely
 	attempts int
-	listing  int // the last one that had it
+	listing  int // the last one that contained it
 }
 
-// A memory keeps apart the objects of which something is to be read and the
-// others, of which there are many: a trace of 16 bytes each.
+// A memory holds the objects that are not read to their end, and a trace of 16 bytes of
+// each of the many others.
 type memory struct {
 	seed    maphash.Seed
-	open    map[string]*tailed // by URI
-	done    map[uint64]trace   // by the hash of the URI
-	listing int                // the one under way; 0 without listings
+	open    map[string]*reading // by URI
+	done    map[uint64]trace    // by the hash of the URI
+	listing int                 // the current one; 0 without listings
 }
 
 // A trace is of an object that is done.
@@ -32,7 +32,7 @@ type trace struct {
 }
 
 func newMemory() *memory {
-	return &memory{maphash.MakeSeed(), make(map[string]*tailed), make(map[uint64]trace), 0}
+	return &memory{maphash.MakeSeed(), make(map[string]*reading), make(map[uint64]trace), 0}
 }
 
 func (m *memory) trace(o pipeline.Object) trace {
@@ -43,9 +43,9 @@ func (m *memory) trace(o pipeline.Object) trace {
 	return t
 }
 
-// find returns an object if it is known and open, and otherwise whether it is
-// done and then whether it was replaced since.
-func (m *memory) find(o pipeline.Object) (known *tailed, done, replaced bool) {
+// find returns an object that is open; else whether it is done, and whether it was
+// replaced since.
+func (m *memory) find(o pipeline.Object) (known *reading, done, replaced bool) {
 	if known = m.open[o.URI()]; known != nil {
 		known.listing = m.listing
 		return known, false, false
@@ -63,20 +63,20 @@ func (m *memory) find(o pipeline.Object) (known *tailed, done, replaced bool) {
 	return nil, done, replaced
 }
 
-func (m *memory) add(o *tailed) {
+func (m *memory) add(o *reading) {
 	o.listing = m.listing
 	m.open[o.URI()] = o
 }
 
-// forget takes an object for unknown.
-func (m *memory) forget(o *tailed) { delete(m.open, o.URI()) }
+// forget removes an open object.
+func (m *memory) forget(o *reading) { delete(m.open, o.URI()) }
 
-func (m *memory) finish(o *tailed) {
+func (m *memory) finish(o *reading) {
 	m.forget(o)
 	m.done[maphash.String(m.seed, o.URI())] = m.trace(o.Object)
 }
 
-// listed forgets what the listing did not have: it will not come again.
+// listed forgets objects that the current listing does not contain.
 func (m *memory) listed() {
 	for uri, o := range m.open {
 		if o.listing != m.listing {
@@ -90,9 +90,8 @@ func (m *memory) listed() {
 	}
 }
 
-// limit forgets some of the objects that are done, as good as any, when there
-// are more than that, and likewise of the others: what is read of those again is
-// printed again.
+// limit forgets objects if there are more than most, any of them. If forgotten open ones
+// are read again, they are printed again.
 func (m *memory) limit(most int) {
 	halve(m.done, most)
 	halve(m.open, most)

@@ -22,10 +22,10 @@ import (
 // columns is how wide paragraphs are at most.
 const columns = 79
 
-// maxExplained bounds the kinds of failures that are remembered.
+// maxExplained limits the kinds of failures that are remembered.
 const maxExplained = 1000
 
-// A printer prints failures as they come, and a summary in the end.
+// A printer prints failures as they come, and a summary at the end.
 type printer struct {
 	w     *bufio.Writer
 	err   error // why nothing more can be printed
@@ -40,14 +40,14 @@ type printer struct {
 	explained map[string]bool // causes that were printed
 }
 
-// A kind is failures of one diagnosis. The policy is nil if it is not known.
+// A kind is a kind of failures with the same diagnosis. The policy is nil if unknown.
 type kind struct {
 	policy                   *secpolicy.Policy
 	protocol, cipher, status string
 }
 
 func (o *options) printer(ctx context.Context, w io.Writer) (*printer, error) {
-	judge, err := o.policies.Load(ctx)
+	judge, err := o.policies.Judge(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -75,7 +75,7 @@ func (p *printer) flush() {
 }
 
 // add counts an entry, and prints it if it is of a failure.
-func (p *printer) add(o *tailed, line int, e *connlog.Entry) {
+func (p *printer) add(o *reading, line int, e *connlog.Entry) {
 	p.worker.Add(e)
 	if !e.Failed() {
 		return
@@ -88,8 +88,7 @@ func (p *printer) add(o *tailed, line int, e *connlog.Entry) {
 	}
 }
 
-// diagnose is [secpolicy.Set.Diagnose] with a memory for failures that only
-// their kind explains.
+// diagnose is [secpolicy.Set.Diagnose] with a cache by kind of failure.
 func (p *printer) diagnose(e *connlog.Entry) []secpolicy.Diagnosis {
 	var policy *secpolicy.Policy
 	if p.judge != nil {
@@ -109,8 +108,7 @@ func (p *printer) diagnose(e *connlog.Entry) []secpolicy.Diagnosis {
 	return list
 }
 
-// printLine prints a failure in one line, and why it failed when that is said
-// for the first time.
+// printLine prints a failure in one line, and the cause when it is a new one.
 func (p *printer) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosis) {
 	client := "-"
 	if e.Client.IsValid() {
@@ -155,7 +153,7 @@ type failureLine struct {
 	Diagnoses     []secpolicy.Diagnosis `json:"diagnoses"`
 }
 
-func (p *printer) printJSON(o *tailed, line int, e *connlog.Entry, diagnoses []secpolicy.Diagnosis) {
+func (p *printer) printJSON(o *reading, line int, e *connlog.Entry, diagnoses []secpolicy.Diagnosis) {
 	f := failureLine{
 		Event: "failure", Time: e.Time, LoadBalancer: e.LoadBalancer, ListenerPort: e.ListenerPort,
 		ClientPort: e.ClientPort, Protocol: cmp.Or(e.Protocol, "-"), Cipher: cmp.Or(e.Cipher, "-"), KeyExchange: e.KeyExchange,
@@ -181,7 +179,7 @@ type summaryLine struct {
 	Report json.RawMessage `json:"report"` // as tlswatch report has it
 }
 
-// summary prints what was seen, and returns why it could not.
+// summary prints the summary.
 func (p *printer) summary(source report.Source, terminal text.Screen) error {
 	p.worker.Close()
 	if p.judge != nil {

@@ -19,18 +19,17 @@ import (
 )
 
 const (
-	// defaultVisibility is how long a message that is being printed, or could not
-	// be, is out of view.
+	// defaultVisibility is how long a received message is invisible to others.
 	defaultVisibility = 2 * time.Minute
 
-	// maxRemembered bounds the objects that are remembered not to be printed again
-	// when their event comes again.
+	// maxRemembered limits the objects that are remembered, so that a duplicate event
+	// does not print them again.
 	maxRemembered = 100_000
 )
 
-// followQueue prints what the messages of a queue announce.
+// followQueue prints the objects that the messages of a queue announce.
 func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility time.Duration) error {
-	t.patient = true // the queue brings a message again, or gives it up
+	t.patient = true // the queue redelivers a message or gives up
 	queue, err := cloud.OpenQueue(ctx, queueURL)
 	if err != nil {
 		return err
@@ -77,7 +76,7 @@ func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility ti
 	return t.out.err
 }
 
-// message prints what an event announces and reports whether that is done.
+// message prints the objects of an event and reports whether all are done.
 func (t *tailer) message(ctx context.Context, event []byte, id string) bool {
 	e, err := trigger.Parse(event)
 	if err == nil {
@@ -85,7 +84,7 @@ func (t *tailer) message(ctx context.Context, event []byte, id string) bool {
 			err = errors.Join(err, item.Err)
 		}
 	}
-	var objects []*tailed
+	var objects []*reading
 	if e != nil {
 		for _, item := range e.Items {
 			for _, o := range item.Objects {

@@ -27,7 +27,7 @@ import (
 
 const (
 	defaultSince = 10 * time.Minute // what is shown at the start, by default
-	maxAttempts  = 3                // at reading an object, unless a queue brings it again
+	maxAttempts  = 3                // at reading an object, without a queue
 	ahead        = 8                // objects that are opened before their turn
 )
 
@@ -125,7 +125,7 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 			return command.Usage(err)
 		}
 	}
-	filter, err := o.filters.Parse(time.Now())
+	filter, err := o.filters.Filter(time.Now())
 	if err != nil {
 		return err
 	}
@@ -170,14 +170,14 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 	return nil
 }
 
-// A tailer reads objects once, in whatever way it hears of them.
+// A tailer prints each object once, from a listing or a queue.
 type tailer struct {
 	buckets        cloud.Buckets
 	filter         *input.Filter
 	bucket, prefix string
 	interval       time.Duration
-	begin          time.Time // objects of before, found at the start, are old
-	patient        bool      // objects are tried again for ever
+	begin          time.Time // the first listing skips objects from before
+	patient        bool      // no limit of attempts
 	out            *printer
 	stderr         io.Writer
 
@@ -186,8 +186,8 @@ type tailer struct {
 	source report.Source // what became of the objects
 }
 
-// note remembers an object, and returns it if there is something to be read.
-func (t *tailer) note(o pipeline.Object) *tailed {
+// note records an object, and returns it if it has something to print.
+func (t *tailer) note(o pipeline.Object) *reading {
 	known, done, replaced := t.memory.find(o)
 	switch {
 	case replaced:
@@ -201,7 +201,7 @@ func (t *tailer) note(o pipeline.Object) *tailed {
 		}
 		return known
 	}
-	fresh := &tailed{Object: o}
+	fresh := &reading{Object: o}
 	var err error
 	if fresh.key, err = connlog.ParseObjectKey(o.Key); err != nil && o.AltKey != "" {
 		fresh.key, err = connlog.ParseObjectKey(o.AltKey)
@@ -217,7 +217,7 @@ func (t *tailer) note(o pipeline.Object) *tailed {
 	return fresh
 }
 
-// skip counts an object that is no log to be read.
+// skip counts an object that is not read.
 func (t *tailer) skip(reason string) {
 	i := slices.IndexFunc(t.source.Skipped, func(s report.SkippedCount) bool { return s.Reason == reason })
 	if i < 0 {
@@ -231,10 +231,10 @@ func (t *tailer) warn(name, problem string) {
 	command.Complain(t.stderr, "%s: %s", text.Printable(name), problem)
 }
 
-// read prints what is new in some objects, in the order of their periods, and
-// reports whether nothing is left to be read of them.
-func (t *tailer) read(ctx context.Context, objects []*tailed) (all bool) {
-	slices.SortFunc(objects, func(a, b *tailed) int {
+// read prints what is new in objects, in the order of their periods, and reports
+// whether all of them are done.
+func (t *tailer) read(ctx context.Context, objects []*reading) (all bool) {
+	slices.SortFunc(objects, func(a, b *reading) int {
 		_, endA := a.key.Ends()
 		_, endB := b.key.Ends()
 		return cmp.Or(endA.Compare(endB), cmp.Compare(a.Key, b.Key))
@@ -243,7 +243,7 @@ func (t *tailer) read(ctx context.Context, objects []*tailed) (all bool) {
 	for i, o := range objects {
 		opened[i] = sync.OnceValues(func() (io.ReadCloser, error) { return input.OpenObject(ctx, &t.buckets, o.Object) })
 	}
-	i, next := 0, 0 // the object in turn, and the first that is not being opened
+	i, next := 0, 0 // the current object, and the next to open
 	defer func() {
 		for i++; i < next; i++ {
 			if body, err := opened[i](); err == nil {
@@ -270,9 +270,8 @@ func (t *tailer) read(ctx context.Context, objects []*tailed) (all bool) {
 	return all
 }
 
-// settle notes what became of an object, and reports whether nothing is left to
-// be read of it.
-func (t *tailer) settle(o *tailed, err error) bool {
+// settle records the outcome for an object, and reports whether it is done.
+func (t *tailer) settle(o *reading, err error) bool {
 	o.attempts++
 	refused, isRefused := errors.AsType[*connlog.FormatError](err)
 	done := true
@@ -283,7 +282,7 @@ func (t *tailer) settle(o *tailed, err error) bool {
 		t.skip(pipeline.SkippedGone)
 		t.warn(o.URI(), "is gone before it was read")
 	case errors.Is(err, pipeline.ErrReplaced) && o.lines == 0:
-		t.memory.forget(o) // the next listing or its own event has the new one
+		t.memory.forget(o) // the next listing or event has the new one
 		return true
 	case isRefused:
 		t.skip(refused.Reason())
@@ -304,8 +303,8 @@ func (t *tailer) settle(o *tailed, err error) bool {
 	return done
 }
 
-// print prints the failures in an object from where an earlier attempt ended.
-func (t *tailer) print(ctx context.Context, o *tailed, body io.Reader) error {
+// print prints the failures in an object, starting where an earlier attempt ended.
+func (t *tailer) print(ctx context.Context, o *reading, body io.Reader) error {
 	if t.reader == nil {
 		t.reader = connlog.NewReader(nil)
 	}
@@ -337,7 +336,7 @@ func (t *tailer) print(ctx context.Context, o *tailed, body io.Reader) error {
 			if len(t.source.Malformed) < command.MaxListed {
 				t.warn(o.URI(), malformed.Error())
 				text := *malformed
-				text.Line = 0 // said apart
+				text.Line = 0 // has a field of its own
 				t.source.Malformed = append(t.source.Malformed, report.MalformedLine{Object: o.URI(), Line: line, Error: text.Error()})
 			}
 			continue
@@ -359,7 +358,7 @@ func (t *tailer) print(ctx context.Context, o *tailed, body io.Reader) error {
 	}
 }
 
-// poll lists the prefix again and again.
+// poll lists the prefix repeatedly.
 func (t *tailer) poll(ctx context.Context) error {
 	wait := t.interval
 	for listing := 1; ; listing++ {
@@ -370,7 +369,7 @@ func (t *tailer) poll(ctx context.Context) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil && listing == 1:
-			return err // most likely it would never work
+			return err // later attempts are unlikely to succeed
 		case err != nil:
 			wait = min(2*wait, 10*t.interval)
 			t.warn(cloud.S3Scheme+t.bucket+"/"+t.prefix, fmt.Sprintf("is listed again in %v: %v", wait, err))
@@ -387,10 +386,10 @@ func (t *tailer) poll(ctx context.Context) error {
 	}
 }
 
-// list returns the objects of which there is something to be read. The first
-// listing tells what was there before.
-func (t *tailer) list(ctx context.Context, first bool) (objects []*tailed, err error) {
-	// A day of slack is the lister's own.
+// list returns the objects that have something to print. The first listing skips old
+// objects.
+func (t *tailer) list(ctx context.Context, first bool) (objects []*reading, err error) {
+	// The Lister adds a day of slack.
 	lister := input.Lister{Buckets: &t.buckets, Bucket: t.bucket, Span: input.Span{Since: time.Now()}}
 	err = lister.List(ctx, t.prefix, func(page []input.Object) error {
 		for _, found := range page {

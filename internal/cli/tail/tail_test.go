@@ -345,7 +345,7 @@ func TestTailMemory(t *testing.T) {
 	m := newMemory()
 	m.listing = 1
 	for i := range 10 {
-		o := &tailed{Object: object(i, "a")}
+		o := &reading{Object: object(i, "a")}
 		if m.add(o); i < 8 {
 			m.finish(o)
 		}
@@ -377,7 +377,7 @@ func TestTailMemory(t *testing.T) {
 		t.Errorf("after the second listing %d open and %d done", len(m.open), len(m.done))
 	}
 	for i := 20; i < 24; i++ {
-		m.add(&tailed{Object: object(i, "a")})
+		m.add(&reading{Object: object(i, "a")})
 	}
 	if m.limit(2); len(m.done) != 1 || len(m.open) != 1 {
 		t.Errorf("limited to %d done, %d open", len(m.done), len(m.open))
@@ -390,7 +390,7 @@ func TestTailManyFail(t *testing.T) {
 	tail := &tailer{stderr: &stderr, memory: newMemory()}
 	const failed = command.MaxListed + 50
 	for i := range failed {
-		o := &tailed{Object: pipeline.Object{Bucket: "b", Key: fmt.Sprint(i)}}
+		o := &reading{Object: pipeline.Object{Bucket: "b", Key: fmt.Sprint(i)}}
 		if tail.memory.add(o); !tail.settle(o, connlog.ErrCorrupt) {
 			t.Error("a log that is cut is tried again")
 		}

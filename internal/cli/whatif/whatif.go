@@ -1,4 +1,5 @@
-// Package whatif is the command whatif: it predicts what a change of security policy does.
+// Package whatif is the command whatif: it predicts what a change of security policy
+// would do.
 package whatif
 
 import (
@@ -20,6 +21,7 @@ import (
 	"tlswatch/internal/cli/policies"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/secpolicy"
 )
 
 type options struct {
@@ -77,7 +79,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	if o.top < 0 {
 		return command.Usagef("--top must be 0 or more, not %d", o.top)
 	}
-	filter, err := o.Parse(time.Now().UTC())
+	filter, err := o.Filter(time.Now().UTC())
 	if err != nil {
 		return err
 	}
@@ -112,7 +114,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	return cmp.Or(err, in.Finish(ctx, readErr))
 }
 
-// writeForecast shows a forecast to a person.
+// writeForecast prints a forecast as text.
 func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 	fmt.Fprintf(w, "From %s\nto   %s\n\n", r.From, r.To)
 	t := text.Table{Columns: "lrr"}
@@ -129,7 +131,7 @@ func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 			reasons = reasons[:min(top, len(reasons))]
 		}
 		shown := len(reasons)
-		slices.SortStableFunc(reasons, func(a, b forecast.Breaking) int { return cmp.Compare(a.Reason, b.Reason) })
+		slices.SortStableFunc(reasons, func(a, b secpolicy.Breaking) int { return cmp.Compare(a.Reason, b.Reason) })
 		for len(reasons) > 0 {
 			reason := reasons[0].Reason
 			fmt.Fprintf(w, "\n  %s\n\n", reason)
