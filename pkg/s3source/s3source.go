@@ -32,19 +32,18 @@ type Client interface {
 type Source struct {
 	Client Client
 
-	// Stall is the longest wait for the next bytes of a body, after which the
-	// transfer counts as broken off. 0 means 15 seconds.
-	Stall time.Duration
-
 	// Resumes is how many times in a row, without a byte in between, a body
 	// that broke off is asked for again from where it did. A body that was
 	// resumed is not held against S3's checksum of the whole; gzip has its own.
 	Resumes int
+
+	stall time.Duration // for tests; default maxStall
 }
 
-// defaultStall is far above what S3 takes, and below what a retry could still
-// mend before the function's deadline.
-const defaultStall = 15 * time.Second
+// maxStall is the longest wait for the next bytes of a body. After that, the
+// transfer counts as broken off. It is far longer than S3 takes, and short enough
+// for a retry before the function's deadline.
+const maxStall = 15 * time.Second
 
 var _ pipeline.Source = Source{}
 
@@ -90,7 +89,7 @@ func (s Source) open(ctx context.Context, o pipeline.Object, offset int64) (pipe
 	if out.ContentLength != nil && offset == 0 {
 		o.Size = *out.ContentLength
 	}
-	return o, newBody(ctx, cancel, out.Body, cmp.Or(s.Stall, defaultStall)), nil
+	return o, newBody(ctx, cancel, out.Body, cmp.Or(s.stall, maxStall)), nil
 }
 
 // explain says in the words of package pipeline what an error of GetObject

@@ -262,7 +262,7 @@ func TestStall(t *testing.T) {
 	put(t, stack, key, content)
 	stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 10 * time.Minute} })
 	began := time.Now()
-	_, err := read(t, s3source.Source{Client: client, Stall: 50 * time.Millisecond}, pipeline.Object{Bucket: bucket, Key: key})
+	_, err := read(t, s3source.WithStall(s3source.Source{Client: client}, 50*time.Millisecond), pipeline.Object{Bucket: bucket, Key: key})
 	if took := time.Since(began); err == nil || took < 50*time.Millisecond || took > 5*time.Second || !strings.Contains(err.Error(), "no bytes for 50ms") {
 		t.Errorf("after %v: %v", took, err)
 	}
@@ -274,7 +274,7 @@ func TestSlow(t *testing.T) {
 	const stall = 250 * time.Millisecond
 	stack, client := start(t, awshttp.NewBuildableClient())
 	put(t, stack, key, content)
-	source := s3source.Source{Client: client, Stall: stall}
+	source := s3source.WithStall(s3source.Source{Client: client}, stall)
 
 	stack.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Drip: 2 * stall} })
 	if got, err := read(t, source, pipeline.Object{Bucket: bucket, Key: key}); err != nil || !bytes.Equal(got, content) {
