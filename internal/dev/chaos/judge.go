@@ -51,6 +51,9 @@ func (w *world) judgeObject(o *logObject) {
 			}
 		}
 		for name, s := range named {
+			if o.ports > 1000 { // in several requests
+				break
+			}
 			if want := o.reference(name, nil); s.Total != want.Total {
 				w.violate("wrong", "%s: %s by Client adds up to %v, want %v", w.name(o), name, s.Total, want.Total)
 			}
@@ -122,10 +125,13 @@ func near(s, want wire.Sum, name string) bool {
 }
 
 // judgeTotals holds the metric over all load balancers against the objects of a
-// request.
+// request, if all their data are in it.
 func (w *world) judgeTotals(p *publication) {
 	want := make(map[time.Time]wire.Sum)
 	for _, o := range p.objects {
+		if o.ports > 1000 {
+			return
+		}
 		want[o.minute] = want[o.minute].Plus(o.reference("FailedNegotiations", nil))
 	}
 	for _, d := range p.data {

@@ -18,7 +18,7 @@ func history(t *testing.T, r rule, failed ...int) *world {
 	w.objects, w.rules = nil, []rule{r}
 	end := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	for node, n := range failed {
-		w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", end, node, n))
+		w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", end, node, n, 2))
 	}
 	for _, o := range w.objects {
 		w.publications = append(w.publications, w.publish(o))
@@ -183,13 +183,13 @@ func TestJudgeAlerts(t *testing.T) {
 		}, "missed"},
 		{"alert of another window", plainRule, func(w *world) {
 			a := alertOf(w, "a", 50)
-			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40))
+			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40, 2))
 			w.publications = append(w.publications, w.publish(w.objects[2]))
 			w.alerts = append(w.alerts, a)
 		}, "missed"},
 		{"alert of another window, in its cooldown", cooldown, func(w *world) {
 			a := alertOf(w, "a", 50)
-			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40))
+			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40, 2))
 			w.publications = append(w.publications, w.publish(w.objects[2]))
 			w.alerts = append(w.alerts, a)
 		}, ""},

@@ -16,6 +16,7 @@ import (
 // the metrics of a minute say how often its object was published.
 type logObject struct {
 	lb      string // app/NAME/ID
+	ports   int    // of its listeners with TLS; more than 1000 take more than one request
 	end     time.Time
 	minute  time.Time
 	key     string
@@ -35,11 +36,12 @@ const (
 
 func (o *logObject) uri() string { return "s3://" + logBucket + "/" + o.key }
 
-// newLogObject writes the log of a node with so many failures.
+// newLogObject writes the log of a node with so many failures, and as many
+// successes at least as the load balancer has ports.
 //
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
-func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed int) *logObject {
-	o := &logObject{lb: lb, end: end, minute: end.Add(-period + time.Duration(node)*time.Minute), sums: make(map[string]wire.Sum)}
+func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed, ports int) *logObject {
+	o := &logObject{lb: lb, ports: ports, end: end, minute: end.Add(-period + time.Duration(node)*time.Minute), sums: make(map[string]wire.Sum)}
 	o.key = fmt.Sprintf("AWSLogs/%s/elasticloadbalancing/%s/%s/conn_log_%s_elasticloadbalancing_%s_%s_%s_192.0.2.%d_%08x.log.gz",
 		account, region, end.Format("2006/01/02"), account, region, strings.ReplaceAll(lb, "/", "."), end.Format("20060102T1504Z"), node+1, r.Uint32())
 
@@ -47,7 +49,7 @@ func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed int) *log
 	for range failed {
 		statuses = append(statuses, []string{"Failed:UnmappedConnectionError", "Failed:UnmappedConnectionError", "Failed:ClientCertExpired"}[r.IntN(3)])
 	}
-	for range 1 + r.IntN(40) {
+	for range ports + r.IntN(40) {
 		statuses = append(statuses, "Success")
 	}
 	for range r.IntN(3) {
@@ -56,8 +58,8 @@ func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed int) *log
 	r.Shuffle(len(statuses), func(i, j int) { statuses[i], statuses[j] = statuses[j], statuses[i] })
 	fields := []int{12, 13, 15}[r.IntN(3)]
 	var text bytes.Buffer
-	for _, status := range statuses {
-		text.WriteString(o.line(r, status, fields) + "\n")
+	for i, status := range statuses {
+		text.WriteString(o.line(r, status, fmt.Sprint(443+i%ports), fields) + "\n")
 	}
 	for line := range strings.Lines(text.String()) {
 		o.entries = append(o.entries, parse(line))
@@ -72,10 +74,10 @@ func newLogObject(r *rand.Rand, lb string, end time.Time, node, failed int) *log
 }
 
 // line writes one entry with the fields of one of the log's generations.
-func (o *logObject) line(r *rand.Rand, status string, fields int) string {
+func (o *logObject) line(r *rand.Rand, status, port string, fields int) string {
 	at := o.minute.Add(time.Duration(r.Int64N(int64(time.Minute))))
 	client := fmt.Sprintf("203.0.113.%d", r.IntN(12))
-	port, protocol, cipher, latency, kex := []string{"443", "8443"}[r.IntN(2)], "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "-", "secp256r1"
+	protocol, cipher, latency, kex := "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "-", "secp256r1"
 	subject := `"-"`
 	switch {
 	case status == "-":

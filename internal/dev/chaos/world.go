@@ -2,7 +2,9 @@ package main
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,7 +73,26 @@ func newWorld(h *harness, g group, seed uint64) *world {
 	w.settle(r)
 	w.makeObjects(r)
 	w.makeEvents(r)
+	w.describe()
 	return w
+}
+
+// describe begins the trace with what the seed brings.
+func (w *world) describe() {
+	for _, name := range slices.Sorted(maps.Keys(w.settings)) {
+		w.trace("%s=%s", name, w.settings[name])
+	}
+	for _, o := range w.objects {
+		failed, connections, _ := o.failures()
+		w.trace("%s: %d of %d connections failed, %d ports, %s", w.name(o), failed, connections, o.ports, o.key)
+	}
+	for _, e := range w.events {
+		var names []string
+		for _, o := range e.objects {
+			names = append(names, w.name(o))
+		}
+		w.trace("%s is %s about %s after %v", e.name, e.id, strings.Join(names, " "), e.delay)
+	}
 }
 
 // settle chooses the function's settings.
@@ -102,6 +123,10 @@ func (w *world) makeObjects(r *rand.Rand) {
 	now := time.Now().UTC().Truncate(period)
 	threshold := w.rules[0].minFailed
 	for _, lb := range []string{"app/shop/50dc6c495c0c9188", "app/till/1234567890abcdef", "app/api/00000000deadbeef"}[:1+r.IntN(3)] {
+		ports := 1 + r.IntN(3)
+		if r.IntN(12) == 0 {
+			ports = 1100
+		}
 		for back := range 1 + r.IntN(4) {
 			for node := range 1 + r.IntN(5) {
 				failed := r.IntN(threshold)
@@ -111,7 +136,7 @@ func (w *world) makeObjects(r *rand.Rand) {
 				case 1:
 					failed = threshold * (3 + r.IntN(12))
 				}
-				o := newLogObject(r, lb, now.Add(-time.Duration(back)*period), node, failed)
+				o := newLogObject(r, lb, now.Add(-time.Duration(back)*period), node, failed, ports)
 				w.store.Objects[logBucket+"/"+o.key] = o.body
 				w.objects = append(w.objects, o)
 			}
