@@ -130,7 +130,7 @@ func (w *world) judgeDouble(r rule, lb string, sent []*alertMessage) {
 				continue
 			}
 			if float64(a.Failed) < r.growth*float64(before.Failed) {
-				w.judgePair(sent[:i], before, a)
+				w.judgePair(before, a)
 			}
 			break
 		}
@@ -139,22 +139,17 @@ func (w *world) judgeDouble(r rule, lb string, sent []*alertMessage) {
 
 // doubles are alerts for which another one stood, by how that was told.
 type doubles struct {
-	all    int
-	told   int // the log says that the alert was taken over
-	resent int // by the same attempt, since SNS's answer was lost
-	muted  int // the second sender was killed, maybe before it could log
+	all   int
+	told  int // the log says that the alert was taken over, or sent again
+	muted int // the second sender was killed, maybe before it could log
 }
 
 // judgePair says how an alert was told to be a double of one before it.
-func (w *world) judgePair(sent []*alertMessage, before, a *alertMessage) {
+func (w *world) judgePair(before, a *alertMessage) {
 	w.doubles.all++
-	resent := slices.ContainsFunc(sent, func(b *alertMessage) bool {
-		return b.by == a.by && b.unheard && b.Window.End.Equal(a.Window.End) && b.Failed == a.Failed
-	})
+	lost := before.unheard || w.muted[before.sender] // so that the next to alert, about whatever window, takes over
 	switch {
-	case resent:
-		w.doubles.resent++
-	case w.alertsTold[a.sender] || w.alertsTold[before.sender]: // by whichever came second to the alert's record
+	case w.alertsTold[a.sender] || w.alertsTold[before.sender] || lost && w.takeOvers[a.Window.LoadBalancer]:
 		w.doubles.told++
 	case w.muted[a.sender]:
 		w.doubles.muted++

@@ -208,10 +208,19 @@ func TestJudgeAlerts(t *testing.T) {
 			w.muted[sender{request: "a"}] = true
 		}, "double"},
 		{"twice by one attempt", plainRule, func(w *world) { w.alerts = append(w.alerts, alertOf(w, "a", 50), alertOf(w, "a", 50)) }, "double"},
-		{"twice by one attempt, whose answer was lost", plainRule, func(w *world) {
+		{"twice by one attempt, which told", plainRule, func(w *world) {
 			w.alerts = append(w.alerts, alertOf(w, "a", 50), alertOf(w, "a", 50))
-			w.alerts[0].unheard = true
+			w.alertsTold[sender{request: "a"}] = true
 		}, ""},
+		{"twice, after one that was killed, and a third took over", plainRule, func(w *world) {
+			w.alerts = append(w.alerts, alertOf(w, "a", 50), alertOf(w, "b", 50))
+			w.muted[sender{request: "a"}] = true
+			w.takeOvers[w.objects[0].lb] = true
+		}, ""},
+		{"twice, and a third took over", plainRule, func(w *world) {
+			w.alerts = append(w.alerts, alertOf(w, "a", 50), alertOf(w, "b", 50))
+			w.takeOvers[w.objects[0].lb] = true
+		}, "double"},
 		{"twice by two attempts, an answer was lost", plainRule, func(w *world) {
 			w.alerts = append(w.alerts, alertOf(w, "a", 50), alertOf(w, "b", 50))
 			w.alerts[0].unheard = true

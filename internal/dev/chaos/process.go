@@ -299,6 +299,7 @@ func (l *logLines) line(text []byte) {
 	w := l.p.world
 	var line struct {
 		RequestID      string
+		LoadBalancer   string
 		AlertTakenOver bool
 	}
 	if json.Unmarshal(text, &line) != nil { // a panic or another end of the Go runtime
@@ -309,6 +310,7 @@ func (l *logLines) line(text []byte) {
 	defer w.mu.Unlock()
 	if line.AlertTakenOver {
 		w.alertsTold[sender{l.p.id, line.RequestID}] = true
+		w.takeOvers[line.LoadBalancer] = true
 	}
 	w.trace("    log %s", text)
 }

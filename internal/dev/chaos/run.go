@@ -42,7 +42,7 @@ func (o options) all(h *harness, chosen []group) error {
 			mu.Lock()
 			defer mu.Unlock()
 			totals[g].add(w)
-			o.report(w)
+			o.report(w, time.Since(start))
 		})
 	}
 	worlds.Wait()
@@ -74,7 +74,7 @@ func (o options) enough(totals []total, begun int) bool {
 }
 
 // report says what was violated in a seed.
-func (o options) report(w *world) {
+func (o options) report(w *world, after time.Duration) {
 	if len(w.violations) == 0 {
 		return
 	}
@@ -82,7 +82,7 @@ func (o options) report(w *world) {
 	if err != nil {
 		name = "no trace: " + err.Error()
 	}
-	fmt.Printf("%s, seed %d: %s\n", w.trouble.group.name, w.seed, name)
+	fmt.Printf("%s, seed %d, after %v: %s\n", w.trouble.group.name, w.seed, after.Round(time.Second), name)
 	for _, v := range w.violations {
 		fmt.Printf("    %s: %s\n", v.kind, v.text)
 	}
@@ -108,7 +108,6 @@ func (t *total) add(w *world) {
 	t.alerts += len(w.alerts)
 	t.doubles.all += w.doubles.all
 	t.doubles.told += w.doubles.told
-	t.doubles.resent += w.doubles.resent
 	t.doubles.muted += w.doubles.muted
 	for _, o := range w.objects {
 		t.doubled += max(0, o.published-1)
@@ -130,7 +129,7 @@ func (t *total) add(w *world) {
 // printTotals prints a row for each group. What must be 0 is in capitals.
 func printTotals(chosen []group, totals []total, took time.Duration) {
 	out := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(out, "group\tseeds\tFAILED\tobjects\tevents\tinvocations\tkills\tfaults\tLOST\tdoubled\ttold\tUNTOLD\twindows\talerts\tMISSED\tdouble\ttold\tresent\tmuted\tUNTOLD\tOTHER\t")
+	fmt.Fprintln(out, "group\tseeds\tFAILED\tobjects\tevents\tinvocations\tkills\tfaults\tLOST\tdoubled\ttold\tUNTOLD\twindows\talerts\tMISSED\tdouble\ttold\tmuted\tUNTOLD\tOTHER\t")
 	for i, t := range totals {
 		v := t.violations
 		other := 0
@@ -140,7 +139,7 @@ func printTotals(chosen []group, totals []total, took time.Duration) {
 			}
 		}
 		row := []any{chosen[i].name, t.seeds, t.failed, t.objects, t.events, t.invocations, t.kills, t.faults, v["lost"], t.doubled, t.told, v["untold"],
-			t.windows, t.alerts, v["missed"], t.doubles.all, t.doubles.told, t.doubles.resent, t.doubles.muted, v["double"], other}
+			t.windows, t.alerts, v["missed"], t.doubles.all, t.doubles.told, t.doubles.muted, v["double"], other}
 		fmt.Fprintf(out, strings.Repeat("%v\t", len(row))+"\n", row...)
 	}
 	out.Flush()

@@ -35,6 +35,7 @@ type world struct {
 	publications []*publication
 	alerts       []*alertMessage
 	alertsTold   map[sender]bool // whose log says that an alert was taken over
+	takeOvers    map[string]bool // load balancers of which a log says that an alert was taken over
 	muted        map[sender]bool // that were killed: they may not have come to their log
 	invocations  int
 	lastDeadline time.Time
@@ -63,7 +64,7 @@ func newWorld(h *harness, g group, seed uint64) *world {
 	r := rand.New(rand.NewPCG(seed, 1))
 	w := &world{
 		harness: h, seed: seed, began: time.Now(), idle: make(chan *process),
-		store: wire.Store{Objects: make(map[string][]byte)}, alertsTold: make(map[sender]bool), muted: make(map[sender]bool),
+		store: wire.Store{Objects: make(map[string][]byte)}, alertsTold: make(map[sender]bool), takeOvers: make(map[string]bool), muted: make(map[sender]bool),
 	}
 	w.trouble = trouble{seed: seed, group: g, calls: make(map[string]int), kill: 0.005 + 0.03*r.Float64(), fault: 0.02 + 0.15*r.Float64()}
 	w.patient = seed%10 == 0
