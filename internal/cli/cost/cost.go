@@ -21,8 +21,8 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/cost/estimate"
 	"tlswatch/internal/cli/input"
-	"tlswatch/internal/estimate"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
