@@ -8,7 +8,6 @@ type Object struct {
 	VersionID string // empty where the bucket is not versioned
 	ETag      string // without quotes; empty where the event carried none
 	Size      int64  // bytes as stored (compressed); -1 where the event carried none
-	Sequencer string // order of events for one key; empty where the event carried none
 }
 
 // URI returns "s3://BUCKET/KEY".

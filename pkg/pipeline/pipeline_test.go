@@ -79,7 +79,7 @@ func (w *world) put(t *testing.T, key string, body []byte) pipeline.Object {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return pipeline.Object{Bucket: o.Bucket, Key: o.Key, ETag: o.ETag, Size: o.Size, Sequencer: o.Sequencer}
+	return pipeline.Object{Bucket: o.Bucket, Key: o.Key, ETag: o.ETag, Size: o.Size}
 }
 
 // sum adds up a metric over all minutes: that of the load balancer, or of the

@@ -173,7 +173,6 @@ func (p *parser) s3Record(e *Event, i int, raw json.RawMessage) {
 				Size      *int64 `json:"size"`
 				ETag      string `json:"eTag"`
 				VersionID string `json:"versionId"`
-				Sequencer string `json:"sequencer"`
 			} `json:"object"`
 		} `json:"s3"`
 	}
@@ -199,7 +198,7 @@ func (p *parser) s3Record(e *Event, i int, raw json.RawMessage) {
 		item.fail(fmt.Errorf("key %q: %w", clip(o.Key, maxQuote), err))
 		return
 	}
-	item.add(pipeline.Object{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size), Sequencer: o.Sequencer}, "")
+	item.add(pipeline.Object{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size)}, "")
 }
 
 // eventBridge reads an S3 event, or a destination's invocation record, that
@@ -236,7 +235,6 @@ func (p *parser) eventBridge(raw json.RawMessage, depth int) (*Event, error) {
 			Size      *int64 `json:"size"`
 			ETag      string `json:"etag"`
 			VersionID string `json:"version-id"`
-			Sequencer string `json:"sequencer"`
 		} `json:"object"`
 	}
 	e := newEvent(EventBridge)
@@ -255,7 +253,7 @@ func (p *parser) eventBridge(raw json.RawMessage, depth int) (*Event, error) {
 		if err != nil || alt == o.Key || !utf8.ValidString(alt) {
 			alt = ""
 		}
-		item.add(pipeline.Object{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size), Sequencer: o.Sequencer}, alt)
+		item.add(pipeline.Object{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size)}, alt)
 	}
 	e.Items = append(e.Items, item)
 	return e, nil
@@ -467,7 +465,6 @@ func directItem(i int, raw json.RawMessage) Item {
 		VersionID string `json:"versionId"`
 		ETag      string `json:"etag"`
 		Size      *int64 `json:"size"`
-		Sequencer string `json:"sequencer"`
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
@@ -475,7 +472,7 @@ func directItem(i int, raw json.RawMessage) Item {
 		item.fail(wrongType(err))
 		return item
 	}
-	item.add(pipeline.Object{Bucket: o.Bucket, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size), Sequencer: o.Sequencer}, "")
+	item.add(pipeline.Object{Bucket: o.Bucket, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size)}, "")
 	return item
 }
 

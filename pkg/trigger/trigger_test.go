@@ -420,11 +420,11 @@ func TestObjectFields(t *testing.T) {
 		want    pipeline.Object
 	}{
 		{`{"Records":[{"eventSource":"aws:s3","eventVersion":"2.1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"k","size":0,"eTag":"e","versionId":"v","sequencer":"0A"}}}]}`,
-			pipeline.Object{Bucket: "b", Key: "k", VersionID: "v", ETag: "e", Size: 0, Sequencer: "0A"}},
+			pipeline.Object{Bucket: "b", Key: "k", VersionID: "v", ETag: "e", Size: 0}},
 		{`{"Records":[{"eventSource":"aws:s3","eventVersion":"2.1","eventName":"ObjectCreated:Put","s3":{"bucket":{"name":"b"},"object":{"key":"k","versionId":null}}}]}`,
 			pipeline.Object{Bucket: "b", Key: "k", Size: -1}},
 		{`{"source":"aws.s3","detail-type":"Object Created","detail":{"bucket":{"name":"b"},"object":{"key":"k","size":5,"etag":"e","version-id":"v","sequencer":"0A"}}}`,
-			pipeline.Object{Bucket: "b", Key: "k", VersionID: "v", ETag: "e", Size: 5, Sequencer: "0A"}},
+			pipeline.Object{Bucket: "b", Key: "k", VersionID: "v", ETag: "e", Size: 5}},
 		{`{"bucket":"b","key":"k","etag":"\"e\"","versionId":"v","size":-3}`,
 			pipeline.Object{Bucket: "b", Key: "k", VersionID: "v", ETag: "e", Size: -1}},
 	} {
