@@ -4,7 +4,9 @@ import (
 	"bytes"
 	stdgzip "compress/gzip"
 	"io"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/klauspost/compress/gzip"
 
@@ -67,6 +69,91 @@ func BenchmarkReader(b *testing.B) {
 			}
 		}
 	})
+}
+
+// hostile are texts of which each byte might cost much: as many lines as can be.
+var hostile = map[string]struct{ first, line string }{
+	"line feeds":             {"", "\n"},
+	"carriage returns":       {"", "\r\n"},
+	"line feeds in a log":    {docSuccess + "\n", "\n"},
+	"bytes":                  {"", "x\n"},
+	"bytes in a log":         {docSuccess + "\n", "x\n"},
+	"words":                  {"", "a b c\n"},
+	"bytes among JSON":       {`{"time":"2026-09-23T07:11:27Z","tls_protocol":"x"}` + "\n", "{}\n"},
+	"bytes behind a header":  {"#Fields: time tls_protocol\n", "x\n"},
+	"directives":             {"#Fields: time tls_protocol\n", "#\n"},
+	"fields that are broken": {docSuccess + "\n", docSuccess[:40] + "\n"},
+}
+
+func hostileText(name string, size int) []byte {
+	h := hostile[name]
+	return []byte(h.first + strings.Repeat(h.line, size/len(h.line)))
+}
+
+func BenchmarkHostile(b *testing.B) {
+	for name := range hostile {
+		text := hostileText(name, 1<<20)
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(int64(len(text)))
+			b.ReportAllocs()
+			r := NewReader(nil)
+			for b.Loop() {
+				r.Reset(bytes.NewReader(text))
+				readAllLines(b, r)
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(text)), "ns/byte")
+		})
+	}
+}
+
+func readAllLines(tb testing.TB, r *Reader) (malformed int) {
+	var e Entry
+	for {
+		switch err := r.Read(&e); {
+		case err == io.EOF:
+			return malformed
+		case err == nil:
+		default:
+			if _, ok := err.(*ParseError); !ok {
+				tb.Fatal(err)
+			}
+			malformed++
+		}
+	}
+}
+
+// Whatever the lines are, a byte costs little, and all lines are counted.
+func TestHostile(t *testing.T) {
+	const size = 1 << 20
+	for name, h := range hostile {
+		text := hostileText(name, size)
+		r := NewReader(nil)
+		malformed := 0
+		n := testing.AllocsPerRun(1, func() {
+			r.Reset(bytes.NewReader(text))
+			malformed = readAllLines(t, r)
+		})
+		lines := size / len(h.line)
+		if blank := strings.TrimSpace(h.line) == "" || h.line == "#\n"; !blank && malformed != lines || blank && malformed != 0 {
+			t.Errorf("%s: %d of %d lines are malformed", name, malformed, lines)
+		}
+		if want := lines + strings.Count(h.first, "\n"); r.Lines() != want {
+			t.Errorf("%s: %d lines, want %d", name, r.Lines(), want)
+		}
+		if n > size/15 {
+			t.Errorf("%s: %v allocations for %d bytes", name, n, size)
+		}
+	}
+	// Passing over a blank line one by one takes 100 times as long as this does.
+	text, best := bytes.Repeat([]byte("\n"), 16<<20), time.Hour
+	for range 5 {
+		start := time.Now()
+		readAllLines(t, NewReader(bytes.NewReader(text)))
+		best = min(best, time.Since(start))
+	}
+	if best > 100*time.Millisecond {
+		t.Errorf("%d line feeds take %v", len(text), best)
+	}
 }
 
 // A line costs no allocation once its names are known. The few of a whole

@@ -10,7 +10,7 @@
 // # What is accepted
 //
 // The log has grown from 11 fields (November 2023) to 12, 13 and 15, and AWS
-// announces that more will follow, so [MinFields] fields are required, the
+// announces that more will follow, so [minFields] fields are required, the
 // documented optional ones are read where they are there, and any tail is
 // ignored. Protocols, cipher suites, key exchanges and status codes are text:
 // values that this package has never seen pass through unchanged.

@@ -6,16 +6,29 @@ import (
 	"strings"
 )
 
-// Kinds of malformed lines, found in [ParseError] with errors.Is.
+// Kinds of malformed lines.
 var (
-	ErrFieldCount  = errors.New("too few fields")
-	ErrQuote       = errors.New("quoted field does not end in a quote and a space")
-	ErrEmpty       = errors.New("empty field: two spaces in a row")
-	ErrTime        = errors.New("not an ISO 8601 time in UTC")
-	ErrAddr        = errors.New("not an IP address")
-	ErrPort        = errors.New("not a port number")
-	ErrLatency     = errors.New("not a latency in seconds")
-	ErrLineTooLong = fmt.Errorf("line longer than %d bytes", MaxLineBytes)
+	errFieldCount   = errors.New("too few fields")
+	errQuote        = errors.New("missing or misplaced quote")
+	errEmpty        = errors.New("empty field: two spaces in a row")
+	errTime         = errors.New("not an ISO 8601 time in UTC")
+	errAddr         = errors.New("not an IP address")
+	errPort         = errors.New("not a port number")
+	errLatency      = errors.New("not a latency in seconds")
+	errValidity     = errors.New("not of the form NotBefore=TIME;NotAfter=TIME")
+	errSerial       = errors.New("not a hexadecimal serial number")
+	errLoadBalancer = errors.New("not a load balancer's ID, app/NAME/ID or net/NAME/ID")
+	errLineTooLong  = fmt.Errorf("line longer than %d bytes", MaxLineBytes)
+	errLineTooShort = errors.New("line too short for an entry")
+
+	// Only in logs that are not in the format of Parser.
+	errMissing      = errors.New("no such field in the line")
+	errFieldNumber  = errors.New("number of fields differs from the header")
+	errNoHeader     = errors.New("line before the #Fields directive")
+	errTLSAlert     = errors.New("not a TLS alert, from 0 to 255")
+	errMilliseconds = errors.New("not a number of milliseconds")
+	errEndpoint     = errors.New("not an IP address and a port")
+	errJSON         = errors.New("not a JSON object on one line") // RFC 8259
 )
 
 // maxErrorText bounds the offending text that a ParseError carries: enough to
@@ -25,10 +38,10 @@ const maxErrorText = 64
 // A ParseError says where a line departs from the connection-log format. It
 // concerns one line only: reading can go on with the next.
 type ParseError struct {
-	Line  int    // line number in the stream, from 1; 0 for a line parsed on its own
+	Line  int    // line number in the stream, from 1; 0 for a line parsed on its own, and see maxShort
 	Field string // AWS's name of the field; "" for the line as a whole
 	Text  string // the offending text, at most 64 bytes of it
-	Err   error  // one of the kinds above
+	Err   error  // what is wrong with it
 }
 
 func (e *ParseError) Error() string {

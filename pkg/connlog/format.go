@@ -74,16 +74,20 @@ func (z *Reader) Format() string {
 	return ""
 }
 
+// maxUnknown is the number of lines that are looked at to find the format. After
+// as many that do not tell, only entries of [Parser]'s format do.
+const maxUnknown = 1000
+
 // readOther is [Reader.Read] for a line of a format that is not known yet, or
 // not the one that [Parser] parses. It reports whether the line is to be passed
 // over, for it has no entry.
 func (z *Reader) readOther(text []byte, e *Entry) (pass bool, err error) {
-	if z.other == nil {
+	if z.other == nil && z.unknown < maxUnknown {
 		var refused *FormatError
-		if z.native, z.other, refused = detect(text); refused != nil && !z.begun {
+		if z.native, z.other, refused = detect(text); refused != nil && z.unknown == 0 {
 			return false, z.refuse(refused)
 		}
-		z.begun = true
+		z.unknown++
 		if z.other != nil {
 			z.other.parser = &z.parser
 		}
@@ -91,9 +95,10 @@ func (z *Reader) readOther(text []byte, e *Entry) (pass bool, err error) {
 	var pe *ParseError
 	switch {
 	case len(text) > MaxLineBytes:
-		pe = parseError("", text, ErrLineTooLong)
+		pe = parseError("", text, errLineTooLong)
 	case z.other == nil:
 		pe = z.parser.parse(text, 0, e)
+		z.native = z.native || pe == nil
 	case z.other.directive(text):
 		if z.other.refused != nil {
 			return false, z.refuse(z.other.refused)

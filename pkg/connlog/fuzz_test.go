@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -45,6 +46,12 @@ func FuzzParse(f *testing.F) {
 	}
 	for _, addr := range []string{"::", "::1", "1::", "1:2:3:4:5:6:7:8", "1:2:3:4:5:6:1.2.3.4", "::1.2.3.4", "1::2:3:4:5:6:7:8", "1:2:3:4:5:6:7::", "1::2::3", "12345::", ":1", "1:"} {
 		f.Add(strings.Replace(docSuccess, "203.0.113.1", addr, 1))
+	}
+	for _, subject := range []string{`a" b`, `a" "b`, `a" - - Success`, `a" - - Success T k app/a/1 1 "x`} {
+		f.Add(strings.Replace(docSuccess, "CN=", subject, 1))
+	}
+	for _, id := range []string{"app/a\x01/1", "app/a/1\x7f", "net/a-/1", "gwy/a/1", `"app/a/1"`, "app/a/1 10.0.0.1 a\"b"} {
+		f.Add(docSuccess + " x25519 " + id)
 	}
 	var p Parser
 	f.Fuzz(func(t *testing.T, line string) {
@@ -149,6 +156,8 @@ func FuzzReader(f *testing.F) {
 	f.Add(append(gzipped(docSuccess+"\n"), gzipped(docFailed)...))
 	f.Add(append(gzipped(docSuccess), 0, 0, 0))
 	f.Add([]byte{0x1f, 0x8b})
+	f.Add([]byte(strings.Repeat("\n", 17) + docSuccess + strings.Repeat("\r\n", 17) + docFailed + "\n\r\n\n\r\r\n"))
+	f.Add([]byte(docSuccess + "\n" + strings.Repeat("x\n", maxShort+2) + docFailed))
 	// A second member, cut in the name of its header.
 	f.Add(append(gzipped(docSuccess), "\x1f\x8b\b\b\x00\x00\x00\x00\x00\x03conn"...))
 	var (
@@ -218,23 +227,25 @@ func FuzzParseObjectKey(f *testing.F) {
 			return
 		}
 		dir, base := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]
-		if !k.Delivered.IsZero() || k.Random == "" { // CloudWatch's
+		elb := strings.HasPrefix(base, "conn_log") || otherLog(base) == notOther
+		if !elb { // CloudWatch's
 			if !strings.Contains(dir, k.Region) || !strings.Contains(dir, k.Account) || k.Region == "" {
 				t.Fatalf("%q: %+v", key, k)
 			}
 			return
 		}
 		name := k.Account + "_elasticloadbalancing_" + k.Region + "_" + strings.ReplaceAll(k.LoadBalancer, "/", ".") + "_" + k.PeriodEnd.Format(endTime)
-		got := strings.TrimSuffix(base, ".gz")
-		if k.Node == "" {
-			if want := name + "_" + k.Random + ".log"; got != want {
-				t.Fatalf("%q: rebuilt %q", key, want)
-			}
-			return
+		rest, ok := strings.CutPrefix(base, "conn_log_"+name+"_")
+		if !ok {
+			rest, ok = strings.CutPrefix(base, "conn_log."+name+"_")
 		}
-		name += "_" + k.Node + "_" + k.Random + ".log"
-		if got != "conn_log_"+name && got != "conn_log."+name {
-			t.Fatalf("%q: rebuilt %q", key, name)
+		form := regexp.MustCompile(`^[0-9A-Fa-f.:]+_[0-9A-Za-z]+\.log(\.gz)?$`)
+		if strings.HasPrefix(k.LoadBalancer, "net/") {
+			rest, ok = strings.CutPrefix(base, name+"_")
+			form = regexp.MustCompile(`^[0-9A-Za-z]+\.log(\.gz)?$`)
+		}
+		if !ok || !form.MatchString(rest) {
+			t.Fatalf("%q: rebuilt %q, and then %q", key, name, rest)
 		}
 	})
 }

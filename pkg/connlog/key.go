@@ -1,6 +1,7 @@
 package connlog
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -25,8 +26,6 @@ type ObjectKey struct {
 	Region       string    // such as "eu-west-2" or "us-gov-west-1"
 	LoadBalancer string    // "app/NAME/ID" or "net/NAME/ID", as in the elb field and in CloudWatch's LoadBalancer dimension
 	PeriodEnd    time.Time // end of the Period that the object covers, UTC
-	Node         string    // IP address of the node as in the key, where octets may be zero-padded; none for a Network Load Balancer
-	Random       string    // tells objects of the same node and period apart
 
 	// Delivered is the start of the day or hour of delivery, UTC, where there
 	// is no PeriodEnd.
@@ -170,8 +169,7 @@ func parseConnLogName(s string) (k ObjectKey, ok bool) {
 		return k, false
 	}
 	k, ok = parseParts(parts, "app")
-	k.Node = parts[5]
-	return k, ok && only(k.Node, digits+"abcdefABCDEF.:")
+	return k, ok && only(parts[5], digits+"abcdefABCDEF.:")
 }
 
 // parseTLSLogName parses the base name of a TLS log:
@@ -200,10 +198,9 @@ func parseParts(parts []string, kind string) (k ObjectKey, ok bool) {
 		Region:       parts[2],
 		LoadBalancer: lb,
 		PeriodEnd:    end,
-		Random:       parts[len(parts)-1],
 	}
 	ok = ok && err == nil && strings.HasPrefix(lb, kind+"/") && parts[1] == "elasticloadbalancing" &&
-		isAccount(k.Account) && only(k.Region, lower+digits+"-") && only(k.Random, lower+upper+digits)
+		isAccount(k.Account) && isRegion(k.Region) && only(parts[len(parts)-1], lower+upper+digits)
 	return k, ok
 }
 
@@ -212,10 +209,24 @@ const endTime = "20060102T1504Z"
 // parseResource returns the resource ID of a load balancer, in which keys have
 // full stops for slashes.
 func parseResource(s string) (id string, ok bool) {
-	kind, rest, _ := strings.Cut(s, ".")
-	name, id, _ := strings.Cut(rest, ".")
-	ok = (kind == "app" || kind == "net") && only(name, lower+upper+digits+"-") && only(id, lower+digits)
-	return kind + "/" + name + "/" + id, ok
+	id = strings.Replace(s, ".", "/", 2)
+	return id, isLoadBalancer([]byte(id))
+}
+
+// isLoadBalancer reports whether id is the resource ID of an Application or
+// Network Load Balancer, app/NAME/ID or net/NAME/ID. It becomes part of object
+// keys, metric dimensions and messages, so that a log must not choose it freely.
+//
+// Source of the name's form:
+// https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
+// ID is 16 hexadecimal digits in every example.
+func isLoadBalancer(id []byte) bool {
+	const most = 32 // characters of a name; AWS states none for an ID
+	if !bytes.HasPrefix(id, []byte("app/")) && !bytes.HasPrefix(id, []byte("net/")) {
+		return false
+	}
+	name, rest, _ := bytes.Cut(id[len("app/"):], []byte("/"))
+	return len(name) <= most && only(string(name), lower+upper+digits+"-") && len(rest) <= most && only(string(rest), lower+digits)
 }
 
 func isAccount(s string) bool { return len(s) == 12 && only(s, digits) }
@@ -299,9 +310,10 @@ var extensions = []string{"log", "json", "jsonl", "txt", "csv", "tsv", "w3c"}
 // isRegion reports whether s looks like the code of a region: at least two words
 // and a number, as in "eu-west-2" and "us-gov-west-1".
 func isRegion(s string) bool {
+	const most = 32 // characters: twice the longest code
 	words := strings.Split(s, "-")
 	n := len(words) - 1
-	return n >= 2 && len(words[0]) >= 2 && len(words[n]) == 1 && only(words[n], digits) &&
+	return len(s) <= most && n >= 2 && len(words[0]) >= 2 && len(words[n]) == 1 && only(words[n], digits) &&
 		!slices.ContainsFunc(words[:n], func(w string) bool { return !only(w, lower) })
 }
 

@@ -2,14 +2,15 @@ package connlog
 
 import (
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 )
 
-func elb(account, region, loadBalancer string, end time.Time, node, random string) ObjectKey {
-	return ObjectKey{Account: account, Region: region, LoadBalancer: loadBalancer, PeriodEnd: end, Node: node, Random: random}
+func elb(account, region, loadBalancer string, end time.Time) ObjectKey {
+	return ObjectKey{Account: account, Region: region, LoadBalancer: loadBalancer, PeriodEnd: end}
 }
 
 func vended(account, region string, delivered time.Time) ObjectKey {
@@ -22,21 +23,21 @@ var keyTests = []struct {
 	reason string // of the KeyError, where one is wanted
 }{
 	{key: "logging-prefix/AWSLogs/123456789012/elasticloadbalancing/us-east-2/2022/05/01/conn_log_123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz",
-		want: elb("123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"), "172.160.001.192", "20sg8hgm")},
+		want: elb("123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"))},
 	{key: "AWSLogs/123456789012/elasticloadbalancing/us-east-2/2022/05/01/conn_log.123456789012_elasticloadbalancing_us-east-2_app.my-loadbalancer.1234567890abcdef_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz",
-		want: elb("123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"), "172.160.001.192", "20sg8hgm")},
+		want: elb("123456789012", "us-east-2", "app/my-loadbalancer/1234567890abcdef", at("2022-02-15T23:40:00Z"))},
 	{key: "conn_log_971937583728_elasticloadbalancing_eu-west-2_app.lb-01.e3610968cb568663_20250718T1255Z_13.42.111.243_468dygp7.log",
-		want: elb("971937583728", "eu-west-2", "app/lb-01/e3610968cb568663", at("2025-07-18T12:55:00Z"), "13.42.111.243", "468dygp7")},
+		want: elb("971937583728", "eu-west-2", "app/lb-01/e3610968cb568663", at("2025-07-18T12:55:00Z"))},
 	{key: "a b/c+d/conn_log_123456789012_elasticloadbalancing_us-gov-west-1_app.a.1_20250718T1255Z_10.43.1.2_a.log.gz",
-		want: elb("123456789012", "us-gov-west-1", "app/a/1", at("2025-07-18T12:55:00Z"), "10.43.1.2", "a")},
+		want: elb("123456789012", "us-gov-west-1", "app/a/1", at("2025-07-18T12:55:00Z"))},
 	{key: "conn_log_123456789012_elasticloadbalancing_us-iso-east-1_app.a.1_20250718T1255Z_2001:db8::1_a.log.gz",
-		want: elb("123456789012", "us-iso-east-1", "app/a/1", at("2025-07-18T12:55:00Z"), "2001:db8::1", "a")},
+		want: elb("123456789012", "us-iso-east-1", "app/a/1", at("2025-07-18T12:55:00Z"))},
 	{key: "AWSLogs/123456789012/ELBConnectionLogTestFile", reason: NotTestFile},
 	{key: "ELBAccessLogTestFile", reason: NotTestFile},
 	{key: "AWSLogs/702656214742/elasticloadbalancing/us-east-1/2026/09/23/702656214742_elasticloadbalancing_us-east-1_app.x.98e3a879de9d6b42_20260923T0715Z_54.81.166.60_57hw2gm1.log.gz", reason: NotAccessLog},
 	{key: "health_check_log_123456789012_elasticloadbalancing_us-east-2_app.a.1_20220215T2340Z_172.160.001.192_20sg8hgm.log.gz", reason: NotHealthCheckLog},
 	{key: "x/123456789012_elasticloadbalancing_us-east-2_net.my-loadbalancer.1234567890abcdef_20200501T0000Z_20sg8hgm.log.gz",
-		want: elb("123456789012", "us-east-2", "net/my-loadbalancer/1234567890abcdef", at("2020-05-01T00:00:00Z"), "", "20sg8hgm")},
+		want: elb("123456789012", "us-east-2", "net/my-loadbalancer/1234567890abcdef", at("2020-05-01T00:00:00Z"))},
 	{key: "x/123456789012_elasticloadbalancing_us-east-2_net.my-loadbalancer_20200501T0000Z_20sg8hgm.log.gz", reason: NotKeyForm},
 	{key: "x/123456789012_elasticloadbalancing_us-east-2_net.a.1_20200501T0000Z_192.0.2.1_20sg8hgm.log.gz", reason: NotKeyForm},
 	{key: "AWSLogs/111122223333/elasticloadbalancing/us-east-1/2026/09/10/5f2c81d0.log.gz", want: vended("111122223333", "us-east-1", at("2026-09-10T00:00:00Z"))},
@@ -67,6 +68,10 @@ var keyTests = []struct {
 	{key: "1234_elasticloadbalancing_x_app.y", reason: NotELBLog},
 	{key: "conn_log", reason: NotKeyForm},
 	{key: "conn_log_123456789012_elasticloadbalancing_us-east-2_app.a.1_20220230T2340Z_192.0.2.1_a.log.gz", reason: NotKeyForm},
+	{key: "conn_log_123456789012_elasticloadbalancing_us-east-2_app." + strings.Repeat("a", 33) + ".1_20220215T2340Z_192.0.2.1_a.log.gz", reason: NotKeyForm},
+	{key: "conn_log_123456789012_elasticloadbalancing_us-east-2_app.a." + strings.Repeat("1", 33) + "_20220215T2340Z_192.0.2.1_a.log.gz", reason: NotKeyForm},
+	{key: "conn_log_123456789012_elasticloadbalancing_us-" + strings.Repeat("east-", 10) + "2_app.a.1_20220215T2340Z_192.0.2.1_a.log.gz", reason: NotKeyForm},
+	{key: "conn_log_123456789012_elasticloadbalancing_us_app.a.1_20220215T2340Z_192.0.2.1_a.log.gz", reason: NotKeyForm},
 	{key: "conn_log_12345678901_elasticloadbalancing_us-east-2_app.a.1_20220215T2340Z_192.0.2.1_a.log.gz", reason: NotKeyForm},
 	{key: "conn_log_123456789012_elasticloadbalancing_us-east-2_net.a.1_20220215T2340Z_192.0.2.1_a.log.gz", reason: NotKeyForm},
 	{key: "conn_log_123456789012_elasticloadbalancing_us-east-2_app.a.1_20220215T2340Z_192.0.2.1_a.log.gz.tmp", reason: NotKeyForm},

@@ -2,19 +2,8 @@ package connlog
 
 import (
 	"bytes"
-	"errors"
 	"slices"
 	"strings"
-)
-
-// Kinds of malformed lines in logs whose fields have names.
-var (
-	ErrMissing      = errors.New("no such field in the line")
-	ErrFieldNumber  = errors.New("number of fields is not that of the header")
-	ErrNoHeader     = errors.New("line before the #Fields directive")
-	ErrTLSAlert     = errors.New("not a TLS alert, from 0 to 255")
-	ErrMilliseconds = errors.New("not a number of milliseconds")
-	ErrEndpoint     = errors.New("not an IP address and a port")
 )
 
 // maxDelimiter is the longest delimiter that a log delivery can be told to use.
@@ -63,7 +52,7 @@ var (
 	connectionLog = &kind{
 		name:   FormatConnectionLog,
 		fields: fieldNames[:],
-		min:    MinFields,
+		min:    minFields,
 		setters: map[string]setter{
 			"timestamp": (*record).setTime, // as the page on connection logs has it
 			"time":      (*record).setTime, // as log deliveries and Athena have it
@@ -76,11 +65,11 @@ var (
 			"tls_handshake_latency":          (*record).setLatency,
 			"leaf_client_cert_subject":       func(r *record, text []byte) error { r.e.ClientCert.Subject = text; return nil },
 			"leaf_client_cert_validity":      (*record).setValidity,
-			"leaf_client_cert_serial_number": func(r *record, text []byte) error { r.e.ClientCert.Serial = text; return nil },
+			"leaf_client_cert_serial_number": (*record).setSerial,
 			"tls_verify_status":              func(r *record, text []byte) error { return r.name(&r.e.Status, text) },
 			"conn_trace_id":                  func(r *record, text []byte) error { r.e.TraceID = text; return nil },
 			"tls_keyexchange":                func(r *record, text []byte) error { return r.name(&r.e.KeyExchange, text) },
-			"elb":                            func(r *record, text []byte) error { return r.name(&r.e.LoadBalancer, text) },
+			"elb":                            (*record).setLoadBalancer,
 			"ip_address":                     func(r *record, text []byte) error { return r.name(&r.e.Node, text) },
 		},
 		tells: func(name string) bool {
@@ -204,7 +193,7 @@ func (l *lines) header(line []byte) {
 func (l *lines) parse(line []byte, e *Entry) *ParseError {
 	*e = Entry{}
 	if l.kind == nil {
-		return parseError("", line, ErrNoHeader)
+		return parseError("", line, errNoHeader)
 	}
 	r := &l.record // which setters make escape
 	*r = record{p: l.parser, e: e}
@@ -221,7 +210,7 @@ func (l *lines) parse(line []byte, e *Entry) *ParseError {
 		r.finishTLS()
 	}
 	if !r.hasTime {
-		return parseError("time", line, ErrMissing)
+		return parseError("time", line, errMissing)
 	}
 	return nil
 }
@@ -237,7 +226,7 @@ func (l *lines) parseObject(line []byte, r *record) *ParseError {
 			}
 		}
 		if o.complex {
-			return parseError(string(o.name), o.value, ErrJSON)
+			return parseError(string(o.name), o.value, errJSON)
 		}
 		if err := r.set(set, o.value); err != nil {
 			return parseError(string(o.name), o.value, err)
@@ -245,7 +234,7 @@ func (l *lines) parseObject(line []byte, r *record) *ParseError {
 	}
 	l.scratch = o.scratch
 	if o.broken {
-		return parseError("", line, ErrJSON)
+		return parseError("", line, errJSON)
 	}
 	return nil
 }
@@ -257,24 +246,29 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 		delimiter = l.tryDelimiters(line)
 	}
 	rest, n, more := line, 0, true
+	quoted, quotes := bytes.IndexByte(line, '"') >= 0, 0 // the number of those that may be there
 	for more {
 		var text []byte
 		var ok bool
 		field := rest
 		text, rest, more, ok = cutField(rest, delimiter)
-		n++
-		if n > len(l.columns) {
-			if l.named {
-				return parseError("", line, ErrFieldNumber)
-			}
-			return nil // fields that AWS has added since
+		if n++; n > len(l.columns) {
+			rest = field // fields that AWS has added since
+			break
 		}
 		c := &l.columns[n-1]
 		switch {
+		case !quoted:
+		case c.set == nil: // whatever it holds, such as a list that was cut
+			quotes += bytes.Count(field[:len(field)-len(rest)], quote)
+		case ok && len(field) > 0 && field[0] == '"':
+			quotes += 2 + bytes.Count(text, quote)
+		}
+		switch {
 		case !ok && c.set != nil:
-			return parseError(c.name, field, ErrQuote)
+			return parseError(c.name, field, errQuote)
 		case more && field[0] == ' ' && string(delimiter) == " ":
-			return parseError(c.name, field, ErrEmpty)
+			return parseError(c.name, field, errEmpty)
 		case c.set == nil:
 			continue
 		}
@@ -283,10 +277,12 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 		}
 	}
 	switch {
-	case l.named && n < len(l.columns):
-		return parseError("", line, ErrFieldNumber)
+	case l.named && n != len(l.columns):
+		return parseError("", line, errFieldNumber)
+	case quoted && bytes.Count(line[:len(line)-len(rest)], quote) != quotes: // see readOrigin
+		return parseError("", line, errQuote)
 	case n < l.kind.min && !l.named:
-		return parseError("", line, ErrFieldCount)
+		return parseError("", line, errFieldCount)
 	}
 	return nil
 }

@@ -9,10 +9,9 @@ import (
 // as many as it has lines, and these then cost an allocation each instead of
 // memory without end.
 const (
-	maxNames    = 2048
-	maxNameLen  = 128
-	nameSlots   = 4096 // a power of two, at least twice maxNames
-	nameSlotMod = nameSlots - 1
+	maxNames   = 2048
+	maxNameLen = 128
+	nameSlots  = 4096 // a power of two, at least twice maxNames
 )
 
 // names interns the values that recur on every line (protocols, cipher suites,
@@ -32,26 +31,27 @@ func (t *names) intern(text []byte) string {
 	if len(text) > maxNameLen {
 		return string(text)
 	}
-	for i := hashName(text); ; i++ {
-		s := t.slots[i&nameSlotMod]
-		if s == string(text) { // compared without an allocation
-			return s
+	hash := hashName(text)
+	for i := range uint64(maxProbes) {
+		slot := &t.slots[(hash+i)%nameSlots]
+		if *slot == string(text) { // compared without an allocation
+			return *slot
 		}
-		if s != "" {
+		if *slot != "" {
 			continue
 		}
-		s = string(text)
-		if t.n < maxNames {
-			t.slots[i&nameSlotMod] = s
-			t.n++
+		if t.n >= maxNames {
+			break
 		}
-		return s
+		*slot = string(text)
+		t.n++
+		return *slot
 	}
+	return string(text)
 }
 
 // hashName mixes the length, the first eight and the last eight bytes: enough
-// to tell names apart, cheap whatever their length. Crafted names can only
-// make the table as slow as its bound on entries allows.
+// to tell names apart, cheap whatever their length.
 func hashName(b []byte) uint64 {
 	var head, tail uint64
 	if len(b) >= 8 {

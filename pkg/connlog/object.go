@@ -2,14 +2,9 @@ package connlog
 
 import (
 	"encoding/json"
-	"errors"
 	"unicode/utf16"
 	"unicode/utf8"
 )
-
-// ErrJSON is the kind of a line that should be a JSON object (RFC 8259) with
-// strings and numbers.
-var ErrJSON = errors.New("not a JSON object on one line")
 
 // An object walks over the members of a JSON object that fills a line. It needs
 // no memory for strings without escapes.

@@ -9,8 +9,8 @@ import (
 // Numbers of fields in a line. Fields after the last documented one are
 // ignored, as AWS asks of parsers.
 const (
-	MinFields = 11 // the format of November 2023
-	MaxFields = 15 // the newest documented format
+	minFields = 11 // the format of November 2023
+	maxFields = 15 // the newest documented format
 )
 
 // MaxLineBytes is the longest line that a [Reader] parses, without its line
@@ -19,7 +19,7 @@ const (
 const MaxLineBytes = 64 << 10
 
 // Names of the fields as AWS documents them, in order.
-var fieldNames = [MaxFields]string{
+var fieldNames = [maxFields]string{
 	"timestamp", "client_ip", "client_port", "listener_port",
 	"tls_protocol", "tls_cipher", "tls_handshake_latency",
 	"leaf_client_cert_subject", "leaf_client_cert_validity", "leaf_client_cert_serial_number",
@@ -30,11 +30,12 @@ var fieldNames = [MaxFields]string{
 // is in, so that a line of a known shape costs no allocation. The zero value is
 // ready for use; a Parser must not be used by several goroutines at once.
 type Parser struct {
-	names   names
-	minute  minuteCache
-	status  string // the last one that was read of a failure
-	origins memo[origin]
-	guesses [1 << guessBits][2]guess
+	names        names
+	minute       minuteCache
+	status       string // the last one that was read of a failure
+	loadBalancer string // the last one that was set by its name
+	origins      memo[origin]
+	guesses      [1 << guessBits][2]guess
 }
 
 // Parse parses one line, without its line end, into e, which it overwrites.
@@ -63,15 +64,24 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 		e.ClientCert.Subject = text
 	}
 	if text := c.next(); len(text) > 0 {
+		var ok bool
+		if e.ClientCert.NotBefore, e.ClientCert.NotAfter, ok = parseValidity(text); !ok {
+			return c.fail(text, errValidity)
+		}
 		e.ClientCert.Validity = text
-		e.ClientCert.NotBefore, e.ClientCert.NotAfter = parseValidity(text)
 	}
 	if text := c.next(); len(text) > 0 {
+		if !isSerial(text) {
+			return c.fail(text, errSerial)
+		}
 		e.ClientCert.Serial = text
 	}
 	e.Status = p.names.intern(c.next())
-	if c.n < MinFields {
-		return c.fail(nil, ErrFieldCount)
+	if c.n < minFields {
+		return c.fail(nil, errFieldCount)
+	}
+	if bytes.Count(line[start:len(line)-len(c.rest)], quote) != c.quotes {
+		return parseError("", line, errQuote)
 	}
 	if e.Failed() && isUsualStatus(e.Status) {
 		p.status = e.Status
@@ -81,46 +91,85 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	if text := c.next(); len(text) > 0 {
 		e.TraceID = text
 	}
-	if c.ended && c.err == nil {
+	switch {
+	case c.err != nil:
+		return c.fail(nil, nil)
+	case c.ended:
 		e.KeyExchange, e.LoadBalancer, e.Node = "", "", ""
 		return nil
 	}
-	if o := p.origins.get(c.rest, p, (*Parser).readOrigin); o != nil && c.err == nil {
+	if o := p.origins.get(c.rest, p, (*Parser).usualOrigin); o != nil {
 		e.KeyExchange, e.LoadBalancer, e.Node = o.keyExchange, o.loadBalancer, o.node
 		return nil
 	}
-	e.KeyExchange = p.names.intern(c.next())
-	e.LoadBalancer = p.names.intern(c.next())
-	e.Node = p.names.intern(c.next())
-	if c.err != nil {
-		return c.fail(nil, nil)
+	o, err := p.readOrigin(&c)
+	if err != nil {
+		return err
 	}
+	e.KeyExchange, e.LoadBalancer, e.Node = o.keyExchange, o.loadBalancer, o.node
 	return nil
 }
+
+// readOrigin reads the fields behind conn_trace_id, and checks that no field
+// that follows has a quote inside. A client chooses the subject of its
+// certificate: should a quote in it have ended the field, then the fields behind
+// it are not what they seem, and the quote that was to end it stands in one.
+func (p *Parser) readOrigin(c *cursor) (o origin, err *ParseError) {
+	all, before := c.rest, c.quotes
+	o.keyExchange = p.names.intern(c.next())
+	text := c.next()
+	if len(text) > 0 && !isLoadBalancer(text) {
+		return o, parseError("elb", text, errLoadBalancer)
+	}
+	o.loadBalancer = p.names.intern(text)
+	o.node = p.names.intern(c.next())
+	if c.err != nil {
+		return o, c.fail(nil, nil)
+	}
+	if bytes.Count(all[:len(all)-len(c.rest)], quote) != c.quotes-before {
+		return o, parseError("", all, errQuote)
+	}
+	for !c.ended && bytes.IndexByte(c.rest, '"') >= 0 {
+		before = c.quotes
+		if text = c.next(); c.quotes == before && bytes.IndexByte(text, '"') >= 0 {
+			return o, parseError("", text, errQuote)
+		}
+	}
+	return o, nil
+}
+
+var quote = []byte{'"'}
+
+var isHex = func() (is [256]bool) {
+	for c := range is {
+		_, is[c] = hexDigit(byte(c))
+	}
+	return is
+}()
 
 // parseStart reads the first seven fields.
 func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 	text := c.next()
 	t, ok := p.minute.parseTime(text)
 	if !ok {
-		return c.fail(text, ErrTime)
+		return c.fail(text, errTime)
 	}
 	e.Time = t
 
 	e.Client = netip.Addr{}
 	if text = c.next(); len(text) > 0 {
 		if e.Client, ok = parseAddr(text); !ok {
-			return c.fail(text, ErrAddr)
+			return c.fail(text, errAddr)
 		}
 	}
 	text = c.next()
 	if e.ClientPort, ok = parsePort(text); !ok {
-		return c.fail(text, ErrPort)
+		return c.fail(text, errPort)
 	}
 	from := len(c.rest)
 	text = c.next()
 	if e.ListenerPort, ok = parsePort(text); !ok {
-		return c.fail(text, ErrPort)
+		return c.fail(text, errPort)
 	}
 	e.Protocol = p.names.intern(c.next())
 	e.Cipher = p.names.intern(c.next())
@@ -131,7 +180,7 @@ func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 	e.HandshakeLatency, e.HasLatency = 0, false
 	if text = c.next(); len(text) > 0 {
 		if e.HandshakeLatency, ok = parseSeconds(text); !ok {
-			return c.fail(text, ErrLatency)
+			return c.fail(text, errLatency)
 		}
 		e.HasLatency = true
 	}
@@ -140,11 +189,12 @@ func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 
 // A cursor walks over the fields of a line. Every bounds check is here.
 type cursor struct {
-	line  []byte
-	rest  []byte // what follows the last field
-	n     int    // fields read
-	ended bool   // there is no further field
-	err   error  // why the last field is none: the line cannot be read beyond it
+	line   []byte
+	rest   []byte // what follows the last field
+	n      int    // fields read
+	quotes int    // in those that are quoted
+	ended  bool   // there is no further field
+	err    error  // why the last field is none: the line cannot be read beyond it
 }
 
 // next returns the next field without enclosing quotes, and nothing for a
@@ -162,7 +212,7 @@ func (c *cursor) next() []byte {
 	for i := 0; i < len(rest); i++ {
 		if rest[i] == ' ' {
 			if i == 0 {
-				c.ended, c.err = true, ErrEmpty
+				c.ended, c.err = true, errEmpty
 				return nil
 			}
 			c.rest = rest[i+1:]
@@ -193,13 +243,14 @@ func (c *cursor) quoted() []byte {
 			i++
 		case '"':
 			field := c.rest[1:i]
+			c.quotes += 2 + bytes.Count(field, quote)
 			switch {
 			case i+1 == len(c.rest):
 				c.rest, c.ended = nil, true
 			case c.rest[i+1] == ' ':
 				c.rest = c.rest[i+2:]
 			default:
-				c.ended, c.err = true, ErrQuote
+				c.ended, c.err = true, errQuote
 				return nil
 			}
 			if len(field) == 1 && field[0] == '-' {
@@ -208,7 +259,7 @@ func (c *cursor) quoted() []byte {
 			return field
 		}
 	}
-	c.ended, c.err = true, ErrQuote
+	c.ended, c.err = true, errQuote
 	return nil
 }
 
@@ -219,7 +270,7 @@ func (c *cursor) fail(text []byte, err error) *ParseError {
 	case c.err != nil:
 		return parseError(fieldNames[c.n-1], c.rest, c.err)
 	case c.ended:
-		return parseError("", c.line, ErrFieldCount)
+		return parseError("", c.line, errFieldCount)
 	}
 	return parseError(fieldNames[c.n-1], text, err)
 }
@@ -281,24 +332,32 @@ func parseSeconds(b []byte) (time.Duration, bool) {
 
 var notBefore, notAfter = []byte("NotBefore="), []byte(";NotAfter=")
 
-// parseValidity parses "NotBefore=TIME;NotAfter=TIME". The text comes from a
+// parseValidity parses "NotBefore=TIME;NotAfter=TIME". The times come from a
 // client's certificate: a client must not be able to take its connection out
 // of the count with a strange date, so what does not parse gives zero times.
-func parseValidity(b []byte) (from, until time.Time) {
-	b, ok := bytes.CutPrefix(b, notBefore)
-	if !ok {
-		return
-	}
-	first, last, ok := bytes.Cut(b, notAfter)
-	if !ok {
-		return
+func parseValidity(b []byte) (from, until time.Time, ok bool) {
+	b, ok1 := bytes.CutPrefix(b, notBefore)
+	first, last, ok2 := bytes.Cut(b, notAfter)
+	if !ok1 || !ok2 {
+		return time.Time{}, time.Time{}, false
 	}
 	from, fromOK := parseTime(first)
 	until, untilOK := parseTime(last)
 	if !fromOK || !untilOK {
-		return time.Time{}, time.Time{}
+		return time.Time{}, time.Time{}, true
 	}
-	return from, until
+	return from, until, true
+}
+
+// isSerial reports whether b is a hexadecimal number, perhaps a negative one.
+func isSerial(b []byte) bool {
+	b = bytes.TrimPrefix(b, []byte{'-'})
+	for _, c := range b {
+		if !isHex[c] {
+			return false
+		}
+	}
+	return len(b) > 0
 }
 
 // parseAddr parses an IPv4 or IPv6 address, the latter also in brackets,

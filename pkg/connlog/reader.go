@@ -36,8 +36,9 @@ type state struct {
 	bytes int64
 
 	native  bool         // lines are of the format that Parser parses; otherwise see readOther
-	begun   bool         // the first line is read
 	other   *lines       // nil as long as the format is not known
+	unknown int          // lines read while the format is not known
+	short   int          // lines shorter than minLine
 	refused *FormatError // the stream is no log that is read
 }
 
@@ -110,6 +111,7 @@ func (z *Reader) Read(e *Entry) error {
 		}
 	}
 	for ; ; start = 0 {
+		z.skipBlank()
 		text, err := z.next()
 		if err != nil {
 			return err
@@ -120,6 +122,11 @@ func (z *Reader) Read(e *Entry) error {
 		if len(text) == 0 {
 			continue
 		}
+		if len(text) < minLine && text[0] != '#' { // not a W3C directive
+			if z.short++; z.short > maxShort {
+				return tooShort
+			}
+		}
 		if !z.native {
 			if pass, err := z.readOther(text, e); !pass {
 				return err
@@ -127,7 +134,7 @@ func (z *Reader) Read(e *Entry) error {
 			continue
 		}
 		if len(text) > MaxLineBytes {
-			err := parseError("", text, ErrLineTooLong)
+			err := parseError("", text, errLineTooLong)
 			err.Line = z.line
 			return err
 		}
@@ -137,6 +144,44 @@ func (z *Reader) Read(e *Entry) error {
 		}
 		return nil
 	}
+}
+
+// Lines that are too short for an entry are read like others at first. Beyond
+// maxShort of them, each costs a few nanoseconds and gives the same error: an
+// object of many gigabytes must not take hours because its lines are tiny.
+const (
+	minLine  = len("2006-01-02T15:04:05") // every entry has a time
+	maxShort = 1000
+)
+
+var tooShort = &ParseError{Err: errLineTooShort}
+
+const blankLines = '\n' * ones
+
+var blankLinesCR = textAsWord("\r\n\r\n\r\n\r\n")
+
+// skipBlank passes over blank lines, eight bytes at a time.
+func (z *Reader) skipBlank() {
+	if z.skip {
+		return
+	}
+	text := z.text
+	for len(text) > 0 && text[0] <= '\r' {
+		switch {
+		case len(text) >= 8 && load(text) == blankLines:
+			text, z.line = text[8:], z.line+8
+		case len(text) >= 8 && load(text) == blankLinesCR:
+			text, z.line = text[8:], z.line+4
+		case text[0] == '\n':
+			text, z.line = text[1:], z.line+1
+		case len(text) >= 2 && text[0] == '\r' && text[1] == '\n':
+			text, z.line = text[2:], z.line+1
+		default:
+			z.text = text
+			return
+		}
+	}
+	z.text = text
 }
 
 // next returns the next line without its line feed. Of a line that is too long

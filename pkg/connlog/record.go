@@ -29,7 +29,7 @@ func (r *record) set(set setter, text []byte) error {
 func (r *record) setTime(text []byte) error {
 	t, ok := r.p.minute.parseTime(text)
 	if !ok {
-		return ErrTime
+		return errTime
 	}
 	r.e.Time, r.hasTime = t, true
 	return nil
@@ -41,7 +41,7 @@ func (r *record) setClient(text []byte) (err error) {
 	}
 	var ok bool
 	if r.e.Client, ok = parseAddr(text); !ok {
-		return ErrAddr
+		return errAddr
 	}
 	return nil
 }
@@ -52,7 +52,7 @@ func (r *record) setListenerPort(text []byte) error { return setPort(&r.e.Listen
 func setPort(port *uint16, text []byte) (err error) {
 	var ok bool
 	if *port, ok = parsePort(text); !ok {
-		return ErrPort
+		return errPort
 	}
 	return nil
 }
@@ -68,18 +68,41 @@ func (r *record) setLatency(text []byte) error {
 	}
 	var ok bool
 	if r.e.HandshakeLatency, ok = parseSeconds(text); !ok {
-		return ErrLatency
+		return errLatency
 	}
 	r.e.HasLatency = true
 	return nil
 }
 
 func (r *record) setValidity(text []byte) error {
-	if text != nil {
-		c := &r.e.ClientCert
-		c.Validity = text
-		c.NotBefore, c.NotAfter = parseValidity(text)
+	if text == nil {
+		return nil
 	}
+	c := &r.e.ClientCert
+	var ok bool
+	if c.NotBefore, c.NotAfter, ok = parseValidity(text); !ok {
+		return errValidity
+	}
+	c.Validity = text
+	return nil
+}
+
+func (r *record) setSerial(text []byte) error {
+	if text != nil && !isSerial(text) {
+		return errSerial
+	}
+	r.e.ClientCert.Serial = text
+	return nil
+}
+
+func (r *record) setLoadBalancer(text []byte) error {
+	if string(text) != r.p.loadBalancer {
+		if text != nil && !isLoadBalancer(text) {
+			return errLoadBalancer
+		}
+		r.p.loadBalancer = r.p.names.intern(text)
+	}
+	r.e.LoadBalancer = r.p.loadBalancer
 	return nil
 }
 
@@ -87,15 +110,15 @@ func (r *record) setValidity(text []byte) error {
 func (r *record) setClientEndpoint(text []byte) error {
 	host, port, ok := cutEndpoint(text)
 	if !ok {
-		return ErrEndpoint
+		return errEndpoint
 	}
 	if host != nil {
 		if r.e.Client, ok = parseAddr(host); !ok {
-			return ErrEndpoint
+			return errEndpoint
 		}
 	}
 	if r.e.ClientPort, ok = parsePort(port); !ok {
-		return ErrEndpoint
+		return errEndpoint
 	}
 	return nil
 }
@@ -106,10 +129,10 @@ func (r *record) setClientEndpoint(text []byte) error {
 func (r *record) setListenerEndpoint(text []byte) error {
 	host, port, ok := cutEndpoint(text)
 	if !ok {
-		return ErrEndpoint
+		return errEndpoint
 	}
 	if r.e.ListenerPort, ok = parsePort(port); !ok {
-		return ErrEndpoint
+		return errEndpoint
 	}
 	return r.name(&r.e.Node, host)
 }

@@ -38,7 +38,7 @@ var tlsLog = &kind{
 	min: 16, // up to the protocol version
 	setters: map[string]setter{
 		"time":                         (*record).setEnded,
-		"elb":                          func(r *record, text []byte) error { return r.name(&r.e.LoadBalancer, text) },
+		"elb":                          (*record).setLoadBalancer,
 		"client:port":                  (*record).setClientEndpoint,
 		"client_port":                  (*record).setClientEndpoint,
 		"destination:port":             (*record).setListenerEndpoint,
@@ -89,7 +89,7 @@ func parseLocalTime(text []byte) (time.Time, error) {
 	}
 	t, ok := parseTime(text)
 	if !ok {
-		return t, ErrTime
+		return t, errTime
 	}
 	return t, nil
 }
@@ -103,7 +103,7 @@ func (r *record) setHandshakeTime(text []byte) error {
 	}
 	ms, ok := parseSeconds(text)
 	if !ok {
-		return ErrMilliseconds
+		return errMilliseconds
 	}
 	r.e.HandshakeLatency, r.e.HasLatency = ms/1000, true
 	return nil
@@ -115,7 +115,7 @@ func (r *record) setAlert(text []byte) error {
 	}
 	n, err := strconv.ParseUint(string(text), 10, 8)
 	if err != nil {
-		return ErrTLSAlert
+		return errTLSAlert
 	}
 	r.alert = int(n) + 1
 	return nil

@@ -302,7 +302,7 @@ func (p *Parser) usualEnd(text []byte, h *head, i int, e *Entry) int {
 		if n < 0 {
 			return 0
 		}
-		if o = p.origins.get(text[i:i+n], p, (*Parser).readOrigin); o == nil {
+		if o = p.origins.get(text[i:i+n], p, (*Parser).usualOrigin); o == nil {
 			return 0
 		}
 		separator = '\n'
@@ -381,17 +381,14 @@ func isUsualStatus(status string) bool {
 	return len(status) <= maxFailure && strings.IndexByte(status, ' ') < 0 && status[len(status)-1] != '\r'
 }
 
-// readOrigin reads the fields behind conn_trace_id. A carriage return at the end
+// usualOrigin reads the fields behind conn_trace_id. A carriage return at the end
 // may be that of the line, and is not usual.
-func (p *Parser) readOrigin(text []byte) (o origin, ok bool) {
+func (p *Parser) usualOrigin(text []byte) (origin, bool) {
 	if text[len(text)-1] == '\r' {
-		return o, false
+		return origin{}, false
 	}
-	c := cursor{line: text, rest: text}
-	o.keyExchange = p.names.intern(c.next())
-	o.loadBalancer = p.names.intern(c.next())
-	o.node = p.names.intern(c.next())
-	return o, c.err == nil
+	o, err := p.readOrigin(&cursor{line: text, rest: text, n: maxFields - 3})
+	return o, err == nil
 }
 
 // Bounds of a memo. A log has a few dozen texts of each kind.
@@ -399,6 +396,7 @@ const (
 	maxMemo    = 256
 	maxMemoLen = 2 * maxNameLen
 	memoSlots  = 1024 // a power of two, at least twice maxMemo
+	maxProbes  = 32   // slots that are looked at: crafted texts may all belong in the same one
 )
 
 // A memo remembers what texts mean, as far as its bounds allow.
@@ -416,7 +414,7 @@ func (m *memo[V]) get(text []byte, p *Parser, read func(*Parser, []byte) (V, boo
 	if len(text) == 0 || len(text) > maxMemoLen {
 		return nil
 	}
-	for i := hashName(text); ; i++ {
+	for i, probes := hashName(text), 0; probes < maxProbes; i, probes = i+1, probes+1 {
 		slot := &m.slots[i%memoSlots]
 		if slot.text == string(text) {
 			return &slot.value
@@ -435,4 +433,5 @@ func (m *memo[V]) get(text []byte, p *Parser, read func(*Parser, []byte) (V, boo
 		m.n++
 		return &slot.value
 	}
+	return nil
 }

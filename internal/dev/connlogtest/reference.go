@@ -9,17 +9,21 @@ import (
 )
 
 var (
-	field   = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"|[^" ][^ ]*)`)
-	instant = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)
-	port    = regexp.MustCompile(`^\d{1,5}$`)
-	seconds = regexp.MustCompile(`^0*(\d{1,9}|1000000000)(\.\d+)?$`)
+	field        = regexp.MustCompile(`^(?s:"(?:[^"\\]|\\.)*"|[^" ][^ ]*)`)
+	instant      = regexp.MustCompile(`^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z$`)
+	port         = regexp.MustCompile(`^\d{1,5}$`)
+	seconds      = regexp.MustCompile(`^0*(\d{1,9}|1000000000)(\.\d+)?$`)
+	validity     = regexp.MustCompile(`(?s)^NotBefore=.*;NotAfter=`)
+	serial       = regexp.MustCompile(`^-?[0-9A-Fa-f]+$`)
+	loadBalancer = regexp.MustCompile(`^(app|net)/[A-Za-z0-9-]{1,32}/[a-z0-9]{1,32}$`)
 )
 
 // Reference returns the 11 to 15 fields of a line, without quotes, or nil for an
 // invalid line. A field "-" is returned as "". It is written to be obviously right.
 func Reference(line string) []string {
 	var fields []string
-	for rest := line; rest != "" && len(fields) < 15; {
+	rest := line
+	for rest != "" && len(fields) < 15 {
 		f := field.FindString(rest)
 		if f == "" {
 			return nil // an empty field, or an unterminated quote
@@ -31,6 +35,8 @@ func Reference(line string) []string {
 		rest = strings.TrimPrefix(rest, " ")
 		if f[0] == '"' {
 			f = f[1 : len(f)-1]
+		} else if strings.Contains(f, `"`) && len(fields) != 11 { // a trace ID is anything
+			return nil
 		}
 		if f == "-" {
 			f = ""
@@ -55,7 +61,35 @@ func Reference(line string) []string {
 	if latency := fields[6]; latency != "" && !seconds.MatchString(latency) {
 		return nil
 	}
+	if v := fields[8]; v != "" && !validity.MatchString(v) {
+		return nil
+	}
+	if n := fields[9]; n != "" && !serial.MatchString(n) {
+		return nil
+	}
+	if len(fields) > 13 && fields[13] != "" && !loadBalancer.MatchString(fields[13]) {
+		return nil
+	}
+	if strayQuote(rest) {
+		return nil
+	}
 	return fields
+}
+
+// strayQuote reports whether a field that does not begin with a quote has one,
+// up to the first field that is broken.
+func strayQuote(rest string) bool {
+	for rest != "" {
+		f := field.FindString(rest)
+		if f == "" || len(f) < len(rest) && rest[len(f)] != ' ' {
+			return false
+		}
+		if f[0] != '"' && strings.Contains(f, `"`) {
+			return true
+		}
+		rest = strings.TrimPrefix(rest[len(f):], " ")
+	}
+	return false
 }
 
 // isAddr reports whether s is an IP address without a zone. An IPv6 address may be in

@@ -79,7 +79,7 @@ func ReferenceTLS(line string) []string {
 	if f[21] != "" {
 		when = f[21]
 	}
-	if f[2] == "" {
+	if f[2] == "" || f[3] != "" && !loadBalancer.MatchString(f[3]) {
 		return nil
 	}
 	client, clientPort, ok := endpoint(f[5])
