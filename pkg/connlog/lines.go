@@ -246,7 +246,8 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 		delimiter = l.tryDelimiters(line)
 	}
 	rest, n, more := line, 0, true
-	quoted, quotes := bytes.IndexByte(line, '"') >= 0, 0 // the number of those that may be there
+	// Only connection logs have text that a client chooses and that is not encoded.
+	check, quotes := l.kind == connectionLog, 0 // in fields that are quoted
 	for more {
 		var text []byte
 		var ok bool
@@ -258,8 +259,8 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 		}
 		c := &l.columns[n-1]
 		switch {
-		case !quoted:
-		case c.set == nil: // whatever it holds, such as a list that was cut
+		case !check:
+		case c.set == nil: // may hold anything
 			quotes += bytes.Count(field[:len(field)-len(rest)], quote)
 		case ok && len(field) > 0 && field[0] == '"':
 			quotes += 2 + bytes.Count(text, quote)
@@ -279,7 +280,7 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 	switch {
 	case l.named && n != len(l.columns):
 		return parseError("", line, errFieldNumber)
-	case quoted && bytes.Count(line[:len(line)-len(rest)], quote) != quotes: // see readOrigin
+	case check && bytes.Count(line[:len(line)-len(rest)], quote) != quotes: // see readOrigin
 		return parseError("", line, errQuote)
 	case n < l.kind.min && !l.named:
 		return parseError("", line, errFieldCount)

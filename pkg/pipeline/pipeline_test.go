@@ -204,7 +204,7 @@ func TestObjects(t *testing.T) {
 	tenFields := fine[:strings.Index(fine, " Success")]
 	old := strings.Replace(failed, "2026-11-23", "1970-01-01", 1)
 	future := strings.Replace(failed, "2026-11-23", "2099-01-01", 1)
-	odd := strings.NewReplacer("ECDHE-RSA-AES256-SHA", "AES\x00\xff\"256", "UnmappedConnectionError", "\xf0\x28\x00").Replace(failed)
+	odd := strings.NewReplacer("ECDHE-RSA-AES256-SHA", "AES\x00\xff'256", "UnmappedConnectionError", "\xf0\x28\x00").Replace(failed)
 	packed := zip(text)
 	binary := junk()
 	var junkLines int
