@@ -36,7 +36,7 @@ var (
 		"internal/cli/backfill", "internal/cli/cipher", "internal/cli/cost", "internal/cli/hello", "internal/cli/listeners", "internal/cli/local",
 		"internal/cli/policy", "internal/cli/redrive", "internal/cli/report", "internal/cli/tail", "internal/cli/whatif",
 	}
-	adapters = []string{"pkg/s3source", "pkg/cwsink", "pkg/snssink", "pkg/ledger", "pkg/elbpolicy"}
+	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 
 // testCode is the packages that only tests import.
@@ -88,12 +88,17 @@ var rules = []rule{
 		why:      "the order of work is the same in Lambda, on the command line and in tests",
 	},
 	{
+		packages: []string{"pkg/ledger"},
+		never:    append(ours(adapters...), sdk+"/...", lambda+"/...", module+"/pkg/pipeline"),
+		why:      "who publishes and who alerts is decided by records alone; a store keeps them",
+	},
+	{
 		packages: adapters,
 		never:    ours(adapters...),
 		why:      "an adapter knows one service",
 	},
 	{
-		packages: []string{"pkg/s3source", "pkg/ledger"},
+		packages: []string{"pkg/s3source", "pkg/s3store"},
 		never:    []string{sdk + "/service/..."},
 		unless:   []string{sdk + "/service/s3/...", sdk + "/service/internal/..."},
 		why:      "it is an adapter for S3",

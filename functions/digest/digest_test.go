@@ -19,8 +19,9 @@ import (
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/pkg/digest"
+	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/notice"
-	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/posture"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -138,18 +139,18 @@ func (l largeLedger) LoadBalancers(context.Context) (list []string, err error) {
 	return list, nil
 }
 
-func (l largeLedger) Records(_ context.Context, lb string, from, until time.Time) (list []pipeline.LedgerRecord, err error) {
+func (l largeLedger) Records(_ context.Context, lb string, from, until time.Time) (list []ledger.Record, err error) {
 	for i := range l.perDay {
-		list = append(list, pipeline.LedgerRecord{Key: fmt.Sprint(lb, i), PeriodEnd: from.Add(time.Duration(i+1) * until.Sub(from) / time.Duration(l.perDay))})
+		list = append(list, ledger.Record{Key: fmt.Sprint(lb, i), PeriodEnd: from.Add(time.Duration(i+1) * until.Sub(from) / time.Duration(l.perDay))})
 	}
 	return list, nil
 }
 
-func (l largeLedger) Posture(context.Context, string) (json.RawMessage, error) {
+func (l largeLedger) Posture(context.Context, string) (*posture.Posture, error) {
 	if l.old || l.broken != nil {
 		return nil, l.broken
 	}
-	return json.RawMessage(`{"negotiated":[{"p":"TLSv1.3","c":"TLS_AES_128_GCM_SHA256","k":"x25519","n":1}]}`), nil
+	return &posture.Posture{Negotiated: []posture.Negotiated{{Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", KeyExchange: "x25519", Connections: 1}}}, nil
 }
 
 type topicFunc func(notice.Message) error

@@ -31,7 +31,7 @@ const (
 // A source is what the digest reads of the ledger.
 type source interface {
 	survey.Source
-	Posture(ctx context.Context, key string) (json.RawMessage, error)
+	Posture(ctx context.Context, key string) (*posture.Posture, error)
 }
 
 type handler struct {
@@ -117,16 +117,12 @@ func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
 	var mu sync.Mutex
 	without := 0
 	w.read, err = survey.Each(ctx, parallel, chosen, func(ctx context.Context, r survey.Record) error {
-		var p posture.Posture
-		text, err := h.ledger.Posture(ctx, r.Key)
-		if err == nil && text != nil {
-			err = json.Unmarshal(text, &p)
-		}
+		p, err := h.ledger.Posture(ctx, r.Key)
 		mu.Lock()
 		defer mu.Unlock()
 		switch {
-		case err == nil && text != nil:
-			w.sums[at(r)].Add(p)
+		case err == nil && p != nil:
+			w.sums[at(r)].Add(*p)
 		case err == nil, errors.As(err, new(*json.SyntaxError)), errors.As(err, new(*json.UnmarshalTypeError)):
 			without++ // of an earlier version, or not ours
 		case errors.Is(err, ledger.ErrNotFound): // it expired after it was listed

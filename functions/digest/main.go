@@ -19,6 +19,7 @@ import (
 	"tlswatch/internal/policyfile"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/s3store"
 	"tlswatch/pkg/snssink"
 )
 
@@ -54,7 +55,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		log.Error("cannot read POLICY_FILE; using the built-in policies", "error", err.Error())
 	}
 	return &handler{
-		ledger:   ledger.NewReader(ledger.S3{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),
+		ledger:   ledger.NewReader(s3store.Store{Client: s3.NewFromConfig(aws), Bucket: c.StateBucket}),
 		topic:    snssink.Sink{Client: sns.NewFromConfig(aws), TopicARN: c.AlertTopicARN},
 		policies: c.ListenerPolicies,
 		known:    known,

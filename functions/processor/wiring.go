@@ -22,6 +22,7 @@ import (
 	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"
+	"tlswatch/pkg/s3store"
 	"tlswatch/pkg/snssink"
 )
 
@@ -68,7 +69,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		log.Warn("no ALERT_TOPIC_ARN: alerts are logged, not sent")
 	}
 	if c.StateBucket != "" {
-		p.Ledger = ledger.New(ledger.S3{Client: bucket, Bucket: c.StateBucket}, ledger.Options{Now: time.Now})
+		p.Ledger = ledger.New(s3store.Store{Client: bucket, Bucket: c.StateBucket}, ledger.Options{Now: time.Now, Sleep: pipeline.Sleep})
 	} else {
 		log.Warn("no STATE_BUCKET: rules look at single log objects, and an object that is announced twice counts twice")
 	}

@@ -36,7 +36,7 @@ const (
 // A source is what the widget reads of the ledger.
 type source interface {
 	survey.Source
-	Window(ctx context.Context, key string) (json.RawMessage, error)
+	Window(ctx context.Context, key string) (alert.Window, error)
 }
 
 type handler struct {
@@ -188,11 +188,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 	var mu sync.Mutex
 	var unreadable []string
 	done, err := survey.Each(ctx, parallel, records, func(ctx context.Context, r survey.Record) error {
-		var w alert.Window
-		text, err := h.ledger.Window(ctx, r.Key)
-		if err == nil {
-			err = json.Unmarshal(text, &w)
-		}
+		w, err := h.ledger.Window(ctx, r.Key)
 		mu.Lock()
 		defer mu.Unlock()
 		switch {

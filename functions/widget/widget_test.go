@@ -18,6 +18,8 @@ import (
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -202,19 +204,19 @@ func (s slowLedger) LoadBalancers(context.Context) ([]string, error) {
 	return []string{"app/a/1", "app/b/1"}, nil
 }
 
-func (s slowLedger) Records(_ context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
-	var list []pipeline.LedgerRecord
+func (s slowLedger) Records(_ context.Context, lb string, from, until time.Time) ([]ledger.Record, error) {
+	var list []ledger.Record
 	for i := range s.records {
-		list = append(list, pipeline.LedgerRecord{Key: fmt.Sprint(lb, i), PeriodEnd: until, FailedAtMost: uint64(i)})
+		list = append(list, ledger.Record{Key: fmt.Sprint(lb, i), PeriodEnd: until, FailedAtMost: uint64(i)})
 	}
 	return list, nil
 }
 
-func (s slowLedger) Window(ctx context.Context, key string) (json.RawMessage, error) {
+func (s slowLedger) Window(ctx context.Context, key string) (alert.Window, error) {
 	if err := pipeline.Sleep(ctx, s.pause); err != nil {
-		return nil, err
+		return alert.Window{}, err
 	}
-	return fmt.Appendf(nil, `{"loadBalancer":%q,"failed":1,"end":"2026-11-23T10:05:00Z"}`, key[:len("app/a/1")]), nil
+	return alert.Window{LoadBalancer: key[:len("app/a/1")], Failed: 1, End: time.Date(2026, 11, 23, 10, 5, 0, 0, time.UTC)}, nil
 }
 
 // Time and the number of records are bounded, and the widget says what it left
@@ -244,8 +246,8 @@ func TestBounds(t *testing.T) {
 
 type brokenLedger struct{ slowLedger }
 
-func (brokenLedger) Window(context.Context, string) (json.RawMessage, error) {
-	return nil, errors.New("access <denied>")
+func (brokenLedger) Window(context.Context, string) (alert.Window, error) {
+	return alert.Window{}, errors.New("access <denied>")
 }
 
 func TestBrokenLedger(t *testing.T) {

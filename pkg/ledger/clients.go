@@ -14,11 +14,11 @@ type clientsRecord struct {
 	Clients []string `json:"clients"`
 }
 
-// Clients reserves dimension values for clients of a load balancer in the hour
-// that begins at hour, at most budget of them over all invocations, and returns
-// those of the wanted that may be used. Those that come first are served first.
+// Clients reserves values of the dimension Client for a load balancer's hour,
+// first come, first served, and at most budget of them over all invocations. It
+// returns those of the wanted that may be used.
 func (l *Ledger) Clients(ctx context.Context, lb string, hour time.Time, wanted []string, budget int) ([]string, error) {
-	key := clientsPrefix + lb + "/" + hour.UTC().Format(hourTime)
+	key := clientsKey(lb, hour)
 	for round := 1; ; round++ {
 		r, etag, err := get[clientsRecord](ctx, l.store, key)
 		missing := errors.Is(err, ErrNotFound)
@@ -52,7 +52,7 @@ func (l *Ledger) Clients(ctx context.Context, lb string, hour time.Time, wanted 
 		switch {
 		case err == nil:
 			return granted, nil
-		case !lostRace(err) || round == maxRounds+budget: // who gets ahead uses up some of the budget
+		case !lostRace(err) || round == maxRounds+budget: // each lost race uses up some of the budget
 			return nil, fmt.Errorf("client budget: %w", err)
 		}
 	}

@@ -1,178 +1,187 @@
-// Package ledger remembers across invocations, in an S3 bucket of its own,
-// which log objects were published, what they add up to, and what was alerted.
+// Package ledger remembers across invocations which log objects were published,
+// what they add up to, and which alerts were sent.
 //
-// S3's conditional writes are all it needs: every record is one object that is
-// created if absent and then changed by compare-and-swap. Nothing deletes;
-// records expire by the bucket's lifecycle.
+// Each record is one object in a [Store], created if absent and then changed by
+// compare-and-swap. The code never deletes: records expire.
 //
 //	v1/periods/LB/PERIOD-END/OBJECT-ID   one log object: claimed, then published
 //	v1/alerts/LB/RULE                    the last alert of a rule: pending, then sent
 //	v1/clients/LB/HOUR                   the Client dimension values in use
 //
-// docs/ledger.md says what is guaranteed, why it holds, and what it costs.
+// docs/ledger.md says what is guaranteed, why, and what it costs.
 package ledger
 
 import (
 	"context"
 	"crypto/rand"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
 	mathrand "math/rand/v2"
 	"slices"
-	"strings"
 	"time"
 
-	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/posture"
 )
 
-const (
-	periodsPrefix = "v1/periods/"
-	alertsPrefix  = "v1/alerts/"
-	clientsPrefix = "v1/clients/"
-
-	periodTime = "20060102T1504Z"
-	hourTime   = "20060102T15Z"
-)
-
-// Skew is how far the clocks of two functions may be apart: a lease counts as
-// over only when it is over by this much.
+// Skew is the largest difference between the clocks of two functions. A lease is
+// over only when it has been over for this long.
 const Skew = 2 * time.Minute
 
 // DefaultLease is the lease of an owner without a deadline: the longest that a
 // Lambda invocation can take.
 const DefaultLease = 15 * time.Minute
 
-// Ledger implements [pipeline.Ledger].
+// A Ledger decides who publishes a log object and who sends an alert. It may be
+// used by several goroutines at once.
 type Ledger struct {
 	store Store
 	now   func() time.Time
 	token func() string
 }
 
-var _ pipeline.Ledger = (*Ledger)(nil)
-
-// Options of a Ledger; all but the clock have defaults.
+// Options of a Ledger.
 type Options struct {
 	Now    func() time.Time
-	Sleep  func(context.Context, time.Duration) error // default pipeline.Sleep
-	Random func() float64                             // from 0 to 1, for the pauses between tries
-	Token  func() string                              // makes a text that nobody else makes
+	Sleep  func(context.Context, time.Duration) error
+	Random func() float64 // from 0 to 1, for pauses between attempts; math/rand if nil
+	Token  func() string  // returns a unique text; random if nil
 }
 
-// New returns a Ledger over a store.
+// New returns a Ledger that keeps its records in a store.
 func New(s Store, o Options) *Ledger {
-	if o.Sleep == nil {
-		o.Sleep = pipeline.Sleep
-	}
 	if o.Random == nil {
 		o.Random = mathrand.Float64
 	}
 	if o.Token == nil {
 		o.Token = rand.Text
 	}
-	return &Ledger{store: unconflicted{s, o.Sleep, o.Random}, now: o.Now, token: o.Token}
+	return &Ledger{store: retrying{s, o.Sleep, o.Random}, now: o.Now, token: o.Token}
 }
 
-// A record is what is kept of one log object.
-type record struct {
-	State     string          `json:"state"`
-	Released  bool            `json:"released,omitempty"` // claimed, but nothing was sent
-	Object    string          `json:"object"`             // s3://BUCKET/KEY, for people
-	Owner     string          `json:"owner"`
-	Token     string          `json:"token"` // of the owner's attempt
-	Lease     time.Time       `json:"lease"`
-	TakenOver int             `json:"takenOver,omitempty"` // how often
-	Window    json.RawMessage `json:"window"`              // what the object adds up to
-	Posture   json.RawMessage `json:"posture,omitempty"`   // what it tells of the TLS in use
+// A Claim asks to publish a log object.
+type Claim struct {
+	Bucket, Key, ETag string // as the object was opened
+	LoadBalancer      string
+	PeriodEnd         time.Time
+
+	Owner string    // the event, the same over all attempts; "" if it has no identity
+	Batch []string  // the other events of this invocation; claims of their earlier attempts are taken over
+	Lease time.Time // until when the claim holds; zero for DefaultLease from now
+
+	Window  alert.Window // the input for rules
+	Posture posture.Posture
 }
 
-// States of a record.
+// A State is the result of a claim.
+type State int
+
+const (
+	Claimed   State = iota // by the caller, who must go on
+	Published              // already: nothing is left to do
+	Busy                   // another event has a live claim, and may never finish: try again later
+)
+
+// A Ticket answers a Claim. If it is Claimed, the caller publishes the object and
+// then calls Commit; or Release, if it certainly published nothing.
+type Ticket struct {
+	State     State
+	TakenOver bool // from an interrupted attempt: the data may be published a second time
+
+	key, etag string
+	record    objectRecord
+}
+
+// An objectRecord is the record of a log object.
+type objectRecord struct {
+	ownership
+	Window  alert.Window     `json:"window"`
+	Posture *posture.Posture `json:"posture,omitempty"` // nil in records of early versions
+}
+
+// An ownership is the part of an objectRecord that decides about claims.
+type ownership struct {
+	State     string    `json:"state"`
+	Released  bool      `json:"released,omitempty"` // claimed, but nothing was published
+	Object    string    `json:"object"`             // its S3 URI, for people
+	Owner     string    `json:"owner"`
+	Token     string    `json:"token"` // of the owner's attempt
+	Lease     time.Time `json:"lease"`
+	TakenOver int       `json:"takenOver,omitempty"` // how often
+}
+
+// States of an objectRecord.
 const (
 	claimed   = "claimed"
 	published = "published"
 )
 
-// objectID identifies a version of a log object however it was announced.
-func objectID(o pipeline.Object) string {
-	sum := sha256.Sum256([]byte(o.Bucket + "\n" + o.Key + "\n" + o.ETag))
-	return hex.EncodeToString(sum[:16])
-}
-
-func periodKey(lb string, end time.Time) string {
-	return periodsPrefix + lb + "/" + end.UTC().Format(periodTime) + "/"
-}
-
 // Claim makes c.Owner the one to publish an object, or says why it is not.
-func (l *Ledger) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, error) {
-	key := periodKey(c.LoadBalancer, c.PeriodEnd) + objectID(c.Object)
-	mine := record{
-		State: claimed, Object: c.Object.URI(), Owner: c.Owner, Token: l.token(),
-		Lease: l.lease(c.Lease), Window: c.Window, Posture: c.Posture,
+func (l *Ledger) Claim(ctx context.Context, c Claim) (Ticket, error) {
+	key := c.recordKey().String()
+	mine := objectRecord{
+		ownership: ownership{
+			State: claimed, Object: "s3://" + c.Bucket + "/" + c.Key, Owner: c.Owner, Token: l.token(), Lease: l.lease(c.Lease),
+		},
+		Window: c.Window, Posture: &c.Posture,
 	}
-	etag, err := l.create(ctx, key, mine, c.Failed)
+	etag, err := l.create(ctx, key, mine)
 	for round := 1; lostRace(err) && round < maxRounds; round++ {
-		var theirs record
-		theirs, etag, err = get[record](ctx, l.store, key)
+		var theirs ownership
+		theirs, etag, err = get[ownership](ctx, l.store, key)
 		switch {
 		case errors.Is(err, ErrNotFound):
-			etag, err = l.create(ctx, key, mine, c.Failed)
-			continue
+			etag, err = l.create(ctx, key, mine)
 		case err != nil:
-			return pipeline.Ticket{}, fmt.Errorf("claim: %w", err)
-		case theirs.Token == mine.Token: // our own write, whose answer was lost
-			mine = theirs
+			return Ticket{}, fmt.Errorf("claim: %w", err)
+		case theirs.Token == mine.Token: // our own write, whose reply was lost
+			mine.ownership = theirs
 		case theirs.State == published:
-			return pipeline.Ticket{State: pipeline.Published}, nil
+			return Ticket{State: Published}, nil
 		case !theirs.Released && !owns(theirs.Owner, c.Owner, c.Batch) && !l.over(theirs.Lease):
-			return pipeline.Ticket{State: pipeline.Busy}, nil
+			return Ticket{State: Busy}, nil
 		default:
 			mine.TakenOver = theirs.TakenOver
 			if !theirs.Released {
 				mine.TakenOver++
 			}
-			etag, err = l.replace(ctx, key, mine, c.Failed, etag)
-			continue
+			etag, err = l.replace(ctx, key, mine, etag)
 		}
 	}
 	if err != nil {
-		return pipeline.Ticket{}, fmt.Errorf("claim: %w", err)
+		return Ticket{}, fmt.Errorf("claim: %w", err)
 	}
-	return pipeline.Ticket{
-		State: pipeline.Claimed, TakenOver: mine.TakenOver > 0,
-		Commit:  func(ctx context.Context) error { return l.commit(ctx, key, etag, mine, c.Failed) },
-		Release: func(ctx context.Context) error { return l.release(ctx, key, etag, mine, c.Failed) },
-	}, nil
+	return Ticket{State: Claimed, TakenOver: mine.TakenOver > 0, key: key, etag: etag, record: mine}, nil
 }
 
-// release gives the claim back. If the record was changed, there is nothing to
-// give back.
-func (l *Ledger) release(ctx context.Context, key, etag string, mine record, failed uint64) error {
-	mine.Released = true
-	if _, err := l.replace(ctx, key, mine, failed, etag); err != nil && !lostRace(err) {
+// Release gives a claim back: any event may claim the object. If the record was
+// changed meanwhile, there is nothing to give back.
+func (l *Ledger) Release(ctx context.Context, t Ticket) error {
+	t.record.Released = true
+	if _, err := l.replace(ctx, t.key, t.record, t.etag); err != nil && !lostRace(err) {
 		return fmt.Errorf("release: %w", err)
 	}
 	return nil
 }
 
-// commit marks the object as published. That somebody has taken the claim over
-// in the meantime is no error: the taker counts what it does.
-func (l *Ledger) commit(ctx context.Context, key, etag string, mine record, failed uint64) error {
-	mine.State = published
-	_, err := l.replace(ctx, key, mine, failed, etag)
+// Commit records that the object is published. If another event took the claim
+// over meanwhile, that is no error: it counts what it does.
+func (l *Ledger) Commit(ctx context.Context, t Ticket) error {
+	t.record.State = published
+	_, err := l.replace(ctx, t.key, t.record, t.etag)
 	for round := 1; lostRace(err) && round < maxRounds; round++ {
-		var theirs record
-		theirs, etag, err = get[record](ctx, l.store, key)
+		var theirs ownership
+		var etag string
+		theirs, etag, err = get[ownership](ctx, l.store, t.key)
 		switch {
-		case errors.Is(err, ErrNotFound): // expired, or deleted by hand
-			_, err = l.create(ctx, key, mine, failed)
+		case errors.Is(err, ErrNotFound): // it expired, or somebody deleted it
+			_, err = l.create(ctx, t.key, t.record)
 		case err != nil:
-		case theirs.State == published || theirs.Token != mine.Token:
+		case theirs.State == published || theirs.Token != t.record.Token:
 			return nil
 		default: // still our claim, under another ETag
-			_, err = l.replace(ctx, key, mine, failed, etag)
+			_, err = l.replace(ctx, t.key, t.record, etag)
 		}
 	}
 	if err != nil {
@@ -181,24 +190,32 @@ func (l *Ledger) commit(ctx context.Context, key, etag string, mine record, fail
 	return nil
 }
 
-func (l *Ledger) create(ctx context.Context, key string, r record, failed uint64) (string, error) {
-	body, err := encode(r, failed)
+func (l *Ledger) create(ctx context.Context, key string, r objectRecord) (string, error) {
+	body, err := r.encode()
 	if err != nil {
 		return "", err
 	}
 	return l.store.Create(ctx, key, body)
 }
 
-func (l *Ledger) replace(ctx context.Context, key string, r record, failed uint64, etag string) (string, error) {
-	body, err := encode(r, failed)
+func (l *Ledger) replace(ctx context.Context, key string, r objectRecord, etag string) (string, error) {
+	body, err := r.encode()
 	if err != nil {
 		return "", err
 	}
 	return l.store.Replace(ctx, key, body, etag)
 }
 
+func (r objectRecord) encode() ([]byte, error) {
+	body, err := json.Marshal(r)
+	if err != nil {
+		return nil, fmt.Errorf("encoding a record: %w", err)
+	}
+	return levelOf(r.Window.Failed).pad(body), nil
+}
+
 // owns reports whether the holder of a record is the caller, or another event of
-// the caller's batch: then the attempt that wrote the record is over, since an
+// the caller's batch. Then the attempt that wrote the record is over, since an
 // event has one attempt at a time. An owner without a name never matches.
 func owns(holder, caller string, batch []string) bool {
 	return holder != "" && (holder == caller || slices.Contains(batch, holder))
@@ -213,8 +230,8 @@ func (l *Ledger) lease(until time.Time) time.Time {
 
 func (l *Ledger) over(lease time.Time) bool { return l.now().After(lease.Add(Skew)) }
 
-// get reads a record of any kind.
-func get[T any](ctx context.Context, s Store, key string) (T, string, error) {
+// get reads a record, or those members of it that T has.
+func get[T any](ctx context.Context, s getter, key string) (T, string, error) {
 	var r T
 	body, etag, err := s.Get(ctx, key)
 	if err != nil {
@@ -224,19 +241,4 @@ func get[T any](ctx context.Context, s Store, key string) (T, string, error) {
 		return r, "", fmt.Errorf("%s is no record of tlswatch: %w", key, err)
 	}
 	return r, etag, nil
-}
-
-// encode makes the body of a record: JSON, and as much white space behind it
-// that the size tells how many failures the object has at the most. So a list
-// of a window's records says whether it is worth reading them.
-func encode(r record, failed uint64) ([]byte, error) {
-	body, err := json.Marshal(r)
-	if err != nil {
-		return nil, fmt.Errorf("encoding a record: %w", err)
-	}
-	size := len(body)/levels*levels + level(failed)
-	if size < len(body) {
-		size += levels
-	}
-	return append(body, strings.Repeat(" ", size-len(body))...), nil
 }

@@ -1,12 +1,10 @@
-package ledger
+package ledger_test
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"math/rand/v2"
+	"path"
 	"slices"
 	"strings"
 	"sync"
@@ -19,7 +17,11 @@ import (
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/posture"
+	"tlswatch/pkg/s3store"
 )
 
 const lb = "app/shop/50dc6c495c0c9188"
@@ -33,7 +35,7 @@ var (
 type world struct {
 	t     *testing.T
 	stack *localaws.Stack
-	store S3
+	store s3store.Store
 	mu    sync.Mutex
 	at    time.Time
 }
@@ -44,9 +46,9 @@ func newWorld(t *testing.T) *world {
 	return &world{t: t, stack: stack, store: newStore(t, "state"), at: start}
 }
 
-func newStore(t *testing.T, bucket string) S3 {
+func newStore(t *testing.T, bucket string) s3store.Store {
 	t.Helper()
-	return S3{Client: s3.NewFromConfig(awstest.Config(t)), Bucket: bucket}
+	return s3store.Store{Client: s3.NewFromConfig(awstest.Config(t)), Bucket: bucket}
 }
 
 func (w *world) now() time.Time {
@@ -61,17 +63,21 @@ func (w *world) pass(d time.Duration) {
 	w.at = w.at.Add(d)
 }
 
-func (w *world) ledger() *Ledger { return New(w.store, Options{Now: w.now}) }
+// ledger returns the ledger of another function.
+func (w *world) ledger() *ledger.Ledger { return newLedger(w.store, w.now) }
 
-func claim(owner string, object int, failed uint64) pipeline.Claim {
-	return pipeline.Claim{
-		Object:       pipeline.Object{Bucket: "logs", Key: fmt.Sprintf("object-%d", object), ETag: "e"},
-		LoadBalancer: lb, PeriodEnd: period, Owner: owner, Failed: failed,
-		Window: json.RawMessage(fmt.Sprintf(`{"failed":%d}`, failed)),
+func newLedger(s ledger.Store, now func() time.Time) *ledger.Ledger {
+	return ledger.New(s, ledger.Options{Now: now, Sleep: pipeline.Sleep})
+}
+
+func claim(owner string, object int, failed uint64) ledger.Claim {
+	return ledger.Claim{
+		Bucket: "logs", Key: fmt.Sprintf("object-%d", object), ETag: "e",
+		LoadBalancer: lb, PeriodEnd: period, Owner: owner, Window: alert.Window{Failed: failed},
 	}
 }
 
-func (w *world) claim(c pipeline.Claim) pipeline.Ticket {
+func (w *world) claim(c ledger.Claim) ledger.Ticket {
 	w.t.Helper()
 	ticket, err := w.ledger().Claim(w.t.Context(), c)
 	if err != nil {
@@ -80,9 +86,9 @@ func (w *world) claim(c pipeline.Claim) pipeline.Ticket {
 	return ticket
 }
 
-func (w *world) commit(ticket pipeline.Ticket) {
+func (w *world) commit(ticket ledger.Ticket) {
 	w.t.Helper()
-	if err := ticket.Commit(w.t.Context()); err != nil {
+	if err := w.ledger().Commit(w.t.Context(), ticket); err != nil {
 		w.t.Fatal(err)
 	}
 }
@@ -90,39 +96,45 @@ func (w *world) commit(ticket pipeline.Ticket) {
 func TestClaim(t *testing.T) {
 	w := newWorld(t)
 	first := w.claim(claim("event-1", 1, 5))
-	if first.State != pipeline.Claimed || first.TakenOver {
+	if first.State != ledger.Claimed || first.TakenOver {
 		t.Fatalf("the first claim is %+v", first)
 	}
-	if other := w.claim(claim("event-2", 1, 5)); other.State != pipeline.Busy {
+	if other := w.claim(claim("event-2", 1, 5)); other.State != ledger.Busy {
 		t.Errorf("another event's claim of the same object is %v", other.State)
 	}
-	if other := w.claim(claim("event-2", 2, 5)); other.State != pipeline.Claimed {
+	if other := w.claim(claim("event-2", 2, 5)); other.State != ledger.Claimed {
 		t.Errorf("a claim of another object is %v", other.State)
 	}
+	batch := claim("event-3", 1, 5)
+	batch.Batch = []string{"event-0", "event-1"}
+	if other := w.claim(batch); other.State != ledger.Claimed || !other.TakenOver {
+		t.Errorf("a claim that another event of the batch left is %+v", other)
+	}
+	first = w.claim(claim("event-3", 1, 5))
 	w.claim(claim("", 3, 5))
 	for _, owner := range []string{"", "event-2"} { // nobody answers for the first
-		if other := w.claim(claim(owner, 3, 5)); other.State != pipeline.Busy {
+		if other := w.claim(claim(owner, 3, 5)); other.State != ledger.Busy {
 			t.Errorf("%q meets the claim of a caller without a name: %v", owner, other.State)
 		}
 	}
 	released := w.claim(claim("event-1", 4, 5))
-	if err := released.Release(t.Context()); err != nil {
+	if err := w.ledger().Release(t.Context(), released); err != nil {
 		t.Fatal(err)
 	}
-	if next := w.claim(claim("event-2", 4, 5)); next.State != pipeline.Claimed || next.TakenOver {
+	if next := w.claim(claim("event-2", 4, 5)); next.State != ledger.Claimed || next.TakenOver {
 		t.Errorf("a released claim is %+v for the next", next)
 	}
-	if err := released.Release(t.Context()); err != nil { // too late, and no error
+	if err := w.ledger().Release(t.Context(), released); err != nil { // too late, and no error
 		t.Error(err)
 	}
-	again := w.claim(claim("event-1", 1, 5))
-	if again.State != pipeline.Claimed || !again.TakenOver {
+	again := w.claim(claim("event-3", 1, 5))
+	if again.State != ledger.Claimed || !again.TakenOver {
 		t.Errorf("the event's own retry is %+v", again)
 	}
 	w.commit(again)
 	w.commit(first) // too late, and no error
 	for _, owner := range []string{"event-1", "event-2"} {
-		if late := w.claim(claim(owner, 1, 5)); late.State != pipeline.Published {
+		if late := w.claim(claim(owner, 1, 5)); late.State != ledger.Published {
 			t.Errorf("%s claims a published object: %v", owner, late.State)
 		}
 	}
@@ -133,18 +145,18 @@ func TestClaimLease(t *testing.T) {
 	c := claim("event-1", 1, 5)
 	c.Lease = w.now().Add(time.Minute)
 	first := w.claim(c)
-	w.pass(time.Minute + Skew)
-	if other := w.claim(claim("event-2", 1, 5)); other.State != pipeline.Busy {
+	w.pass(time.Minute + ledger.Skew)
+	if other := w.claim(claim("event-2", 1, 5)); other.State != ledger.Busy {
 		t.Errorf("a lease that may just be running by another clock is %v", other.State)
 	}
 	w.pass(time.Second)
 	taker := w.claim(claim("event-2", 1, 5))
-	if taker.State != pipeline.Claimed || !taker.TakenOver {
+	if taker.State != ledger.Claimed || !taker.TakenOver {
 		t.Errorf("after the lease: %+v", taker)
 	}
 	w.commit(first) // it was slow: the taker goes on none the less
 	w.commit(taker)
-	if late := w.claim(claim("event-3", 1, 5)); late.State != pipeline.Published {
+	if late := w.claim(claim("event-3", 1, 5)); late.State != ledger.Published {
 		t.Errorf("at last: %v", late.State)
 	}
 }
@@ -153,7 +165,7 @@ func TestClaimLease(t *testing.T) {
 func TestClaimRace(t *testing.T) {
 	w := newWorld(t)
 	var wg sync.WaitGroup
-	states := make([]pipeline.TicketState, 20)
+	states := make([]ledger.State, 20)
 	for i := range states {
 		wg.Go(func() {
 			ticket, err := w.ledger().Claim(t.Context(), claim(fmt.Sprint("event-", i), 1, 5))
@@ -166,7 +178,7 @@ func TestClaimRace(t *testing.T) {
 	wg.Wait()
 	n := 0
 	for _, s := range states {
-		if s == pipeline.Claimed {
+		if s == ledger.Claimed {
 			n++
 		}
 	}
@@ -182,11 +194,11 @@ func TestLostReplies(t *testing.T) {
 		w := newWorld(t)
 		w.stack.S3.SetFaults(wire.Fault{Kind: wire.FaultReplyLost}.Once("s3:PutObject", n))
 		ticket := w.claim(claim("event-1", 1, 5))
-		if ticket.State != pipeline.Claimed || ticket.TakenOver {
+		if ticket.State != ledger.Claimed || ticket.TakenOver {
 			t.Errorf("reply %d lost: %+v", n, ticket)
 		}
 		w.commit(ticket)
-		if late := w.claim(claim("event-2", 1, 5)); late.State != pipeline.Published {
+		if late := w.claim(claim("event-2", 1, 5)); late.State != ledger.Published {
 			t.Errorf("reply %d lost: at last %v", n, late.State)
 		}
 	}
@@ -197,7 +209,7 @@ func TestConflictAndSlowDown(t *testing.T) {
 		w := newWorld(t)
 		w.stack.S3.SetFaults(wire.Refuse(status, code).Once("s3:PutObject", 1))
 		ticket := w.claim(claim("event-1", 1, 5))
-		if ticket.State != pipeline.Claimed {
+		if ticket.State != ledger.Claimed {
 			t.Errorf("%s: %v", code, ticket.State)
 		}
 		w.commit(ticket)
@@ -216,7 +228,7 @@ func TestForbidden(t *testing.T) {
 	}
 	w.stack.S3.SetFaults(nil)
 	store := newStore(t, "nowhere")
-	if _, err := New(store, Options{Now: w.now}).Claim(t.Context(), claim("e", 1, 5)); err == nil || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
+	if _, err := newLedger(store, w.now).Claim(t.Context(), claim("e", 1, 5)); err == nil || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
 		t.Errorf("got %v", err)
 	}
 }
@@ -250,8 +262,8 @@ func TestRecords(t *testing.T) {
 		for _, r := range records {
 			got = append(got, r.FailedAtMost)
 			window, err := w.ledger().Window(t.Context(), r.Key)
-			if err != nil || string(window) != fmt.Sprintf(`{"failed":%d}`, r.FailedAtMost) {
-				t.Errorf("%s holds %s, %v", r.Key, window, err)
+			if err != nil || window.Failed != r.FailedAtMost {
+				t.Errorf("%s has %d failures, %v", r.Key, window.Failed, err)
 			}
 		}
 		slices.Sort(got)
@@ -264,68 +276,40 @@ func TestRecords(t *testing.T) {
 // More records than a page of a list holds.
 func TestRecordsPages(t *testing.T) {
 	w := newWorld(t)
+	w.claim(claim("event", 1, 1))
+	body, _, err := w.store.Get(t.Context(), w.key())
+	if err != nil {
+		t.Fatal(err)
+	}
 	for i := range 1100 {
-		body, err := encode(record{State: claimed, Window: json.RawMessage(`{}`)}, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := w.stack.S3.Put("state", fmt.Sprintf("%s%032x", periodKey(lb, period), i), body); err != nil {
+		if _, err := w.stack.S3.Put("state", path.Dir(w.key())+fmt.Sprintf("/%032x", i), body); err != nil {
 			t.Fatal(err)
 		}
 	}
 	records, err := w.ledger().Records(t.Context(), lb, period.Add(-5*time.Minute), period)
-	if err != nil || len(records) != 1100 {
+	if err != nil || len(records) != 1101 {
 		t.Errorf("%d records, %v", len(records), err)
 	}
 }
 
-func TestLevel(t *testing.T) {
-	last := 0
-	for _, f := range []uint64{0, 1, 99, 100, 101, 510, 511, 512, 513, 1000, 1001, 123_456, 10_000_000, 1 << 37, math.MaxUint64} {
-		l := level(f)
-		if l < last || l >= levels {
-			t.Errorf("level of %d is %d, after %d", f, l, last)
-		}
-		last = l
-		most := atMost(l)
-		if f < 1<<37 && (most < f || float64(most) > float64(f)*1.05 || f < exactLevels && most != f) {
-			t.Errorf("at most %d of %d", most, f)
-		}
+// key is the key of the first record of the period.
+func (w *world) key() string {
+	w.t.Helper()
+	records, err := w.ledger().Records(w.t.Context(), lb, period.Add(-5*time.Minute), period)
+	if err != nil || len(records) == 0 {
+		w.t.Fatalf("records %v, %v", records, err)
 	}
-	r := rand.New(rand.NewPCG(1, 1))
-	for range 100_000 {
-		f := uint64(r.Uint32()) >> r.IntN(32)
-		if most := atMost(level(f)); most < f || float64(most) > float64(f)*1.05 {
-			t.Fatalf("at most %d of %d", most, f)
-		}
-	}
+	return records[0].Key
 }
 
-func TestEncode(t *testing.T) {
-	for n := range 3000 {
-		r := record{Object: strings.Repeat("x", n%1500), Window: json.RawMessage(`{}`)}
-		body, err := encode(r, uint64(n))
-		if err != nil {
-			t.Fatal(err)
-		}
-		var back record
-		if err := json.Unmarshal(body, &back); err != nil || back.Object != r.Object {
-			t.Fatalf("%q: %v", body, err)
-		}
-		if got := atMost(len(body) % levels); got < uint64(n) {
-			t.Fatalf("the size %d says at most %d failures, not %d", len(body), got, n)
-		}
-	}
-}
-
-func alertClaim(owner string, end int, failed uint64) pipeline.AlertClaim {
-	return pipeline.AlertClaim{
+func alertClaim(owner string, end int, failed uint64) ledger.AlertClaim {
+	return ledger.AlertClaim{
 		LoadBalancer: lb, Rule: "failed-negotiations", End: period.Add(time.Duration(end) * time.Minute), Length: 5 * time.Minute,
 		Failed: failed, Cooldown: time.Hour, Growth: 3, Owner: owner,
 	}
 }
 
-func (w *world) raise(a pipeline.AlertClaim) pipeline.AlertTicket {
+func (w *world) raise(a ledger.AlertClaim) ledger.AlertTicket {
 	w.t.Helper()
 	may, err := w.ledger().MayAlert(w.t.Context(), a)
 	if err != nil {
@@ -335,26 +319,26 @@ func (w *world) raise(a pipeline.AlertClaim) pipeline.AlertTicket {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if may != (ticket.State != pipeline.Published) {
+	if may != (ticket.State != ledger.Published) {
 		w.t.Errorf("MayAlert says %v, RaiseAlert %v", may, ticket.State)
 	}
 	return ticket
 }
 
-func (w *world) send(a pipeline.AlertClaim) {
+func (w *world) send(a ledger.AlertClaim) {
 	w.t.Helper()
 	ticket := w.raise(a)
-	if ticket.State != pipeline.Claimed {
+	if ticket.State != ledger.Claimed {
 		w.t.Fatalf("alert is %v", ticket.State)
 	}
-	if err := ticket.Commit(w.t.Context()); err != nil {
+	if err := w.ledger().CommitAlert(w.t.Context(), ticket); err != nil {
 		w.t.Fatal(err)
 	}
 }
 
-func (w *world) suppressed(what string, a pipeline.AlertClaim) {
+func (w *world) suppressed(what string, a ledger.AlertClaim) {
 	w.t.Helper()
-	if ticket := w.raise(a); ticket.State != pipeline.Published {
+	if ticket := w.raise(a); ticket.State != ledger.Published {
 		w.t.Errorf("%s: %v, want suppressed", what, ticket.State)
 	}
 }
@@ -383,23 +367,23 @@ func TestAlertPending(t *testing.T) {
 	a := alertClaim("a", 0, 100)
 	a.Lease = w.now().Add(time.Minute)
 	first := w.raise(a)
-	if first.State != pipeline.Claimed || first.TakenOver {
+	if first.State != ledger.Claimed || first.TakenOver {
 		t.Fatalf("first: %+v", first)
 	}
-	if other := w.raise(alertClaim("b", 5, 1000)); other.State != pipeline.Busy {
+	if other := w.raise(alertClaim("b", 5, 1000)); other.State != ledger.Busy {
 		t.Errorf("while it is being sent: %v", other.State)
 	}
 	again := w.raise(a)
-	if again.State != pipeline.Claimed || !again.TakenOver {
+	if again.State != ledger.Claimed || !again.TakenOver {
 		t.Errorf("the event's own retry: %+v", again)
 	}
-	w.pass(time.Minute + Skew + time.Second)
+	w.pass(time.Minute + ledger.Skew + time.Second)
 	taker := w.raise(alertClaim("b", 5, 100))
-	if taker.State != pipeline.Claimed || !taker.TakenOver {
+	if taker.State != ledger.Claimed || !taker.TakenOver {
 		t.Errorf("after the lease: %+v", taker)
 	}
-	for _, ticket := range []pipeline.AlertTicket{first, taker, again} {
-		if err := ticket.Commit(t.Context()); err != nil {
+	for _, ticket := range []ledger.AlertTicket{first, taker, again} {
+		if err := w.ledger().CommitAlert(t.Context(), ticket); err != nil {
 			t.Error(err)
 		}
 	}
@@ -410,7 +394,7 @@ func TestAlertPending(t *testing.T) {
 func TestAlertRelease(t *testing.T) {
 	w := newWorld(t)
 	ticket := w.raise(alertClaim("a", 0, 100))
-	if err := ticket.Release(t.Context()); err != nil {
+	if err := w.ledger().ReleaseAlert(t.Context(), ticket); err != nil {
 		t.Fatal(err)
 	}
 	w.send(alertClaim("b", 5, 100))
@@ -428,11 +412,11 @@ func TestAlertRace(t *testing.T) {
 				t.Error(err)
 				return
 			}
-			if ticket.State == pipeline.Claimed {
+			if ticket.State == ledger.Claimed {
 				mu.Lock()
 				n++
 				mu.Unlock()
-				if err := ticket.Commit(t.Context()); err != nil {
+				if err := w.ledger().CommitAlert(t.Context(), ticket); err != nil {
 					t.Error(err)
 				}
 			}
@@ -511,7 +495,8 @@ func TestClientsRace(t *testing.T) {
 // What does not look like a record is an error, and no reason to go on.
 func TestStrangeRecord(t *testing.T) {
 	w := newWorld(t)
-	for _, key := range []string{periodKey(lb, period) + objectID(claim("", 1, 0).Object), alertKey(lb, "failed-negotiations"), clientsPrefix + lb + "/" + period.Format(hourTime)} {
+	w.claim(claim("a", 1, 0))
+	for _, key := range []string{w.key(), "v1/alerts/" + lb + "/failed-negotiations", "v1/clients/" + lb + "/20261123T10Z"} {
 		if _, err := w.stack.S3.Put("state", key, []byte("not JSON")); err != nil {
 			t.Fatal(err)
 		}
@@ -528,5 +513,64 @@ func TestStrangeRecord(t *testing.T) {
 	cancel()
 	if _, err := w.ledger().Claim(ctx, claim("a", 2, 0)); !errors.Is(err, context.Canceled) {
 		t.Errorf("canceled: %v", err)
+	}
+}
+
+// TestOldRecords: records of version 1 that an earlier release wrote, with a
+// member that is no longer used and without a posture, mean the same.
+func TestOldRecords(t *testing.T) {
+	w := newWorld(t)
+	put := func(key, body string) {
+		t.Helper()
+		if _, err := w.stack.S3.Put("state", key, []byte(body)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const object = `,"object":"s3://logs/object-1","owner":"event-1","stable":true,"token":"T","lease":"2026-11-23T10:12:00Z","window":{"account":"1","failed":7,` +
+		`"clients":[{"client":"203.0.113.7","connections":9,"failed":7}]},"posture":{"weak":[{"client":"203.0.113.7","n":3}]}}`
+	w.claim(claim("", 1, 0))
+	key := w.key()
+	for _, test := range []struct {
+		record string
+		owner  string
+		want   ledger.State
+		taken  bool
+	}{
+		{`{"state":"published"`, "event-2", ledger.Published, false},
+		{`{"state":"claimed"`, "event-2", ledger.Busy, false},
+		{`{"state":"claimed"`, "event-1", ledger.Claimed, true},
+		{`{"state":"claimed","released":true`, "event-2", ledger.Claimed, false},
+	} {
+		put(key, test.record+object)
+		if got := w.claim(claim(test.owner, 1, 0)); got.State != test.want || got.TakenOver != test.taken {
+			t.Errorf("%s: claim of %s: %v, taken over %v", test.record, test.owner, got.State, got.TakenOver)
+		}
+	}
+	put(key, `{"state":"published"`+object)
+	r := ledger.NewReader(w.store)
+	window, err := r.Window(t.Context(), key)
+	if err != nil || window.Failed != 7 || window.Clients[0].Client != "203.0.113.7" {
+		t.Errorf("window %+v, %v", window, err)
+	}
+	if p, err := r.Posture(t.Context(), key); err != nil || cmp.Diff(&posture.Posture{Weak: []posture.Weak{{Client: "203.0.113.7", Connections: 3}}}, p) != "" {
+		t.Errorf("posture %+v, %v", p, err)
+	}
+	put(key, `{"state":"published","object":"s3://logs/object-1","owner":"event-1","window":{"failed":1}}`)
+	if p, err := r.Posture(t.Context(), key); err != nil || p != nil {
+		t.Errorf("posture %+v, %v", p, err)
+	}
+
+	put("v1/alerts/"+lb+"/failed-negotiations", `{"state":"pending","owner":"a","stable":true,"token":"T","lease":"2026-11-23T10:12:00Z","sent":"2026-11-23T10:06:00Z",`+
+		`"alerted":[{"end":"2026-11-23T10:00:00Z","failed":100}],"pending":{"end":"2026-11-23T10:05:00Z","failed":300}}`)
+	w.suppressed("in the cooldown", alertClaim("b", 0, 299))
+	if got := w.raise(alertClaim("b", 0, 300)); got.State != ledger.Busy {
+		t.Errorf("a pending alert: %v", got.State)
+	}
+	if got := w.raise(alertClaim("a", 0, 300)); got.State != ledger.Claimed || !got.TakenOver {
+		t.Errorf("its own: %+v", got)
+	}
+	put("v1/clients/"+lb+"/20261123T10Z", `{"clients":["a","b"]}`)
+	if granted, err := w.ledger().Clients(t.Context(), lb, period, []string{"b", "c"}, 2); err != nil || cmp.Diff([]string{"b"}, granted) != "" {
+		t.Errorf("granted %q, %v", granted, err)
 	}
 }

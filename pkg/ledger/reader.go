@@ -2,28 +2,64 @@ package ledger
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"time"
 
-	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/alert"
+	"tlswatch/pkg/posture"
 )
 
-// A Reader looks into the ledger and changes nothing. Its role needs no more
-// than s3:ListBucket on the bucket and s3:GetObject on its objects.
-type Reader struct{ store S3 }
+// A Record is what a list says about the record of a log object.
+type Record struct {
+	Key          string // in the store
+	PeriodEnd    time.Time
+	FailedAtMost uint64 // failed negotiations, rounded up
+}
 
-// NewReader returns a Reader of the ledger in a bucket.
-func NewReader(s S3) Reader { return Reader{s} }
+// Records lists the records of a load balancer's periods that end after from,
+// and at until at the latest, in the order of the periods.
+func (l *Ledger) Records(ctx context.Context, lb string, from, until time.Time) ([]Record, error) {
+	return records(ctx, l.store, lb, from, until)
+}
+
+// Window returns the input for rules of a record.
+func (l *Ledger) Window(ctx context.Context, key string) (alert.Window, error) {
+	return window(ctx, l.store, key)
+}
+
+// A Reader reads the ledger and changes nothing.
+type Reader struct{ store ReadStore }
+
+// NewReader returns a Reader of a store.
+func NewReader(s ReadStore) Reader { return Reader{s} }
+
+// Records is the same as [Ledger.Records].
+func (r Reader) Records(ctx context.Context, lb string, from, until time.Time) ([]Record, error) {
+	return records(ctx, r.store, lb, from, until)
+}
+
+// Window is the same as [Ledger.Window].
+func (r Reader) Window(ctx context.Context, key string) (alert.Window, error) {
+	return window(ctx, r.store, key)
+}
+
+// Posture returns the posture of a record, nil if it has none: early versions of
+// tlswatch did not record it.
+func (r Reader) Posture(ctx context.Context, key string) (*posture.Posture, error) {
+	record, _, err := get[struct{ Posture *posture.Posture }](ctx, r.store, key)
+	if err != nil {
+		return nil, fmt.Errorf("reading a record: %w", err)
+	}
+	return record.Posture, nil
+}
 
 // LoadBalancers returns the load balancers that have records, sorted. It takes
-// a request for each name of one, sixteen at a time, besides one for a thousand
+// one request per load-balancer name, sixteen at a time, and one per thousand
 // names.
 func (r Reader) LoadBalancers(ctx context.Context) ([]string, error) {
-	// LB is app/NAME/ID.
 	folders := []string{periodsPrefix}
 	for range strings.Count("app/NAME/ID/", "/") {
 		below := make([][]string, len(folders))
@@ -33,7 +69,7 @@ func (r Reader) LoadBalancers(ctx context.Context) ([]string, error) {
 		for i, f := range folders {
 			turn <- struct{}{}
 			wg.Go(func() {
-				below[i], errs[i] = r.store.folders(ctx, f)
+				below[i], errs[i] = r.store.Folders(ctx, f)
 				<-turn
 			})
 		}
@@ -52,50 +88,17 @@ func (r Reader) LoadBalancers(ctx context.Context) ([]string, error) {
 	return folders, nil
 }
 
-// Records is that of [Ledger].
-func (r Reader) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
-	return records(ctx, r.store, lb, from, until)
-}
-
-// Window is that of [Ledger].
-func (r Reader) Window(ctx context.Context, key string) (json.RawMessage, error) {
-	return window(ctx, r.store, key)
-}
-
-// Posture returns what the object of a record tells of the TLS in use, or nil
-// if it is of a version of tlswatch that did not note that.
-func (r Reader) Posture(ctx context.Context, key string) (json.RawMessage, error) {
-	record, _, err := get[record](ctx, r.store, key)
-	if err != nil {
-		return nil, fmt.Errorf("reading a record: %w", err)
-	}
-	return record.Posture, nil
-}
-
-// Records returns the records of a load balancer's periods that end after
-// from, and at until at the latest.
-func (l *Ledger) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
-	return records(ctx, l.store, lb, from, until)
-}
-
-// Window returns what the object of a record adds up to.
-func (l *Ledger) Window(ctx context.Context, key string) (json.RawMessage, error) {
-	return window(ctx, l.store, key)
-}
-
-func records(ctx context.Context, s Store, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
-	prefix := periodsPrefix + lb + "/"
-	last := until.UTC().Format(periodTime)
-	var list []pipeline.LedgerRecord
-	// A key of the period that ends at from is less than this one: "~" follows
-	// every character of an object ID.
-	err := s.List(ctx, prefix, prefix+from.UTC().Format(periodTime)+"/~", func(key string, size int64) bool {
-		period, id, _ := strings.Cut(strings.TrimPrefix(key, prefix), "/")
-		if period > last {
+func records(ctx context.Context, s lister, lb string, from, until time.Time) ([]Record, error) {
+	var list []Record
+	// "~" follows every character of an id, so the list begins after from.
+	after := recordKey{lb, from, "~"}
+	err := s.List(ctx, periodsPrefix+lb+"/", after.String(), func(key string, size int64) bool {
+		k, ok := parseRecordKey(lb, key)
+		if ok && k.periodEnd.After(until) {
 			return false
 		}
-		if end, err := time.Parse(periodTime, period); err == nil && id != "" {
-			list = append(list, pipeline.LedgerRecord{Key: key, PeriodEnd: end, FailedAtMost: atMost(int(size % levels))})
+		if ok {
+			list = append(list, Record{Key: key, PeriodEnd: k.periodEnd, FailedAtMost: levelOfSize(size).atMost()})
 		}
 		return true
 	})
@@ -105,10 +108,10 @@ func records(ctx context.Context, s Store, lb string, from, until time.Time) ([]
 	return list, nil
 }
 
-func window(ctx context.Context, s Store, key string) (json.RawMessage, error) {
-	r, _, err := get[record](ctx, s, key)
+func window(ctx context.Context, s getter, key string) (alert.Window, error) {
+	record, _, err := get[struct{ Window alert.Window }](ctx, s, key)
 	if err != nil {
-		return nil, fmt.Errorf("reading a record: %w", err)
+		return alert.Window{}, fmt.Errorf("reading a record: %w", err)
 	}
-	return r.Window, nil
+	return record.Window, nil
 }

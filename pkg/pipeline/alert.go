@@ -3,7 +3,6 @@ package pipeline
 import (
 	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -11,6 +10,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/notice"
 )
 
@@ -83,13 +83,13 @@ func (p *Pipeline) alertPeriod(ctx context.Context, t *task) error {
 func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *windows) error {
 	// The list alone says which windows can meet the rule at all, and the
 	// alert's state whether that matters now. Usually that is the end of it.
-	var claims []AlertClaim
+	var claims []ledger.AlertClaim
 	for end := t.Key.PeriodEnd; end.Before(t.Key.PeriodEnd.Add(rule.Window)); end = end.Add(connlog.Period) {
 		if p.tooOld(end) {
 			continue
 		}
 		if failed := w.failedAtMost(end, rule.Window); failed > 0 && failed >= rule.MinFailed {
-			claims = append(claims, AlertClaim{
+			claims = append(claims, ledger.AlertClaim{
 				LoadBalancer: t.Key.LoadBalancer, Rule: rule.Name, End: end, Length: rule.Window, Failed: failed,
 				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Batch: t.owners, Lease: p.lease(ctx),
 			})
@@ -108,7 +108,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 	}
 	type candidate struct {
 		alert *alert.Alert
-		claim AlertClaim
+		claim ledger.AlertClaim
 	}
 	var met []candidate
 	for _, c := range claims {
@@ -131,10 +131,10 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		switch {
 		case err != nil:
 			return err
-		case ticket.State == Published: // suppressed, as others may not be
+		case ticket.State == ledger.Published: // suppressed, as others may not be
 			t.Suppressed++
 			continue
-		case ticket.State == Busy:
+		case ticket.State == ledger.Busy:
 			return ErrInProgress
 		}
 		var twice bool
@@ -145,12 +145,12 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		t.AlertTakenOver = t.AlertTakenOver || ticket.TakenOver || twice
 		switch {
 		case errors.Is(err, ErrNothingSent):
-			return errors.Join(err, p.finish(ctx, 3, ticket.Release))
+			return errors.Join(err, p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.ReleaseAlert(ctx, ticket) }))
 		case err != nil: // it stays pending, so that the retry reports the take-over
 			return err
 		}
 		t.Alerts++
-		return p.finish(ctx, 3, ticket.Commit)
+		return p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.CommitAlert(ctx, ticket) })
 	}
 	return nil
 }
@@ -162,10 +162,10 @@ const firstPause = 100 * time.Millisecond
 // raise asks the ledger whether to alert. While another event is about to send
 // an alert of the same rule and load balancer, which usually takes a moment, it
 // waits for the outcome as long as there is patience.
-func (p *Pipeline) raise(ctx context.Context, t *task, c AlertClaim) (AlertTicket, error) {
+func (p *Pipeline) raise(ctx context.Context, t *task, c ledger.AlertClaim) (ledger.AlertTicket, error) {
 	for pause := firstPause; ; pause *= 2 {
 		ticket, err := p.Ledger.RaiseAlert(ctx, c)
-		if err != nil || ticket.State != Busy || t.patience < pause {
+		if err != nil || ticket.State != ledger.Busy || t.patience < pause {
 			return ticket, err
 		}
 		t.patience -= pause
@@ -212,8 +212,8 @@ func countedReasons(rules []alert.Rule) []string {
 // windows are sums of the records around a period. Each record is read when a
 // window needs it, added up with the others of its period, and forgotten.
 type windows struct {
-	ledger  Ledger
-	records []LedgerRecord
+	ledger  *ledger.Ledger
+	records []ledger.Record
 	reasons [][]string // the reasons that rules count, without duplicates
 	periods map[time.Time][]*alert.Sum
 	sums    map[windowKey]alert.Window
@@ -226,7 +226,7 @@ type windowKey struct {
 	reasons int // index in windows.reasons
 }
 
-func newWindows(l Ledger, records []LedgerRecord, rules []alert.Rule) *windows {
+func newWindows(l *ledger.Ledger, records []ledger.Record, rules []alert.Rule) *windows {
 	w := &windows{ledger: l, records: records, periods: make(map[time.Time][]*alert.Sum), sums: make(map[windowKey]alert.Window)}
 	for _, r := range rules {
 		if w.index(r.Reasons) < 0 {
@@ -292,13 +292,9 @@ func (w *windows) period(ctx context.Context, end time.Time) ([]*alert.Sum, erro
 		if !r.PeriodEnd.Equal(end) {
 			continue
 		}
-		text, err := w.ledger.Window(ctx, r.Key)
+		window, err := w.ledger.Window(ctx, r.Key)
 		if err != nil {
 			return nil, err
-		}
-		var window alert.Window
-		if err := json.Unmarshal(text, &window); err != nil {
-			return nil, fmt.Errorf("record %s: %w", r.Key, err)
 		}
 		for i, reasons := range w.reasons {
 			sums[i].Add(window.Only(reasons))

@@ -33,7 +33,7 @@ func TestMemoryLargeWindow(t *testing.T) {
 	store := memory{}
 	sink := &discard{}
 	p := &pipeline.Pipeline{
-		Source: store, Metrics: sink, Ledger: ledger.New(store, ledger.Options{Now: func() time.Time { return now }}),
+		Source: store, Metrics: sink, Ledger: ledger.New(store, ledger.Options{Now: func() time.Time { return now }, Sleep: pipeline.Sleep}),
 		PublishClients: true, Now: func() time.Time { return now }, Sleep: pipeline.Sleep,
 	}
 	job := func(i int) pipeline.Job {

@@ -32,6 +32,7 @@ import (
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/s3source"
+	"tlswatch/pkg/s3store"
 	"tlswatch/pkg/snssink"
 )
 
@@ -82,7 +83,7 @@ func (f *fleet) function(t *testing.T) (*pipeline.Pipeline, *httpClient) {
 		Source:         s3source.Source{Client: bucket},
 		Metrics:        cwsink.Sink{Client: cloudwatch.NewFromConfig(c), Namespace: "tlswatch"},
 		Alerts:         snssink.Sink{Client: sns.NewFromConfig(c), TopicARN: f.SNS.CreateTopic("alerts")},
-		Ledger:         ledger.New(ledger.S3{Client: bucket, Bucket: stateBucket}, ledger.Options{Now: f.now, Sleep: awake}),
+		Ledger:         ledger.New(s3store.Store{Client: bucket, Bucket: stateBucket}, ledger.Options{Now: f.now, Sleep: awake}),
 		MetricOptions:  metric.Options{ClientMinFailed: 5, ClientTop: 10},
 		ClientBudget:   50,
 		IPv6Prefix:     64,

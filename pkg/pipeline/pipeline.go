@@ -6,7 +6,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -16,6 +15,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/notice"
 	"tlswatch/pkg/posture"
@@ -64,7 +64,7 @@ type Pipeline struct {
 	// Ledger is the memory over invocations. Without it, nil, an object that
 	// is announced twice counts twice, rules look at one object at a time and
 	// know no cooldown, and ClientBudget is not observed.
-	Ledger Ledger
+	Ledger *ledger.Ledger
 
 	// Policies names the security policies of listeners for alerts. It is
 	// asked only when there is something to alert; nil: they are not known.
@@ -262,7 +262,7 @@ type task struct {
 	*invocation
 	job       Job
 	reading   func() (*rollup.Summary, error) // waits for the object to be read
-	ticket    Ticket
+	ticket    ledger.Ticket
 	claiming  time.Duration
 	twin      *task        // the one that claimed the same object
 	window    alert.Window // zero for a skipped object
@@ -342,25 +342,17 @@ func (p *Pipeline) claim(ctx context.Context, t *task) error {
 	if p.Ledger == nil {
 		return nil
 	}
-	window, err := json.Marshal(t.window)
-	if err != nil {
-		return fmt.Errorf("encoding a window: %w", err)
-	}
-	posture, err := json.Marshal(t.posture)
-	if err != nil {
-		return fmt.Errorf("encoding a posture: %w", err)
-	}
-	t.ticket, err = p.Ledger.Claim(ctx, Claim{
-		Object: t.Object, LoadBalancer: t.Key.LoadBalancer, PeriodEnd: t.Key.PeriodEnd,
-		Owner: t.job.Owner, Batch: t.owners, Lease: p.lease(ctx), Failed: t.window.Failed,
-		Window: window, Posture: posture,
+	var err error
+	t.ticket, err = p.Ledger.Claim(ctx, ledger.Claim{
+		Bucket: t.Object.Bucket, Key: t.Object.Key, ETag: t.Object.ETag, LoadBalancer: t.Key.LoadBalancer, PeriodEnd: t.Key.PeriodEnd,
+		Owner: t.job.Owner, Batch: t.owners, Lease: p.lease(ctx), Window: t.window, Posture: t.posture,
 	})
 	switch {
 	case err != nil:
 		return err
-	case t.ticket.State == Published:
+	case t.ticket.State == ledger.Published:
 		t.Duplicate = "published"
-	case t.ticket.State == Busy:
+	case t.ticket.State == ledger.Busy:
 		return ErrInProgress
 	case t.ticket.TakenOver:
 		t.TakenOver = true
@@ -415,8 +407,8 @@ func (p *Pipeline) publish(ctx context.Context, b batch) {
 		switch {
 		case err == nil:
 			t.Data = len(t.data)
-			if t.ticket.Commit != nil {
-				t.Err = p.finish(ctx, 3, t.ticket.Commit)
+			if p.Ledger != nil && t.Duplicate == "" && t.Skipped == "" {
+				t.Err = p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.Commit(ctx, t.ticket) })
 			}
 		case !sent:
 			t.Err = errors.Join(err, p.release(ctx, t))
@@ -427,10 +419,10 @@ func (p *Pipeline) publish(ctx context.Context, b batch) {
 
 // release gives the claim of a task back, of which nothing was sent.
 func (p *Pipeline) release(ctx context.Context, t *task) error {
-	if t.ticket.Release == nil {
+	if p.Ledger == nil || t.Duplicate != "" || t.Skipped != "" {
 		return nil
 	}
-	return p.finish(ctx, 3, t.ticket.Release)
+	return p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.Release(ctx, t.ticket) })
 }
 
 // finish does a step that is better not cut off: it may go on for so many

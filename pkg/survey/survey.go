@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/ledger"
 )
 
 // A Source is the part of the ledger that reads.
@@ -23,14 +23,14 @@ type Source interface {
 	// LoadBalancers lists those that have records.
 	LoadBalancers(context.Context) ([]string, error)
 
-	// Records is as in [pipeline.Ledger].
-	Records(ctx context.Context, loadBalancer string, from, until time.Time) ([]pipeline.LedgerRecord, error)
+	// Records is as in [ledger.Reader].
+	Records(ctx context.Context, loadBalancer string, from, until time.Time) ([]ledger.Record, error)
 }
 
 // A Record is a log object that the ledger knows.
 type Record struct {
 	LoadBalancer string
-	pipeline.LedgerRecord
+	ledger.Record
 }
 
 // Query says what to list.

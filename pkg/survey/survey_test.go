@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/ledger"
 )
 
 var start = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
@@ -30,7 +30,7 @@ type fake struct {
 
 func (f *fake) LoadBalancers(context.Context) ([]string, error) { return f.lbs, f.err }
 
-func (f *fake) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
+func (f *fake) Records(ctx context.Context, lb string, from, until time.Time) ([]ledger.Record, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.got = append(f.got, until)
@@ -40,10 +40,10 @@ func (f *fake) Records(ctx context.Context, lb string, from, until time.Time) ([
 	if ctx.Err() != nil {
 		return nil, ctx.Err()
 	}
-	var list []pipeline.LedgerRecord
+	var list []ledger.Record
 	for t := from.Truncate(time.Hour); !t.After(until); t = t.Add(time.Hour) {
 		if t.After(from) {
-			list = append(list, pipeline.LedgerRecord{Key: lb + t.String(), PeriodEnd: t, FailedAtMost: uint64(t.Hour())})
+			list = append(list, ledger.Record{Key: lb + t.String(), PeriodEnd: t, FailedAtMost: uint64(t.Hour())})
 		}
 	}
 	return list, f.err
@@ -129,7 +129,7 @@ func TestListOutOfRoom(t *testing.T) {
 func records(n int) []Record {
 	var list []Record
 	for i := range n {
-		list = append(list, Record{"app/a/1", pipeline.LedgerRecord{Key: fmt.Sprint(i), PeriodEnd: start.Add(time.Duration(i) * time.Minute), FailedAtMost: uint64(i * 7 % n)}})
+		list = append(list, Record{"app/a/1", ledger.Record{Key: fmt.Sprint(i), PeriodEnd: start.Add(time.Duration(i) * time.Minute), FailedAtMost: uint64(i * 7 % n)}})
 	}
 	return list
 }
@@ -149,7 +149,7 @@ func TestMostFailed(t *testing.T) {
 			t.Errorf("%d: not those with most failures: %v", most, some)
 		}
 	}
-	huge := []Record{{LedgerRecord: pipeline.LedgerRecord{FailedAtMost: math.MaxUint64 / 2}}, {LedgerRecord: pipeline.LedgerRecord{FailedAtMost: math.MaxUint64 / 2}}, {LedgerRecord: pipeline.LedgerRecord{FailedAtMost: math.MaxUint64 / 2}}}
+	huge := []Record{{Record: ledger.Record{FailedAtMost: math.MaxUint64 / 2}}, {Record: ledger.Record{FailedAtMost: math.MaxUint64 / 2}}, {Record: ledger.Record{FailedAtMost: math.MaxUint64 / 2}}}
 	if _, _, failures := MostFailed(huge, 0); failures != math.MaxUint64 {
 		t.Errorf("the sum overflows: %d", failures)
 	}

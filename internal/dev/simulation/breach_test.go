@@ -2,10 +2,13 @@ package simulation
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
-	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/ledger"
 )
 
 // A breach switches off rules of the ledger, to show that they matter.
@@ -40,56 +43,86 @@ func (b breach) clock(clock func() time.Time) func() time.Time {
 	return clock
 }
 
-func (b breach) ledger(l pipeline.Ledger) pipeline.Ledger {
-	if b.has(noSecondLook) {
-		l = &forgetful{Ledger: l}
+// store returns the state bucket for a process, with lies in its replies that have
+// the effect of the breach.
+func (b breach) store(p *process) ledger.Store {
+	if b == none {
+		return store{p}
 	}
-	return careless{l, b}
+	return &lying{store{p}, b, false}
 }
 
-// careless is a ledger without some of its rules.
-type careless struct {
-	pipeline.Ledger
+type lying struct {
+	store
 	breach
+	duplicate bool // the process met a published object
 }
 
-func (l careless) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, error) {
-	if l.has(claimsForgotten) {
-		c.Batch = nil
-	}
-	t, err := l.Ledger.Claim(ctx, c)
-	if l.has(claimSuffices) && t.State == pipeline.Busy {
-		t.State = pipeline.Published
-	}
-	return t, err
+// A record has the members of all kinds of records that lies are about.
+type record struct {
+	State, Object, Owner string
+	Lease                time.Time
 }
 
-func (l careless) RaiseAlert(ctx context.Context, a pipeline.AlertClaim) (pipeline.AlertTicket, error) {
-	if l.has(alertsForgotten) {
-		a.Batch = nil
+func (l *lying) Get(ctx context.Context, key string) ([]byte, string, error) {
+	body, etag, err := l.store.Get(ctx, key)
+	if err != nil {
+		return nil, "", err
 	}
-	t, err := l.Ledger.RaiseAlert(ctx, a)
-	if l.has(pendingSuffices) && t.State == pipeline.Busy {
-		t.State = pipeline.Published
+	var r record
+	if err := json.Unmarshal(body, &r); err != nil {
+		l.p.w.breaks("record %s: %v", key, err)
 	}
-	return t, err
+	l.duplicate = l.duplicate || r.State == "published"
+	holder := slices.IndexFunc(l.p.messages, func(m *message) bool { return m.id == r.Owner })
+	switch {
+	case r.State == "claimed":
+		claimant := slices.IndexFunc(l.p.messages, func(m *message) bool { return m.announces(l.p.w.cipherOf(r.Object)) })
+		switch {
+		case l.has(claimSuffices) && holder < 0 && !l.over(r):
+			return with(body, map[string]any{"state": "published"}), etag, nil
+		case l.has(claimsForgotten) && holder > claimant:
+			return with(body, map[string]any{"owner": "nobody"}), etag, nil
+		}
+	case r.State == "pending":
+		foreign := holder < 0 || l.has(alertsForgotten) && holder > 0
+		switch {
+		case l.has(pendingSuffices) && foreign && !l.over(r): // suppressed
+			last := map[string]any{"end": epoch, "failed": uint64(1 << 60)}
+			return with(body, map[string]any{"state": "sent", "sent": l.p.w.now, "alerted": []any{last}}), etag, nil
+		case l.has(alertsForgotten) && holder > 0:
+			return with(body, map[string]any{"owner": "nobody"}), etag, nil
+		}
+	}
+	return body, etag, nil
 }
 
-// forgetful is a ledger with which duplicates do not evaluate their window again.
-type forgetful struct {
-	pipeline.Ledger
-	duplicate bool
+func (l *lying) over(r record) bool {
+	return l.p.w.now.Add(l.p.skew).After(r.Lease.Add(ledger.Skew))
 }
 
-func (f *forgetful) Claim(ctx context.Context, c pipeline.Claim) (pipeline.Ticket, error) {
-	t, err := f.Ledger.Claim(ctx, c)
-	f.duplicate = t.State == pipeline.Published
-	return t, err
-}
-
-func (f *forgetful) Records(ctx context.Context, lb string, from, until time.Time) ([]pipeline.LedgerRecord, error) {
-	if f.duplicate {
-		return nil, nil
+func (l *lying) List(ctx context.Context, prefix, after string, yield func(string, int64) bool) error {
+	if l.has(noSecondLook) && l.duplicate {
+		return nil
 	}
-	return f.Ledger.Records(ctx, lb, from, until)
+	return l.store.List(ctx, prefix, after, yield)
+}
+
+// with returns a JSON object with other members.
+func with(body []byte, members map[string]any) []byte {
+	var all map[string]any
+	if err := json.Unmarshal(body, &all); err != nil {
+		panic(err)
+	}
+	maps.Copy(all, members)
+	changed, err := json.Marshal(all)
+	if err != nil {
+		panic(err)
+	}
+	return changed
+}
+
+// announces reports whether a message is about an object.
+func (m *message) announces(cipher string) bool {
+	return slices.ContainsFunc(m.objects, func(o logObject) bool { return o.cipher == cipher })
 }

@@ -289,10 +289,10 @@ func (p *process) main() {
 	clock := func() time.Time { return p.w.now.Add(p.skew) }
 	sleep := func(context.Context, time.Duration) error { p.yield("sleep"); return nil }
 	tokens := 0
-	l := p.w.breach.ledger(ledger.New(store{p}, ledger.Options{
+	l := ledger.New(p.w.breach.store(p), ledger.Options{
 		Now: p.w.breach.clock(clock), Sleep: sleep, Random: func() float64 { return 0 },
 		Token: func() string { tokens++; return fmt.Sprint(p.id, "/", tokens) },
-	}))
+	})
 	pipe := pipelines.Get().(*pipeline.Pipeline)
 	defer pipelines.Put(pipe)
 	pipe.Source, pipe.Metrics, pipe.Alerts, pipe.Ledger = source{p}, sink{p}, topic{p}, l

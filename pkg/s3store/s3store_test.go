@@ -1,4 +1,4 @@
-package ledger
+package s3store_test
 
 import (
 	"bytes"
@@ -13,22 +13,30 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/google/go-cmp/cmp"
 
+	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
+	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/s3store"
 )
+
+func newStore(t *testing.T) s3store.Store {
+	t.Helper()
+	return s3store.Store{Client: s3.NewFromConfig(awstest.Config(t)), Bucket: "state"}
+}
 
 // TestConformance holds two implementations of S3 to what the ledger takes for
 // granted.
 func TestConformance(t *testing.T) {
 	t.Run("localaws", func(t *testing.T) {
-		w := newWorld(t)
-		conform(t, w.store)
+		awstest.Start(t, localaws.Options{}, "state")
+		conform(t, newStore(t))
 	})
 	t.Run("moto", func(t *testing.T) {
 		env := wire.BaseEnv("us-east-1")
 		env["AWS_ENDPOINT_URL_S3"] = awstest.Moto(t, "the ledger was not held against an independent S3")
 		awstest.Setenv(t, env)
-		store := newStore(t, "state")
+		store := newStore(t)
 		client := store.Client.(*s3.Client)
 		if _, err := client.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &store.Bucket}); err != nil {
 			t.Fatal(err)
@@ -38,7 +46,7 @@ func TestConformance(t *testing.T) {
 }
 
 // conform tests a store of an empty bucket.
-func conform(t *testing.T, s S3) {
+func conform(t *testing.T, s s3store.Store) {
 	ctx := t.Context()
 	const key = "v1/a key/with+all=kinds&of (characters)"
 
@@ -50,13 +58,13 @@ func conform(t *testing.T, s S3) {
 			want error
 			body string // afterwards; "" for no object
 		}{
-			{"get nothing", func() (string, error) { return read(ctx, s, key) }, ErrNotFound, ""},
-			{"replace nothing", func() (string, error) { return s.Replace(ctx, key, []byte("x"), `"0123456789abcdef0123456789abcdef"`) }, ErrNotFound, ""},
+			{"get nothing", func() (string, error) { return read(ctx, s, key) }, ledger.ErrNotFound, ""},
+			{"replace nothing", func() (string, error) { return s.Replace(ctx, key, []byte("x"), `"0123456789abcdef0123456789abcdef"`) }, ledger.ErrNotFound, ""},
 			{"create", func() (string, error) { return s.Create(ctx, key, []byte("one")) }, nil, "one"},
-			{"create again", func() (string, error) { return s.Create(ctx, key, []byte("two")) }, ErrExists, "one"},
-			{"create again, the same", func() (string, error) { return s.Create(ctx, key, []byte("one")) }, ErrExists, "one"},
+			{"create again", func() (string, error) { return s.Create(ctx, key, []byte("two")) }, ledger.ErrExists, "one"},
+			{"create again, the same", func() (string, error) { return s.Create(ctx, key, []byte("one")) }, ledger.ErrExists, "one"},
 			{"replace", func() (string, error) { stale = etag; return s.Replace(ctx, key, []byte("three"), etag) }, nil, "three"},
-			{"replace what was replaced", func() (string, error) { return s.Replace(ctx, key, []byte("four"), stale) }, ErrChanged, "three"},
+			{"replace what was replaced", func() (string, error) { return s.Replace(ctx, key, []byte("four"), stale) }, ledger.ErrChanged, "three"},
 			{"replace again", func() (string, error) { return s.Replace(ctx, key, []byte("five"), etag) }, nil, "five"},
 			{"get", func() (string, error) { return read(ctx, s, key) }, nil, "five"},
 		} {
@@ -64,7 +72,7 @@ func conform(t *testing.T, s S3) {
 			if !errors.Is(err, step.want) || (err == nil) != (step.want == nil) {
 				t.Errorf("%s: %v, want %v", step.name, err, step.want)
 			}
-			for _, other := range []error{ErrNotFound, ErrExists, ErrChanged, ErrConflict} {
+			for _, other := range []error{ledger.ErrNotFound, ledger.ErrExists, ledger.ErrChanged, ledger.ErrConflict} {
 				if other != step.want && errors.Is(err, other) {
 					t.Errorf("%s: %v is also %v", step.name, err, other)
 				}
@@ -78,7 +86,7 @@ func conform(t *testing.T, s S3) {
 			body, current, err := s.Get(ctx, key)
 			switch {
 			case step.body == "":
-				if !errors.Is(err, ErrNotFound) {
+				if !errors.Is(err, ledger.ErrNotFound) {
 					t.Errorf("after %s: %v", step.name, err)
 				}
 			case err != nil || string(body) != step.body || current != etag:
@@ -86,7 +94,7 @@ func conform(t *testing.T, s S3) {
 			}
 		}
 		_, err := newBucket(s, "nowhere").Create(ctx, key, nil)
-		if err == nil || errors.Is(err, ErrNotFound) || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
+		if err == nil || errors.Is(err, ledger.ErrNotFound) || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
 			t.Errorf("no bucket: %v", err)
 		}
 	})
@@ -146,7 +154,7 @@ func conform(t *testing.T, s S3) {
 	})
 
 	t.Run("load balancers", func(t *testing.T) {
-		list, err := NewReader(s).LoadBalancers(ctx)
+		list, err := ledger.NewReader(s).LoadBalancers(ctx)
 		if err != nil || len(list) > 0 {
 			t.Errorf("of no records: %q, %v", list, err)
 		}
@@ -160,11 +168,11 @@ func conform(t *testing.T, s S3) {
 				}
 			}
 		}
-		list, err = NewReader(s).LoadBalancers(ctx)
+		list, err = ledger.NewReader(s).LoadBalancers(ctx)
 		if d := cmp.Diff(want, list); d != "" || err != nil {
 			t.Errorf("-want +got\n%s%v", d, err)
 		}
-		if _, err := NewReader(newBucket(s, "nowhere")).LoadBalancers(ctx); err == nil || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
+		if _, err := ledger.NewReader(newBucket(s, "nowhere")).LoadBalancers(ctx); err == nil || !strings.Contains(err.Error(), `no state bucket "nowhere"`) {
 			t.Errorf("no bucket: %v", err)
 		}
 	})
@@ -177,7 +185,7 @@ func conform(t *testing.T, s S3) {
 			create := func(i int) (string, error) {
 				return s.Create(ctx, fmt.Sprintf("v1/race/%d", round), fmt.Appendf(nil, "writer %d", i))
 			}
-			race(t, s, fmt.Sprintf("v1/race/%d", round), writers, ErrExists, create)
+			race(t, s, fmt.Sprintf("v1/race/%d", round), writers, ledger.ErrExists, create)
 			if round == 0 {
 				var err error
 				if _, etag, err = s.Get(ctx, "v1/race/0"); err != nil {
@@ -187,14 +195,14 @@ func conform(t *testing.T, s S3) {
 			replace := func(i int) (string, error) {
 				return s.Replace(ctx, "v1/race/0", fmt.Appendf(nil, "round %d, writer %d", round, i), etag)
 			}
-			etag = race(t, s, "v1/race/0", writers, ErrChanged, replace)
+			etag = race(t, s, "v1/race/0", writers, ledger.ErrChanged, replace)
 		}
 	})
 }
 
 // race has writers write a key at once, and returns the ETag that the winner
 // was told.
-func race(t *testing.T, s S3, key string, writers int, want error, write func(int) (string, error)) (etag string) {
+func race(t *testing.T, s s3store.Store, key string, writers int, want error, write func(int) (string, error)) (etag string) {
 	t.Helper()
 	etags, errs := make([]string, writers), make([]error, writers)
 	begin := make(chan struct{})
@@ -204,7 +212,7 @@ func race(t *testing.T, s S3, key string, writers int, want error, write func(in
 			<-begin
 			for {
 				etags[i], errs[i] = write(i)
-				if !errors.Is(errs[i], ErrConflict) {
+				if !errors.Is(errs[i], ledger.ErrConflict) {
 					return
 				}
 			}
@@ -228,12 +236,12 @@ func race(t *testing.T, s S3, key string, writers int, want error, write func(in
 	return now
 }
 
-func read(ctx context.Context, s Store, key string) (string, error) {
+func read(ctx context.Context, s s3store.Store, key string) (string, error) {
 	_, etag, err := s.Get(ctx, key)
 	return etag, err
 }
 
-func newBucket(s S3, name string) S3 {
+func newBucket(s s3store.Store, name string) s3store.Store {
 	s.Bucket = name
 	return s
 }
