@@ -146,10 +146,12 @@ func (l load) body() []byte {
 			client, latency = cmp.Or(l.client, fmt.Sprintf("203.0.113.%d", l.node)), "-"
 			status = "Failed:" + cmp.Or(l.reason, "UnmappedConnectionError")
 		}
-		if l.hundreds {
-			cipher = fmt.Sprintf("CIPHER-%d-%d-%d", l.node, l.part, i)
+		at := l.period().Add(-3 * time.Minute)
+		if l.hundreds { // as many names as become metrics, in several minutes
+			cipher = fmt.Sprintf("CIPHER-%d-%d-%d", l.node, l.part, i%metric.MaxNames)
+			at = at.Add(time.Duration(i/metric.MaxNames) * time.Minute)
 		}
-		fmt.Fprintf(&b, "%s %s 40000 443 TLSv1.2 %s %s \"-\" - - %s TID_1 -\n", l.period().Add(-3*time.Minute).Format("2006-01-02T15:04:05.000000Z"), client, cipher, latency, status)
+		fmt.Fprintf(&b, "%s %s 40000 443 TLSv1.2 %s %s \"-\" - - %s TID_1 -\n", at.Format("2006-01-02T15:04:05.000000Z"), client, cipher, latency, status)
 	}
 	return b.Bytes()
 }
