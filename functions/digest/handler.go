@@ -99,7 +99,7 @@ func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
 	}
 	w := &weeks{loadBalancers: list.LoadBalancers, objects: make(map[part]int), sums: make(map[part]*posture.Sum)}
 	if list.Unlisted > 0 {
-		w.note("%d of the days and load balancers, the oldest, were left out: over the limit of records, or out of time. If the function timed out, raise its time-out.", list.Unlisted)
+		w.note("The oldest data are left out (%d combinations of day and load balancer), because of the limit on records or for lack of time. If the function timed out, raise its timeout.", list.Unlisted)
 	}
 	at := func(r survey.Record) part {
 		return part{r.LoadBalancer, !r.PeriodEnd.After(until.Add(-digest.Week))}
@@ -132,10 +132,10 @@ func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
 		return nil
 	})
 	if w.read < len(chosen) && err == nil {
-		w.note("%d of %d records were not read in time. Raise the function's time-out.", len(chosen)-w.read, len(chosen))
+		w.note("%d of %d records were not read in time. Raise the function's timeout.", len(chosen)-w.read, len(chosen))
 	}
 	if without > 0 {
-		w.note("%d records have no data about the TLS in use, such as records of earlier versions of tlswatch.", without)
+		w.note("%d records have no data about the TLS in use, for example because an earlier version of tlswatch wrote them.", without)
 	}
 	return w, err
 }

@@ -46,7 +46,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	var items []int // of the jobs
 	for i, item := range event.Items {
 		if item.Err != nil {
-			h.log.ErrorContext(ctx, "invalid part of the event", "item", item.ID, "error", item.Err.Error())
+			h.log.ErrorContext(ctx, "invalid item in the event", "item", item.ID, "error", item.Err.Error())
 		}
 		for _, o := range item.Objects {
 			jobs = append(jobs, pipeline.Job{Object: o.Object, Owner: event.Owner(o, requestID(ctx))})
@@ -96,10 +96,10 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 	}
 	h.log.LogAttrs(ctx, level, message, attrs(r)...)
 	if r.PolicyErr != nil {
-		h.log.WarnContext(ctx, "cannot look up the security policies of listeners", "loadBalancer", r.Key.LoadBalancer, "error", r.PolicyErr.Error())
+		h.log.WarnContext(ctx, "cannot look up the listeners' security policies", "loadBalancer", r.Key.LoadBalancer, "error", r.PolicyErr.Error())
 	}
 	if r.FirstMalformed != nil && h.clients {
-		h.log.DebugContext(ctx, "malformed line", "key", text.Printable(r.Object.Key), "error", text.Printable(r.FirstMalformed.Error()))
+		h.log.DebugContext(ctx, "invalid line", "key", text.Printable(r.Object.Key), "error", text.Printable(r.FirstMalformed.Error()))
 	}
 	if r.Err == nil { // after an error, a retry reports them
 		for _, c := range r.Failing {
@@ -118,7 +118,7 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 
 // inProgress is the message about an object that will be retried because another
 // event is working on it or its alert.
-const inProgress = "in progress elsewhere"
+const inProgress = "in progress in another event"
 
 // failingClient is the message of the lines from which Contributor Insights ranks
 // clients and reasons. The rules in template.yaml name it and the attributes of

@@ -71,7 +71,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 	if c.StateBucket != "" {
 		p.Ledger = ledger.New(s3store.Store{Client: bucket, Bucket: c.StateBucket}, ledger.Options{Now: time.Now, Sleep: pipeline.Sleep})
 	} else {
-		log.Warn("no STATE_BUCKET: rules look at single log objects, and an object that is announced twice counts twice")
+		log.Warn("no STATE_BUCKET: each log object is evaluated alone, and duplicate events count twice")
 	}
 	policies := pipeline.FixedPolicies{Known: c.ListenerPolicies}
 	if c.ListenerLookup {

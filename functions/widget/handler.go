@@ -83,7 +83,7 @@ var describe string
 func (h *handler) handle(ctx context.Context, event json.RawMessage) (string, error) {
 	var r request
 	if err := json.Unmarshal(event, &r); err != nil {
-		return widget.Problem(fmt.Sprintf("Invalid parameters of the widget: %v.", err))
+		return widget.Problem(fmt.Sprintf("Invalid widget parameters: %v.", err))
 	}
 	if r.Describe {
 		return describe, nil
@@ -135,7 +135,7 @@ func (h *handler) show(ctx context.Context, r request) (string, error) {
 // view reads the time range and the viewer's settings from the context.
 func (r *request) view() (widget.View, error) {
 	if r.Context == nil {
-		return widget.View{}, &usageError{errors.New("this function is called by a CloudWatch dashboard: there is no widgetContext")}
+		return widget.View{}, &usageError{errors.New("the event has no widgetContext: this function is for CloudWatch dashboards")}
 	}
 	at := r.Context.TimeRange.millis
 	if zoom := r.Context.TimeRange.Zoom; zoom != nil {
@@ -182,7 +182,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 		return nil, err
 	}
 	if list.Unlisted > 0 {
-		notes = append(notes, fmt.Sprintf("%d of the days and load balancers, the oldest, were left out. Choose a shorter time range or one load balancer.", list.Unlisted))
+		notes = append(notes, fmt.Sprintf("The oldest data are left out (%d combinations of day and load balancer). Choose a shorter time range or one load balancer.", list.Unlisted))
 	}
 	records, others, otherFailures := survey.MostFailed(list.Records, maxRecords)
 	var mu sync.Mutex
@@ -210,7 +210,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 		otherFailures += min(r.FailedAtMost, math.MaxUint64-otherFailures)
 	}
 	if others > 0 {
-		notes = append(notes, fmt.Sprintf("Only the %d log objects with the most failures were read. %d more have at most %d failures, which are not counted here.", done, others, otherFailures))
+		notes = append(notes, fmt.Sprintf("Only the %d log objects with the most failures were read. The other %d, with at most %d failures in total, are not counted here.", done, others, otherFailures))
 	}
 	if len(unreadable) > 0 {
 		notes = append(notes, fmt.Sprintf("%d records are invalid, such as %s.", len(unreadable), slices.Min(unreadable)))

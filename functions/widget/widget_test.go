@@ -174,7 +174,7 @@ func TestProblems(t *testing.T) {
 	r := newRig(t)
 	r.want(r.invoke(r.widget, []byte(`{}`)), []string{"no widgetContext"}, nil)
 	r.want(r.show(map[string]any{"policy": "<b>"}), []string{"&lt;b&gt;"}, []string{"<b>\""})
-	r.want(r.show(map[string]any{"rows": "many"}), []string{"Invalid parameters of the widget"}, nil)
+	r.want(r.show(map[string]any{"rows": "many"}), []string{"Invalid widget parameters"}, nil)
 	r.want(r.invoke(r.widget, []byte(`{"widgetContext":{"timeRange":{"start":2000,"end":1000}}}`)), []string{"ends before it begins"}, nil)
 
 	nowhere := r.start("widget", map[string]string{"STATE_BUCKET": "nowhere"})

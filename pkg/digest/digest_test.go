@@ -192,7 +192,7 @@ func TestLimits(t *testing.T) {
 	if len(lb.Ciphers) != maxCiphers || lb.Ciphers[maxCiphers-1].Name != rollup.Other || n != lb.Connections {
 		t.Errorf("%d of %d connections by cipher suite: %+v", n, lb.Connections, lb.Ciphers)
 	}
-	if !strings.Contains(m.Texts["email"], "with fewer findings are not shown") || !strings.Contains(m.Subject, "300 load balancers, 300 with weak TLS") {
+	if !strings.Contains(m.Texts["email"], "load balancers with fewer findings.\n") || !strings.Contains(m.Subject, "300 load balancers, 300 with weak TLS") {
 		t.Errorf("%s\n%.300s", m.Subject, m.Texts["email"])
 	}
 }

@@ -70,7 +70,7 @@ func (d *Digest) headline() string {
 		parts = append(parts, text.Plural(t.expiring, "certificate")+" expiring")
 	}
 	if len(parts) == 1 {
-		parts = append(parts, "nothing weak in use")
+		parts = append(parts, "no weak TLS")
 	}
 	return strings.Join(parts, ", ")
 }
@@ -88,10 +88,10 @@ func (d *Digest) text(n int) string {
 		d.LoadBalancers[i].text(&b, d)
 	}
 	if rest := len(d.LoadBalancers) - n; rest > 0 {
-		fmt.Fprintf(&b, "\n%s with fewer findings are not shown.\n", text.Plural(rest, "load balancer"))
+		fmt.Fprintf(&b, "\nNot shown: %s with fewer findings.\n", text.Plural(rest, "load balancer"))
 	}
 	if d.totals.loadBalancers == 0 {
-		b.WriteString("\nThe ledger has no records of this week. Are connection logs enabled, and does\nthe function process them?\n")
+		b.WriteString("\nThe ledger has no records for this week. Are connection logs enabled, and does\nthe function process them?\n")
 	}
 	for _, note := range d.Notes {
 		b.WriteString("\n")
@@ -115,7 +115,7 @@ func (lb *LoadBalancer) text(b *mail, d *Digest) {
 	}
 	if lb.Connections > 0 {
 		b.field("protocols", list(lb.Protocols))
-		b.field("post-quantum", lb.PostQuantum.percent()+" of the key exchanges")
+		b.field("post-quantum", lb.PostQuantum.percent()+" of key exchanges")
 		b.field("ciphers", list(lb.Ciphers))
 	}
 	b.field("weak", lb.weakTexts()...)
@@ -128,7 +128,7 @@ func (lb *LoadBalancer) weakTexts() []string {
 	for _, w := range lb.Weak {
 		s := fmt.Sprintf("%s: %s", strings.TrimSpace(w.Protocol+" "+w.Cipher), text.Plural(w.Connections, "connection"))
 		if who := clients(w.Clients, w.Others); who != "" {
-			s += " by " + who
+			s += " from " + who
 		}
 		if len(w.Reasons) > 0 {
 			s += " (" + strings.Join(w.Reasons, "; ") + ")"
@@ -139,7 +139,7 @@ func (lb *LoadBalancer) weakTexts() []string {
 		list = append(list, text.Plural(lb.OtherWeak, "other weak connection"))
 	}
 	if list == nil && lb.Connections > 0 {
-		list = append(list, "nothing")
+		list = append(list, "none")
 	}
 	return list
 }
@@ -153,7 +153,7 @@ func (lb *LoadBalancer) certificateTexts(now time.Time) []string {
 		list = append(list, "and "+text.Count(lb.OtherExpiring)+" more")
 	}
 	if lb.UnnamedExpiring > 0 {
-		list = append(list, fmt.Sprintf("%s with unnamed certificates that expire within %s",
+		list = append(list, fmt.Sprintf("%s with other certificates that expire within %s",
 			text.Plural(lb.UnnamedExpiring, "more connection"), text.Span(posture.Horizon)))
 	}
 	return list
@@ -166,7 +166,7 @@ func (lb *LoadBalancer) forecastText(policy string) string {
 	if f.Breaks > 0 {
 		s := text.Plural(f.Breaks, "connection") + " would break"
 		if who := clients(f.Clients, f.Others); who != "" {
-			s += ", " + who
+			s += ": " + who
 		}
 		parts = append(parts, s)
 	}
@@ -256,7 +256,7 @@ func (d *Digest) card() notice.Card {
 		for _, w := range lb.Weak[:min(3, len(lb.Weak))] {
 			line += fmt.Sprintf("\n- %s: %s", notice.Code(strings.TrimSpace(w.Protocol+" "+w.Cipher)), text.Count(w.Connections))
 			if who := clients(w.Clients, w.Others); who != "" {
-				line += " by " + who
+				line += " from " + who
 			}
 		}
 		card.Add(line)

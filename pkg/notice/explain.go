@@ -43,6 +43,9 @@ func (c *cause) title() string { return label(c.ID, c.reason) }
 // unless both say the same.
 func label(id secpolicy.DiagnosisID, reason string) string {
 	name := strings.ReplaceAll(string(id), "-", " ")
+	if id == secpolicy.OfferAccepted {
+		name = "not caused by the policy"
+	}
 	switch {
 	case reason == "":
 		return name

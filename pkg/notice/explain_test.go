@@ -95,7 +95,7 @@ func TestScanners(t *testing.T) {
 			if len(j.Window.Groups) != 1 || j.Window.Groups[0].Scanners != test.scanners {
 				t.Errorf("groups %+v, want %d scanners", j.Window.Groups, test.scanners)
 			}
-			if apart := strings.Contains(email, fmt.Sprintf("%d of the failures look like scanners", test.scanners)); apart != test.apart {
+			if apart := strings.Contains(email, fmt.Sprintf("%d of the failures look like scanner traffic", test.scanners)); apart != test.apart {
 				t.Errorf("scanners apart: %v, want %v\n%s", apart, test.apart, email)
 			}
 			if rest := int(w.Failed) - test.scanners; test.apart && rest > 0 && !strings.Contains(email, fmt.Sprintf("Nothing negotiated (UnmappedConnectionError), %d failure", rest)) {

@@ -76,7 +76,7 @@ func (e *explained) summary(b *mail) {
 	}
 	for _, c := range e.causes {
 		if c.ID == secpolicy.ScannerNoise {
-			b.field("Noise", fmt.Sprintf("%s of the failures look like scanners: ignore them", text.Count(c.failed)))
+			b.field("Noise", fmt.Sprintf("%s of the failures look like scanner traffic: ignore them", text.Count(c.failed)))
 		}
 	}
 	b.field("Alert", e.Severity+"; threshold: "+e.threshold())
@@ -136,7 +136,7 @@ func (c *change) advice() string {
 	}
 	s := "Updating the clients is the better fix. " + c.to.Advice() + " It would prevent " + text.Plural(c.failed, "failure")
 	if c.beyond > 0 {
-		s += " and leave " + text.Count(c.beyond) + ", of clients that it does not accept either"
+		s += " and leave " + text.Count(c.beyond) + " from clients that it does not accept either"
 	}
 	return s + "."
 }

@@ -140,7 +140,7 @@ func (p *Policy) Accepts(o Offer) Verdict {
 	case disputed != nil:
 		return v.refuse(CipherDisputed, fmt.Sprintf("may lack %s: sources differ", list(ciphers(disputed), "or")))
 	case inVersion != nil:
-		return v.refuse(CertificateDoesNotFit, fmt.Sprintf("can use %s only with another certificate than the listener's (%s)",
+		return v.refuse(CertificateDoesNotFit, fmt.Sprintf("can use %s only with a different certificate than the listener's (%s)",
 			list(ciphers(inVersion), "or"), o.Certificates))
 	case inPolicy != nil:
 		return v.refuse(CipherNotInProtocol, fmt.Sprintf("has %s, but not for %s, the highest protocol in common",

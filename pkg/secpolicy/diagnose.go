@@ -65,20 +65,20 @@ const unmapped = "UnmappedConnectionError"
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
 var clientCert = map[string]Diagnosis{
 	"ClientCertMaxChainDepthExceeded": {"client-cert-max-chain-depth-exceeded",
-		"The client sent a chain of more certificates than the load balancer follows.",
-		"Configure the client to send its own certificate and the intermediates up to the trust store's CA, and no more.", "", nil},
+		"The client sent a longer certificate chain than the load balancer accepts.",
+		"Configure the client to send only its own certificate and the intermediates up to the trust store's CA.", "", nil},
 	"ClientCertMaxSizeExceeded": {"client-cert-max-size-exceeded",
 		"The client's certificate is larger than the load balancer accepts.",
-		"Issue the client a smaller certificate: fewer names, a smaller key.", "", nil},
+		"Issue the client a smaller certificate, with fewer names or a smaller key.", "", nil},
 	"ClientCertCrlHit": {"client-cert-crl-hit",
 		"The client's certificate is on the trust store's revocation list.",
-		"If the client is legitimate, issue it a new certificate; if not, this is the revocation at work.", "", nil},
+		"If the client is legitimate, issue it a new certificate; if not, the revocation works as intended.", "", nil},
 	"ClientCertCrlProcessingError": {"client-cert-crl-processing-error",
 		"The load balancer could not process the trust store's revocation list.",
 		"Check the revocation list in the trust store: its format, and that its CA signed it.", "", nil},
 	"ClientCertUntrusted": {"client-cert-untrusted",
 		"No CA in the listener's trust store issued the client's certificate.",
-		"Add the issuing CA to the trust store if the client is to be trusted, or give the client a certificate of a trusted CA.", "", nil},
+		"Give the client a certificate from a CA in the trust store or, if you trust all clients of the issuing CA, add that CA.", "", nil},
 	"ClientCertNotYetValid": {ClientCertNotYetValid,
 		"The client's certificate is not valid yet.",
 		"Check the certificate's NotBefore: it was issued for a future date, or by a machine with a wrong clock.", "", nil},
@@ -92,11 +92,11 @@ var clientCert = map[string]Diagnosis{
 		"The client's certificate is malformed or its signature does not verify.",
 		"Check the certificate and chain that the client sends, for instance with openssl verify.", "", nil},
 	"ClientCertPurposeInvalid": {"client-cert-purpose-invalid",
-		"The client's certificate is not meant for client authentication.",
+		"The client's certificate does not allow client authentication.",
 		"Issue a certificate whose extended key usage includes clientAuth.", "", nil},
 	"ClientCertRejected": {"client-cert-rejected",
 		"Custom validation on the server side rejected the client's certificate.",
-		"Check the log of that validation.", "", nil},
+		"See why in the log of that validation.", "", nil},
 	"ClientCertIncompatible": {"client-cert-incompatible",
 		"The client's certificate is incompatible with the listener's security policy.",
 		"Issue the client a certificate whose key and signature the policy allows, or choose a policy that allows them.", "", nil},
@@ -167,7 +167,7 @@ func (s *Set) diagnoseAttempt(a Attempt, p *Policy) []Diagnosis {
 	}
 	return append(list, Diagnosis{UnknownReason,
 		"tlswatch does not know this reason code.",
-		"Look it up on the AWS page about connection logs.", "", nil})
+		"Look it up on AWS's documentation page about connection logs.", "", nil})
 }
 
 // diagnoseValidity reports whether the client's certificate was outside its
@@ -198,21 +198,21 @@ func days(d time.Duration) string {
 }
 
 // capture is the next step where the log does not say enough.
-const capture = "Capture the connection on the client, and see what it offers with `tlswatch hello`."
+const capture = "Capture the connection on the client, and run `tlswatch hello` on the capture to see what the client offers."
 
 // diagnoseOffer judges a failure by what the client presented.
 func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	if a.Protocol == "" && a.Cipher == "" {
 		return Diagnosis{NothingNegotiated,
 			"The connection ended before a protocol and cipher were chosen: the client did not speak TLS (a scanner, a health check, HTTP on the HTTPS port), disconnected, or has no protocol or cipher in common with the policy.",
-			"Ignore clients that tried once: they are usually scanners. For a client that matters: " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
+			"Ignore clients that tried once: they are usually scanners. For a client that matters, " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
 	}
 	offer, presented, unreadable := a.offer()
 	switch {
 	case unreadable:
 		return Diagnosis{OfferUnreadable,
 			fmt.Sprintf("The client presented %s, which this version of tlswatch does not know.", presented),
-			"Look it up in IANA's registry. " + capture, "", nil}
+			"Look the name up in IANA's TLS registry. " + capture, "", nil}
 	case p == nil:
 		return s.diagnoseAny(presented, offer)
 	}
@@ -228,8 +228,8 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	case v.Accepted:
 		return Diagnosis{OfferAccepted,
 			fmt.Sprintf("%s accepts what the client presented (%s), so the policy is not the reason.%s", p.Name, presented, p.caveatSentence()),
-			"Check the rest: whether the client trusts the listener's certificate and the name matches" + certificateKind(v.Suite) +
-				", whether the client aborts, and with mutual TLS whether it sent a certificate. " + capture, "", nil}
+			"Check other causes: whether the client trusts the listener's certificate and the name in it matches" + certificateKind(v.Suite) +
+				", whether the client aborts and, with mutual TLS, whether it sends a certificate. " + capture, "", nil}
 	case v.Code == CipherDisputed || v.Code == CipherListNotReadable:
 		d.ID = CipherUncertain
 		d.Remedy = "Refresh the policies with `tlswatch policy update`. " + capture
@@ -335,7 +335,7 @@ func certificateKind(s tlsname.Suite) string {
 
 // Advice says what the change of policy would do, for better and for worse.
 func (d *Difference) Advice() string {
-	s := fmt.Sprintf("The smallest policy change that accepts this is %s", d.B.Name)
+	s := fmt.Sprintf("The smallest policy change that accepts such clients is %s", d.B.Name)
 	if added := append(names(d.ProtocolsAdded), names(d.CiphersAdded)...); len(added) > 0 {
 		s += "; it adds " + join(added, "and")
 	}
@@ -369,7 +369,7 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 	}
 	return Diagnosis{PolicyUnknown,
 		fmt.Sprintf("The client presented %s, which %d of %d security policies accept. The listener's policy is unknown.", presented, accepting, len(s.policies)),
-		"See which policies accept it with `tlswatch policy accept`. Name the listener's policy to get a diagnosis: --policy of a command, LISTENER_POLICIES of the function.", "", nil}
+		"Run `tlswatch policy accept` to list the policies that accept it. For a diagnosis, set the listener's policy: with --policy for a command, with LISTENER_POLICIES for the function.", "", nil}
 }
 
 // scannerClients is how many clients, with one attempt each and nothing
@@ -387,6 +387,6 @@ func (n Noise) Diagnose() (Diagnosis, bool) {
 		return Diagnosis{}, false
 	}
 	return Diagnosis{ScannerNoise,
-		fmt.Sprintf("%d clients tried once each and negotiated nothing: probably scanners.", n.Clients),
-		"Ignore them: the load balancer is not at fault. A security group or AWS WAF rule keeps known scanners away.", "", nil}, true
+		fmt.Sprintf("%s clients tried once each and negotiated nothing: probably scanners.", text.Count(n.Clients)),
+		"Ignore them: the load balancer is not at fault. To block known scanners, use a network ACL; AWS WAF does not see failed handshakes.", "", nil}, true
 }

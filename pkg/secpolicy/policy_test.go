@@ -150,7 +150,7 @@ func TestAccepts(t *testing.T) {
 		"no suite for it":                      {"TLS13-1-2-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{gcm}}, CipherNotInProtocol, 0, 0, "but not for TLSv1.3, the highest protocol in common"},
 		"grease":                               {"TLS13-1-2-2021-06", Offer{Versions: append([]tlsname.Version{0x3a3a}, both...), Suites: []tlsname.Suite{0x0a0a, tls13}}, Accepted, tlsname.TLS13, tls13, ""},
 		"RSA certificate":                      {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa, gcm}, Certificates: RSA}, Accepted, tlsname.TLS12, gcm, ""},
-		"no certificate":                       {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa}, Certificates: RSA}, CertificateDoesNotFit, 0, 0, "only with another certificate than the listener's (RSA)"},
+		"no certificate":                       {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa}, Certificates: RSA}, CertificateDoesNotFit, 0, 0, "only with a different certificate than the listener's (RSA)"},
 		"two certificates":                     {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm, ecdsa}, Certificates: RSA | ECDSA}, Accepted, tlsname.TLS12, ecdsa, ""},
 		"TLS 1.3 needs no kind of certificate": {"TLS13-1-3-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{tls13}, Certificates: ECDSA}, Accepted, tlsname.TLS13, tls13, ""},
 		"neither":                              {"TLS13-1-3-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm}}, ProtocolNotInPolicy, 0, 0, "lacks TLSv1.2 and cipher ECDHE-RSA-AES128-GCM-SHA256 (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)"},
@@ -158,7 +158,7 @@ func TestAccepts(t *testing.T) {
 		"disputed, the certificate too":        {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa, cbc}, Certificates: RSA}, CipherDisputed, 0, 0, "may lack cipher ECDHE-RSA-AES256-SHA (TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA): sources differ"},
 		"no suite for it, nor for others":      {"TLS13-1-2-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{cbc, gcm}}, CipherNotInProtocol, 0, 0, "has cipher ECDHE-RSA-AES128-GCM-SHA256 (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256), but not"},
 		"disputed, and of no use":              {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{ecdsa, cbc}, Certificates: ECDSA}, Accepted, tlsname.TLS12, ecdsa, ""},
-		"disputed, but not its certificate":    {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{cbc, gcm}, Certificates: ECDSA}, CertificateDoesNotFit, 0, 0, "only with another certificate than the listener's (ECDSA)"},
+		"disputed, but not its certificate":    {"TLS13-1-2-Ext1-PQ-2025-09", Offer{Versions: both[:1], Suites: []tlsname.Suite{cbc, gcm}, Certificates: ECDSA}, CertificateDoesNotFit, 0, 0, "only with a different certificate than the listener's (ECDSA)"},
 		"nothing":                              {"2016-08", Offer{}, ProtocolNotInPolicy, 0, 0, "the client offers no protocol"},
 		"no suite":                             {"2016-08", Offer{Versions: both[:1]}, CipherNotInPolicy, 0, 0, "has TLSv1.2, but the client offers no cipher"},
 	} {

@@ -10,7 +10,7 @@ func diagnoseAlert(alert string) Diagnosis {
 	case "unknown_ca", "certificate_unknown", "bad_certificate", "unsupported_certificate", "certificate_expired", "certificate_revoked", "bad_certificate_status_response":
 		return Diagnosis{ServerCertRejected,
 			fmt.Sprintf("The client rejected the listener's certificate (TLS alert %s).", alert),
-			"Check that the listener's certificate is valid, names the host that the client asked for, and chains to a CA that the client trusts; old clients lack new CAs.", "", nil}
+			"Check that the listener's certificate is valid, names the host that the client asked for, and chains to a CA that the client trusts. Old clients lack newer CAs.", "", nil}
 	case "protocol_version", "handshake_failure", "insufficient_security", "illegal_parameter", "inappropriate_fallback", "no_application_protocol":
 		return Diagnosis{ChoiceRejected,
 			fmt.Sprintf("The client did not accept what the listener chose (TLS alert %s).", alert),

@@ -48,18 +48,18 @@ const (
 )
 
 var reasonTexts = [reasonCount]struct{ id, text string }{
-	NullEncryption:   {"null-encryption", "nothing is encrypted"},
-	Anonymous:        {"anonymous", "nobody shows who it is: open to anyone in the middle"},
-	Export:           {"export", "keys that were short enough for export rules of the 1990s (FREAK, Logjam)"},
-	RC4:              {"rc4", "RC4 is biased and forbidden in TLS (RFC 7465)"},
+	NullEncryption:   {"null-encryption", "no encryption"},
+	Anonymous:        {"anonymous", "no authentication: open to man-in-the-middle attacks"},
+	Export:           {"export", "keys shortened for the export rules of the 1990s (FREAK, Logjam)"},
+	RC4:              {"rc4", "RC4 is biased and prohibited in TLS (RFC 7465)"},
 	RC2:              {"rc2", "RC2 is obsolete"},
-	DES:              {"des", "a DES key has 56 bits and can be searched (RFC 5469)"},
+	DES:              {"des", "56-bit DES keys can be found by brute force (RFC 5469)"},
 	MD5:              {"md5", "MD5 is broken"},
-	SmallBlock:       {"64-bit-block", "blocks of 64 bits collide in long connections (Sweet32)"},
-	NoForwardSecrecy: {"no-forward-secrecy", "who gets the server's key can read what was recorded before"},
+	SmallBlock:       {"64-bit-block", "64-bit blocks collide in long connections (Sweet32)"},
+	NoForwardSecrecy: {"no-forward-secrecy", "no forward secrecy: the server's key decrypts traffic recorded earlier"},
 	CBC:              {"cbc", "CBC mode has a history of padding attacks (BEAST, Lucky 13)"},
-	SHA1MAC:          {"sha1-mac", "integrity by SHA-1, which is being phased out"},
-	ShortTag:         {"short-tag", "a tag of 8 bytes makes forgery easier than usual"},
+	SHA1MAC:          {"sha1-mac", "integrity relies on SHA-1, which is being phased out"},
+	ShortTag:         {"short-tag", "an 8-byte tag makes forgery easier"},
 	NotRegistered:    {"not-iana-registered", "not registered with IANA: a draft or private use"},
 }
 

@@ -29,7 +29,7 @@ func explain(policies *secpolicy.Set, a secpolicy.Attempt, p *secpolicy.Policy) 
 		return e
 	}
 	if d.Change != nil {
-		e.Policy, e.GivesUp = d.Change.B.Name, "is the smallest change that accepts this"
+		e.Policy, e.GivesUp = d.Change.B.Name, "is the smallest change that accepts such clients"
 		return e
 	}
 	// A load balancer has either FIPS policies only, or none: NoFIPS leaves FIPS
@@ -40,9 +40,9 @@ func explain(policies *secpolicy.Set, a secpolicy.Attempt, p *secpolicy.Policy) 
 		for _, w := range list[0].GivesUp {
 			weaker = append(weaker, w.Text())
 		}
-		e.GivesUp = "is the strictest that accepts this, and gives up nothing"
+		e.GivesUp = "is the strictest that accepts such clients, and gives up nothing"
 		if len(weaker) > 0 {
-			e.GivesUp = "is the strictest that accepts this; it " + strings.Join(weaker, ", ")
+			e.GivesUp = "is the strictest that accepts such clients; it " + strings.Join(weaker, ", ")
 		}
 	}
 	return e

@@ -226,7 +226,7 @@ func (t *Tally) fillClients(d *pageData, v View, rows int) error {
 	}
 	d.OtherClients = more(others, "client", "clients")
 	if t.otherClients > 0 {
-		d.Notes = append(slices.Clip(d.Notes), text.Plural(t.otherClients, "failure")+" of other clients: only "+text.Count(maxClients)+" clients are counted separately.")
+		d.Notes = append(slices.Clip(d.Notes), text.Plural(t.otherClients, "failure")+" from other clients: only "+text.Count(maxClients)+" clients are counted separately.")
 	}
 	return nil
 }

@@ -315,7 +315,7 @@ func TestBounds(t *testing.T) {
 	if err != nil || len(text) > 1<<20 {
 		t.Errorf("%d bytes, %v", len(text), err)
 	}
-	if !strings.Contains(text, "and 500 more load balancers") || !strings.Contains(text, "150,000 failures of other clients: only 50,000 clients are counted separately") {
+	if !strings.Contains(text, "and 500 more load balancers") || !strings.Contains(text, "150,000 failures from other clients: only 50,000 clients are counted separately") {
 		t.Error("what is left out is not said")
 	}
 }

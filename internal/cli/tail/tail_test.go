@@ -174,7 +174,7 @@ func TestTailPoll(t *testing.T) {
 			t.Errorf("%s is printed", not)
 		}
 	}
-	for _, want := range []string{"5 logs, 213 lines", "212 connections, 207 failed (97.6 % of TLS)", "1 log: access log of an Application Load Balancer", "MALFORMED LINES: 1"} {
+	for _, want := range []string{"5 logs, 213 lines", "212 connections, 207 failed (97.6 % of TLS)", "1 log: access log of an Application Load Balancer", "INVALID LINES: 1"} {
 		if !strings.Contains(summary, want) {
 			t.Errorf("%q is not in the summary:\n%s", want, summary)
 		}

@@ -184,7 +184,7 @@ func cardsOf(r *report.Result) []pageCard {
 		cards = append(cards, pageCard{millis(r.HandshakeLatency.P99), "handshake, 99th percentile", false})
 	}
 	if r.MalformedLines > 0 {
-		cards = append(cards, pageCard{text.Count(r.MalformedLines), "malformed lines", true})
+		cards = append(cards, pageCard{text.Count(r.MalformedLines), "invalid lines", true})
 	}
 	return cards
 }

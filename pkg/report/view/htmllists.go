@@ -155,7 +155,7 @@ func failedLogs(r *report.Result) pageTable {
 }
 
 func malformedLines(r *report.Result) pageTable {
-	t := newTable("malformed", "Malformed lines", "log", "line", "error")
+	t := newTable("malformed", "Invalid lines", "log", "line", "error")
 	if n := r.MalformedLines - len(r.Malformed); n > 0 {
 		t.More = fmt.Sprintf("and %s more", text.Count(n))
 	}

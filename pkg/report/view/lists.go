@@ -100,7 +100,7 @@ func (t *tables) diagnoses(shown []report.Diagnosis) {
 	}
 	t.title("WHY (policy: %s)", t.r.Policy)
 	for i, d := range shown {
-		fmt.Fprintf(t, "  [%d] %s of %s\n", i+1, text.Plural(d.Failures, "failure"), text.Plural(d.Clients, "client"))
+		fmt.Fprintf(t, "  [%d] %s from %s\n", i+1, text.Plural(d.Failures, "failure"), text.Plural(d.Clients, "client"))
 		t.wrapped(d.Cause, "      ")
 		t.wrapped(d.Remedy, "      -> ")
 	}
@@ -201,7 +201,7 @@ func (t *tables) faults() {
 	r := t.r
 	if r.MalformedLines > 0 {
 		const most = 10
-		t.title("MALFORMED LINES: %s", text.Count(r.MalformedLines))
+		t.title("INVALID LINES: %s", text.Count(r.MalformedLines))
 		for _, x := range r.Malformed[:min(len(r.Malformed), most)] {
 			t.wrapped(fmt.Sprintf("%s:%d: %s", x.Object, x.Line, x.Error), "  ")
 		}

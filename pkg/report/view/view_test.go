@@ -95,7 +95,7 @@ func TestManyCauses(t *testing.T) {
 	if err := errors.Join(view.WriteText(&table, r, text.Screen{}), view.WriteHTML(&page, r), r.WriteJSON(&data)); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures of 1 client\n      Caused by RARE.\n  and 10 more, in --format json and csv\n"} {
+	for _, want := range []string{"  RARE          X       [21]\n", "  [21] 5 failures from 1 client\n      Caused by RARE.\n  and 10 more, in --format json and csv\n"} {
 		if !strings.Contains(table.String(), want) {
 			t.Errorf("%q is not in\n%s", want, &table)
 		}
