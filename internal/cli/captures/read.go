@@ -11,6 +11,7 @@ import (
 	"os"
 
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/input"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
 )
@@ -25,13 +26,7 @@ func Read(ctx context.Context, t *clienthello.Tracker, paths []string, stdin io.
 			pipes = append(pipes, path)
 			continue
 		}
-		files = append(files, clienthello.Capture{Name: path, Open: func() (io.ReadCloser, error) {
-			f, err := os.Open(path)
-			if err != nil {
-				return nil, errors.Unwrap(err) // without the path, which is named anyway
-			}
-			return f, nil
-		}})
+		files = append(files, clienthello.Capture{Name: path, Open: func() (io.ReadCloser, error) { return input.OpenFile(ctx, path) }})
 	}
 	errs := []error{t.ReadAll(ctx, files)}
 	for _, path := range pipes {
@@ -44,11 +39,11 @@ func Read(ctx context.Context, t *clienthello.Tracker, paths []string, stdin io.
 
 func readPipe(ctx context.Context, t *clienthello.Tracker, path string, stdin io.Reader) error {
 	if path == command.StdinPath {
-		return t.Read(ctx, stdin)
+		return t.Read(ctx, input.Interruptible(ctx, stdin))
 	}
-	f, err := os.Open(path)
+	f, err := input.OpenFile(ctx, path)
 	if err != nil {
-		return errors.Unwrap(err)
+		return err
 	}
 	defer f.Close()
 	return t.Read(ctx, f)

@@ -92,8 +92,8 @@ func (in *Logs) feed(ctx context.Context, queue chan<- *opening) {
 	}
 }
 
-// interruptible reads r in another goroutine, so that waiting for input ends with ctx.
-func interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
+// Interruptible reads r in another goroutine, so that waiting for input ends with ctx.
+func Interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
 	in, out := io.Pipe()
 	context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
 	go func() {
@@ -103,14 +103,19 @@ func interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
 	return in
 }
 
-// A progressReader counts what is read of a log.
-type progressReader struct {
-	io.ReadCloser
+// A logReader reads a log until ctx ends, even within a line that has no end, and counts
+// what it reads.
+type logReader struct {
+	io.Reader
+	ctx      context.Context
 	progress *console.Progress
 }
 
-func (r *progressReader) Read(p []byte) (int, error) {
-	n, err := r.ReadCloser.Read(p)
+func (r *logReader) Read(p []byte) (int, error) {
+	if err := r.ctx.Err(); err != nil {
+		return 0, err
+	}
+	n, err := r.Reader.Read(p)
 	r.progress.Add(0, int64(n))
 	return n, err
 }

@@ -28,7 +28,7 @@ func (in *Logs) list(ctx context.Context, yield func(*Log) bool) {
 		case ctx.Err() != nil:
 			return
 		case path == command.StdinPath:
-			next(&Log{Name: "standard input", open: func(ctx context.Context) (io.ReadCloser, error) { return interruptible(ctx, in.stdin), nil }})
+			next(&Log{Name: "standard input", open: func(ctx context.Context) (io.ReadCloser, error) { return Interruptible(ctx, in.stdin), nil }})
 		case strings.HasPrefix(path, cloud.S3Scheme):
 			err = in.listS3(ctx, path, next)
 		default:
@@ -84,6 +84,32 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 // notFile is why something with the name of a log is skipped in a directory.
 const notFile = "no regular file"
 
+// OpenFile opens a file. Errors do not name it. Opening a named pipe waits for a writer,
+// and reading from it for data: both end with ctx.
+func OpenFile(ctx context.Context, path string) (io.ReadCloser, error) {
+	type result struct {
+		f   *os.File
+		err error
+	}
+	opened := make(chan result, 1)
+	go func() {
+		f, err := os.Open(path)
+		opened <- result{f, err}
+	}()
+	select {
+	case r := <-opened:
+		if r.err != nil {
+			return nil, withoutPath(r.err)
+		}
+		if info, err := r.f.Stat(); err == nil && info.Mode().IsRegular() {
+			return r.f, nil
+		}
+		return Interruptible(ctx, r.f), nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
 // withoutPath removes the path from an error: messages begin with it anyway.
 func withoutPath(err error) error {
 	if pe, ok := errors.AsType[*fs.PathError](err); ok {
@@ -93,13 +119,7 @@ func withoutPath(err error) error {
 }
 
 func fileInput(path string, info fs.FileInfo) *Log {
-	i := &Log{Name: path, open: func(context.Context) (io.ReadCloser, error) {
-		f, err := os.Open(path)
-		if err != nil {
-			return nil, withoutPath(err)
-		}
-		return f, nil
-	}}
+	i := &Log{Name: path, open: func(ctx context.Context) (io.ReadCloser, error) { return OpenFile(ctx, path) }}
 	if info != nil && info.Mode().IsRegular() {
 		i.Size = info.Size()
 	}

@@ -167,7 +167,7 @@ func (in *Logs) readOne(ctx context.Context, worker int, o *opening, r *connlog.
 	}
 	if err == nil {
 		defer body.Close()
-		r.Reset(&progressReader{body, in.progress})
+		r.Reset(&logReader{body, ctx, in.progress})
 		err = work(worker, o.Log, r)
 		in.progress.Add(1, 0)
 	}
@@ -257,9 +257,6 @@ func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)
 					return nil
 				}
 				return err
-			}
-			if n%4096 == 0 && ctx.Err() != nil {
-				return ctx.Err()
 			}
 		}
 	})

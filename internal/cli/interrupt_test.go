@@ -1,0 +1,59 @@
+//go:build unix
+
+package cli
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"tlswatch/internal/cli/command"
+)
+
+// endless is a line without an end.
+type endless struct{}
+
+func (endless) Read(p []byte) (int, error) { return copy(p, bytes.Repeat([]byte{' '}, len(p))), nil }
+
+// The first Ctrl-C ends commands that wait for a named pipe's writer or for data, or that
+// read a line without an end.
+func TestInterrupted(t *testing.T) {
+	fifo := filepath.Join(t.TempDir(), "fifo")
+	if err := syscall.Mkfifo(fifo, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	idle, feed := io.Pipe()
+	defer feed.Close()
+	for _, test := range []struct {
+		args  string
+		stdin io.Reader
+	}{
+		{"report " + fifo, nil},
+		{"report /dev/zero", nil},
+		{"report -", endless{}},
+		{"report -", idle},
+		{"whatif --to ELBSecurityPolicy-2016-08 " + fifo, nil},
+		{"cost " + fifo, nil},
+		{"hello " + fifo, nil},
+		{"hello -", idle},
+	} {
+		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		status := make(chan int, 1)
+		var stderr bytes.Buffer
+		go func() { status <- Run(ctx, strings.Fields(test.args), test.stdin, io.Discard, &stderr) }()
+		select {
+		case got := <-status:
+			if got != command.ExitInterrupted || ctx.Err() == nil {
+				t.Errorf("%s: exit status %d, %s", test.args, got, &stderr)
+			}
+		case <-time.After(10 * time.Second):
+			t.Errorf("%s goes on", test.args)
+		}
+		cancel()
+	}
+}
