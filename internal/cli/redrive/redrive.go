@@ -104,8 +104,10 @@ func (o options) run(ctx context.Context, stdout, stderr io.Writer) error {
 		progress:   console.NewProgress(stderr, "message"),
 		taken:      make(map[string]*deadLetter),
 	}
-	if err := r.function.Check(ctx); err != nil {
-		return err
+	if !o.dryRun {
+		if err := r.function.Check(ctx); err != nil {
+			return err
+		}
 	}
 	result, err := r.run(ctx)
 	r.progress.End()
