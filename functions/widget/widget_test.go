@@ -227,8 +227,8 @@ func TestBounds(t *testing.T) {
 		ledger slowLedger
 		want   string
 	}{
-		{slowLedger{2000, 0}, "Only the 2000 log objects with the most failures were read. 1998 more have at most 999000 failures"},
-		{slowLedger{2000, time.Hour}, "Only the 0 log objects with the most failures were read. 3998 more"},
+		{slowLedger{2000, 0}, "Only the 2000 log objects with the most failures were read. The other 1998, with at most 999000 failures in total, are not counted here."},
+		{slowLedger{2000, time.Hour}, "Only the 0 log objects with the most failures were read. The other 3998, with"},
 		{slowLedger{100, 0}, "198</span> failed"},
 	} {
 		h := handler{ledger: test.ledger, log: slog.New(slog.DiscardHandler)}

@@ -73,7 +73,7 @@ func TestGolden(t *testing.T) {
 	list := windows(t, 30)
 	berlin := view(3)
 	berlin.Zone, berlin.Dark, berlin.Rows = time.FixedZone("UTC+01:00", 3600), true, 3
-	berlin.Notes = []string{"Only the 2000 log objects with the most failures were read. 12 more have at most 14 failures, which are not counted here."}
+	berlin.Notes = []string{"Only the 2000 log objects with the most failures were read. The other 12, with at most 14 failures in total, are not counted here."}
 	for name, text := range map[string]string{
 		"all":          render(t, list, Filter{}, view(3)),
 		"dark":         render(t, list, Filter{}, berlin),
