@@ -39,10 +39,10 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 func New() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tlswatch COMMAND [flags] [PATH...]",
-		Short: "Why do clients fail the TLS negotiation with my load balancer?",
+		Short: "Find out why clients fail the TLS negotiation with a load balancer",
 		Example: `  tlswatch report --policy live --since 2h s3://my-logs/AWSLogs/123456789012/
   tlswatch whatif --to ELBSecurityPolicy-TLS13-1-2-2021-06 conn_log_*.log.gz`,
-		Long: `tlswatch reads the connection logs of AWS Application Load Balancers and says
+		Long: `tlswatch reads the connection logs of AWS Application Load Balancers and shows
 which clients fail the TLS negotiation, how often, and why.`,
 		Version: version(),
 	}

@@ -29,13 +29,13 @@ type meaning struct {
 // meanings has every flag of every command, but for --help and --version. A
 // flag has one meaning and one type.
 var meanings = map[string]meaning{
-	"all":             {"policy accept", "bool", "show also the policies that refuse the client"},
+	"all":             {"policy accept", "bool", "also show the policies that refuse the client"},
 	"alarms":          {"cost", "float64", "N metrics that alarms watch"},
-	"anonymize":       {"report", "bool", "replace client addresses and certificate subjects by hashes"},
+	"anonymize":       {"report", "bool", "replace client addresses and certificate subjects with hashes"},
 	"as-is":           {"local", "bool", "keep the times of the logs"},
 	"batch":           {"cost", "int", "the function takes up to N messages from the queue at once"},
 	"bootstrap":       {"local", "string", "function binary FILE"},
-	"by-subnet":       {"report", "string", "group clients by the first BITS"},
+	"by-subnet":       {"report", "string", "group clients by the first BITS of their addresses"},
 	"captures":        {"report", "stringArray", "packet capture FILE"},
 	"certificate":     {"hello, policy accept, policy suggest, whatif", "stringArray", "KIND of certificate that the listener has"},
 	"cipher":          {"policy accept, policy suggest, report, tail, whatif", "stringArray", "CIPHER suite by any of its names, or its number"},
@@ -57,7 +57,7 @@ var meanings = map[string]meaning{
 	"insight-rules":   {"cost", "float64", "N Contributor Insights rules"},
 	"interval":        {"tail", "duration", "DURATION from one listing to the next"},
 	"keep":            {"local", "bool", "keep the stand-ins running until Ctrl-C"},
-	"legacy":          {"policy suggest", "bool", "suggest also policies that AWS no longer lists"},
+	"legacy":          {"policy suggest", "bool", "also suggest policies that AWS no longer lists"},
 	"load-balancer":   {"hello, listeners, report, tail, whatif", "stringArray", "LOAD-BALANCER by name, app/NAME/ID or ARN"},
 	"log-days":        {"cost", "float64", "DAYS that the log bucket keeps logs"},
 	"manifest":        {"backfill", "string", "write an S3 Batch Operations manifest to this FILE"},

@@ -25,10 +25,10 @@ Commands:{{range .Commands}}{{if .IsAvailableCommand}}
 Flags:
 {{.LocalFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
 {{end}}{{if .HasAvailableInheritedFlags}}
-Flags of all its commands:
+Flags of every {{.Parent.Name}} command:
 {{.InheritedFlags.FlagUsagesWrapped 80 | trimTrailingWhitespaces}}
 {{end}}{{if .HasAvailableSubCommands}}
-'{{.CommandPath}} COMMAND --help' has more.
+Run '{{.CommandPath}} COMMAND --help' for help on a command.
 {{end}}`
 )
 

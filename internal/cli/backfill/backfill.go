@@ -59,22 +59,22 @@ func New() *cobra.Command {
 		Example: `  tlswatch backfill s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --since 3d --function tlswatch
   tlswatch backfill s3://my-logs --since 2026-11-20 --until 2026-11-21T06:00Z --function tlswatch --state backfill.state`,
 		Long: `backfill lists the connection logs under a prefix and has the deployed function
-work on those whose five minutes ended between --since and --until, the oldest
-first. A time is ` + input.TimeForms + `.
+process those whose five minutes ended between --since and --until, oldest
+first. A TIME is ` + input.TimeForms + `.
 
-With --state FILE the objects that are done are noted in FILE and passed over by
-the next run, after Ctrl-C or a failure, with the same FILE. The function's own
-ledger keeps what is sent twice from being published twice.
+--state FILE records the objects that are done. After Ctrl-C or a failure,
+another run with the same FILE skips them. Objects that are sent twice are not
+published twice: the function's ledger prevents it.
 
-CloudWatch refuses data older than two weeks: such objects are counted, not
+CloudWatch refuses data older than two weeks, so older objects are counted, not
 sent.
 
 --manifest FILE writes a manifest for S3 Batch Operations instead, for more
-objects than one machine should drive, and prints the commands that start the
+objects than one machine should handle, and prints the commands that start the
 job.
 
-Folders AWSLogs/ACCOUNT/elasticloadbalancing/REGION/ are listed for the days in
-question only, anything else in full.
+Under AWSLogs/ACCOUNT/elasticloadbalancing/REGION/, only the folders of the days
+in question are listed; anywhere else, the whole prefix.
 
 It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
 		Args: command.Takes("s3://BUCKET/PREFIX"),
@@ -162,9 +162,9 @@ func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) 
 	}
 	switch {
 	case ctx.Err() != nil:
-		hint := "; --state FILE would let another run go on from here"
+		hint := "; with --state FILE, another run would continue from here"
 		if o.state != "" {
-			hint = "; the same command goes on from here"
+			hint = "; the same command continues from here"
 		}
 		return command.Interrupted("interrupted" + hint)
 	case err != nil:
@@ -259,7 +259,7 @@ func (b *backfiller) sendBatch(ctx context.Context, batch []logObject) (failed m
 		if reply, _, err = b.function.Invoke(ctx, payload, true); err == nil {
 			var summary trigger.Summary
 			if summary, err = deployed.ParseSummary(reply); err == nil && summary.Objects != len(batch) {
-				err = fmt.Errorf("the function saw %d objects of %d", summary.Objects, len(batch))
+				err = fmt.Errorf("the function processed %d of %d objects", summary.Objects, len(batch))
 			}
 		}
 	}
@@ -395,7 +395,7 @@ func (r result) write(w io.Writer, format string) error {
 	b := console.NewWriter(w)
 	switch {
 	case r.Partial:
-		fmt.Fprintf(b, "PARTIAL RESULT: not all was done\n\n")
+		fmt.Fprintf(b, "PARTIAL RESULT: some objects were not processed\n\n")
 	case r.DryRun:
 		fmt.Fprintf(b, "DRY RUN: nothing was sent\n\n")
 	}
@@ -407,15 +407,15 @@ func (r result) write(w io.Writer, format string) error {
 	}
 	t.Add(text.Count(r.Listed), fmt.Sprintf("listed in s3://%s/%s", r.Bucket, r.Prefix))
 	for _, o := range r.NotLogs {
-		line(o.Count, "passed over: %s", o.Reason)
+		line(o.Count, "skipped: %s", o.Reason)
 	}
 	const when = "2006-01-02 15:04"
-	line(r.OutsideTime, "passed over: ended before %s or after %s", r.Since.Format(when), r.Until.Format(when))
+	line(r.OutsideTime, "skipped: ended before %s or after %s", r.Since.Format(when), r.Until.Format(when))
 	if r.TooOld > 0 {
-		line(r.TooOld, "not sent: ended more than two weeks ago (the oldest %s), so CloudWatch would refuse the data", r.OldestEnd.Format(when))
+		line(r.TooOld, "not sent: ended more than two weeks ago (the oldest %s); CloudWatch would refuse the data", r.OldestEnd.Format(when))
 	}
 	line(r.AlreadyDone, "done by an earlier run")
-	t.Add(text.Count(r.Selected), fmt.Sprintf("to be done, %s", text.Size(r.SelectedBytes)))
+	t.Add(text.Count(r.Selected), fmt.Sprintf("to send, %s", text.Size(r.SelectedBytes)))
 	if r.Manifest != "" {
 		t.Add(text.Count(r.Selected), "written to "+r.Manifest)
 	} else if !r.DryRun {
@@ -423,7 +423,7 @@ func (r result) write(w io.Writer, format string) error {
 		line(r.Failed, "failed")
 		line(r.Remaining, "not sent")
 	}
-	line(int(r.Throttled), "repeated because Lambda had no room")
+	line(int(r.Throttled), "repeated because Lambda throttled them")
 	b.Table(&t)
 	if len(r.Failures) > 0 {
 		fmt.Fprintf(b, "\nFAILED\n\n")
@@ -435,7 +435,7 @@ func (r result) write(w io.Writer, format string) error {
 		}
 	}
 	if len(r.NextSteps) > 0 {
-		fmt.Fprintf(b, "\nNEXT, with a bucket and a role of yours\n\n%s\n", strings.Join(r.NextSteps, "\n"))
+		fmt.Fprintf(b, "\nNEXT STEPS, with your own bucket and role\n\n%s\n", strings.Join(r.NextSteps, "\n"))
 	}
 	return b.Flush()
 }

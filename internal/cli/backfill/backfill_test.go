@@ -122,7 +122,7 @@ func TestBackfillResumed(t *testing.T) {
 	if !r.Partial || r.Done < 100 || r.Done > 200 || r.Remaining == 0 || r.Failed != 0 || r.Throttled != 2 {
 		t.Errorf("interrupted: %+v", r)
 	}
-	if !strings.Contains(stderr, "the same command goes on from here") {
+	if !strings.Contains(stderr, "the same command continues from here") {
 		t.Errorf("standard error: %s", stderr)
 	}
 	half := r.Done
@@ -170,7 +170,7 @@ func TestBackfillResumed(t *testing.T) {
 		t.Errorf("too old: %+v", r)
 	}
 	status, stdout, _ := clitest.Run(t.Context(), New(), "backfill", "s3://"+clitest.BucketName, "--since", "60d", "--function", clitest.FunctionName, "--state", state, "--dry-run")
-	for _, want := range []string{"DRY RUN", "300  done by an earlier run\n", "15  not sent: ended more than two weeks ago (the oldest 20", " 30  passed over: access log of an Application", "  3  to be done, "} {
+	for _, want := range []string{"DRY RUN", "300  done by an earlier run\n", "15  not sent: ended more than two weeks ago (the oldest 20", " 30  skipped: access log of an Application", "  3  to send, "} {
 		if status != command.ExitOK || !strings.Contains(stdout, want) {
 			t.Errorf("exit status %d, no %q in the table\n%s", status, want, stdout)
 		}
@@ -238,7 +238,7 @@ func TestBackfillFailures(t *testing.T) {
 		t.Errorf("no such bucket: exit status %d, %s", status, stderr)
 	}
 	status, _, stderr = clitest.Run(t.Context(), New(), "backfill", "s3://another-bucket", "--function", clitest.FunctionName, "--state", state)
-	if status != command.ExitFailed || !strings.Contains(stderr, "is the state of s3://"+clitest.BucketName) {
+	if status != command.ExitFailed || !strings.Contains(stderr, "is the state file of s3://"+clitest.BucketName) {
 		t.Errorf("another bucket's state: exit status %d, %s", status, stderr)
 	}
 	notes := filepath.Join(t.TempDir(), "notes")
@@ -247,7 +247,7 @@ func TestBackfillFailures(t *testing.T) {
 			t.Fatal(err)
 		}
 		status, _, stderr = clitest.Run(t.Context(), New(), "backfill", "s3://"+clitest.BucketName, "--function", clitest.FunctionName, "--state", notes)
-		if data, _ := os.ReadFile(notes); status != command.ExitFailed || !strings.Contains(stderr, "is no state file") || string(data) != text {
+		if data, _ := os.ReadFile(notes); status != command.ExitFailed || !strings.Contains(stderr, "is not a state file") || string(data) != text {
 			t.Errorf("no state file: exit status %d, %s, now %q", status, stderr, data)
 		}
 	}
@@ -314,7 +314,7 @@ func TestBackfillRegion(t *testing.T) {
 		}
 	}
 	status, _, stderr := clitest.Run(t.Context(), New(), "backfill", "s3://"+clitest.BucketName, "--function", "f")
-	if status != command.ExitUsage || !strings.Contains(stderr, "which region? AWS_REGION says so") {
+	if status != command.ExitUsage || !strings.Contains(stderr, "no AWS Region: set AWS_REGION") {
 		t.Errorf("no Region for Lambda: exit status %d, %s", status, stderr)
 	}
 }

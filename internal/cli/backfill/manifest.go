@@ -47,7 +47,7 @@ func manifestSteps(file, function string) []string {
 	arn := "$FUNCTION_ARN"
 	steps := []string{
 		"BUCKET=...      # for the manifest and the report",
-		"ROLE_ARN=...    # may s3:GetObject and s3:PutObject there and lambda:InvokeFunction; trusts batchoperations.s3.amazonaws.com",
+		"ROLE_ARN=...    # allows s3:GetObject and s3:PutObject there and lambda:InvokeFunction; trusts batchoperations.s3.amazonaws.com",
 	}
 	switch {
 	case strings.HasPrefix(function, "arn:"):

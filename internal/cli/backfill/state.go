@@ -51,10 +51,10 @@ func openState(name, bucket string, readOnly bool) (*state, error) {
 		if number++; number == 1 {
 			var head stateHead
 			if err := json.Unmarshal(line, &head); err != nil || head.State != stateFormat {
-				return nil, fmt.Errorf("%s is no state file of backfill", name)
+				return nil, fmt.Errorf("%s is not a state file of backfill", name)
 			}
 			if head.Bucket != bucket {
-				return nil, fmt.Errorf("%s is the state of s3://%s, not of s3://%s", name, head.Bucket, bucket)
+				return nil, fmt.Errorf("%s is the state file of s3://%s, not of s3://%s", name, head.Bucket, bucket)
 			}
 			continue
 		}
@@ -65,7 +65,7 @@ func openState(name, bucket string, readOnly bool) (*state, error) {
 		s.done[o] = true
 	}
 	if whole == 0 && len(data) > 0 && !bytes.HasPrefix(data, []byte(`{"state":`)) {
-		return nil, fmt.Errorf("%s is no state file of backfill", name)
+		return nil, fmt.Errorf("%s is not a state file of backfill", name)
 	}
 	if readOnly {
 		return s, nil

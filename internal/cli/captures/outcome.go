@@ -24,7 +24,7 @@ func Outcome(h *clienthello.Handshake) string {
 	case clienthello.NotTLS:
 		text = fmt.Sprintf("%s does not speak TLS", o.By)
 		if o.By == clienthello.Client {
-			text += fmt.Sprintf(" but %s", h.Protocol)
+			text = fmt.Sprintf("%s speaks %s, not TLS", o.By, h.Protocol)
 		}
 	case clienthello.NoAnswer:
 		text = "no answer"
@@ -52,7 +52,7 @@ func Outcome(h *clienthello.Handshake) string {
 // chosen describes what the server chose in its ServerHello.
 func chosen(o clienthello.Outcome) string {
 	if o.Version == 0 {
-		return "what is not in the capture"
+		return "parameters that are not in the capture"
 	}
 	text := fmt.Sprintf("%s with %s", o.Version, o.CipherSuite)
 	if o.Group != 0 {

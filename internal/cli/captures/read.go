@@ -57,18 +57,18 @@ func Remarks(s clienthello.Stats) []string {
 			remarks = append(remarks, text.Counted(n, one, many))
 		}
 	}
-	add(s.Cut, "TCP packet is cut by the snap length: capture with 'tcpdump -s 0'", "TCP packets are cut by the snap length: capture with 'tcpdump -s 0'")
-	add(s.Midstream, "connection began before the capture, or its first packets are not in it", "connections began before the capture, or their first packets are not in it")
-	add(s.Unreadable, "connection has its first bytes cut or lost", "connections have their first bytes cut or lost")
+	add(s.Cut, "TCP packet is truncated by the snap length: capture with 'tcpdump -s 0'", "TCP packets are truncated by the snap length: capture with 'tcpdump -s 0'")
+	add(s.Midstream, "connection began before the capture, or its first packets are missing", "connections began before the capture, or their first packets are missing")
+	add(s.Unreadable, "connection lacks its first bytes", "connections lack their first bytes")
 	add(s.Empty, "connection ended before the client sent anything", "connections ended before the client sent anything")
-	add(s.Plaintext, "connection of HTTP on another port than 443 is not shown; --port shows it", "connections of HTTP on other ports than 443 are not shown; --port shows them")
+	add(s.Plaintext, "HTTP connection on a port other than 443 is not shown; --port shows it", "HTTP connections on ports other than 443 are not shown; --port shows them")
 	add(s.Other, "connection is neither TLS nor HTTP", "connections are neither TLS nor HTTP")
-	add(s.QUIC, "flow is QUIC, which is out of scope: connection logs are of TLS over TCP", "flows are QUIC, which is out of scope: connection logs are of TLS over TCP")
-	add(s.DTLS, "flow is DTLS, which is out of scope: connection logs are of TLS over TCP", "flows are DTLS, which is out of scope: connection logs are of TLS over TCP")
-	add(s.Fragments, "IP fragment is without the rest of its packet", "IP fragments are without the rest of their packets")
-	add(s.Malformed, "packet has headers that are cut or malformed", "packets have headers that are cut or malformed")
-	add(s.OtherLinks, "packet is of a link type that is not read", "packets are of link types that are not read")
-	add(s.GivenUp, "connection was given up to bound memory", "connections were given up to bound memory")
+	add(s.QUIC, "flow is QUIC and not shown: connection logs cover TLS over TCP", "flows are QUIC and not shown: connection logs cover TLS over TCP")
+	add(s.DTLS, "flow is DTLS and not shown: connection logs cover TLS over TCP", "flows are DTLS and not shown: connection logs cover TLS over TCP")
+	add(s.Fragments, "IP fragment lacks the rest of its packet", "IP fragments lack the rest of their packets")
+	add(s.Malformed, "packet has truncated or invalid headers", "packets have truncated or invalid headers")
+	add(s.OtherLinks, "packet has an unsupported link type", "packets have unsupported link types")
+	add(s.GivenUp, "connection was dropped to limit memory", "connections were dropped to limit memory")
 	if s.Handshakes == 0 {
 		remarks = append(remarks, "no ClientHello among "+text.Plural(s.Packets, "packet"))
 	}

@@ -79,7 +79,7 @@ func (v *Verdict) Text() string {
 	}
 	text := v.Policy + " refuses it: " + v.Reason
 	if len(v.AcceptedBy) > 0 {
-		return text + "; would accept it, strictest first: " + strings.Join(v.AcceptedBy, ", ")
+		return text + "; accepted by, strictest first: " + strings.Join(v.AcceptedBy, ", ")
 	}
 	return text + "; no policy would accept it"
 }

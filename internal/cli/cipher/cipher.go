@@ -22,14 +22,15 @@ func New() *cobra.Command {
 	var format string
 	cmd := &cobra.Command{
 		Use:   "cipher NAME...",
-		Short: "Say how a cipher suite is called elsewhere, and what is weak",
-		Long: `cipher answers, for each NAME in the order given, with the number, the IANA,
-OpenSSL, GnuTLS and Go names, the protocols that the suite can be negotiated in,
-and its strength with the reasons. Connection logs and security policies have
-OpenSSL names; packet captures and RFCs have IANA names.
+		Short: "Show the names and the strength of a cipher suite",
+		Long: `cipher shows, for each NAME in the given order, its number, its IANA, OpenSSL,
+GnuTLS and Go names, the protocols that can negotiate it, and its strength with
+the reasons. Connection logs and security policies use OpenSSL names; packet
+captures and RFCs use IANA names.
 
-NAME is any of these names, an older one, or the number: 0xC02F, c02f, C0,2F.
-Case does not matter. What is unknown is named at the end, with exit status 1.`,
+NAME is any of these names, a former name, or a number such as 0xC02F, c02f or
+C0,2F, in upper or lower case. Unknown names are listed at the end, with exit
+status 1.`,
 		Example: `  tlswatch cipher ECDHE-RSA-AES256-SHA
   tlswatch cipher --format json 0xc02f TLS_RSA_WITH_AES_128_CBC_SHA`,
 		Args:              command.Needs("NAME: a cipher suite by any of its names"),
@@ -119,9 +120,9 @@ func writeCiphers(w io.Writer, answers []answer) error {
 		}
 		switch {
 		case a.suite.IsGREASE():
-			t.Add("meaning", "none: clients send it to see that servers ignore what they do not know (RFC 8701)")
+			t.Add("meaning", "none: clients send it to check that servers ignore unknown values (RFC 8701)")
 		case a.suite.IsSignalling():
-			t.Add("meaning", "no suite: a message of the client to the server")
+			t.Add("meaning", "not a cipher suite: a signal from the client to the server")
 		default:
 			t.Add("protocols", strings.Join(a.Protocols, " "))
 			t.Add("key exchange", a.KeyExchange+", authenticated by "+a.Authentication)

@@ -21,7 +21,7 @@ import (
 func Config(ctx context.Context, region string) (aws.Config, error) {
 	cfg, err := load(ctx, awsconfig.WithRegion(region))
 	if err == nil && cfg.Region == "" {
-		err = command.Usagef("which region? AWS_REGION says so")
+		err = command.Usagef("no AWS Region: set AWS_REGION")
 	}
 	return cfg, err
 }

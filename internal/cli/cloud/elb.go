@@ -17,7 +17,7 @@ func ELB(ctx context.Context, region string) (*elb.Client, string, error) {
 	case err != nil:
 		return nil, "", err
 	case cfg.Region == "":
-		return nil, "", command.Usagef("which region? --region or AWS_REGION says so")
+		return nil, "", command.Usagef("no AWS Region: set AWS_REGION, or use --region")
 	}
 	return elb.NewFromConfig(cfg), cfg.Region, nil
 }

@@ -60,7 +60,7 @@ func AddFormat(cmd *cobra.Command, format *string, choices ...string) {
 
 // AddRegion adds the flag --region.
 func AddRegion(cmd *cobra.Command, region *string, more string) {
-	cmd.Flags().StringVar(region, "region", "", "AWS `REGION` (default: that of your AWS configuration)"+more)
+	cmd.Flags().StringVar(region, "region", "", "AWS `REGION` (default: from your AWS configuration)"+more)
 }
 
 // AddChoice adds a flag with several possible values, and their completion. The first

@@ -49,19 +49,21 @@ func New() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "cost PATH...",
-		Short: "What tlswatch would cost a month, from your own logs",
-		Long: `cost reads log objects and computes the bill of a month like them: the custom
-metrics that the function would publish, by breakdown, the calls, the function's
-time, the requests to S3 and SQS, and its logs, at dated list prices of us-east-1.
+		Short: "Estimate the monthly cost of tlswatch from your logs",
+		Long: `cost reads log objects and estimates the bill for a month of similar logs: the
+custom metrics that the function would publish, by breakdown; API calls; the
+function's running time; requests to S3 and SQS; and the function's own logs. It
+uses dated list prices of us-east-1.
 
-PATH is a log file, a directory of them, or s3://BUCKET/PREFIX, in any mix. Logs
-need the names that Elastic Load Balancing gave them (conn_log_...), which
-say the load balancer and the period. A day of all load balancers makes a good
-sample; a pause of more than six hours between two periods counts as not sampled.
+PATH is a log object, a directory of them, or s3://BUCKET/PREFIX. You can mix
+them. Logs need the names that Elastic Load Balancing gave them (conn_log_...),
+because these contain the load balancer and the period. A day of logs from all
+load balancers is a good sample. A gap of more than six hours between two
+periods counts as not sampled.
 
-Settings are taken from the environment as the function takes them: set
-METRIC_BREAKDOWNS or CLIENT_TOP to see what that would save. docs/cost.md has the
-formula and what it takes for granted.`,
+Settings come from the environment, as for the function: set METRIC_BREAKDOWNS or
+CLIENT_TOP to see what that would save. docs/cost.md has the formula and its
+assumptions.`,
 		Example: `  tlswatch cost logs/2026/11/23
   tlswatch cost --ingest queue --times 50 logs/one-load-balancer
   METRIC_BREAKDOWNS=protocol,reason tlswatch cost --format json logs`,
@@ -73,7 +75,7 @@ formula and what it takes for granted.`,
 	}
 	f := cmd.Flags()
 	command.AddFormat(cmd, &o.format, "table", "json")
-	command.AddChoice(cmd, "ingest", &o.ingest, "`HOW` events reach the function, direct or queue: the template's parameter Ingest", "direct", "queue")
+	command.AddChoice(cmd, "ingest", &o.ingest, "`HOW` events reach the function: direct or queue, as in the template's parameter Ingest", "direct", "queue")
 	f.IntVar(&o.batch, "batch", 25, "the function takes up to `N` messages from the queue at once")
 	f.Float64Var(&o.times, "times", 1, "scale to `N` times the load balancers")
 	f.Float64Var(&o.memory, "memory", 512, "memory of the function in `MB`")
@@ -104,7 +106,7 @@ func (o options) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		return command.Usage(err)
 	}
 	if slices.Contains(paths, command.StdinPath) {
-		return command.Usagef("%s: standard input has no name, which would say the load balancer and the period", command.StdinPath)
+		return command.Usagef("%s: standard input has no name that contains the load balancer and the period", command.StdinPath)
 	}
 	c, err := config.FromEnv(os.Getenv)
 	if err != nil {
@@ -137,7 +139,7 @@ func (o options) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 		result.Skipped += n
 	}
 	if e.Sample().Objects == 0 {
-		return in.Finish(ctx, cmp.Or(err, fmt.Errorf("no connection logs under their own names (conn_log_...) in %s", strings.Join(paths, ", "))))
+		return in.Finish(ctx, cmp.Or(err, fmt.Errorf("no connection logs with their original names (conn_log_...) in %s", strings.Join(paths, ", "))))
 	}
 	o.fill(&result, c, e)
 	if o.format == "json" {
@@ -286,14 +288,14 @@ func (r result) writeTable(w io.Writer) error {
 	fmt.Fprintf(b, "SAMPLE: %s of %s, %s hours from %s to %s UTC\n", text.Plural(s.Objects, "log object"), text.Plural(s.LoadBalancers, "load balancer"),
 		strconv.FormatFloat(s.Hours, 'f', 1, 64), s.First.Format("2006-01-02 15:04"), s.Last.Format("2006-01-02 15:04"))
 	if s.Hours < shortSample.Hours() {
-		fmt.Fprintf(b, "  It is short: a day or more of logs has the rare clients and cipher suites too, and the quiet hours.\n")
+		fmt.Fprintf(b, "  This is a short sample. A day or more also covers rare clients and cipher suites, and quiet hours.\n")
 	}
 	if r.Skipped > 0 {
-		fmt.Fprintf(b, "  %s passed over: not connection logs, by their names.\n", text.Counted(r.Skipped, "other object was", "other objects were"))
+		fmt.Fprintf(b, "  %s skipped: not connection logs, by their names.\n", text.Counted(r.Skipped, "other object", "other objects"))
 	}
-	fmt.Fprintf(b, "\nA MONTH of it")
+	fmt.Fprintf(b, "\nONE MONTH")
 	if r.Times != 1 {
-		fmt.Fprintf(b, ", %v times", r.Times)
+		fmt.Fprintf(b, " of %v times the load balancers", r.Times)
 	}
 	fmt.Fprintf(b, ", ingest %s, list prices of %s on %s\n\n", r.Ingest, r.Prices.Region, r.Prices.Date)
 	t := text.Table{Columns: "lrlr"}
@@ -304,7 +306,7 @@ func (r result) writeTable(w io.Writer) error {
 	t.Add("total", "", "", dollars(r.USD))
 	b.Table(&t)
 
-	fmt.Fprintf(b, "\nCUSTOM METRICS by the words of METRIC_BREAKDOWNS\n\n")
+	fmt.Fprintf(b, "\nCUSTOM METRICS by METRIC_BREAKDOWNS\n\n")
 	t = text.Table{Columns: "lrr"}
 	t.Add("breakdown", "metrics", "USD")
 	for _, l := range r.Breakdowns {

@@ -10,11 +10,11 @@ func TestQueueReply(t *testing.T) {
 	for reply, want := range map[string]string{
 		`{"batchItemFailures":[]}`:                          "",
 		`{"batchItemFailures":[{"itemIdentifier":"id"}]}`:   "could not process it",
-		`{"batchItemFailures":[{"itemIdentifier":"else"}]}`: "another message",
-		`{"batchItemFailures":null}`:                        "not that of tlswatch",
-		`null`:                                              "not that of tlswatch",
-		``:                                                  "not that of tlswatch",
-		`"ok"`:                                              "not that of tlswatch",
+		`{"batchItemFailures":[{"itemIdentifier":"else"}]}`: "a different message",
+		`{"batchItemFailures":null}`:                        "not from the tlswatch function",
+		`null`:                                              "not from the tlswatch function",
+		``:                                                  "not from the tlswatch function",
+		`"ok"`:                                              "not from the tlswatch function",
 	} {
 		if err := CheckQueueReply([]byte(reply), "id", "request"); fmt.Sprint(err) == "<nil>" != (want == "") || want != "" && !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v, want %s", reply, err, want)

@@ -148,7 +148,7 @@ func (d *Function) retry(ctx context.Context, repeat bool, call func(context.Con
 		case err == nil || errors.As(err, new(*FunctionError)):
 			return err
 		case longer.Err() != nil:
-			return errors.New("interrupted while the function was at it")
+			return errors.New("interrupted while the function was running")
 		case hadNoRoom(err):
 			d.throttles.Add(1)
 			if throttles++; throttles == maxThrottles {
@@ -208,7 +208,7 @@ func refused(err error) bool {
 func ParseSummary(reply []byte) (trigger.Summary, error) {
 	var in struct{ Objects, Ignored *int }
 	if err := json.Unmarshal(reply, &in); err != nil || in.Objects == nil || in.Ignored == nil {
-		return trigger.Summary{}, fmt.Errorf("the reply is not that of tlswatch's function: %s", clipText(string(reply)))
+		return trigger.Summary{}, fmt.Errorf("the reply is not from the tlswatch function: %s", clipText(string(reply)))
 	}
 	return trigger.Summary{Objects: *in.Objects, Ignored: *in.Ignored}, nil
 }

@@ -55,13 +55,13 @@ func CheckQueueReply(reply []byte, messageID, requestID string) error {
 	}
 	switch err := json.Unmarshal(reply, &in); {
 	case err != nil || in.BatchItemFailures == nil:
-		return fmt.Errorf("the reply is not that of tlswatch's function: %s", clipText(string(reply)))
+		return fmt.Errorf("the reply is not from the tlswatch function: %s", clipText(string(reply)))
 	case len(*in.BatchItemFailures) == 0:
 		return nil
 	case (*in.BatchItemFailures)[0].ItemIdentifier != messageID:
-		return fmt.Errorf("the function failed another message than it was given: %s", clipText(string(reply)))
+		return fmt.Errorf("the function reported a failure of a different message: %s", clipText(string(reply)))
 	}
-	return fmt.Errorf("the function could not process it; the reason is in its log, request %s", requestID)
+	return fmt.Errorf("the function could not process it; see request %s in its log", requestID)
 }
 
 // OneLine shortens a reason to one line.

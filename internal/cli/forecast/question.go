@@ -40,7 +40,7 @@ func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []st
 	known := map[string]*secpolicy.Policy{o.To: q.To}
 	switch o.Policy {
 	case "":
-		notes = append(notes, "The current policy is not known, so less is certain: --policy names it.")
+		notes = append(notes, "The current policy is unknown. --policy would make the prediction more certain.")
 	case policies.Live:
 		live, err := policies.LivePolicies(ctx, o.Region)
 		if err != nil {
@@ -57,7 +57,7 @@ func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []st
 			}
 		}
 		for _, name := range slices.Sorted(maps.Keys(missing)) {
-			notes = append(notes, fmt.Sprintf("Listeners have %s, of which nothing is known: refresh with `tlswatch policy update`.", name))
+			notes = append(notes, fmt.Sprintf("Some listeners have the unknown policy %s: refresh with `tlswatch policy update`.", name))
 		}
 		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
 			policy, err := set.Lookup(live[l.LoadBalancer].At(l.Port))
@@ -99,10 +99,10 @@ func (o *Change) Forecast(q secpolicy.Question, folds []Observations, caveats []
 	}
 	f := q.WhatIf(all.each)
 	if f.Contradicting > 0 {
-		caveats = append(caveats, text.Plural(f.Contradicting, "connection")+" negotiated what --policy does not have: it was not the policy of that listener then. There it counts as not known.")
+		caveats = append(caveats, text.Plural(f.Contradicting, "connection")+" negotiated something that --policy does not allow: the listener had another policy then. For them, the current policy counts as unknown.")
 	}
 	if all.other > 0 {
-		caveats = append(caveats, fmt.Sprintf("There are so many clients that those of %s count as one, \"other\".", text.Plural(all.other, "connection")))
+		caveats = append(caveats, fmt.Sprintf("Client counts are too low: there are too many clients, and those of %s count as one, \"other\".", text.Plural(all.other, "connection")))
 	}
 	return newForecast(cmp.Or(o.Policy, "unknown"), q.To.Name, f, caveats)
 }

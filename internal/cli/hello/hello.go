@@ -34,19 +34,19 @@ func New() *cobra.Command {
 	var h options
 	cmd := &cobra.Command{
 		Use:   "hello [flags] CAPTURE...",
-		Short: "Show what clients offered in packet captures, and how it ended",
-		Long: `hello finds the ClientHellos in packet captures, decodes them, and follows the
-connections until it is clear how the handshakes ended. With --policy it says
-whether a security policy accepts the client, why not, and which policies would.
+		Short: "Show what clients offered in packet captures",
+		Long: `hello decodes the ClientHellos in packet captures and shows how the handshakes
+ended. With --policy, it says whether a security policy accepts the client, why
+not, and which policies would.
 
-CAPTURE is a pcap or pcapng file, which may be compressed with gzip, or - for
-standard input. Several files are read as one, in the order of their packets,
-and pipes after them. From 'tcpdump -w -' on standard input, handshakes appear
-as they end; from files they are in the order of time.
+CAPTURE is a pcap or pcapng file, compressed with gzip or not, or - for standard
+input. Several files are merged in the order of their packets; pipes are read
+after the files. From standard input, as in 'tcpdump -w - | tlswatch hello -',
+handshakes are printed as they end; from files, in the order of time.
 
-VXLAN (VPC Traffic Mirroring) and GENEVE are unwrapped. QUIC and DTLS are
-recognised and not decoded. A snap length that cuts packets hides offers: capture
-with 'tcpdump -s 0'.`,
+VXLAN (VPC Traffic Mirroring) and GENEVE are decapsulated. QUIC and DTLS are
+recognized but not decoded. A snap length that truncates packets hides offers:
+capture with 'tcpdump -s 0'.`,
 		Example: `  tlswatch hello capture.pcapng
   tcpdump -i any -s 0 -U -w - tcp port 443 | tlswatch hello -
   tlswatch hello --client 203.0.113.0/24 --policy ELBSecurityPolicy-TLS13-1-2-2021-06 capture.pcap`,
@@ -102,7 +102,7 @@ func (h *options) run(cmd *cobra.Command, paths []string) error {
 	}
 	command.WriteRemarks(cmd.ErrOrStderr(), captures.Remarks(tracker.Stats()))
 	if cmd.Context().Err() != nil {
-		return command.Interrupted("interrupted: the captures were not read to their end")
+		return command.Interrupted("interrupted: the captures were not read to the end")
 	}
 	return err
 }

@@ -38,9 +38,9 @@ func (t *textWriter) handshake(h *clienthello.Handshake) error {
 		t.offer(h)
 	}
 	if h.Fault != nil {
-		what := "faulty"
+		what := "invalid"
 		if h.Truncated() {
-			what = "not whole"
+			what = "incomplete"
 		}
 		t.line(what, h.Fault.Error())
 	}
@@ -73,10 +73,10 @@ func (t *textWriter) offer(h *clienthello.Handshake) {
 	if h.Protocol == clienthello.SSLv2Hello {
 		versions += " in an SSLv2-compatible ClientHello"
 	} else {
-		versions += " in a record of " + h.RecordVersion.String()
+		versions += " in a " + h.RecordVersion.String() + " record"
 	}
 	if hello.FallbackSCSV {
-		versions += "; a fallback: the client retries with less than it can (TLS_FALLBACK_SCSV)"
+		versions += "; a fallback: the client retries with a lower version than it supports (TLS_FALLBACK_SCSV)"
 	}
 	t.line("offers", versions)
 	if len(hello.CipherSuites) > 0 {
@@ -107,7 +107,7 @@ func (t *textWriter) offer(h *clienthello.Handshake) {
 		has  bool
 		name string
 	}{
-		{hello.PSKIdentities > 0, "pre-shared key of a former session"},
+		{hello.PSKIdentities > 0, "pre-shared key of an earlier session"},
 		{hello.SessionTicket, "session ticket"},
 		{hello.EarlyData, "early data"},
 		{hello.EncryptedClientHello, "encrypted ClientHello (the name above is the outer one)"},

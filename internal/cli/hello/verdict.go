@@ -34,7 +34,7 @@ const maxVerdicts = 10_000 // remembered
 func (j *verdicts) register(cmd *cobra.Command) {
 	j.Flags.Register(cmd, "says whether it accepts each client, and which policies would")
 	f := cmd.Flags()
-	f.StringArrayVar(&j.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; the one of the captures, for --policy live")
+	f.StringArrayVar(&j.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; the one that the captures are from, for --policy live")
 	f.StringArrayVar(&j.certificates, "certificate", nil, command.CertificateUsage+" (default: whichever the client needs)")
 	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")
 }
@@ -78,9 +78,9 @@ func (j *verdicts) prepare(ctx context.Context) error {
 		j.loadBalancer = paths[0]
 		return nil
 	case 0:
-		return fmt.Errorf("--policy live: there is no load balancer %s", cmp.Or(name, "here"))
+		return fmt.Errorf("--policy live: there is no load balancer %s", cmp.Or(name, "in this Region"))
 	}
-	return command.Usagef("--policy live: say with --load-balancer which of %s the captures are of", strings.Join(paths, ", "))
+	return command.Usagef("--policy live: --load-balancer must say which load balancer the captures are from: %s", strings.Join(paths, ", "))
 }
 
 // verdict judges a handshake. It returns nil without a policy or a ClientHello.
@@ -90,10 +90,10 @@ func (j *verdicts) verdict(h *clienthello.Handshake) *captures.Verdict {
 	}
 	policy := j.judge.PolicyAt(j.loadBalancer, h.Server.Port())
 	if policy == nil {
-		return captures.NotJudged("", fmt.Sprintf("the security policy of port %d is not known", h.Server.Port()))
+		return captures.NotJudged("", fmt.Sprintf("the security policy of port %d is unknown", h.Server.Port()))
 	}
 	if h.Hello == nil || h.Fault != nil {
-		return captures.NotJudged(policy.Name, "the ClientHello is not whole")
+		return captures.NotJudged(policy.Name, "the ClientHello is incomplete")
 	}
 	offer := captures.OfferOf(h.Hello)
 	offer.Certificates = j.kinds

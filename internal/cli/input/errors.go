@@ -21,7 +21,7 @@ type logError struct {
 func (e *logError) Error() string {
 	message := text.Printable(e.name) + ": " + e.err.Error()
 	if _, refused := errors.AsType[*connlog.FormatError](e.err); e.lines > 0 && !refused {
-		message += " (the lines before are counted: " + text.Count(e.lines) + ")"
+		message += " (lines read before that, which count: " + text.Count(e.lines) + ")"
 	}
 	return message
 }
@@ -40,7 +40,7 @@ func (e *ReadError) Error() string {
 		return e.failed[0].Error()
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others are reported:", text.Count(len(e.failed)), text.Count(e.logs))
+	fmt.Fprintf(&b, "%s of %s logs could not be read to the end; the others were:", text.Count(len(e.failed)), text.Count(e.logs))
 	for i, f := range e.failed {
 		if i == most {
 			fmt.Fprintf(&b, "\n  and %d more", len(e.failed)-most)

@@ -82,7 +82,7 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 }
 
 // notFile is why something with the name of a log is skipped in a directory.
-const notFile = "no regular file"
+const notFile = "not a regular file"
 
 // OpenFile opens a file. Errors do not name it. Opening a named pipe waits for a writer,
 // and reading from it for data: both end with ctx.

@@ -74,7 +74,9 @@ func cutPrefixFold(s, prefix string) string {
 }
 
 // doubt is the remark about an unknown name.
-func (w *wanted) doubt() string { return "no known " + w.kind + command.Suggestion(w.text, w.similar) }
+func (w *wanted) doubt() string {
+	return "not a known " + w.kind + command.Suggestion(w.text, w.similar)
+}
 
 // WarnUnknown warns about unknown names, before logs are read.
 func (f *Filter) WarnUnknown(stderr io.Writer) {
@@ -96,10 +98,10 @@ func (f *Filter) WarnNothing(stderr io.Writer) {
 	for _, w := range f.unknown {
 		if !w.seen.Load() {
 			said = true
-			command.Complain(stderr, "--%s %q is in no line, and %s", w.flag, w.text, w.doubt())
+			command.Complain(stderr, "--%s %q matches no line and is %s", w.flag, w.text, w.doubt())
 		}
 	}
 	if !said && !f.passed.Load() {
-		command.Complain(stderr, "no line passes the filters")
+		command.Complain(stderr, "no line matches the filters")
 	}
 }

@@ -114,24 +114,24 @@ func TestFilterUnknown(t *testing.T) {
 		passes int
 		says   string
 	}{
-		"--protocol TLSv1.3 --cipher AES128-SHA":                    {0, "tlswatch: no line passes the filters\n"}, // known, and not there
+		"--protocol TLSv1.3 --cipher AES128-SHA":                    {0, "tlswatch: no line matches the filters\n"}, // known, and not there
 		"--cipher None":                                             {1, ""},
 		"--protocol qtlsv9":                                         {1, ""},
-		"--protocol TLSv1.4":                                        {0, "tlswatch: --protocol \"TLSv1.4\" is in no line, and no known protocol; did you mean TLSv1.3?\n"},
-		"--protocol 0x0305,tlsv1.3":                                 {1, "tlswatch: --protocol \"0x0305\" is in no line, and no known protocol\n"},
+		"--protocol TLSv1.4":                                        {0, "tlswatch: --protocol \"TLSv1.4\" matches no line and is not a known protocol; did you mean TLSv1.3?\n"},
+		"--protocol 0x0305,tlsv1.3":                                 {1, "tlswatch: --protocol \"0x0305\" matches no line and is not a known protocol\n"},
 		"--cipher some-new-suite":                                   {1, ""},
-		"--cipher some-new-suite --status Failed":                   {0, "tlswatch: no line passes the filters\n"},
-		"--cipher ECDHE-RSA-AES128-GCM-SHA265":                      {0, "tlswatch: --cipher \"ECDHE-RSA-AES128-GCM-SHA265\" is in no line, and no known cipher suite; did you mean ECDHE-RSA-AES128-GCM-SHA256?\n"},
-		"--cipher TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25":             {0, "tlswatch: --cipher \"TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25\" is in no line, and no known cipher suite; did you mean TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256?\n"},
-		"--cipher 0x9999":                                           {0, "tlswatch: --cipher \"0x9999\" is in no line, and no known cipher suite\n"},
+		"--cipher some-new-suite --status Failed":                   {0, "tlswatch: no line matches the filters\n"},
+		"--cipher ECDHE-RSA-AES128-GCM-SHA265":                      {0, "tlswatch: --cipher \"ECDHE-RSA-AES128-GCM-SHA265\" matches no line and is not a known cipher suite; did you mean ECDHE-RSA-AES128-GCM-SHA256?\n"},
+		"--cipher TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25":             {0, "tlswatch: --cipher \"TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25\" matches no line and is not a known cipher suite; did you mean TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256?\n"},
+		"--cipher 0x9999":                                           {0, "tlswatch: --cipher \"0x9999\" matches no line and is not a known cipher suite\n"},
 		"--status somethingnew,failed:SomethingNew":                 {1, ""},
 		"--status ClientAlert:unknown_ca":                           {1, ""},
-		"--status Failed:ClientAlert:bad_certificate":               {0, "tlswatch: no line passes the filters\n"},
-		"--status expired":                                          {0, "tlswatch: --status \"expired\" is in no line, and no known status; did you mean ClientCertExpired?\n"},
-		"--status cert":                                             {0, "tlswatch: --status \"cert\" is in no line, and no known status\n"},
+		"--status Failed:ClientAlert:bad_certificate":               {0, "tlswatch: no line matches the filters\n"},
+		"--status expired":                                          {0, "tlswatch: --status \"expired\" matches no line and is not a known status; did you mean ClientCertExpired?\n"},
+		"--status cert":                                             {0, "tlswatch: --status \"cert\" matches no line and is not a known status\n"},
 		"--status HandshakeNotCompleted,ClientCertRejected,success": {1, ""},
-		"--status ClientCertExpire":                                 {0, "tlswatch: --status \"ClientCertExpire\" is in no line, and no known status; did you mean ClientCertExpired?\n"},
-		"--status \x1b[2J":                                          {0, "tlswatch: --status \"\\x1b[2J\" is in no line, and no known status\n"},
+		"--status ClientCertExpire":                                 {0, "tlswatch: --status \"ClientCertExpire\" matches no line and is not a known status; did you mean ClientCertExpired?\n"},
+		"--status \x1b[2J":                                          {0, "tlswatch: --status \"\\x1b[2J\" matches no line and is not a known status\n"},
 	} {
 		f, err := filterOf(t, args)
 		if err != nil {

@@ -210,7 +210,7 @@ func (in *Logs) result(ctx context.Context) error {
 	case in.seen.objects == 0 && in.seen.outside == 0:
 		err := fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
 		for _, what := range slices.Sorted(maps.Keys(in.seen.skipped)) {
-			err = fmt.Errorf("%w\n  %s passed over: %s", err, text.Count(in.seen.skipped[what]), what)
+			err = fmt.Errorf("%w\n  %s skipped: %s", err, text.Count(in.seen.skipped[what]), what)
 		}
 		return err
 	}
@@ -252,7 +252,7 @@ func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)
 			default:
 				if err == io.EOF {
 					if 0 < malformed && malformed == n {
-						return &connlog.FormatError{Format: "text without a line that is a log entry"}
+						return &connlog.FormatError{Format: "text without a single log entry"}
 					}
 					return nil
 				}

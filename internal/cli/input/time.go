@@ -8,7 +8,7 @@ import (
 )
 
 // TimeForms describes the values of --since and --until.
-const TimeForms = "an RFC 3339 time, a date or today or yesterday (their first moment, UTC), now, or a time ago such as 2h, 3d or 1w2d"
+const TimeForms = "an RFC 3339 time, a date, today or yesterday (from midnight UTC), now, or an age such as 2h, 3d or 1w2d"
 
 // ParseTime parses a time in any of the forms that [TimeForms] describes. Durations
 // count back from now.
@@ -39,7 +39,7 @@ const maxAgo = 100 * 365 * 24 * time.Hour
 // parseAgo parses whole numbers with units from weeks to seconds, larger units first.
 // Days have 24 hours.
 func parseAgo(s string) (time.Duration, error) {
-	wrong := fmt.Errorf("%q is no duration", s)
+	wrong := fmt.Errorf("%q is not a duration", s)
 	var total time.Duration
 	units := []struct {
 		letter byte

@@ -35,18 +35,18 @@ func New() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "listeners",
-		Short: "Show listeners of live load balancers, and what they accept",
-		Long: `listeners asks Elastic Load Balancing for the load balancers of an account and
-region and shows the listeners of each with their security policies, what these
-accept, and what they give up.
+		Short: "Show the listeners of live load balancers and what they accept",
+		Long: `listeners shows the load balancers in an account and Region with their
+listeners, the security policies of these, what the policies accept, and their
+weaknesses.
 
-With --to it says for each TLS listener what another policy would change, and
-prints the commands that make the change and undo it. It runs nothing and
-changes nothing. Try a change on your logs first: see 'tlswatch whatif'.
+With --to, it shows for each TLS listener what another policy would change, and
+prints the commands that make and undo the change. It changes nothing itself.
+Test a change on your logs first: see 'tlswatch whatif'.
 
-It needs elasticloadbalancing:DescribeLoadBalancers and
-elasticloadbalancing:DescribeListeners, and takes credentials and region from
-where the AWS command line takes them.
+It needs the permissions elasticloadbalancing:DescribeLoadBalancers and
+elasticloadbalancing:DescribeListeners, and takes credentials and the Region
+from your AWS configuration.
 
 ` + policies.FileHelp,
 		Example: `  tlswatch listeners
@@ -211,12 +211,12 @@ func mixedFIPS(listeners []listenerEntry, to *secpolicy.Policy) []string {
 	if len(others) == 0 {
 		return nil
 	}
-	other, this := "for", "not"
+	one, rest := "not a FIPS policy", "are"
 	if to.FIPS {
-		other, this = "not", "for it"
+		one, rest = "a FIPS policy", "are not"
 	}
-	return []string{fmt.Sprintf("the policies on port %s are %s FIPS, %s is %s, and AWS does not mix both kinds in one load balancer",
-		strings.Join(others, ", "), other, to.Name, this)}
+	return []string{fmt.Sprintf("%s is %s, but the policies on port %s %s; AWS does not allow both kinds on one load balancer",
+		to.Name, one, strings.Join(others, ", "), rest)}
 }
 
 func (r *result) write(w io.Writer) error {
@@ -251,7 +251,7 @@ func (lb *loadBalancerEntry) write(w *console.Writer) {
 		case l.Policy == "":
 			t.Add(port, l.Protocol, "-", "", "", "")
 		case l.policy == nil:
-			t.Add(port, l.Protocol, l.Policy, "not known", "", "refresh with 'tlswatch policy update'")
+			t.Add(port, l.Protocol, l.Policy, "unknown", "", "refresh with 'tlswatch policy update'")
 		default:
 			t.Add(port, l.Protocol, l.Policy, policies.ProtocolSpan(l.policy), strconv.Itoa(len(l.policy.Ciphers)), l.remarks())
 		}
@@ -268,7 +268,7 @@ func (r *result) writeWeaknesses(w io.Writer) {
 				continue
 			}
 			if seen = append(seen, l.Policy); len(seen) == 1 {
-				fmt.Fprintf(w, "\nWHAT THE POLICIES GIVE UP\n")
+				fmt.Fprintf(w, "\nWEAKNESSES OF THE POLICIES\n")
 			}
 			fmt.Fprintf(w, "\n  %s\n", l.Policy)
 			for _, weakness := range l.policy.Weaknesses() {
@@ -313,10 +313,10 @@ func (r *result) writeChanges(w io.Writer) {
 			fmt.Fprintf(w, "    run   %s\n    undo  %s\n", l.Change.Command, l.Change.Undo)
 		}
 		for _, warning := range lb.Warnings {
-			fmt.Fprintf(w, "\n  Careful: %s\n", warning)
+			fmt.Fprintf(w, "\n  Warning: %s\n", warning)
 		}
 		if from := lb.from(); from != "" {
-			fmt.Fprintf(w, "\n  Who of the clients in its logs would break:\n    tlswatch whatif --policy %s --to %s PATH...\n", from, r.To)
+			fmt.Fprintf(w, "\n  Which clients in its logs would break:\n    tlswatch whatif --policy %s --to %s PATH...\n", from, r.To)
 		}
 	}
 	if !found {
@@ -340,7 +340,7 @@ func (lb *loadBalancerEntry) from() string {
 
 func (c *listenerChange) write(w io.Writer) {
 	if !c.Known {
-		fmt.Fprintln(w, "    what changes is not known, as the current policy is not: it may weaken the listener")
+		fmt.Fprintln(w, "    The current policy is unknown, and so is what would change. The change may weaken the listener.")
 		return
 	}
 	line := func(heading string, names []string) {
@@ -348,13 +348,13 @@ func (c *listenerChange) write(w io.Writer) {
 			fmt.Fprintf(w, "    %s %s\n", heading, strings.Join(names, " "))
 		}
 	}
-	line("accepts no longer:", slices.Concat(c.ProtocolsRemoved, c.CiphersRemoved))
-	line("accepts in addition:", slices.Concat(c.ProtocolsAdded, c.CiphersAdded))
+	line("no longer accepted:", slices.Concat(c.ProtocolsRemoved, c.CiphersRemoved))
+	line("newly accepted:", slices.Concat(c.ProtocolsAdded, c.CiphersAdded))
 	for _, weakness := range c.difference.Weakens() {
-		fmt.Fprintf(w, "    weakness new: %s\n", weakness.Text())
+		fmt.Fprintf(w, "    new weakness: %s\n", weakness.Text())
 	}
 	for _, weakness := range c.difference.Strengthens() {
-		fmt.Fprintf(w, "    weakness gone: %s\n", weakness.Text())
+		fmt.Fprintf(w, "    weakness removed: %s\n", weakness.Text())
 	}
 	if c.difference.Same() {
 		fmt.Fprintln(w, "    accepts the same clients")

@@ -53,27 +53,27 @@ func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "local PATH...",
 		Short: "Run the real function on log files, without AWS",
-		Long: `local uploads log files to an S3 stand-in, fires the event that S3 would send
-for each, has the real function binary handle them, and shows what it published
-to CloudWatch and SNS. It needs no AWS account and reaches no network.
+		Long: `local uploads log files to a local stand-in for S3, sends the event that S3 would
+send for each, runs the real function binary, and shows what it published to
+CloudWatch and SNS. It needs no AWS account and no network.
 
-PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them. Files that are
-named like a log object keep that name as their key.
+PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them.
+Files that are named like log objects keep their names as keys.
 
 CloudWatch refuses data older than two weeks. So the times in the uploaded
-copies, and in their keys, are shifted by whole periods of five minutes, such
-that the newest line is a few minutes old; --as-is leaves them alone. Logs that
-are more than twelve days apart are shifted apart from each other.
+copies, and in their keys, are shifted by a multiple of five minutes, and the
+newest line becomes a few minutes old. Logs that are more than twelve days apart
+are shifted separately. --as-is keeps the times.
 
 The function takes its settings from the environment, as on Lambda: for
-instance ALERT_MIN_FAILED and CLIENT_TOP. With --policy, alerts say why
-negotiations failed, judged by that security policy.
+instance ALERT_MIN_FAILED and CLIENT_TOP. With --policy, alerts explain why
+negotiations failed under that security policy.
 
-With --template, the function gets its settings, events and permissions as
-template.yaml deploys them with the --parameters, through a queue if it says so;
-what its policies do not allow is denied, and told.
+With --template, the function gets the settings, events and permissions that the
+template deploys with the --parameter values, through a queue if it has one.
+Calls that its permissions do not allow are denied and reported.
 
-The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
+The stand-ins enforce what AWS documents. They do not prove what AWS does.`,
 		Example: `  tlswatch local events/sample
   tlswatch local --template template.yaml --parameter Ingest=Queue --parameter AlertMinFailed=10 events/sample
   ALERT_MIN_FAILED=10 tlswatch local --format json conn_log_*.log.gz`,
@@ -100,7 +100,7 @@ The stand-ins enforce what AWS documents and are no proof of what AWS does.`,
 func (o options) run(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
 	switch {
 	case o.template != "" && o.policy != "":
-		return command.Usagef("--policy: with --template, say --parameter ListenerPolicies=POLICY")
+		return command.Usagef("--template takes no --policy; use --parameter ListenerPolicies=POLICY")
 	case o.template == "" && len(o.parameters) > 0:
 		return command.Usagef("--parameter needs --template")
 	}
@@ -182,7 +182,7 @@ func (o options) write(stdout io.Writer, upload *uploads, bucket string, r resul
 func (o options) failures(w *world, r result, end *lastLines, stderr io.Writer) error {
 	n := w.left()
 	if faults := w.faults(); len(faults) > 0 {
-		return fmt.Errorf("what %s deploys does not let this happen:\n  %s", o.template, strings.Join(faults, "\n  "))
+		return fmt.Errorf("%s does not allow this:\n  %s", o.template, strings.Join(faults, "\n  "))
 	}
 	if n == 0 {
 		return nil
@@ -192,7 +192,7 @@ func (o options) failures(w *world, r result, end *lastLines, stderr io.Writer) 
 	if log := end.String(); log != "" && crashed {
 		fmt.Fprintf(stderr, "The function's log ends with:\n%s", log)
 	}
-	return fmt.Errorf("%d of the events failed for good; each was tried three times (-v shows the function's log)", n)
+	return fmt.Errorf("%d of the events failed in all three attempts; -v shows the function's log", n)
 }
 
 // listenerPolicies returns the function's settings for security policies: the data file
@@ -263,7 +263,7 @@ func (o options) findFunction() (string, error) {
 		path = filepath.Join(filepath.Dir(self), "bootstrap")
 	}
 	if _, err := os.Stat(path); err != nil {
-		return "", fmt.Errorf("%w\nhint: 'make build' builds the function; --bootstrap names another file", err)
+		return "", fmt.Errorf("%w\n'make build' builds the function; --bootstrap FILE names another binary", err)
 	}
 	return path, nil
 }
@@ -271,7 +271,7 @@ func (o options) findFunction() (string, error) {
 // keep shows further invocations and alerts until Ctrl-C.
 func keep(ctx context.Context, w *world, stdout *console.Writer, stderr io.Writer) error {
 	stack, lambda, bucket := w.stack, w.lambda, w.bucket
-	fmt.Fprintf(stderr, "\nThe stand-ins are up until Ctrl-C. Whatever is put into s3://%s is processed. Use them with\n\n", bucket)
+	fmt.Fprintf(stderr, "\nThe stand-ins run until Ctrl-C and process whatever you put into s3://%s. To use them:\n\n", bucket)
 	env := stack.Env()
 	for _, name := range slices.Sorted(maps.Keys(env)) {
 		fmt.Fprintf(stderr, "  export %s=%s\n", name, env[name])

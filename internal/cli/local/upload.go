@@ -51,7 +51,7 @@ func readUploads(ctx context.Context, paths []string) (*uploads, error) {
 	var u uploads
 	for _, path := range paths {
 		if path == "-" || strings.HasPrefix(path, "s3://") {
-			return nil, command.Usagef("%s: local takes files and directories", path)
+			return nil, command.Usagef("%s: local takes only files and directories", path)
 		}
 		info, err := os.Stat(path)
 		if err != nil {
@@ -98,7 +98,7 @@ func (u *uploads) read(ctx context.Context, file string) error {
 		return fmt.Errorf("%s is not a file", file)
 	}
 	if info.Size() > maxUpload {
-		return fmt.Errorf("%s: %d bytes are too many for the stand-in of S3, which takes %d; split the file", file, info.Size(), maxUpload)
+		return fmt.Errorf("%s: %d bytes exceed the limit of the stand-in for S3, %d; split the file", file, info.Size(), maxUpload)
 	}
 	body, err := os.ReadFile(file)
 	if err != nil {
@@ -120,7 +120,7 @@ func (u *uploads) read(ctx context.Context, file string) error {
 	var named bool
 	o.key, named = objectKey(file, loadBalancer, last)
 	if !named && len(loadBalancers) > 1 {
-		return fmt.Errorf("%s has lines of several load balancers (%s, ...); a log object has one, so split the file", file, strings.Join(loadBalancers[:2], ", "))
+		return fmt.Errorf("%s has lines from several load balancers (%s, ...); split it into a file for each", file, strings.Join(loadBalancers[:2], ", "))
 	}
 	for i := 1; slices.ContainsFunc(u.objects, func(p *upload) bool { return p.key == o.key }); i++ {
 		o.key = fmt.Sprintf("%d/%s", i, strings.TrimPrefix(o.key, fmt.Sprintf("%d/", i-1)))
@@ -351,18 +351,18 @@ func (u *uploads) describe(w *console.Writer, bucket string) {
 			}
 		}
 		if o.broken != nil {
-			when = "as it is: " + o.broken.Error()
+			when = "unchanged: " + o.broken.Error()
 		}
 		t.Add(strconv.Itoa(o.entries), strconv.Itoa(o.malformed), when, o.file)
 	}
 	w.Table(&t)
 	for _, o := range u.objects {
 		if n := o.untimely(time.Now()); n > 0 {
-			fmt.Fprintf(w, "  CloudWatch takes no data of %d of the entries in %s: they are older than two weeks, or in the future\n", n, text.Printable(o.file))
+			fmt.Fprintf(w, "  CloudWatch refuses %d of the entries in %s: they are older than two weeks, or in the future\n", n, text.Printable(o.file))
 		}
 	}
 	for _, name := range u.passed {
-		fmt.Fprintf(w, "  passed over, no file named like a log: %s\n", text.Printable(name))
+		fmt.Fprintf(w, "  skipped, not named like a log: %s\n", text.Printable(name))
 	}
 }
 

@@ -55,7 +55,7 @@ func Remarks(p *secpolicy.Policy) string {
 	}
 	switch {
 	case len(p.Unrecognized) > 0:
-		parts = append(parts, "ciphers not all readable")
+		parts = append(parts, "some ciphers unreadable")
 	case p.Status == secpolicy.Disputed:
 		parts = append(parts, "ciphers disputed")
 	case p.Status == secpolicy.SingleSource:

@@ -58,7 +58,7 @@ func (o *Flags) Judge(ctx context.Context) (*Judge, error) {
 	}
 	j := &Judge{Set: set, Policy: o.Policy, unknown: make(map[string]bool)}
 	if o.Policy == Live {
-		j.Policy = "the policies that the listeners have now"
+		j.Policy = "the listeners' current policies"
 		if j.live, err = LivePolicies(ctx, o.Region); err != nil {
 			err = fmt.Errorf("--policy live: %w", err)
 		}
@@ -96,9 +96,9 @@ func (j *Judge) PolicyAt(loadBalancer string, port uint16) *secpolicy.Policy {
 		defer j.mu.Unlock()
 		switch {
 		case name != "":
-			j.unknown[fmt.Sprintf("nothing is known of %s: refresh with `tlswatch policy update`", name)] = true
+			j.unknown[fmt.Sprintf("%s is an unknown policy: refresh with `tlswatch policy update`", name)] = true
 		case j.live[loadBalancer] == nil:
-			j.unknown[fmt.Sprintf("there is no %s: is it gone, or in another region (--region)?", loadBalancer)] = true
+			j.unknown[fmt.Sprintf("there is no %s; if it is in another Region, use --region", loadBalancer)] = true
 		default:
 			j.unknown[fmt.Sprintf("%s has no TLS listener on port %d now", loadBalancer, port)] = true
 		}
@@ -120,7 +120,7 @@ func (j *Judge) Remarks() (list []string) {
 	const most = 10
 	for i, why := range slices.Sorted(maps.Keys(j.unknown)) {
 		if i == most {
-			return append(list, fmt.Sprintf("--policy live: and %d more such", len(j.unknown)-most))
+			return append(list, fmt.Sprintf("--policy live: and %d more", len(j.unknown)-most))
 		}
 		list = append(list, "--policy live: "+why)
 	}
@@ -132,7 +132,7 @@ func (j *Judge) Why(f report.Failure) report.Diagnosis {
 	e := connlog.Entry{Protocol: f.Protocol, Cipher: f.Cipher, Status: f.Status, ListenerPort: f.Port, LoadBalancer: f.LoadBalancer}
 	list := j.Set.Diagnose(&e, j.PolicyAt(f.LoadBalancer, f.Port))
 	if len(list) == 0 {
-		return report.Diagnosis{ID: "unknown", Cause: "The log does not tell."}
+		return report.Diagnosis{ID: "unknown", Cause: "The log does not say."}
 	}
 	d := list[0]
 	return report.Diagnosis{ID: string(d.ID), Cause: d.Cause, Remedy: strings.TrimSpace(d.Remedy + " " + d.Advice)}

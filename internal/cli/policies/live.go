@@ -21,7 +21,7 @@ func LivePolicies(ctx context.Context, region string) (map[string]pipeline.Liste
 	}
 	list, err := elbpolicy.LoadBalancers(ctx, client)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nhint: it needs elasticloadbalancing:DescribeLoadBalancers and DescribeListeners, in the region of the load balancers; the name of a policy needs nothing", err)
+		return nil, fmt.Errorf("%w\nlive needs the permissions elasticloadbalancing:DescribeLoadBalancers and DescribeListeners in the Region of the load balancers; the name of a policy needs none", err)
 	}
 	policies := make(map[string]pipeline.ListenerPolicies)
 	for _, lb := range list {

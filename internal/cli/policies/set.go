@@ -24,7 +24,7 @@ const policiesEnv = "TLSWATCH_POLICIES"
 type File struct{ file string }
 
 const FileHelp = `The security policies are built in. 'tlswatch policy update' saves newer ones,
-which are used from then on. --policy-file or $TLSWATCH_POLICIES names another
+which all commands then use. --policy-file or $TLSWATCH_POLICIES names another
 file.`
 
 // AddFlag adds the flag to a command and those below it.
@@ -95,7 +95,7 @@ func ParseList[T any](flag string, values []string, parse func(string) (T, error
 	for _, value := range values {
 		names := command.SplitNames(value)
 		if len(names) == 0 {
-			return nil, command.Usagef("--%s must name something, not %q", flag, value)
+			return nil, command.Usagef("--%s needs a name, not %q", flag, value)
 		}
 		for _, name := range names {
 			v, err := parse(name)

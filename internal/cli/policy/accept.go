@@ -36,16 +36,16 @@ func (p *flags) newAccept() *cobra.Command {
 		all   bool
 	)
 	cmd := &cobra.Command{
-		Use:   "accept --protocol P --cipher C [--policy NAME]",
-		Short: "Say which policies accept a client, by what it offers",
-		Long: `accept names the policies that have a protocol and cipher suite in common with
-a client. With --policy it says whether that policy has, and if not, which of
-the two is missing. Exit status 0 means that a policy accepts the client, 1
-that none does.
+		Use:   "accept --protocol PROTOCOL --cipher CIPHER",
+		Short: "Show which policies accept a client, by what it offers",
+		Long: `accept lists the policies that have a protocol and a cipher suite in common with
+a client. With --policy, it says whether that policy does, and if not, which of
+the two is missing. The exit status is 0 if a policy accepts the client, and 1
+if none does.
 
-A server takes the highest protocol that both have, and then the first cipher
-suite of its own list that the client offers too. So give all that the client
-offers, or at least what it offers for its highest protocol.`,
+A server chooses the highest protocol that both sides have, and then the first
+cipher suite in its own list that the client also offers. So give everything
+that the client offers, or at least what it offers for its highest protocol.`,
 		Example: `  tlswatch policy accept --protocol TLSv1.2 --cipher TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA
   tlswatch policy accept --protocol TLSv1.2 --cipher 0xc014 --policy ELBSecurityPolicy-TLS13-1-2-2021-06`,
 		Args: command.AtMost(0),
@@ -81,9 +81,9 @@ offers, or at least what it offers for its highest protocol.`,
 				err = unknown
 			case result.Accepted:
 			case len(asked) == 0:
-				err = errors.New("no policy accepts that client")
+				err = errors.New("no policy accepts the client")
 			case slices.ContainsFunc(result.Policies, func(v verdictJSON) bool { return v.outcome() != "refused" }):
-				err = errors.New("not known to be accepted")
+				err = errors.New("it is uncertain whether the client is accepted")
 			default:
 				err = errors.New("refused")
 			}
@@ -93,7 +93,7 @@ offers, or at least what it offers for its highest protocol.`,
 	offer.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&asked, "policy", nil, command.PolicyUsage+"; repeatable (default: every policy)")
-	f.BoolVar(&all, "all", false, "show also the policies that refuse the client, and why")
+	f.BoolVar(&all, "all", false, "also show the policies that refuse the client, and why")
 	command.Require(cmd, "protocol", "cipher")
 	command.CompleteFlag(cmd, "policy", policies.Complete(&p.file, 0))
 	return cmd
@@ -109,9 +109,9 @@ func (v *verdictJSON) outcome() string {
 	case v.Accepted:
 		return "accepted"
 	case v.Code == unknownPolicy:
-		return "not known"
+		return "unknown"
 	case v.Code == string(secpolicy.CipherDisputed), v.Code == string(secpolicy.CipherListNotReadable):
-		return "not certain"
+		return "uncertain"
 	}
 	return "refused"
 }

@@ -35,7 +35,7 @@ func (p *flags) newDiff() *cobra.Command {
 		Use: "diff A B",
 		Example: `  tlswatch policy diff ELBSecurityPolicy-2016-08 ELBSecurityPolicy-TLS13-1-2-2021-06
   tlswatch policy diff TLS13-1-2-2021-06 TLS13-1-2-Res-PQ-2025-09 --format json`,
-		Short:             "Say what changes from one policy to another",
+		Short:             "Compare two security policies",
 		Args:              command.Takes("A and B: two security policies, see 'tlswatch policy list'", "B: the policy to compare with"),
 		ValidArgsFunction: policies.Complete(&p.file, 2),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
@@ -91,18 +91,20 @@ func writeDifference(w io.Writer, d *secpolicy.Difference, caveats []string) {
 	section("Key-exchange groups (a hint, from s2n-tls)", command.Names(d.GroupsRemoved), command.Names(d.GroupsAdded))
 	section("Signature schemes (a hint, from s2n-tls)", command.Names(d.SchemesRemoved), command.Names(d.SchemesAdded))
 	if d.Reordered {
-		fmt.Fprintln(w, "\nThe cipher suites that both have are in another order.")
+		fmt.Fprintln(w, "\nThe common cipher suites are in a different order.")
 	}
 	if d.Same() {
 		fmt.Fprintln(w, "\nNo difference in what AWS documents.")
 	}
-	for i, weakness := range d.Strengthens() {
-		fmt.Fprintf(w, "%s- %s\n", yesNo(i == 0, "\nNo longer\n", ""), weakness.Text())
-	}
-	for i, weakness := range d.Weakens() {
-		fmt.Fprintf(w, "%s+ %s\n", yesNo(i == 0, "\nWeaker: now\n", ""), weakness.Text())
-	}
+	section("Weaknesses", weaknessTexts(d.Strengthens()), weaknessTexts(d.Weakens()))
 	for i, c := range caveats {
 		fmt.Fprintf(w, "%s%s\n", yesNo(i == 0, "\nNot confirmed\n", ""), c)
 	}
+}
+
+func weaknessTexts(list []secpolicy.Weakness) (texts []string) {
+	for _, weakness := range list {
+		texts = append(texts, weakness.Text())
+	}
+	return texts
 }

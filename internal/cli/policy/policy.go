@@ -23,12 +23,12 @@ func New() *cobra.Command {
 	p := &flags{}
 	cmd := &cobra.Command{
 		Use:   "policy",
-		Short: "Answer questions about ELB security policies",
+		Short: "Look up and compare ELB security policies",
 		Example: `  tlswatch policy show ELBSecurityPolicy-TLS13-1-2-2021-06
   tlswatch policy accept --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA`,
-		Long: `policy knows which protocols and cipher suites each security policy of an
-Application or Network Load Balancer has, in which order, and how sure that is:
-what is not confirmed by AWS says so.
+		Long: `policy shows which protocols and cipher suites the security policies of
+Application and Network Load Balancers have, and in which order. It marks what
+AWS does not confirm.
 
 ` + policies.FileHelp,
 	}

@@ -17,7 +17,7 @@ import (
 func (p *flags) newList() *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
-		Short: "List the policies",
+		Short: "List the security policies",
 		Example: `  tlswatch policy list
   tlswatch policy list --format json`,
 		Args: command.AtMost(0),
@@ -33,7 +33,7 @@ func (p *flags) newList() *cobra.Command {
 					t.Add(p.Name, policies.ProtocolSpan(&p), strconv.Itoa(len(p.Ciphers)), yesOrDash(p.ForwardSecrecy), yesOrDash(p.PostQuantum), yesOrDash(p.FIPS), policies.Remarks(&p))
 				}
 				w.Table(&t)
-				fmt.Fprintf(w, "\n  As of %s. 'tlswatch policy update' reads newer data from AWS.\n", set.Retrieved)
+				fmt.Fprintf(w, "\n  As of %s. 'tlswatch policy update' gets newer data from AWS.\n", set.Retrieved)
 			}, nil
 		}),
 	}
@@ -51,8 +51,8 @@ func (p *flags) newShow() *cobra.Command {
 		Use: "show NAME",
 		Example: `  tlswatch policy show ELBSecurityPolicy-TLS13-1-2-2021-06
   tlswatch policy show FS-1-2-Res-2020-10 --format json`,
-		Short:             "Show one policy",
-		Long:              "show shows a policy. NAME may be without \"" + secpolicy.Prefix + "\".",
+		Short:             "Show one security policy",
+		Long:              "show shows the protocols, cipher suites and weaknesses of a policy. NAME may omit the prefix \"" + secpolicy.Prefix + "\".",
 		Args:              command.Takes("NAME: a security policy, see 'tlswatch policy list'"),
 		ValidArgsFunction: policies.Complete(&p.file, 1),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
@@ -73,10 +73,10 @@ func writePolicy(w *console.Writer, p *secpolicy.Policy) {
 	t.Add("post-quantum", yesNo(p.PostQuantum, "hybrid key exchange in TLS 1.3", "no"))
 	t.Add("FIPS", yesNo(p.FIPS, "yes", "no"))
 	if p.Legacy {
-		t.Add("legacy", "AWS no longer names it for Application Load Balancers")
+		t.Add("legacy", "AWS no longer lists it for Application Load Balancers")
 	}
 	for i, weakness := range p.Weaknesses() {
-		t.Add(firstOf(i, "gives up"), weakness.Text())
+		t.Add(firstOf(i, "weaknesses"), weakness.Text())
 	}
 	confirmed := "protocols, cipher suites and their order"
 	if caveat := p.Caveat(); caveat != "" {
@@ -98,10 +98,10 @@ func writePolicy(w *console.Writer, p *secpolicy.Policy) {
 	}
 	w.Table(&t)
 	if len(p.Disputed) > 0 {
-		fmt.Fprintf(w, "\n  Sources differ about\n  %s\n", strings.Join(command.Names(p.Disputed), " "))
+		fmt.Fprintf(w, "\n  Disputed: sources differ about\n  %s\n", strings.Join(command.Names(p.Disputed), " "))
 	}
 	if len(p.Groups) > 0 {
-		fmt.Fprintf(w, "\n  Hints from s2n-tls, AWS's TLS library; AWS does not document them for load balancers%s\n", yesNo(p.PostQuantum, " but for the hybrid groups", ""))
+		fmt.Fprintf(w, "\n  Hints from s2n-tls, AWS's TLS library; AWS does not document them for load balancers%s\n", yesNo(p.PostQuantum, ", except for the hybrid groups", ""))
 		t = text.Table{Columns: "lw"}
 		t.Add("groups", strings.Join(command.Names(p.Groups), " "))
 		names := command.Names(p.SignatureSchemes)

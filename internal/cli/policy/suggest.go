@@ -52,13 +52,13 @@ type suggestFlags struct {
 func (p *flags) newSuggest() *cobra.Command {
 	var o suggestFlags
 	cmd := &cobra.Command{
-		Use:   "suggest --protocol P --cipher C ...",
-		Short: "Suggest the strictest policies that accept given clients",
-		Long: `suggest lists the policies that accept all clients, strictest first, and what
-each of them gives up. --protocol and --cipher describe one client; --offer adds
-others, each with its protocols and cipher suites in quotes. With --policy it
-also names the smallest change: the policy that accepts these clients and
-all that the current one accepts, with the least in addition.`,
+		Use:   "suggest --protocol PROTOCOL --cipher CIPHER",
+		Short: "Suggest the strictest policies that accept your clients",
+		Long: `suggest lists the policies that accept all given clients, strictest first, with
+their weaknesses. --protocol and --cipher describe one client; --offer adds
+others, each with its protocols and cipher suites in quotes. With --policy, it
+also shows the smallest change: the policy that accepts these clients and
+everything that the current policy accepts, and adds the least.`,
 		Example: `  tlswatch policy suggest --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA
   tlswatch policy suggest --policy ELBSecurityPolicy-TLS13-1-2-2021-06 \
     --offer 'TLSv1.2 ECDHE-RSA-AES256-SHA' --offer 'TLSv1 AES128-SHA'`,
@@ -77,7 +77,7 @@ all that the current one accepts, with the least in addition.`,
 	f.BoolVar(&o.limits.OnlyFIPS, "fips", false, "only FIPS policies")
 	f.BoolVar(&o.limits.NoFIPS, "no-fips", false, "only policies that are not FIPS policies")
 	f.BoolVar(&o.limits.Confirmed, "confirmed", false, "only policies whose protocols and cipher suites are confirmed")
-	f.BoolVar(&o.limits.Legacy, "legacy", false, "suggest also policies that AWS no longer lists for Application Load Balancers")
+	f.BoolVar(&o.limits.Legacy, "legacy", false, "also suggest policies that AWS no longer lists for Application Load Balancers")
 	f.IntVar(&o.top, "top", 5, command.TopUsage)
 	command.CompleteFlag(cmd, "policy", policies.Complete(&p.file, 0))
 	return cmd
@@ -169,12 +169,12 @@ func clientOffers(o offerFlags, offered []string) ([]secpolicy.Offer, error) {
 func writeSuggestions(w io.Writer, list []secpolicy.Suggestion, more int, change *secpolicy.Difference) {
 	if change != nil {
 		if change.A == change.B {
-			fmt.Fprintf(w, "%s accepts these clients: no change is needed\n", change.A.Name)
+			fmt.Fprintf(w, "%s accepts these clients: no change needed\n", change.A.Name)
 		} else {
 			fmt.Fprintf(w, "Smallest change from %s\n  %s\n", change.A.Name, change.B.Name)
 		}
 		for _, weakness := range change.Weakens() {
-			fmt.Fprintf(w, "  weaker: %s\n", weakness.Text())
+			fmt.Fprintf(w, "  new weakness: %s\n", weakness.Text())
 		}
 		if added := append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...); len(added) > 0 {
 			fmt.Fprintf(w, "  adds: %s\n", strings.Join(added, " "))
@@ -187,7 +187,7 @@ func writeSuggestions(w io.Writer, list []secpolicy.Suggestion, more int, change
 	for _, s := range list {
 		fmt.Fprintln(w, s.Policy.Name)
 		for _, weakness := range s.GivesUp {
-			fmt.Fprintf(w, "  gives up: %s\n", weakness.Text())
+			fmt.Fprintf(w, "  weakness: %s\n", weakness.Text())
 		}
 		for _, hint := range s.Hints {
 			fmt.Fprintf(w, "  may fail: %s\n", hint)

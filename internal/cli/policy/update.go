@@ -31,15 +31,17 @@ func (p *flags) newUpdate() *cobra.Command {
 	var input, region, output string
 	cmd := &cobra.Command{
 		Use:   "update [--input FILE]",
-		Short: "Write a data file with the policies that AWS has now",
-		Long: `update writes a data file of the security policies that Elastic Load Balancing
-has, or had when the output of 'aws elbv2 describe-ssl-policies
---load-balancer-type application' was saved. It says what is new against what
-tlswatch knew. All commands use the file from then on; the function uses it if
-it is part of its package, or of a layer, and POLICY_FILE names it.
+		Short: "Save the security policies that AWS has now",
+		Long: `update asks Elastic Load Balancing for its security policies and saves them to a
+file. With --input, it takes them from the saved output of 'aws elbv2
+describe-ssl-policies --load-balancer-type application'. It shows what is new
+compared with the built-in policies. All commands use the file from then on. The
+function uses it if the file is in its package or in a layer, and POLICY_FILE
+names it.
 
-Without --input it needs elasticloadbalancing:DescribeSSLPolicies, and takes
-credentials and region from where the AWS command line takes them.`,
+Without --input, it needs the permission
+elasticloadbalancing:DescribeSSLPolicies, and takes credentials and the Region
+from your AWS configuration.`,
 		Example: `  tlswatch policy update --region eu-west-2
   aws elbv2 describe-ssl-policies --load-balancer-type application | tlswatch policy update --input -`,
 		Args: command.AtMost(0),
@@ -102,7 +104,7 @@ func (p *flags) update(output, retrieved string, descriptions []secpolicy.Descri
 	if output == "" {
 		var err error
 		if output, _, err = p.file.Path(); err != nil {
-			return updateJSON{}, fmt.Errorf("%w; --output names a file", err)
+			return updateJSON{}, fmt.Errorf("%w; use --output FILE", err)
 		}
 	}
 	before := secpolicy.Builtin()
@@ -142,8 +144,8 @@ func (u *updateJSON) write(w io.Writer) error {
 		names   []string
 	}{
 		{"New", u.New},
-		{"Changed against what is compiled in ('tlswatch policy show' has them as they are now)", u.Changed},
-		{"Not in the data, kept as compiled in", u.Missing},
+		{"Changed since the built-in data ('tlswatch policy show' shows the new versions)", u.Changed},
+		{"Not in the new data; the built-in versions stay", u.Missing},
 	} {
 		if len(part.names) > 0 && err == nil {
 			_, err = fmt.Fprintf(w, "\n%s\n", part.heading)

@@ -37,21 +37,20 @@ func New() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "redrive --queue URL --function NAME",
-		Short: "Send dead letters through the function again",
+		Short: "Reprocess failed messages",
 		Example: `  tlswatch redrive --queue "$FAILURE_QUEUE" --function tlswatch-ProcessorFunction-1A2B3C
   tlswatch redrive --queue https://sqs.eu-west-2.amazonaws.com/123456789012/failed --function tlswatch --dry-run`,
 		Long: `redrive takes messages from a dead-letter queue or on-failure destination, has
-the deployed function work on each, and deletes those that it accepted. It ends
-when the queue is empty, after --max messages, or with Ctrl-C.
+the deployed function process each, and deletes those that succeed. It ends when
+the queue is empty, after --max messages, or with Ctrl-C.
 
-A message that the function does not accept stays in the queue and is listed
-with the reason; it can be received again when redrive ends. Then the exit
-status is 1.
+Messages that fail stay in the queue and are listed with the reason. They become
+visible again when redrive ends, and the exit status is 1.
 
-The record of a failed invocation is sent as it is. Any other message is sent as
-its queue would send it to the function, with its own message id. So each keeps
-the identity under which the function claims objects, and what was published
-before is not published again.
+The record of a failed invocation is sent unchanged. Any other message is sent
+as its queue would send it, with its own message id. So each keeps the identity
+under which the function claims objects, and what was published before is not
+published again.
 
 It needs the permissions sqs:ReceiveMessage, sqs:DeleteMessage,
 sqs:ChangeMessageVisibility and lambda:InvokeFunction.`,
@@ -116,7 +115,7 @@ func (o options) run(ctx context.Context, stdout, stderr io.Writer) error {
 	}
 	switch {
 	case ctx.Err() != nil:
-		return command.Interrupted("interrupted: messages that are not done stay in the queue")
+		return command.Interrupted("interrupted: unprocessed messages stay in the queue")
 	case err != nil:
 		return err
 	case result.Left > 0 && !o.dryRun:

@@ -255,7 +255,7 @@ func (r *redriver) remove(l *deadLetter) error {
 	ctx, cancel := afterwards()
 	defer cancel()
 	if _, err := r.queue.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &r.queue.URL, ReceiptHandle: r.currentHandle(l)}); err != nil {
-		return fmt.Errorf("the function accepted it, but it cannot be deleted: %w", err)
+		return fmt.Errorf("processed, but not deleted: %w", err)
 	}
 	return nil
 }

@@ -56,24 +56,24 @@ func (r result) write(w io.Writer, format string) error {
 	}
 	b := console.NewWriter(w)
 	endings := map[string]string{
-		"empty":       "the queue is empty, but for those left",
-		"max":         "ended at --max",
+		"empty":       "the queue has no others",
+		"max":         "stopped at --max",
 		"interrupted": "interrupted: partial result",
-		"error":       "ended by an error: partial result",
+		"error":       "stopped by an error: partial result",
 	}
 	if r.DryRun {
 		fmt.Fprintf(b, "DRY RUN: nothing was sent to %s\n\n", r.Function)
 	}
 	t := text.Table{Columns: "rw"}
 	t.Add(text.Count(r.Received), "received; "+endings[r.Ended])
-	t.Add(text.Count(r.Done), "done: accepted by the function and deleted")
+	t.Add(text.Count(r.Done), "processed and deleted")
 	left := "left in the queue"
 	if r.Unreadable > 0 {
 		left += fmt.Sprintf(", %s of them unreadable and not sent", text.Count(r.Unreadable))
 	}
 	t.Add(text.Count(r.Left), left)
 	if r.Throttled > 0 {
-		t.Add(text.Count(r.Throttled), "repeated because Lambda had no room")
+		t.Add(text.Count(r.Throttled), "repeated because Lambda throttled them")
 	}
 	b.Table(&t)
 	if len(r.Messages) > 0 {

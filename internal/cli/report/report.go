@@ -46,26 +46,28 @@ func New() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "report PATH...",
-		Short: "When, who, what and how often: all about logs in one pass",
+		Short: "Summarize TLS failures in logs",
 		Example: `  tlswatch report --policy ELBSecurityPolicy-TLS13-1-2-2021-06 conn_log_*.log.gz
   tlswatch report --since 2h --failed --policy live s3://my-logs/AWSLogs/123456789012/`,
-		Long: `report reads connection logs once and shows the time they cover, the statuses,
-protocols, cipher suites, key exchanges, listeners and load balancers, failures
-over time, the clients that fail and what they negotiated, client certificates
-that failed or soon end, handshake latencies, and lines that are no log entries.
+		Long: `report reads connection logs once and summarizes them: the time they cover;
+statuses, protocols, cipher suites, key exchanges, listeners and load balancers;
+failures over time; the clients that fail and what they negotiated; client
+certificates that failed or will soon expire; handshake latencies; and invalid
+lines.
 
 ` + input.PathHelp + `
 
-Counts are exact up to ` + text.Count(report.MaxKeys) + ` clients (or other keys) of a list. Beyond,
-memory stays the same, and a list is marked as approximate with its error.
+Counts are exact for up to ` + text.Count(report.MaxKeys) + ` clients, or other keys, in each list. Above
+that, rare keys are dropped to limit memory, and the list is marked as
+approximate with its largest error.
 
-With --policy, it says why negotiations failed and what to do about it; with
---to, how many connections and clients another policy would break or save,
-of which 'tlswatch whatif' tells more; with --captures, it looks in packet
-captures for what those clients offered.
+--policy explains why negotiations failed and what to do about it. --to shows
+how many connections and clients another policy would break or fix; 'tlswatch
+whatif' has the details. --captures shows what failing clients offered, from
+packet captures.
 
-Formats: table for people; html, one page with charts that needs no network;
-json, which docs/report.md describes; csv, one list chosen by --section.
+Formats: table, for people; html, one page with charts that works offline; json,
+described in docs/report.md; csv, one list, chosen by --section.
 
 ` + policies.FileHelp,
 		Args: command.Needs(input.Paths),
@@ -78,8 +80,8 @@ json, which docs/report.md describes; csv, one list chosen by --section.
 	f.StringVar(&o.section, "section", "", "`LIST` to write as csv: "+strings.Join(report.Sections(), ", "))
 	f.IntVar(&o.top, "top", topOfFormat, command.TopUsage+" (default 10 in a table, 500 in html, all otherwise)")
 	f.Lookup("top").DefValue = "0" // which help does not show
-	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by the first `BITS` of IPv4 addresses, and after a comma of IPv6 addresses: 24 or 24,56")
-	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects by hashes, which stay the same throughout a report")
+	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by the first `BITS` of their addresses: 24 for IPv4, or 24,56 for IPv4 and IPv6")
+	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects with hashes that are the same throughout a report")
 	f.StringVar(&o.to, "to", "", command.ToUsage+"; adds what it would break or fix")
 	command.Renamed(cmd, "what-if", "to")
 	command.CompleteFlag(cmd, "to", policies.Complete(&o.File, 0))
@@ -223,7 +225,7 @@ func (o *options) rows() int {
 func (o *options) check() (options report.Options, err error) {
 	switch {
 	case o.format == "csv" && !slices.Contains(report.Sections(), o.section):
-		return options, fmt.Errorf("--format csv needs --section, one of %s", strings.Join(report.Sections(), ", "))
+		return options, fmt.Errorf("--format csv needs --section LIST, one of %s", strings.Join(report.Sections(), ", "))
 	case o.format != "csv" && o.section != "":
 		return options, errors.New("--section is for --format csv")
 	case o.section == "captured-offers" && len(o.captures) == 0:
@@ -245,7 +247,7 @@ func (o *options) check() (options report.Options, err error) {
 		a, err4 := strconv.Atoi(v4)
 		b, err6 := strconv.Atoi(v6)
 		if err4 != nil || err6 != nil || a < 1 || a > 32 || b < 1 || b > 128 {
-			return options, fmt.Errorf("--by-subnet must be 1 to 32 bits of IPv4, and after a comma 1 to 128 of IPv6, not %q", o.bySubnet)
+			return options, fmt.Errorf("--by-subnet must be 1 to 32 bits for IPv4, and after a comma 1 to 128 for IPv6, not %q", o.bySubnet)
 		}
 		options.IPv4Prefix, options.IPv6Prefix = a, b
 	}

@@ -89,7 +89,7 @@ func TestReportLive(t *testing.T) {
 	if !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
-	if said := "tlswatch: --policy live: there is no app/unknown/1: is it gone, or in another region (--region)?\n"; stderr.String() != said {
+	if said := "tlswatch: --policy live: there is no app/unknown/1; if it is in another Region, use --region\n"; stderr.String() != said {
 		t.Errorf("standard error has %q, want %q", &stderr, said)
 	}
 
@@ -144,7 +144,7 @@ func TestReportCaptureRemarks(t *testing.T) {
 	}
 	for cmd, args := range map[*cobra.Command][]string{New(): {"report", "--captures", capture, log}, hello.New(): {"hello", capture}} {
 		status, _, stderr := clitest.Run(t.Context(), cmd, args...)
-		if status != command.ExitOK || !strings.Contains(stderr, "tlswatch: 1 TCP packet is cut by the snap length: capture with 'tcpdump -s 0'\n") {
+		if status != command.ExitOK || !strings.Contains(stderr, "tlswatch: 1 TCP packet is truncated by the snap length: capture with 'tcpdump -s 0'\n") {
 			t.Errorf("%s: exit status %d, %s", args[0], status, stderr)
 		}
 	}

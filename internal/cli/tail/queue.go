@@ -50,7 +50,7 @@ func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility ti
 		case err != nil && n == 0:
 			return fmt.Errorf("queue %s: %w", queueURL, cloud.Explain(err))
 		case err != nil:
-			t.warn(queueURL, fmt.Sprintf("is asked again in %v: %v", pause, err))
+			t.warn(queueURL, fmt.Sprintf("will retry in %v: %v", pause, err))
 			if pipeline.Sleep(ctx, pause) != nil {
 				return nil
 			}
@@ -68,7 +68,7 @@ func (t *tailer) followQueue(ctx context.Context, queueURL string, visibility ti
 			}
 			_, err = queue.DeleteMessage(ctx, &sqs.DeleteMessageInput{QueueUrl: &queueURL, ReceiptHandle: m.ReceiptHandle})
 			if err != nil && ctx.Err() == nil {
-				t.warn("message "+aws.ToString(m.MessageId), fmt.Sprintf("is printed, but not deleted: %v", err))
+				t.warn("message "+aws.ToString(m.MessageId), fmt.Sprintf("printed, but not deleted: %v", err))
 			}
 		}
 		t.memory.limit(maxRemembered)
@@ -99,7 +99,7 @@ func (t *tailer) message(ctx context.Context, event []byte, id string) bool {
 	}
 	done := ctx.Err() == nil && t.read(ctx, objects)
 	if err != nil {
-		t.warn("message "+id, fmt.Sprintf("is left in the queue: %v", err))
+		t.warn("message "+id, fmt.Sprintf("stays in the queue: %v", err))
 		return false
 	}
 	return done && t.out.err == nil

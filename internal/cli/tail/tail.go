@@ -47,31 +47,31 @@ func New() *cobra.Command {
 	o := options{visibility: defaultVisibility}
 	cmd := &cobra.Command{
 		Use:   "tail [s3://BUCKET/PREFIX]",
-		Short: "Print failed negotiations as their logs are delivered",
+		Short: "Print failed negotiations as their logs arrive",
 		Example: `  tlswatch tail s3://my-logs/AWSLogs/123456789012/elasticloadbalancing/eu-west-2/ --policy TLS13-1-2-2021-06
   tlswatch tail --queue https://sqs.eu-west-2.amazonaws.com/123456789012/new-logs --load-balancer shop --format json`,
-		Long: `tail follows the logs under a prefix: it prints each failed negotiation of the
-objects that are delivered, with why it failed, and goes on until Ctrl-C or for
---for; then it sums up what it has seen. It begins with the objects whose period
-ended in the last ten minutes, or since --since (vended logs, whose keys do not
-say, with those delivered since then). Elastic Load Balancing delivers
-every five minutes, so the newest failure is some minutes old.
+		Long: `tail follows the logs under a prefix. It prints each failed negotiation and why
+it failed, until Ctrl-C or for the time of --for, and then a summary. It starts
+with the logs whose period ended in the last ten minutes, or after --since. (The
+keys of vended logs do not contain the period; for them, the time of delivery
+counts.) Elastic Load Balancing delivers logs every five minutes, so the newest
+failure is a few minutes old.
 
-Without a queue, the prefix is listed every --interval. Under AWSLogs/ these are
-the folders of today and yesterday, so that an object is found however late it
-comes; anywhere else everything under the prefix is listed each time.
+Without --queue, the prefix is listed every --interval. Under AWSLogs/, only the
+folders of today and yesterday are listed, so that late logs are found too.
+Anywhere else, the whole prefix is listed each time.
 
-With --queue it takes the events of new objects from an SQS queue, straight from
-S3 or through EventBridge or SNS, and a message is deleted only after everything
-in it was printed. Give it a queue of its own: what it takes, no other reader
-gets. Of objects under another prefix, if one is given, nothing is printed.
+With --queue, events in an SQS queue announce new logs, directly from S3 or
+through EventBridge or SNS. A message is deleted once everything in it is
+printed. Use a queue that nothing else reads, because each message goes to only
+one reader. With a prefix as well, logs outside of it are ignored.
 
-Each object is printed once, though listings and events repeat. What cannot be
-read is tried again, and said on standard error; so are objects that are gone or
-were replaced.
+Each log is printed once, even if it is listed or announced again. If a log
+cannot be read, was deleted or was replaced, standard error says so. Logs that
+could not be read are retried.
 
-It needs s3:ListBucket and s3:GetObject, and with --queue instead of the former
-sqs:ReceiveMessage and sqs:DeleteMessage.
+It needs the permissions s3:ListBucket and s3:GetObject; with --queue, it needs
+sqs:ReceiveMessage and sqs:DeleteMessage instead of s3:ListBucket.
 
 ` + policies.FileHelp,
 		Args: command.AtMost(1),
@@ -82,7 +82,7 @@ sqs:ReceiveMessage and sqs:DeleteMessage.
 	f := cmd.Flags()
 	o.filters.Register(cmd)
 	o.policies.Register(cmd, "explains why negotiations failed")
-	f.Lookup("since").Usage = command.SinceUsage + ", beginning with the logs whose period ended then or later (default " + defaultSince.String() + " ago): " + input.TimeForms
+	f.Lookup("since").Usage = command.SinceUsage + ", starting with logs whose period ended then or later (default " + strings.TrimSuffix(defaultSince.String(), "0s") + "): " + input.TimeForms
 	f.Lookup("until").Hidden = true // tail has no end in time
 	f.Lookup("failed").Hidden = true
 	f.StringVar(&o.queue, "queue", "", command.QueueUsage+" with the events of new logs")
@@ -191,7 +191,7 @@ func (t *tailer) note(o pipeline.Object) *reading {
 	known, done, replaced := t.memory.find(o)
 	switch {
 	case replaced:
-		t.warn(o.URI(), "was replaced after it was read, and is not read again")
+		t.warn(o.URI(), "replaced after it was read; the new version is not read")
 		return nil
 	case done:
 		return nil
@@ -280,7 +280,7 @@ func (t *tailer) settle(o *reading, err error) bool {
 		t.source.Objects++
 	case errors.Is(err, pipeline.ErrGone):
 		t.skip(pipeline.SkippedGone)
-		t.warn(o.URI(), "is gone before it was read")
+		t.warn(o.URI(), "gone before it was read")
 	case errors.Is(err, pipeline.ErrReplaced) && o.lines == 0:
 		t.memory.forget(o) // the next listing or event has the new one
 		return true
@@ -295,7 +295,7 @@ func (t *tailer) settle(o *reading, err error) bool {
 		t.warn(o.URI(), text)
 	default:
 		done = false
-		t.warn(o.URI(), fmt.Sprintf("is tried again: %v", err))
+		t.warn(o.URI(), fmt.Sprintf("will retry: %v", err))
 	}
 	if done {
 		t.memory.finish(o)
@@ -372,7 +372,7 @@ func (t *tailer) poll(ctx context.Context) error {
 			return err // later attempts are unlikely to succeed
 		case err != nil:
 			wait = min(2*wait, 10*t.interval)
-			t.warn(cloud.S3Scheme+t.bucket+"/"+t.prefix, fmt.Sprintf("is listed again in %v: %v", wait, err))
+			t.warn(cloud.S3Scheme+t.bucket+"/"+t.prefix, fmt.Sprintf("will list again in %v: %v", wait, err))
 		default:
 			wait = t.interval
 			t.read(ctx, objects)

@@ -136,7 +136,7 @@ func TestTailPoll(t *testing.T) {
 	late := end.Add(-3 * time.Hour)
 	lateKey := strings.Replace(clitest.LogKey(late, 4), late.Format(input.KeyDate), end.Format(input.KeyDate), 1)
 	b.Put(t, key(3), tailText(end, 3, 200))
-	tail.says("is tried again: ")
+	tail.says("will retry: ")
 	tail.prints("203.0.3.200 ")
 	b.Put(t, lateKey, tailText(late, 4, 1))
 	yesterday := strings.Replace(clitest.LogKey(late, 5), late.Format(input.KeyDate), now.Add(-24*time.Hour).Format(input.KeyDate), 1)
@@ -147,8 +147,8 @@ func TestTailPoll(t *testing.T) {
 	b.Put(t, key(2), tailText(end, 8, 1))
 	tail.prints("203.0.4.1 ", "203.0.5.1 ")
 	tail.says("4 lines of it are: gzip data is cut or corrupt")
-	tail.says("is listed again in 2s: ")
-	tail.says("was replaced after it was read, and is not read again")
+	tail.says("will list again in 2s: ")
+	tail.says("replaced after it was read; the new version is not read")
 	vended := "logs/AWSLogs/123456789012/elasticloadbalancing/us-east-1/" + end.Format(input.KeyDate) + "/a.json"
 	b.Put(t, strings.TrimPrefix(vended, "logs/"), `{"time":"`+now.Format(time.RFC3339)+`","client_ip":"203.0.9.1","tls_verify_status":"Failed:ClientCertExpired","leaf_client_cert_subject":"CN=a\u001b[31m"}`+"\n"+`{"time":1}`)
 	tail.prints("ClientCertExpired", "203.0.9.1 ", `CN=a\x1b[31m`)
@@ -191,7 +191,7 @@ func TestTailGone(t *testing.T) {
 	b.S3.SetFaults(wire.Refuse(404, "NoSuchKey").Once("s3:GetObject", 1))
 	b.Put(t, clitest.LogKey(end, 1), tailText(end, 1, 1))
 	tail := startTail(t, "--interval", "1s", "s3://"+clitest.BucketName)
-	tail.says("is gone before it was read")
+	tail.says("gone before it was read")
 	b.Put(t, clitest.LogKey(end, 2), tailText(end, 2, 1))
 	tail.prints("203.0.2.1 ")
 	tail.end()
@@ -269,7 +269,7 @@ func TestTailQueue(t *testing.T) {
 		left := b.SQS.Messages(queue)
 		return len(left) == 1 && left[0].Body == "what is this?"
 	})
-	clitest.Until(t, "stderr", func() bool { return strings.Contains(stderr.String(), "is left in the queue: ") })
+	clitest.Until(t, "stderr", func() bool { return strings.Contains(stderr.String(), "stays in the queue: ") })
 	stop()
 	if err := <-ended; err == nil || err.Error() != "interrupted" {
 		t.Errorf("ended with %v", err)
@@ -308,7 +308,7 @@ func TestTailQueue(t *testing.T) {
 	if len(clients) != 202 || summary.Objects != 3 || summary.Failed != 202 || len(summary.FailedClients) != console.TableRows || !slices.Contains(summary.Skipped, report.SkippedCount{Reason: pipeline.SkippedGone, Count: 1}) {
 		t.Errorf("%d failures, summary %+v", len(clients), summary)
 	}
-	for _, want := range []string{"gone before it was read", "is tried again: "} {
+	for _, want := range []string{"gone before it was read", "will retry: "} {
 		if !strings.Contains(stderr.String(), want) {
 			t.Errorf("%q is not said:\n%s", want, stderr)
 		}

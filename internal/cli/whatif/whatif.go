@@ -36,22 +36,22 @@ func New() *cobra.Command {
 	var o options
 	cmd := &cobra.Command{
 		Use:   "whatif --to POLICY [--policy POLICY] PATH...",
-		Short: "Say whom a change of security policy would break or save",
-		Long: `whatif reads connection logs and says what would have become of their
-connections under another security policy. Of the successful ones: keeps
-working, breaks for certain, or cannot be told. Of the failed ones: would be
-accepted, still refused, or cannot be told. It names the clients that break.
+		Short: "Predict which clients a policy change breaks or fixes",
+		Long: `whatif reads connection logs and predicts what another security policy would do
+to their connections. Those that succeeded keep working or will break. Those
+that failed are fixed or still fail. If the log does not show enough, the
+outcome is unknown. It lists the clients that will break.
 
---policy is the policy that the listeners had: POLICY, or 443=POLICY,8443=POLICY
-by port, or the word live: then Elastic Load Balancing is asked for those that
-the load balancers have now. With it a successful connection tells a lot: the load balancer
-takes the highest protocol and then the first cipher suite of its own order that
-the client has too, so the client has none that the policy prefers to what was
-negotiated. Without it less is certain. "For certain" is meant so; what it rests
-on is in docs/policies.md.
+--policy names the policy that the listeners had: POLICY, 443=POLICY,8443=POLICY
+by port, or live to ask AWS which policies they have now. It makes the
+prediction more certain. A load balancer chooses the highest protocol and then
+the first cipher suite in its own order that the client has too, so the client
+has nothing that the policy prefers to what was negotiated.
 
-PATH is a log file, a directory of them, s3://BUCKET/PREFIX, or - for standard
-input, in any mix.
+"Keep working" and "will break" are certain; docs/policies.md says what that
+rests on.
+
+` + input.PathHelp + `
 
 ` + policies.FileHelp,
 		Example: `  tlswatch whatif --policy ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
@@ -66,7 +66,7 @@ input, in any mix.
 	f.StringArrayVar(&o.change.Certificates, "certificate", nil, command.CertificateUsage+" (default: those that connections show)")
 	command.AddFormat(cmd, &o.format, "table", "json")
 	f.IntVar(&o.top, "top", 20, command.TopUsage)
-	o.change.Flags.Register(cmd, "makes more certain")
+	o.change.Flags.Register(cmd, "makes the prediction more certain")
 	command.Renamed(cmd, "from", "policy")
 	o.FilterFlags.Register(cmd)
 	command.Require(cmd, "to")
@@ -95,10 +95,10 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 		return in.Finish(ctx, readErr)
 	}
 	if in.Malformed() > 0 {
-		command.Complain(stderr, "%s left out", text.Counted(in.Malformed(), "line is no log entry and is", "lines are no log entries and are"))
+		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "lines are no log entries and are"))
 	}
 	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
-		command.Complain(stderr, "%s passed over: %s", text.Count(in.Skipped()[what]), what)
+		command.Complain(stderr, "%s skipped: %s", text.Count(in.Skipped()[what]), what)
 	}
 	result := o.change.Forecast(q, folds, caveats)
 	if o.format == "json" {
