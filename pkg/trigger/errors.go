@@ -9,35 +9,35 @@ import (
 )
 
 var (
-	// ErrTooMany means more than [MaxRecords] records in one event.
-	ErrTooMany = fmt.Errorf("more than %d records in one event", MaxRecords)
+	// errTooMany means more than maxRecords records in one event.
+	errTooMany = fmt.Errorf("more than %d records in one event", maxRecords)
 
-	// ErrTooDeep means event shapes nested deeper than [MaxDepth].
-	ErrTooDeep = fmt.Errorf("event shapes nested more than %d deep", MaxDepth)
+	// errTooDeep means event shapes nested deeper than maxDepth.
+	errTooDeep = fmt.Errorf("event shapes nested more than %d deep", maxDepth)
 
-	// ErrNotProcessed is the outcome of an Item that Reply was told nothing about.
-	ErrNotProcessed = errors.New("not processed")
+	// errNotProcessed is the outcome of an Item that Reply was told nothing about.
+	errNotProcessed = errors.New("not processed")
 )
 
 // Bounds of what error texts quote. An error of an asynchronous invocation is
 // carried in its dead letter, which has to fit a queue message.
 const (
-	maxKeys     = 12  // keys named by an UnknownShapeError
+	maxKeys     = 12  // keys named by an unknownShapeError
 	maxQuote    = 128 // bytes of any quoted name
-	maxFailures = 50  // failures spelled out by Failures.Error
+	maxFailures = 50  // failures spelled out by failedItems.Error
 	maxFailure  = 512 // bytes of each
 )
 
-// An UnknownShapeError means a payload that is well-formed JSON but no event
+// An unknownShapeError means a payload that is well-formed JSON but no event
 // known here.
-type UnknownShapeError struct {
+type unknownShapeError struct {
 	Kind string   // what it is instead, such as "object" or "number"
 	Keys []string // top-level keys of an object, sorted; at most 12, each cut to 128 bytes
 	More int      // keys not listed
 	Note string   // what was nearly recognised; may be empty
 }
 
-func (e *UnknownShapeError) Error() string {
+func (e *unknownShapeError) Error() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "unknown event shape: %s", e.Kind)
 	for i, k := range e.Keys {
@@ -57,9 +57,9 @@ func (e *UnknownShapeError) Error() string {
 	return b.String()
 }
 
-func unknown(keys []string, total int, note string) *UnknownShapeError {
+func unknown(keys []string, total int, note string) *unknownShapeError {
 	slices.Sort(keys)
-	return &UnknownShapeError{Kind: "object", Keys: keys, More: total - len(keys), Note: note}
+	return &unknownShapeError{Kind: "object", Keys: keys, More: total - len(keys), Note: note}
 }
 
 // Permanent marks err as one that trying again cannot help. S3 Batch
@@ -83,17 +83,17 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// A Failure is one Item that was not done.
-type Failure struct {
+// A failedItem is an Item that was not done.
+type failedItem struct {
 	Item string
 	Err  error
 }
 
-// Failures is the error of an event of which some items failed. Error spells
+// failedItems is the error of an event of which some items failed. Error spells
 // out the first 50; Unwrap gives all.
-type Failures []Failure
+type failedItems []failedItem
 
-func (f Failures) Error() string {
+func (f failedItems) Error() string {
 	var b strings.Builder
 	for i, x := range f {
 		if i > 0 {
@@ -108,7 +108,7 @@ func (f Failures) Error() string {
 	return b.String()
 }
 
-func (f Failures) Unwrap() []error {
+func (f failedItems) Unwrap() []error {
 	errs := make([]error, len(f))
 	for i, x := range f {
 		errs[i] = x.Err

@@ -11,15 +11,15 @@ import (
 // and error, for the event's sender to draw the right conclusion. outcomes[i]
 // is that of Items[i]: nil is done. Item.Err need not be repeated in it. Items
 // with objects but without an outcome, because the time was up, count as
-// failed with [ErrNotProcessed].
+// failed with errNotProcessed.
 //
-//   - S3, EventBridge, SNS: [Failures] if any item failed. Lambda then runs the
+//   - S3, EventBridge, SNS: an error if any item failed. Lambda then runs the
 //     whole event again and at last sends it to the failure destination.
 //   - SQS: [events.SQSEventResponse] naming exactly the failed messages. It
 //     carries no reason: log Item.Err and the outcomes. Only if a failed
 //     message came without an id is the whole batch failed, by an error.
 //   - Batch: [events.S3BatchJobResponse] with one result per task; see [Permanent].
-//   - Direct, Redrive: [Failures], else a [Summary].
+//   - Direct, Redrive: an error if any item failed, else a [Summary].
 func (e *Event) Reply(outcomes []error) (any, error) {
 	if len(outcomes) > len(e.Items) {
 		return nil, fmt.Errorf("trigger: %d outcomes for %d items", len(outcomes), len(e.Items))
@@ -31,7 +31,7 @@ func (e *Event) Reply(outcomes []error) (any, error) {
 		case i < len(outcomes) && outcomes[i] != nil:
 			all[i] = errors.Join(item.Err, outcomes[i])
 		case i >= len(outcomes) && len(item.Objects) > 0:
-			all[i] = errors.Join(item.Err, ErrNotProcessed)
+			all[i] = errors.Join(item.Err, errNotProcessed)
 		}
 	}
 	switch e.Shape {
@@ -40,10 +40,10 @@ func (e *Event) Reply(outcomes []error) (any, error) {
 	case Batch:
 		return e.replyBatch(all), nil
 	}
-	var failed Failures
+	var failed failedItems
 	for i, err := range all {
 		if err != nil {
-			failed = append(failed, Failure{e.Items[i].ID, err})
+			failed = append(failed, failedItem{e.Items[i].ID, err})
 		}
 	}
 	if failed != nil {
@@ -70,7 +70,7 @@ func (e *Event) replySQS(all []error) (any, error) {
 		}
 		item := e.Items[i]
 		if item.token == "" {
-			return nil, Failures{{item.ID, err}}
+			return nil, failedItems{{item.ID, err}}
 		}
 		failures = append(failures, events.SQSBatchItemFailure{ItemIdentifier: item.token})
 	}

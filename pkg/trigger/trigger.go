@@ -63,14 +63,14 @@ const (
 
 // Limits of Parse.
 const (
-	// MaxRecords is the most records of one event, those of every nesting
+	// maxRecords is the most records of one event, those of every nesting
 	// level together. The largest event AWS sends is a queue batch of 10,000
 	// messages.
-	MaxRecords = 50_000
+	maxRecords = 50_000
 
-	// MaxDepth is the deepest nesting of shapes. The deepest real one is 5:
+	// maxDepth is the deepest nesting of shapes. The deepest real one is 5:
 	// queue message, SNS envelope, invocation record, SNS event, S3 event.
-	MaxDepth = 6
+	maxDepth = 6
 )
 
 // An Event is one parsed invocation payload.
@@ -127,10 +127,10 @@ func (e *Event) Objects() int {
 type Reason string
 
 const (
-	TestEvent   Reason = "test event"                   // S3 sends one when a notification is configured
-	NotCreation Reason = "not an object creation"       // What has the event's name
-	Empty       Reason = "empty list"                   // no record, task or object in it
-	Succeeded   Reason = "invocation already succeeded" // record of a success destination
+	testEvent   Reason = "test event"                   // S3 sends one when a notification is configured
+	notCreation Reason = "not an object creation"       // What has the event's name
+	empty       Reason = "empty list"                   // no record, task or object in it
+	succeeded   Reason = "invocation already succeeded" // record of a success destination
 )
 
 // An Ignored is a part of an event that is no work.
@@ -151,10 +151,10 @@ func (i Ignored) String() string {
 //
 // The error is for payloads of which nothing can be said, and fails the whole
 // invocation: malformed JSON (a [json.SyntaxError] with its offset), an
-// [*UnknownShapeError], [ErrTooMany], [ErrTooDeep]. Within a known shape, what
+// unknownShapeError, errTooMany, errTooDeep. Within a known shape, what
 // cannot be understood is the Err of its own Item and leaves the others alone.
 func Parse(event []byte) (*Event, error) {
-	p := parser{budget: MaxRecords}
+	p := parser{budget: maxRecords}
 	e, err := p.decode(event, 1)
 	if err != nil {
 		return nil, fmt.Errorf("trigger: %w", err)

@@ -363,7 +363,7 @@ func TestParse(t *testing.T) {
 
 func TestParseErrors(t *testing.T) {
 	deep := s3Event("k")
-	for range MaxDepth {
+	for range maxDepth {
 		deep = invocation(deep)
 	}
 	for _, c := range []struct{ name, payload, want string }{
@@ -382,7 +382,7 @@ func TestParseErrors(t *testing.T) {
 		{"schedule", `{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}`, `unknown event shape: object with keys "detail", "detail-type", "source": EventBridge source "aws.events" with detail-type "Scheduled Event"`},
 		{"CloudTrail", `{"source":"aws.s3","detail-type":"AWS API Call via CloudTrail","detail":{}}`, `unknown event shape: object with keys "detail", "detail-type", "source": EventBridge source "aws.s3" with detail-type "AWS API Call via CloudTrail"`},
 		{"record of an unknown shape", invocation(`{"x":1}`), `requestPayload: unknown event shape: object with keys "x"`},
-		{"too deep", deep, strings.Repeat("requestPayload: ", MaxDepth) + "event shapes nested more than 6 deep"},
+		{"too deep", deep, strings.Repeat("requestPayload: ", maxDepth) + "event shapes nested more than 6 deep"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			e, err := Parse([]byte(c.payload))
@@ -408,7 +408,7 @@ func TestParseErrorTypes(t *testing.T) {
 		keys = append(keys, fmt.Sprintf(`"%s%02d":0`, strings.Repeat("k", 1000), i))
 	}
 	_, err = Parse([]byte("{" + strings.Join(keys, ",") + "}"))
-	var shape *UnknownShapeError
+	var shape *unknownShapeError
 	if !errors.As(err, &shape) || len(shape.Keys) != maxKeys || shape.More != 100-maxKeys || len(err.Error()) > 2048 {
 		t.Errorf("%v: no bounded UnknownShapeError", err)
 	}
@@ -485,8 +485,8 @@ func TestReply(t *testing.T) {
 	// Errors of the caller are still found in the reply.
 	e, _ = Parse([]byte(s3Event("a", "b", "c")))
 	_, err = e.Reply([]error{boom, nil})
-	var failed Failures
-	if !errors.Is(err, boom) || !errors.Is(err, ErrNotProcessed) || !errors.As(err, &failed) || len(failed) != 2 || failed[1].Item != "2" {
+	var failed failedItems
+	if !errors.Is(err, boom) || !errors.Is(err, errNotProcessed) || !errors.As(err, &failed) || len(failed) != 2 || failed[1].Item != "2" {
 		t.Errorf("reply error %v", err)
 	}
 
@@ -510,9 +510,9 @@ func TestPermanent(t *testing.T) {
 }
 
 func TestFailuresAreBounded(t *testing.T) {
-	var f Failures
+	var f failedItems
 	for i := range 1000 {
-		f = append(f, Failure{fmt.Sprint(i), errors.New(strings.Repeat("x", 10_000))})
+		f = append(f, failedItem{fmt.Sprint(i), errors.New(strings.Repeat("x", 10_000))})
 	}
 	if n := len(f.Error()); n > 40_000 || !strings.HasSuffix(f.Error(), "and 950 more") {
 		t.Errorf("%d bytes: ...%s", n, f.Error()[n-20:])
@@ -544,7 +544,7 @@ func TestHugeEvents(t *testing.T) {
 					t.Fatalf("%v", err)
 				}
 			case "messages of nothing":
-				if err != nil || !errors.Is(e.Items[0].Err, ErrTooMany) || isPermanent(e.Items[0].Err) || len(e.Items[1].Objects) != 1 {
+				if err != nil || !errors.Is(e.Items[0].Err, errTooMany) || isPermanent(e.Items[0].Err) || len(e.Items[1].Objects) != 1 {
 					t.Fatalf("%v %+v", err, e)
 				}
 			default:

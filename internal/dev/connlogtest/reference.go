@@ -43,37 +43,31 @@ func Reference(line string) []string {
 		}
 		fields = append(fields, f)
 	}
-	if len(fields) < 11 {
-		return nil
-	}
-	if _, err := time.Parse(time.RFC3339, fields[0]); err != nil || !instant.MatchString(fields[0]) {
-		return nil
-	}
-	client := fields[1]
-	if client != "" && !isAddr(client) {
-		return nil
-	}
-	for _, p := range fields[2:4] {
-		if _, err := strconv.ParseUint(p, 10, 16); p != "" && (err != nil || !port.MatchString(p)) {
-			return nil
-		}
-	}
-	if latency := fields[6]; latency != "" && !seconds.MatchString(latency) {
-		return nil
-	}
-	if v := fields[8]; v != "" && !validity.MatchString(v) {
-		return nil
-	}
-	if n := fields[9]; n != "" && !serial.MatchString(n) {
-		return nil
-	}
-	if len(fields) > 13 && fields[13] != "" && !loadBalancer.MatchString(fields[13]) {
-		return nil
-	}
-	if strayQuote(rest) {
+	if len(fields) < 11 || !valid(fields) || strayQuote(rest) {
 		return nil
 	}
 	return fields
+}
+
+// valid reports whether the values of a line's fields are valid.
+func valid(fields []string) bool {
+	if _, err := time.Parse(time.RFC3339, fields[0]); err != nil || !instant.MatchString(fields[0]) {
+		return false
+	}
+	if client := fields[1]; client != "" && !isAddr(client) {
+		return false
+	}
+	for _, p := range fields[2:4] {
+		if _, err := strconv.ParseUint(p, 10, 16); p != "" && (err != nil || !port.MatchString(p)) {
+			return false
+		}
+	}
+	for i, form := range map[int]*regexp.Regexp{6: seconds, 8: validity, 9: serial, 13: loadBalancer} {
+		if i < len(fields) && fields[i] != "" && !form.MatchString(fields[i]) {
+			return false
+		}
+	}
+	return true
 }
 
 // strayQuote reports whether a field that does not begin with a quote has one,
