@@ -31,7 +31,8 @@ type AlertClaim struct {
 // cooldown suppresses the alert.
 type AlertTicket struct {
 	State     State
-	TakenOver bool // from an interrupted attempt: the alert may be sent a second time
+	TakenOver bool      // from an interrupted attempt: the alert may be sent a second time
+	Until     time.Time // as in Ticket
 
 	key, etag string
 	record    alertRecord
@@ -97,7 +98,7 @@ func (l *Ledger) RaiseAlert(ctx context.Context, a AlertClaim) (AlertTicket, err
 		case !missing && l.suppresses(r, a):
 			return AlertTicket{State: Published}, nil
 		case r.State == pending && !owns(r.Owner, a.Owner, a.Batch) && !l.over(r.Lease):
-			return AlertTicket{State: Busy}, nil
+			return AlertTicket{State: Busy, Until: r.Lease.Add(Skew)}, nil
 		}
 		takenOver = r.State == pending && !r.Lease.IsZero()
 		r.State, r.Owner, r.Token, r.Lease = pending, a.Owner, token, l.lease(a.Lease)

@@ -87,7 +87,8 @@ const (
 // then calls Commit; or Release, if it certainly published nothing.
 type Ticket struct {
 	State     State
-	TakenOver bool // from an interrupted attempt: the data may be published a second time
+	TakenOver bool      // from an interrupted attempt: the data may be published a second time
+	Until     time.Time // if Busy: when the other event's claim ends, should it have died
 
 	key, etag string
 	record    objectRecord
@@ -140,7 +141,7 @@ func (l *Ledger) Claim(ctx context.Context, c Claim) (Ticket, error) {
 		case theirs.State == published:
 			return Ticket{State: Published}, nil
 		case !theirs.Released && !owns(theirs.Owner, c.Owner, c.Batch) && !l.over(theirs.Lease):
-			return Ticket{State: Busy}, nil
+			return Ticket{State: Busy, Until: theirs.Lease.Add(Skew)}, nil
 		default:
 			mine.TakenOver = theirs.TakenOver
 			if !theirs.Released {

@@ -146,8 +146,8 @@ func TestClaimLease(t *testing.T) {
 	c.Lease = w.now().Add(time.Minute)
 	first := w.claim(c)
 	w.pass(time.Minute + ledger.Skew)
-	if other := w.claim(claim("event-2", 1, 5)); other.State != ledger.Busy {
-		t.Errorf("a lease that may just be running by another clock is %v", other.State)
+	if other := w.claim(claim("event-2", 1, 5)); other.State != ledger.Busy || !other.Until.Equal(w.now()) {
+		t.Errorf("a lease that may just be running by another clock is %v until %v", other.State, other.Until)
 	}
 	w.pass(time.Second)
 	taker := w.claim(claim("event-2", 1, 5))
@@ -370,8 +370,8 @@ func TestAlertPending(t *testing.T) {
 	if first.State != ledger.Claimed || first.TakenOver {
 		t.Fatalf("first: %+v", first)
 	}
-	if other := w.raise(alertClaim("b", 5, 1000)); other.State != ledger.Busy {
-		t.Errorf("while it is being sent: %v", other.State)
+	if other := w.raise(alertClaim("b", 5, 1000)); other.State != ledger.Busy || !other.Until.Equal(a.Lease.Add(ledger.Skew)) {
+		t.Errorf("while it is being sent: %v until %v", other.State, other.Until)
 	}
 	again := w.raise(a)
 	if again.State != ledger.Claimed || !again.TakenOver {

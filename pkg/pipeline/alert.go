@@ -135,7 +135,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 			t.Suppressed++
 			continue
 		case ticket.State == ledger.Busy:
-			return ErrInProgress
+			return inProgress(ticket.Until)
 		}
 		var twice bool
 		err = p.finish(ctx, 2, func(ctx context.Context) (err error) {

@@ -158,6 +158,12 @@ var (
 	ErrInProgress = errors.New("another event is at work on this object or its alert")
 )
 
+// inProgress is ErrInProgress with the time after which the object can be retried even
+// if the other event died.
+func inProgress(until time.Time) error {
+	return fmt.Errorf("%w; if that died, retry after %s", ErrInProgress, until.UTC().Add(time.Second).Format(time.RFC3339))
+}
+
 // Process is Run for one object without an owner.
 func (p *Pipeline) Process(ctx context.Context, o Object) (Report, error) {
 	r := p.Run(ctx, Job{Object: o})[0]
@@ -353,7 +359,7 @@ func (p *Pipeline) claim(ctx context.Context, t *task) error {
 	case t.ticket.State == ledger.Published:
 		t.Duplicate = "published"
 	case t.ticket.State == ledger.Busy:
-		return ErrInProgress
+		return inProgress(t.ticket.Until)
 	case t.ticket.TakenOver:
 		t.TakenOver = true
 		t.processor.UncertainRepublishes++

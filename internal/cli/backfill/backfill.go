@@ -24,6 +24,7 @@ import (
 	"tlswatch/internal/cli/deployed"
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/text"
+	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/trigger"
 )
 
@@ -169,6 +170,9 @@ func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) 
 		return command.Interrupted("interrupted" + hint)
 	case err != nil:
 		return err
+	case result.RetryAfter != nil:
+		return fmt.Errorf("%d of %d objects failed, some because another invocation is at work on them; if that died, run the same command again after %s",
+			result.Failed, result.Selected, result.RetryAfter.Format(time.RFC3339))
 	case result.Failed > 0:
 		return fmt.Errorf("%d of %d objects failed", result.Failed, result.Selected)
 	}
@@ -336,9 +340,10 @@ type result struct {
 	SelectedBytes int64          `json:"selectedBytes"`
 	Done          int            `json:"done"`
 	Failed        int            `json:"failed"`
-	Remaining     int            `json:"remaining"` // selected, and not sent
-	Throttled     int64          `json:"throttled"` // calls that Lambda throttled
-	Failures      []failedObject `json:"failures"`  // at most 100
+	Remaining     int            `json:"remaining"`            // selected, and not sent
+	Throttled     int64          `json:"throttled"`            // calls that Lambda throttled
+	Failures      []failedObject `json:"failures"`             // at most 100
+	RetryAfter    *time.Time     `json:"retryAfter,omitempty"` // when the last claim of another invocation ends, if that died
 
 	Manifest  string   `json:"manifest,omitempty"`
 	NextSteps []string `json:"nextSteps,omitempty"` // commands
@@ -381,7 +386,15 @@ func (r *result) count(l *listing, state *state) {
 	r.Remaining = r.Selected
 }
 
+// retryAfter matches the time in the text of pipeline.ErrInProgress.
+var retryAfter = regexp.MustCompile(regexp.QuoteMeta(pipeline.ErrInProgress.Error()) + `.* retry after (\S+)`)
+
 func (r *result) fail(o logObject, reason string) {
+	if m := retryAfter.FindStringSubmatch(reason); m != nil {
+		if at, err := time.Parse(time.RFC3339, m[1]); err == nil && (r.RetryAfter == nil || at.After(*r.RetryAfter)) {
+			r.RetryAfter = &at
+		}
+	}
 	if r.Failed++; len(r.Failures) < command.MaxListed {
 		r.Failures = append(r.Failures, failedObject{o.Key, reason})
 	}

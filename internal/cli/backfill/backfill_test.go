@@ -23,6 +23,7 @@ import (
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/metric"
 )
 
@@ -250,6 +251,26 @@ func TestBackfillFailures(t *testing.T) {
 		if data, _ := os.ReadFile(notes); status != command.ExitFailed || !strings.Contains(stderr, "is not a state file") || string(data) != text {
 			t.Errorf("no state file: exit status %d, %s, now %q", status, stderr, data)
 		}
+	}
+}
+
+// What an invocation that died has claimed is held back, until a time that is said.
+func TestBackfillClaimed(t *testing.T) {
+	c := clitest.NewCloud(t)
+	putHistory(t, c, 1)
+	args := []string{"s3://" + clitest.BucketName + "/AWSLogs", "--since", "7h", "--function", clitest.FunctionName}
+	c.CloudWatch.SetFaults(func(string, int) wire.Fault { return wire.Refuse(500, "InternalFailure") }) // so it may have accepted
+	r, stderr := backfill(t, t.Context(), command.ExitFailed, args...)
+	if r.Failed != 1 || r.RetryAfter != nil || !strings.HasSuffix(stderr, ": 1 of 1 objects failed\n") {
+		t.Errorf("without a reply: %+v, %s", r, stderr)
+	}
+	c.CloudWatch.SetFaults(nil)
+	r, stderr = backfill(t, t.Context(), command.ExitFailed, args...)
+	if r.Failed != 1 || r.RetryAfter == nil || !strings.Contains(stderr, "if that died, run the same command again after "+r.RetryAfter.Format(time.RFC3339)+"\n") {
+		t.Fatalf("claimed: %+v, %s", r, stderr)
+	}
+	if wait := time.Until(*r.RetryAfter); wait < ledger.Skew-10*time.Second || wait > ledger.Skew+20*time.Second {
+		t.Errorf("retry after %v", wait)
 	}
 }
 
