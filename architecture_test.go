@@ -25,10 +25,10 @@ func TestImportDiagram(t *testing.T) {
 }
 
 // diagramNode returns what stands for a package in the diagram, "" for nothing: one node for the command, one for the
-// stand-ins, none for what only development uses.
+// stand-ins, none for what only tests and development use.
 func diagramNode(path string) string {
 	name, ours := strings.CutPrefix(path, module+"/")
-	if !ours || matches([]string{"internal/dev/...", "internal/template/...", "internal/template"}, name) {
+	if !ours || matches([]string{"internal/dev/...", "internal/template"}, name) {
 		return ""
 	}
 	for _, folder := range []string{"internal/cli", "internal/localaws"} {
