@@ -4,19 +4,23 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"tlswatch/internal/template/sam"
 )
 
-// planted are common mistakes, as replacements of text in the template, and the check that must find each.
-var planted = []struct {
-	mistake  string
+// A mistake is a replacement of text in the template, the check that must find it, and what the check must say.
+type mistake struct {
+	name     string
 	old, new string
 	check    string
 	says     string
-}{
+}
+
+// planted are common mistakes, at least one for each check.
+var planted = []mistake{
 	{"a misspelt environment variable", "ALERT_MIN_FAILED_PERCENT: !Ref", "ALERT_MIN_FAIL_PERCENT: !Ref", "environment", "ALERT_MIN_FAIL_PERCENT"},
 	{"an environment variable that is left out", "          STATE_BUCKET: !Ref StateBucket\n", "", "environment", "STATE_BUCKET"},
 	{"a default other than the function's", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 100", "    Description: Minimum failed negotiations for an alert.\n    Type: Number\n    Default: 10", "environment", "ALERT_MIN_FAILED"},
@@ -53,6 +57,7 @@ var planted = []struct {
 	{"a function without an output", "    Value: !Ref DigestFunction\n", "    Value: !Ref ProcessorFunction\n", "functions", "the name of DigestFunction"},
 	{"a partition without a console", "    aws-eusc: { Console: console.amazonaws-eusc.eu }\n", "", "mappings", "aws-eusc"},
 	{"a role for other accounts", "            Condition:\n              StringEquals: { aws:SourceAccount: !Ref AWS::AccountId }\n      Policies:\n        - PolicyName: graphs", "      Policies:\n        - PolicyName: graphs", "policies", "SlackRole can be assumed"},
+	{"a condition that nothing uses", "\nConditions:\n", "\nConditions:\n  Unused: !Equals [!Ref Ingest, Queue]\n", "names", "Unused is not used"},
 	{"a rule that refuses nothing", "Assert: !Equals [!Ref NewLogBucketName, \"\"]", "Assert: !Equals [!Ref Ingest, !Ref Ingest]", "rules", "OneLogBucket"},
 }
 
@@ -92,9 +97,12 @@ func TestPlanted(t *testing.T) {
 	checks := map[string]check{}
 	for _, c := range templateChecks {
 		checks[c.name] = c
+		if !slices.ContainsFunc(planted, func(m mistake) bool { return m.check == c.name }) {
+			t.Errorf("no mistake is planted for the check of %s", c.name)
+		}
 	}
 	for _, m := range planted {
-		t.Run(m.mistake, func(t *testing.T) {
+		t.Run(m.name, func(t *testing.T) {
 			if !strings.Contains(source, m.old) {
 				t.Fatalf("the template does not contain %q", m.old)
 			}
