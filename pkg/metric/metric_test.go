@@ -664,6 +664,16 @@ func TestProcessor(t *testing.T) {
 	}
 }
 
+// The literals have no field names, so a new field does not compile until it is here too.
+func TestProcessorPlus(t *testing.T) {
+	p := Processor{1, 2, 3, 4, 5, 6, 7, []time.Duration{8}}
+	q := Processor{10, 20, 30, 40, 50, 60, 70, []time.Duration{80}}
+	want := Processor{11, 22, 33, 44, 55, 66, 77, []time.Duration{8, 80}}
+	if d := cmp.Diff(want, p.Plus(q), cmp.AllowUnexported(Processor{})); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+}
+
 func TestProcessorManyLags(t *testing.T) {
 	for _, n := range []int{MaxValues - 1, MaxValues, MaxValues + 1, 3*MaxValues + 1} {
 		var p Processor
