@@ -2,7 +2,7 @@
 // balancers, within bounds of time, memory and requests. It says what it left
 // out.
 //
-// It only reads: package ledger has the records' meaning, and its S3 type is
+// It only reads: package ledger has the records' meaning, and [ledger.Reader] is
 // the usual [Source].
 package survey
 
