@@ -142,6 +142,11 @@ var rules = []rule{
 		why:      "an event is data: parsing it calls no service",
 	},
 	{
+		packages: []string{"pkg/clienthello/capture"},
+		never:    []string{module + "/...", sdk + "/...", lambda + "/...", "net/http", "log", "log/slog"},
+		why:      "it decodes packets; what they carry is another package's subject",
+	},
+	{
 		packages: []string{"pkg/clienthello"},
 		never:    append(ours(adapters...), sdk+"/...", lambda+"/...", module+"/pkg/connlog", module+"/pkg/secpolicy", "log", "log/slog"),
 		why:      "a capture says what clients offered; what a policy accepts is another package's subject",

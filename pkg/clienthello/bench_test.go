@@ -15,6 +15,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+
+	"tlswatch/pkg/clienthello/capture"
 )
 
 // writeTraffic writes a capture of about n bytes: connections of about 100 kB,
@@ -130,15 +132,15 @@ func BenchmarkTracker(b *testing.B) {
 
 // BenchmarkRead is the yardstick: the capture is read, and nothing done with it.
 func BenchmarkRead(b *testing.B) {
-	var capture bytes.Buffer
-	if _, err := writeTraffic(&capture, 20e6); err != nil {
+	var traffic bytes.Buffer
+	if _, err := writeTraffic(&traffic, 20e6); err != nil {
 		b.Fatal(err)
 	}
-	b.SetBytes(int64(capture.Len()))
+	b.SetBytes(int64(traffic.Len()))
 	for b.Loop() {
-		source, err := openCapture(bytes.NewReader(capture.Bytes()))
+		source, err := capture.Open(bytes.NewReader(traffic.Bytes()))
 		for err == nil {
-			_, _, _, err = source()
+			_, err = source()
 		}
 		if err != io.EOF {
 			b.Fatal(err)

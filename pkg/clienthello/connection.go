@@ -2,14 +2,16 @@ package clienthello
 
 import (
 	"fmt"
+	"net/netip"
 	"time"
 
+	"tlswatch/pkg/clienthello/capture"
 	"tlswatch/pkg/tlsname"
 )
 
 // A connection is what is known of one TCP connection.
 type connection struct {
-	key      flowKey
+	key      capture.Flow
 	sides    [2]direction
 	client   *direction // nil until known
 	whole    bool       // its SYN was seen
@@ -59,7 +61,7 @@ type direction struct {
 	longest  int             // length of the longest of these
 }
 
-func newConnection(key flowKey, now int64) *connection {
+func newConnection(key capture.Flow, now int64) *connection {
 	c := &connection{key: key, started: now, now: now}
 	c.sides[0].c, c.sides[1].c = c, c
 	return c
@@ -80,42 +82,42 @@ func (c *connection) side(d *direction) Side {
 }
 
 // packet takes a TCP packet from d. What it holds in buffers is then in cost.
-func (c *connection) packet(d *direction, p *tcpPacket) {
+func (c *connection) packet(d *direction, p *capture.Segment) {
 	other := c.other(d)
-	c.now = p.time
-	data, seq := p.data, p.seq
-	if p.flags&flagSYN != 0 {
+	c.now = p.Time
+	data, seq := p.Data, p.Seq
+	if p.Flags&capture.SYN != 0 {
 		seq++
 		if !d.stream.begun {
 			d.first = seq
 			d.stream.start(seq)
 		}
 		c.whole = true
-		if p.flags&flagACK == 0 {
+		if p.Flags&capture.ACK == 0 {
 			c.client = d
 		} else {
 			c.client = other
 			if !other.stream.begun {
-				other.first = p.ack
-				other.stream.start(p.ack)
+				other.first = p.Ack
+				other.stream.start(p.Ack)
 			}
 		}
 	}
-	if p.flags&flagACK != 0 {
-		other.stream.acked = p.ack
+	if p.Flags&capture.ACK != 0 {
+		other.stream.acked = p.Ack
 	}
-	if len(data)+p.missing > 0 {
+	if len(data)+p.Missing > 0 {
 		if !d.stream.begun {
 			c.locate(d, p)
 		}
-		if c.client == d && !other.stream.begun && p.flags&flagACK != 0 {
-			other.first = p.ack
-			other.stream.start(p.ack)
+		if c.client == d && !other.stream.begun && p.Flags&capture.ACK != 0 {
+			other.first = p.Ack
+			other.stream.start(p.Ack)
 		}
-		d.stream.add(segment{seq, data, p.missing}, d)
+		d.stream.add(segment{seq, data, p.Missing}, d)
 	}
-	if p.flags&flagFIN != 0 {
-		d.stream.fin, d.stream.end = true, seq+uint32(len(data)+p.missing)
+	if p.Flags&capture.FIN != 0 {
+		d.stream.fin, d.stream.end = true, seq+uint32(len(data)+p.Missing)
 		if c.closedBy == nil {
 			c.closedBy = d
 		}
@@ -130,7 +132,7 @@ func (c *connection) packet(d *direction, p *tcpPacket) {
 		}
 	}
 	c.settle()
-	if p.flags&flagRST != 0 && c.ended == nil {
+	if p.Flags&capture.RST != 0 && c.ended == nil {
 		c.flush()
 		c.settle()
 		if c.closedBy != nil {
@@ -147,15 +149,15 @@ func (c *connection) packet(d *direction, p *tcpPacket) {
 
 // locate decides where the bytes of d begin if its SYN is not in the capture: at
 // a packet that begins like the first one of a client, or where its peer says.
-func (c *connection) locate(d *direction, p *tcpPacket) {
+func (c *connection) locate(d *direction, p *capture.Segment) {
 	switch {
 	case c.client == nil:
-		if protocol, sure := sniff(p.data); sure && protocol != Unknown {
+		if protocol, sure := sniff(p.Data); sure && protocol != Unknown {
 			c.client = d
-			d.stream.start(p.seq)
+			d.stream.start(p.Seq)
 		}
 	case c.client != d:
-		d.stream.start(p.seq)
+		d.stream.start(p.Seq)
 	}
 }
 
@@ -431,76 +433,10 @@ func (d *direction) message(m handshakeMessage) {
 	}
 }
 
-// outcome is the whole of how the handshake ended.
-func (c *connection) outcome() Outcome {
-	h := c.handshake
-	o := *c.ended
-	o.HelloRetry, o.ClientCertificateRequested = c.retry, c.asked
-	if s := c.server; s != nil {
-		o.Version, o.CipherSuite, o.Group = s.version, s.suite, s.group
-		if s.version >= tlsname.TLS13 {
-			o.Resumed = s.psk
-		} else {
-			o.Resumed = h.Hello != nil && len(s.sessionID) > 0 && string(s.sessionID) == string(h.Hello.SessionID)
-		}
+// endpoints returns the address of one end and of the other.
+func (c *connection) endpoints(d *direction) (netip.AddrPort, netip.AddrPort) {
+	if d == &c.sides[0] {
+		return c.key[0].AddrPort(), c.key[1].AddrPort()
 	}
-	o.Note = c.note(o)
-	return o
-}
-
-// note says what else is to be known about an outcome.
-func (c *connection) note(o Outcome) string {
-	client, server := c.client, c.other(c.client)
-	switch {
-	case !c.handshake.Protocol.TLS():
-		return ""
-	case o.Kind == NotTLS && o.By == Server:
-		return "the server's answer is not TLS"
-	case o.Kind == Negotiated && o.Version >= tlsname.TLS13:
-		return "TLS 1.3 encrypts certificates, alerts and the end of the handshake: a refusal after the ServerHello cannot be seen"
-	case o.Kind == Negotiated && o.Version == 0:
-		return "the ServerHello is not in the capture"
-	case o.Kind == Negotiated:
-		return ""
-	case server.bytes > 0 && server.count == 0 && server.missing > 0 || c.serverLost:
-		return "the server's answer is not all in the capture"
-	case server.bytes == 0 && c.unseen():
-		return "the server's packets are not in the capture"
-	case c.reaction != nil && server.bytes == 0:
-		return fmt.Sprintf("the server had not answered; the client then sent alert %s", c.reaction)
-	case c.reaction != nil:
-		return fmt.Sprintf("the client then sent alert %s", c.reaction)
-	case o.Version >= tlsname.TLS13 && client.answered == 1 && client.longest == alertLen:
-		return "the client's last record has the size of an encrypted alert"
-	case o.Version >= tlsname.TLS13 && o.Kind != AlertSent:
-		return "TLS 1.3 encrypts what follows the ServerHello: the reason cannot be seen"
-	case c.noCert:
-		return "the server asked for a client certificate, and the client sent none"
-	case c.warnedBy != "":
-		return fmt.Sprintf("the %s sent the warning %s", c.warnedBy, c.warning)
-	case o.Kind == AlertSent || o.Version != 0:
-		return ""
-	case o.HelloRetry != 0:
-		return "the server asked for another key share (HelloRetryRequest), and nothing came of it"
-	case server.bytes > 0:
-		return "the server's answer holds no ServerHello"
-	case o.Kind == NoAnswer && c.acknowledged():
-		return "the server's TCP acknowledged the ClientHello"
-	case o.Kind == Closed || o.Kind == Reset:
-		return "the server had not answered"
-	}
-	return ""
-}
-
-// unseen reports whether the client acknowledged more of the server's bytes, a FIN
-// aside, than the capture has.
-func (c *connection) unseen() bool {
-	s := &c.other(c.client).stream
-	return s.begun && s.acked != 0 && int32(s.acked-s.next) > 1
-}
-
-// acknowledged reports whether the server's TCP has all that the client sent.
-func (c *connection) acknowledged() bool {
-	s := &c.client.stream
-	return s.begun && s.acked != 0 && int32(s.acked-s.next) >= 0
+	return c.key[1].AddrPort(), c.key[0].AddrPort()
 }

@@ -1,13 +1,17 @@
 package clienthello
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"tlswatch/pkg/clienthello/capture"
+)
 
 // maxDatagramFlows is how many flows of QUIC and of DTLS are told apart.
 const maxDatagramFlows = 10_000
 
 // datagram looks for protocols over UDP that have a ClientHello too.
-func (t *Tracker) datagram(src, dst endpoint, data []byte) {
-	var flows map[flowKey]struct{}
+func (t *Tracker) datagram(src, dst capture.Endpoint, data []byte) {
+	var flows map[capture.Flow]struct{}
 	switch {
 	case isQUICInitial(data):
 		flows = t.quic
@@ -16,7 +20,7 @@ func (t *Tracker) datagram(src, dst endpoint, data []byte) {
 	default:
 		return
 	}
-	if key, _ := flowOf(src, dst); len(flows) < maxDatagramFlows {
+	if key, _ := capture.FlowOf(src, dst); len(flows) < maxDatagramFlows {
 		flows[key] = struct{}{}
 	}
 }

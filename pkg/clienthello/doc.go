@@ -1,11 +1,10 @@
 // Package clienthello reads packet captures and says what TLS clients offered
 // and how each handshake ended.
 //
-// A [Tracker] takes captures (pcap, pcapng, either compressed with gzip) and
-// calls back with a [Handshake] for each connection whose ClientHello it saw.
-// On the way it removes encapsulation (VLAN, VXLAN, GENEVE), puts IP fragments
-// and TCP segments in order, and follows the TLS record and handshake layers of
-// both directions as far as they are readable.
+// A [Tracker] takes captures and calls back with a [Handshake] for each connection
+// whose ClientHello it saw. Package capture decodes the packets. The Tracker puts
+// TCP segments in order and follows the TLS record and handshake layers of both
+// directions as far as they are readable.
 //
 // Memory is bounded however large the capture: see [Tracker]. Nothing is
 // dropped without being counted: see [Stats].

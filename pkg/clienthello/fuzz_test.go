@@ -10,6 +10,7 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 
+	"tlswatch/pkg/clienthello/capture"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -44,8 +45,8 @@ func FuzzCapture(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tracker := NewTracker(Options{InTimeOrder: len(data)%2 == 0}, func(h *Handshake) error { return check(t, h) })
 		tracker.Read(t.Context(), bytes.NewReader(data)) // an error is no failure
-		if tracker.held > maxHeld+maxPending || tracker.packets.held > maxFragments {
-			t.Errorf("%d bytes of segments and %d of fragments are held", tracker.held, tracker.packets.held)
+		if tracker.held > maxHeld+maxPending || tracker.packets.Held() > capture.MaxFragments {
+			t.Errorf("%d bytes of segments and %d of fragments are held", tracker.held, tracker.packets.Held())
 		}
 		if err := tracker.Close(); err != nil {
 			t.Error(err)
@@ -86,7 +87,7 @@ func FuzzPacket(f *testing.F) {
 			tcp = nil // gopacket knows more tunnels, and is stricter
 		}
 		tracker := NewTracker(Options{}, func(*Handshake) error { return nil })
-		tracker.packets.packet(layerTypeIP, data, start)
+		tracker.packets.Packet(capture.Packet{Data: data, Time: start, Link: link})
 		if tcp == nil || len(tcp.Payload) == 0 && !tcp.SYN {
 			return
 		}
@@ -95,7 +96,7 @@ func FuzzPacket(f *testing.F) {
 		}
 		for key, c := range tracker.connections {
 			ports := []uint16{uint16(tcp.SrcPort), uint16(tcp.DstPort)}
-			if got := []uint16{key[0].port, key[1].port}; !(got[0] == ports[0] && got[1] == ports[1] || got[0] == ports[1] && got[1] == ports[0]) {
+			if got := []uint16{key[0].Port, key[1].Port}; !(got[0] == ports[0] && got[1] == ports[1] || got[0] == ports[1] && got[1] == ports[0]) {
 				t.Errorf("ports %v, want %v", got, ports)
 			}
 			if total := c.sides[0].bytes + c.sides[1].bytes + pendingBytes(c); !c.finished && total != len(tcp.Payload) {

@@ -8,9 +8,47 @@ import (
 	"slices"
 	"time"
 
-	"github.com/gopacket/gopacket"
-	"github.com/gopacket/gopacket/layers"
+	"tlswatch/pkg/clienthello/capture"
 )
+
+// Read takes a capture in as far as it is readable. Connections may go on from
+// one capture to the next. The end of ctx is looked for between packets.
+//
+// An error of the callback of [NewTracker] is returned as it is. If the capture
+// is cut or damaged, what came before that counts, and the error says after how
+// many packets.
+func (t *Tracker) Read(ctx context.Context, r io.Reader) error {
+	packets := t.stats.Packets
+	source, err := capture.Open(r)
+	if err != nil {
+		return err
+	}
+	for t.err == nil {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		p, err := source()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			return damaged(t.stats.Packets-packets, err)
+		}
+		t.packet(p)
+	}
+	return t.err
+}
+
+func (t *Tracker) packet(p capture.Packet) {
+	t.stats.Packets++
+	if p.Time.IsZero() {
+		p.Time = time.Unix(0, t.now).UTC()
+	}
+	t.advance(p.Time.UnixNano())
+	if !t.packets.Packet(p) {
+		t.stats.OtherLinks++
+	}
+}
 
 // A Capture is a file that can be opened more than once.
 type Capture struct {
@@ -32,11 +70,10 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 	var errs []error
 	fail := func(c Capture, err error) { errs = append(errs, fmt.Errorf("%s: %w", c.Name, err)) }
 	for _, c := range captures {
-		t.stats.Captures++
 		s, err := openCursor(c)
 		switch {
 		case err == nil:
-			all = append(all, entry{c, s.info.Timestamp})
+			all = append(all, entry{c, s.packet.Time})
 			s.file.Close()
 		case err != io.EOF: // a capture without packets
 			fail(c, err)
@@ -56,11 +93,11 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 		}
 		next := 0
 		for i, s := range open {
-			if s.info.Timestamp.Before(open[next].info.Timestamp) {
+			if s.packet.Time.Before(open[next].packet.Time) {
 				next = i
 			}
 		}
-		if len(open) == 0 || len(all) > 0 && all[0].first.Before(open[next].info.Timestamp) {
+		if len(open) == 0 || len(all) > 0 && all[0].first.Before(open[next].packet.Time) {
 			s, err := openCursor(all[0].Capture)
 			if err == nil {
 				open = append(open, s)
@@ -71,7 +108,7 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 			continue
 		}
 		s := open[next]
-		t.packet(s.link, s.data, s.info)
+		t.packet(s.packet)
 		if err := s.advance(); err != nil {
 			s.file.Close()
 			open = slices.Delete(open, next, next+1)
@@ -90,12 +127,9 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 type cursor struct {
 	Capture
 	file   io.Closer
-	source packetSource
+	source capture.Source
 	read   int64
-
-	data []byte
-	info gopacket.CaptureInfo
-	link layers.LinkType
+	packet capture.Packet
 }
 
 // openCursor opens a capture at its first packet. The error is io.EOF if there
@@ -106,7 +140,7 @@ func openCursor(c Capture) (*cursor, error) {
 		return nil, err
 	}
 	s := &cursor{Capture: c, file: file}
-	if s.source, err = openCapture(file); err == nil {
+	if s.source, err = capture.Open(file); err == nil {
 		err = s.advance()
 	}
 	if err != nil {
@@ -119,7 +153,7 @@ func openCursor(c Capture) (*cursor, error) {
 // advance goes on to the next packet. The error is io.EOF after the last.
 func (s *cursor) advance() error {
 	var err error
-	if s.data, s.info, s.link, err = s.source(); err != nil && err != io.EOF {
+	if s.packet, err = s.source(); err != nil && err != io.EOF {
 		return damaged(s.read, err)
 	}
 	s.read++

@@ -6,6 +6,8 @@ import (
 	"net/netip"
 	"slices"
 	"time"
+
+	"tlswatch/pkg/clienthello/capture"
 )
 
 // Limits of a Tracker. What is over them is ended early, oldest first, and
@@ -31,11 +33,7 @@ type Options struct {
 
 // Stats count what a [Tracker] met.
 type Stats struct {
-	Captures   int
 	Packets    int64
-	Bytes      int64 // of packets, as captured
-	First      time.Time
-	Last       time.Time
 	Handshakes int64 // told of
 	Plaintext  int64 // connections of HTTP or PROXY on other ports than those of Options, or 443
 	Other      int64 // connections that are neither TLS nor HTTP
@@ -61,7 +59,7 @@ type Tracker struct {
 	each    func(*Handshake) error
 	err     error // of each
 
-	connections map[flowKey]*connection
+	connections map[capture.Flow]*connection
 	open        connectionList // least recently used first
 	closed      connectionList
 	held        int
@@ -69,11 +67,11 @@ type Tracker struct {
 	waitingCost int
 	releasing   bool
 
-	packets dissector
+	packets capture.Decoder
 	now     int64
 	stats   Stats
-	quic    map[flowKey]struct{}
-	dtls    map[flowKey]struct{}
+	quic    map[capture.Flow]struct{}
+	dtls    map[capture.Flow]struct{}
 }
 
 // NewTracker returns a Tracker that calls each with every handshake when it is
@@ -81,11 +79,11 @@ type Tracker struct {
 func NewTracker(o Options, each func(*Handshake) error) *Tracker {
 	t := &Tracker{
 		options: o, each: each,
-		connections: make(map[flowKey]*connection),
-		quic:        make(map[flowKey]struct{}),
-		dtls:        make(map[flowKey]struct{}),
+		connections: make(map[capture.Flow]*connection),
+		quic:        make(map[capture.Flow]struct{}),
+		dtls:        make(map[capture.Flow]struct{}),
 	}
-	t.packets.tracker = t
+	t.packets.Handler = (*handler)(t)
 	return t
 }
 
@@ -94,7 +92,7 @@ func NewTracker(o Options, each func(*Handshake) error) *Tracker {
 func (t *Tracker) Stats() Stats {
 	s := t.stats
 	s.QUIC, s.DTLS = int64(len(t.quic)), int64(len(t.dtls))
-	s.Fragments += t.packets.fragments()
+	s.Fragments, s.Malformed = t.packets.Fragments(), t.packets.Malformed
 	return s
 }
 
@@ -106,17 +104,25 @@ func (t *Tracker) Close() error {
 	return t.err
 }
 
-// tcp takes a packet.
-func (t *Tracker) tcp(p *tcpPacket) {
-	if p.missing > 0 {
+// handler is a Tracker as it receives the packets of a capture.
+type handler Tracker
+
+func (h *handler) Segment(p *capture.Segment) { (*Tracker)(h).segment(p) }
+
+func (h *handler) Datagram(src, dst capture.Endpoint, payload []byte) {
+	(*Tracker)(h).datagram(src, dst, payload)
+}
+
+func (t *Tracker) segment(p *capture.Segment) {
+	if p.Missing > 0 {
 		t.stats.Cut++
 	}
 	if !t.wanted(p) {
 		return
 	}
-	key, at := p.flow()
+	key, at := capture.FlowOf(p.Src, p.Dst)
 	c := t.connections[key]
-	if c != nil && p.flags&flagSYN != 0 && c.sides[at].first != p.seq+1 && (c.finished || c.sides[at].stream.begun) {
+	if c != nil && p.Flags&capture.SYN != 0 && c.sides[at].first != p.Seq+1 && (c.finished || c.sides[at].stream.begun) {
 		// The ports are used again.
 		if !c.finished {
 			t.finish(c, Closed)
@@ -125,10 +131,10 @@ func (t *Tracker) tcp(p *tcpPacket) {
 		c = nil
 	}
 	if c == nil {
-		if len(p.data)+p.missing == 0 && p.flags&flagSYN == 0 {
+		if len(p.Data)+p.Missing == 0 && p.Flags&capture.SYN == 0 {
 			return
 		}
-		c = newConnection(key, p.time)
+		c = newConnection(key, p.Time)
 		t.connections[key] = c
 		t.open.add(c)
 		c.open = true
@@ -159,11 +165,11 @@ func (t *Tracker) tcp(p *tcpPacket) {
 
 // wanted reports whether a packet may belong to a connection that the options
 // ask for.
-func (t *Tracker) wanted(p *tcpPacket) bool {
-	if ports := t.options.Ports; len(ports) > 0 && !slices.Contains(ports, p.src.port) && !slices.Contains(ports, p.dst.port) {
+func (t *Tracker) wanted(p *capture.Segment) bool {
+	if ports := t.options.Ports; len(ports) > 0 && !slices.Contains(ports, p.Src.Port) && !slices.Contains(ports, p.Dst.Port) {
 		return false
 	}
-	return len(t.options.Clients) == 0 || t.client(p.src.ip()) || t.client(p.dst.ip())
+	return len(t.options.Clients) == 0 || t.client(p.Src.Addr()) || t.client(p.Dst.Addr())
 }
 
 // client reports whether an address is in one of the networks asked for.

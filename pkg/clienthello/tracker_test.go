@@ -19,6 +19,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+
+	"tlswatch/pkg/clienthello/capture"
 )
 
 // same compares handshakes but for when and in how many segments they came.
@@ -191,7 +193,7 @@ func TestEncapsulation(t *testing.T) {
 			return append(binary.BigEndian.AppendUint16(nil, uint16(etherType(ip))), append([]byte{0, 0, 0, 0, 0, 2, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0}, ip...)...)
 		}},
 		{"raw", layers.LinkTypeRaw, plain},
-		{"raw of BSD", linkTypeRawBSD, plain},
+		{"raw of BSD", layers.LinkType(12), plain},
 		{"loopback, little endian", layers.LinkTypeNull, func(ip []byte) []byte { return append([]byte{family(ip), 0, 0, 0}, ip...) }},
 		{"loopback, big endian", layers.LinkTypeLoop, func(ip []byte) []byte { return append([]byte{0, 0, 0, family(ip)}, ip...) }},
 		{"VXLAN", layers.LinkTypeEthernet, tunnel(outer4, 4789, vxlan, ethernet)},
@@ -443,7 +445,7 @@ func TestFormats(t *testing.T) {
 		}
 		files = append(files, Capture{"file 7", func() (io.ReadCloser, error) { return nil, errors.New("gone") }})
 		err := tracker.ReadAll(t.Context(), files)
-		for _, want := range []string{"file 2: " + errNotCapture.Error(), "file 5: the capture is cut or damaged after packet 3", "file 7: gone"} {
+		for _, want := range []string{"file 2: " + capture.ErrFormat.Error(), "file 5: the capture is cut or damaged after packet 3", "file 7: gone"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%q is not in %v", want, err)
 			}
@@ -462,9 +464,9 @@ func TestFormats(t *testing.T) {
 			want  string
 		}{
 			"nothing":      {nil, "empty"},
-			"a log":        {[]byte("2026-11-25T10:00:00Z 203.0.113.7 40000 443"), errNotCapture.Error()},
-			"short":        {[]byte("abc"), errNotCapture.Error()},
-			"gzip of text": {zipped([]byte("hello")), errNotCapture.Error()},
+			"a log":        {[]byte("2026-11-25T10:00:00Z 203.0.113.7 40000 443"), capture.ErrFormat.Error()},
+			"short":        {[]byte("abc"), capture.ErrFormat.Error()},
+			"gzip of text": {zipped([]byte("hello")), capture.ErrFormat.Error()},
 			"cut gzip":     {zipped(ng)[:30], "unexpected EOF"},
 			"cut pcap":     {micro(binary.LittleEndian, false)[:500], "after packet 3"},
 			"Wi-Fi":        {pcapOf(layers.LinkTypeIEEE802_11, ethernet, packets), "link type 105"},

@@ -19,6 +19,8 @@ import (
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
 	"github.com/gopacket/gopacket/pcapgo"
+
+	"tlswatch/pkg/clienthello/capture"
 )
 
 // A flight is what one end of a real connection wrote at once.
@@ -142,7 +144,7 @@ func newScript(client, server string) *script {
 // usual is a script between the addresses that most tests use.
 func usual() *script { return newScript("198.51.100.77:40000", "198.51.100.10:443") }
 
-const fin, syn, rst, ack = flagFIN, flagSYN, flagRST, flagACK
+const fin, syn, rst, ack = capture.FIN, capture.SYN, capture.RST, capture.ACK
 
 func index(client bool) int {
 	if client {

@@ -1,10 +1,8 @@
-package clienthello
+package capture
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
-	"net/netip"
 	"time"
 
 	"github.com/gopacket/gopacket"
@@ -13,87 +11,30 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// A tcpPacket is a TCP segment with what of its payload was captured.
-type tcpPacket struct {
-	time     int64 // Unix nanoseconds
-	src, dst endpoint
-	seq, ack uint32
-	flags    uint8
-	data     []byte // valid until the next packet
-	missing  int    // bytes after data that the capture lacks
-}
-
-// TCP flags, RFC 9293, Section 3.1.
-const (
-	flagFIN = 1 << iota
-	flagSYN
-	flagRST
-	_
-	flagACK
-)
-
-// An endpoint is an address, IPv4 as IPv4-mapped IPv6, and a port.
-type endpoint struct {
-	high, low uint64
-	port      uint16
-}
-
-const mapped = 0xffff_0000_0000 // above the IPv4 address in low
-
-func endpoint4(address []byte, port uint16) endpoint {
-	return endpoint{0, mapped | uint64(binary.BigEndian.Uint32(address)), port}
-}
-
-func endpoint6(address []byte, port uint16) endpoint {
-	return endpoint{binary.BigEndian.Uint64(address), binary.BigEndian.Uint64(address[8:]), port}
-}
-
-func (e endpoint) ip() netip.Addr {
-	var b [16]byte
-	binary.BigEndian.PutUint64(b[:], e.high)
-	binary.BigEndian.PutUint64(b[8:], e.low)
-	return netip.AddrFrom16(b).Unmap()
-}
-
-func (e endpoint) addrPort() netip.AddrPort { return netip.AddrPortFrom(e.ip(), e.port) }
-
-// A flowKey is the two ends of a connection, the lesser one first.
-type flowKey [2]endpoint
-
-// flow returns the connection of a packet, and which of its ends sent it.
-func (p *tcpPacket) flow() (key flowKey, sender int) {
-	return flowOf(p.src, p.dst)
-}
-
-func flowOf(src, dst endpoint) (key flowKey, sender int) {
-	if order := cmp.Or(cmp.Compare(src.low, dst.low), cmp.Compare(src.high, dst.high), cmp.Compare(src.port, dst.port)); order > 0 {
-		return flowKey{dst, src}, 1
-	}
-	return flowKey{src, dst}, 0
-}
-
-// endpoints returns the address of one end and of the other.
-func (c *connection) endpoints(d *direction) (netip.AddrPort, netip.AddrPort) {
-	if d == &c.sides[0] {
-		return c.key[0].addrPort(), c.key[1].addrPort()
-	}
-	return c.key[1].addrPort(), c.key[0].addrPort()
-}
-
 const (
 	portVXLAN      = 4789 // RFC 7348
 	portVXLANLinux = 8472 // what Linux used before there was a number
 	portGENEVE     = 6081 // RFC 8926
 
-	maxLayers    = 32       // headers of a packet, tunnels included
-	maxFragments = 16 << 20 // bytes of IP fragments that wait for others
+	maxLayers = 32 // headers of a packet, tunnels included
+	// MaxFragments bounds the IP fragments that wait for others, in bytes.
+	MaxFragments = 16 << 20
 )
 
-// A dissector takes the headers off packets until there is TCP or UDP. Nearly
-// every packet is TCP behind plain IP: those two headers it reads by itself, the
-// others through gopacket.
-type dissector struct {
-	tracker *Tracker
+// A Handler receives what a [Decoder] finds.
+type Handler interface {
+	Segment(*Segment) // valid until it returns
+	Datagram(src, dst Endpoint, payload []byte)
+}
+
+// A Decoder takes the headers off packets until there is TCP or UDP. Nearly every
+// packet is TCP over plain IP. It reads these two headers itself, and others through
+// gopacket.
+type Decoder struct {
+	Handler   Handler
+	Malformed int64 // packets with incomplete headers
+
+	segment Segment // of the current packet
 	time    int64
 
 	ethernet layers.Ethernet
@@ -140,10 +81,18 @@ const (
 // layerTypeIP stands for IPv4 or IPv6, which the first bits tell.
 const layerTypeIP = gopacket.LayerType(-1)
 
-// packet takes the headers off one packet of the link layer.
-func (d *dissector) packet(first gopacket.LayerType, data []byte, at time.Time) {
+// Packet takes the headers off a packet. It returns false if the link type is not
+// supported.
+func (d *Decoder) Packet(p Packet) bool {
+	first, ok := firstLayer(p.Link)
+	if ok {
+		d.link(first, p.Data, p.Time)
+	}
+	return ok
+}
+
+func (d *Decoder) link(next gopacket.LayerType, data []byte, at time.Time) {
 	d.time = at.UnixNano()
-	next := first
 	for range maxLayers {
 		var layer interface {
 			gopacket.DecodingLayer
@@ -173,23 +122,23 @@ func (d *dissector) packet(first gopacket.LayerType, data []byte, at time.Time) 
 			return // not IP
 		}
 		if layer.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
-			d.tracker.stats.Malformed++
+			d.Malformed++
 			return
 		}
 		data, next = layer.LayerPayload(), layer.(gopacket.DecodingLayer).NextLayerType()
 	}
-	d.tracker.stats.Malformed++
+	d.Malformed++
 }
 
 // ip reads an IP packet. If it is a tunnel, the packet inside is returned.
-func (d *dissector) ip(data []byte) ([]byte, gopacket.LayerType) {
+func (d *Decoder) ip(data []byte) ([]byte, gopacket.LayerType) {
 	switch {
 	case len(data) >= ipv4HeaderLen && data[0]>>4 == 4:
 		return d.ip4(data)
 	case len(data) >= ipv6HeaderLen && data[0]>>4 == 6:
 		return d.ip6(data)
 	}
-	d.tracker.stats.Malformed++
+	d.Malformed++
 	return nil, 0
 }
 
@@ -200,14 +149,14 @@ const (
 )
 
 // ip4 reads an IPv4 packet, RFC 791, Section 3.1.
-func (d *dissector) ip4(data []byte) ([]byte, gopacket.LayerType) {
+func (d *Decoder) ip4(data []byte) ([]byte, gopacket.LayerType) {
 	headerLen := int(data[0]&0xf) * 4
 	length := int(binary.BigEndian.Uint16(data[2:]))
 	if length == 0 {
 		length = len(data) // of segments that the network card was to cut
 	}
 	if headerLen < ipv4HeaderLen || length < headerLen || len(data) < headerLen {
-		d.tracker.stats.Malformed++
+		d.Malformed++
 		return nil, 0
 	}
 	if fragment := binary.BigEndian.Uint16(data[6:]); fragment&0x3fff != 0 {
@@ -218,7 +167,7 @@ func (d *dissector) ip4(data []byte) ([]byte, gopacket.LayerType) {
 }
 
 // ip6 reads an IPv6 packet with its extension headers, RFC 8200.
-func (d *dissector) ip6(data []byte) ([]byte, gopacket.LayerType) {
+func (d *Decoder) ip6(data []byte) ([]byte, gopacket.LayerType) {
 	length := int(binary.BigEndian.Uint16(data[4:]))
 	if length == 0 {
 		length = len(data) - ipv6HeaderLen
@@ -230,7 +179,7 @@ func (d *dissector) ip6(data []byte) ([]byte, gopacket.LayerType) {
 		switch protocol {
 		case layers.IPProtocolIPv6HopByHop, layers.IPProtocolIPv6Routing, layers.IPProtocolIPv6Destination:
 			if d.skipper.DecodeFromBytes(payload, gopacket.NilDecodeFeedback) != nil {
-				d.tracker.stats.Malformed++
+				d.Malformed++
 				return nil, 0
 			}
 			length -= len(payload) - len(d.skipper.Payload)
@@ -245,14 +194,14 @@ func (d *dissector) ip6(data []byte) ([]byte, gopacket.LayerType) {
 			return d.transport(protocol, payload, length, src, dst)
 		}
 	}
-	d.tracker.stats.Malformed++
+	d.Malformed++
 	return nil, 0
 }
 
 // A fragmentKey is what the fragments of one packet have in common. IPv6 has no
 // protocol in it: 0.
 type fragmentKey struct {
-	src, dst endpoint
+	src, dst Endpoint
 	id       uint32
 	protocol uint8
 }
@@ -264,11 +213,11 @@ type fragments struct {
 }
 
 // fragment4 returns the packet that a fragment completes.
-func (d *dissector) fragment4(data []byte) ([]byte, gopacket.LayerType) {
+func (d *Decoder) fragment4(data []byte) ([]byte, gopacket.LayerType) {
 	data = bytes.Clone(data) // they are kept
 	ip := new(layers.IPv4)
 	if ip.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
-		d.tracker.stats.Malformed++
+		d.Malformed++
 		return nil, 0
 	}
 	key := fragmentKey{endpoint4(ip.SrcIP, 0), endpoint4(ip.DstIP, 0), uint32(ip.Id), uint8(ip.Protocol)}
@@ -287,7 +236,7 @@ func (d *dissector) fragment4(data []byte) ([]byte, gopacket.LayerType) {
 }
 
 // fragment6 returns the packet that a fragment completes, or nil.
-func (d *dissector) fragment6(header, data []byte, length int) *layers.IPv6 {
+func (d *Decoder) fragment6(header, data []byte, length int) *layers.IPv6 {
 	if len(data) < length {
 		d.dropped++ // cut: never to be whole
 		return nil
@@ -295,7 +244,7 @@ func (d *dissector) fragment6(header, data []byte, length int) *layers.IPv6 {
 	header, data = bytes.Clone(header), bytes.Clone(data) // they are kept
 	fragment := new(layers.IPv6Fragment)
 	if fragment.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
-		d.tracker.stats.Malformed++
+		d.Malformed++
 		return nil
 	}
 	ip := &layers.IPv6{Version: 6, SrcIP: header[8:24], DstIP: header[24:40]}
@@ -309,11 +258,11 @@ func (d *dissector) fragment6(header, data []byte, length int) *layers.IPv6 {
 }
 
 // hold counts a fragment, and lets all go when there are too many.
-func (d *dissector) hold(key fragmentKey, n int) {
+func (d *Decoder) hold(key fragmentKey, n int) {
 	const overhead = 256 // of a fragment, above its bytes
 	n += overhead
-	if d.waiting == nil || d.held+n > maxFragments {
-		d.dropped = d.fragments()
+	if d.waiting == nil || d.held+n > MaxFragments {
+		d.dropped = d.Fragments()
 		d.held, d.waiting = 0, make(map[fragmentKey]fragments)
 		d.defrag4, d.defrag6 = ip4defrag.NewIPv4Defragmenter(), ip6defrag.NewIPv6Defragmenter()
 	}
@@ -322,13 +271,16 @@ func (d *dissector) hold(key fragmentKey, n int) {
 	d.held += n
 }
 
-func (d *dissector) release(key fragmentKey) {
+func (d *Decoder) release(key fragmentKey) {
 	d.held -= d.waiting[key].bytes
 	delete(d.waiting, key)
 }
 
-// fragments is the number of fragments whose packets are not whole.
-func (d *dissector) fragments() int64 {
+// Held returns the bytes of the fragments that wait for others, with overhead.
+func (d *Decoder) Held() int { return d.held }
+
+// Fragments returns the number of fragments whose packets are incomplete.
+func (d *Decoder) Fragments() int64 {
 	n := d.dropped
 	for _, f := range d.waiting {
 		n += f.count
@@ -338,13 +290,13 @@ func (d *dissector) fragments() int64 {
 
 // transport reads the payload of an IP packet, of which data may be only the
 // beginning.
-func (d *dissector) transport(protocol layers.IPProtocol, data []byte, length int, src, dst []byte) ([]byte, gopacket.LayerType) {
+func (d *Decoder) transport(protocol layers.IPProtocol, data []byte, length int, src, dst []byte) ([]byte, gopacket.LayerType) {
 	switch protocol {
 	case layers.IPProtocolTCP:
 		d.tcp(data, length, src, dst)
 	case layers.IPProtocolUDP:
 		if d.udp.DecodeFromBytes(data, gopacket.NilDecodeFeedback) != nil {
-			d.tracker.stats.Malformed++
+			d.Malformed++
 			return nil, 0
 		}
 		switch d.udp.DstPort {
@@ -353,41 +305,34 @@ func (d *dissector) transport(protocol layers.IPProtocol, data []byte, length in
 		case portGENEVE:
 			return d.udp.Payload, layers.LayerTypeGeneve
 		}
-		d.tracker.datagram(endpointOf(src, uint16(d.udp.SrcPort)), endpointOf(dst, uint16(d.udp.DstPort)), d.udp.Payload)
+		d.Handler.Datagram(endpointOf(src, uint16(d.udp.SrcPort)), endpointOf(dst, uint16(d.udp.DstPort)), d.udp.Payload)
 	case layers.IPProtocolIPv4, layers.IPProtocolIPv6:
 		return data, layerTypeIP
 	}
 	return nil, 0
 }
 
-func endpointOf(address []byte, port uint16) endpoint {
-	if len(address) == 4 {
-		return endpoint4(address, port)
-	}
-	return endpoint6(address, port)
-}
-
 // tcp reads a TCP segment, RFC 9293, Section 3.1. Its options do not matter.
-func (d *dissector) tcp(data []byte, length int, src, dst []byte) {
+func (d *Decoder) tcp(data []byte, length int, src, dst []byte) {
 	if len(data) < tcpHeaderLen {
-		d.tracker.stats.Malformed++
+		d.Malformed++
 		return
 	}
 	headerLen := int(data[12]>>4) * 4
 	if headerLen < tcpHeaderLen || headerLen > length {
-		d.tracker.stats.Malformed++
+		d.Malformed++
 		return
 	}
-	p := tcpPacket{
-		time: d.time,
-		src:  endpointOf(src, binary.BigEndian.Uint16(data)),
-		dst:  endpointOf(dst, binary.BigEndian.Uint16(data[2:])),
-		seq:  binary.BigEndian.Uint32(data[4:]), ack: binary.BigEndian.Uint32(data[8:]),
-		flags: data[13],
+	d.segment = Segment{
+		Time: d.time,
+		Src:  endpointOf(src, binary.BigEndian.Uint16(data)),
+		Dst:  endpointOf(dst, binary.BigEndian.Uint16(data[2:])),
+		Seq:  binary.BigEndian.Uint32(data[4:]), Ack: binary.BigEndian.Uint32(data[8:]),
+		Flags: data[13],
 	}
 	if headerLen < len(data) {
-		p.data = data[headerLen:]
+		d.segment.Data = data[headerLen:]
 	}
-	p.missing = length - headerLen - len(p.data)
-	d.tracker.tcp(&p)
+	d.segment.Missing = length - headerLen - len(d.segment.Data)
+	d.Handler.Segment(&d.segment)
 }

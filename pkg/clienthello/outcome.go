@@ -1,0 +1,81 @@
+package clienthello
+
+import (
+	"fmt"
+
+	"tlswatch/pkg/tlsname"
+)
+
+// outcome is the whole of how the handshake ended.
+func (c *connection) outcome() Outcome {
+	h := c.handshake
+	o := *c.ended
+	o.HelloRetry, o.ClientCertificateRequested = c.retry, c.asked
+	if s := c.server; s != nil {
+		o.Version, o.CipherSuite, o.Group = s.version, s.suite, s.group
+		if s.version >= tlsname.TLS13 {
+			o.Resumed = s.psk
+		} else {
+			o.Resumed = h.Hello != nil && len(s.sessionID) > 0 && string(s.sessionID) == string(h.Hello.SessionID)
+		}
+	}
+	o.Note = c.note(o)
+	return o
+}
+
+// note says what else is to be known about an outcome.
+func (c *connection) note(o Outcome) string {
+	client, server := c.client, c.other(c.client)
+	switch {
+	case !c.handshake.Protocol.TLS():
+		return ""
+	case o.Kind == NotTLS && o.By == Server:
+		return "the server's answer is not TLS"
+	case o.Kind == Negotiated && o.Version >= tlsname.TLS13:
+		return "TLS 1.3 encrypts certificates, alerts and the end of the handshake: a refusal after the ServerHello cannot be seen"
+	case o.Kind == Negotiated && o.Version == 0:
+		return "the ServerHello is not in the capture"
+	case o.Kind == Negotiated:
+		return ""
+	case server.bytes > 0 && server.count == 0 && server.missing > 0 || c.serverLost:
+		return "the server's answer is not all in the capture"
+	case server.bytes == 0 && c.unseen():
+		return "the server's packets are not in the capture"
+	case c.reaction != nil && server.bytes == 0:
+		return fmt.Sprintf("the server had not answered; the client then sent alert %s", c.reaction)
+	case c.reaction != nil:
+		return fmt.Sprintf("the client then sent alert %s", c.reaction)
+	case o.Version >= tlsname.TLS13 && client.answered == 1 && client.longest == alertLen:
+		return "the client's last record has the size of an encrypted alert"
+	case o.Version >= tlsname.TLS13 && o.Kind != AlertSent:
+		return "TLS 1.3 encrypts what follows the ServerHello: the reason cannot be seen"
+	case c.noCert:
+		return "the server asked for a client certificate, and the client sent none"
+	case c.warnedBy != "":
+		return fmt.Sprintf("the %s sent the warning %s", c.warnedBy, c.warning)
+	case o.Kind == AlertSent || o.Version != 0:
+		return ""
+	case o.HelloRetry != 0:
+		return "the server asked for another key share (HelloRetryRequest), and nothing came of it"
+	case server.bytes > 0:
+		return "the server's answer holds no ServerHello"
+	case o.Kind == NoAnswer && c.acknowledged():
+		return "the server's TCP acknowledged the ClientHello"
+	case o.Kind == Closed || o.Kind == Reset:
+		return "the server had not answered"
+	}
+	return ""
+}
+
+// unseen reports whether the client acknowledged more of the server's bytes, a FIN
+// aside, than the capture has.
+func (c *connection) unseen() bool {
+	s := &c.other(c.client).stream
+	return s.begun && s.acked != 0 && int32(s.acked-s.next) > 1
+}
+
+// acknowledged reports whether the server's TCP has all that the client sent.
+func (c *connection) acknowledged() bool {
+	s := &c.client.stream
+	return s.begun && s.acked != 0 && int32(s.acked-s.next) >= 0
+}
