@@ -79,9 +79,9 @@ func TestMoto(t *testing.T) {
 		Now: time.Now, Sleep: pipeline.Sleep,
 	}
 	object := pipeline.Object{Bucket: bucket, Key: f.Key, ETag: strings.Trim(*put.ETag, `"`)}
-	report, err := p.Process(ctx, object)
-	if err != nil {
-		t.Fatal(err)
+	report := p.Run(ctx, pipeline.Job{Object: object})[0]
+	if report.Err != nil {
+		t.Fatal(report.Err)
 	}
 	if report.Lines != 2500 || report.Alerts != 1 {
 		t.Errorf("report: %+v", report)
@@ -92,8 +92,8 @@ func TestMoto(t *testing.T) {
 		pipeline.SkippedReplaced: {Bucket: bucket, Key: f.Key, ETag: "0123456789abcdef0123456789abcdef"},
 		pipeline.SkippedGone:     {Bucket: bucket, Key: f.Key[:len(f.Key)-len("x.log.gz")] + "y.log.gz"},
 	} {
-		if r, err := p.Process(ctx, o); err != nil || r.Skipped != skipped {
-			t.Errorf("got %q and error %v, want %q", r.Skipped, err, skipped)
+		if r := p.Run(ctx, pipeline.Job{Object: o})[0]; r.Err != nil || r.Skipped != skipped {
+			t.Errorf("got %q and error %v, want %q", r.Skipped, r.Err, skipped)
 		}
 	}
 

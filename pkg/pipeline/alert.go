@@ -14,107 +14,159 @@ import (
 	"tlswatch/pkg/notice"
 )
 
-// alert evaluates the rules for what the tasks have published, and for what
-// they found published: whoever published it may have died before this.
-func (p *Pipeline) alert(ctx context.Context, tasks []*task) {
+// MaxAlertAge is how old a window may be to be worth an alert. An alert about an
+// older one, as in a backfill or a late redrive, would report the past, and start a
+// cooldown for the present.
+const MaxAlertAge = 24 * time.Hour
+
+// firstPause is the first wait for a pending alert of another event. Each further
+// one is twice as long.
+const firstPause = 100 * time.Millisecond
+
+// alerts are the result of evaluating the rules.
+type alerts struct {
+	sent       int
+	suppressed int   // by earlier alerts
+	maybeTwice bool  // whether one of them may have been sent twice
+	policyErr  error // why an alert does not name the policies of listeners
+	err        error
+}
+
+func (a *alerts) add(b alerts) {
+	a.sent += b.sent
+	a.suppressed += b.suppressed
+	a.maybeTwice = a.maybeTwice || b.maybeTwice
+	a.policyErr = errors.Join(a.policyErr, b.policyErr)
+	a.err = errors.Join(a.err, b.err)
+}
+
+// alert evaluates the rules for the objects that are published, also by earlier
+// events: those may have crashed before they evaluated the rules. Tasks of the same
+// load balancer and period share the result.
+func (p *Pipeline) alert(ctx context.Context, tasks []*task, shared *invocation) {
 	type period struct {
 		lb  string
 		end time.Time
 	}
 	done := make(map[period]error)
 	for _, t := range tasks {
-		if t.Err != nil || t.Skipped != "" {
+		if t.err() != nil || t.reading.skipped != "" {
 			continue
 		}
-		at := period{t.Key.LoadBalancer, t.Key.PeriodEnd}
-		err, ok := done[at]
 		if p.Ledger == nil {
-			err = p.alertObject(ctx, t)
-		} else if !ok {
-			err = p.alertPeriod(ctx, t)
-			done[at] = err
+			t.alerts = p.alertObject(ctx, t)
+			continue
 		}
-		t.Err = err
+		at := period{t.reading.key.LoadBalancer, t.reading.key.PeriodEnd}
+		if err, ok := done[at]; ok {
+			t.alerts.err = err
+			continue
+		}
+		t.alerts = p.alertPeriod(ctx, t, shared)
+		done[at] = t.alerts.err
 	}
 }
 
 // alertObject evaluates the rules for a single object.
-func (p *Pipeline) alertObject(ctx context.Context, t *task) error {
-	var failed []error
-	if p.tooOld(t.Key.PeriodEnd) {
-		return nil
+func (p *Pipeline) alertObject(ctx context.Context, t *task) (all alerts) {
+	if p.tooOld(t.reading.key.PeriodEnd) {
+		return alerts{}
 	}
 	for _, rule := range p.Rules {
-		if a := rule.Evaluate(t.window); a != nil {
-			t.Alerts++
-			twice, err := p.send(ctx, a, p.policies(ctx, t))
-			t.AlertTakenOver = t.AlertTakenOver || twice
-			failed = append(failed, err)
+		if a := rule.Evaluate(t.claim.window); a != nil {
+			policies, policyErr := p.policies(ctx, t.reading.key)
+			twice, err := p.send(ctx, a, policies)
+			all.add(alerts{sent: 1, maybeTwice: twice, policyErr: policyErr, err: err})
 		}
 	}
-	return errors.Join(failed...)
+	return all
 }
 
-// alertPeriod evaluates the rules for all windows that the object's period is
-// part of, over the objects of all nodes.
-func (p *Pipeline) alertPeriod(ctx context.Context, t *task) error {
+// alertPeriod evaluates the rules for all windows that contain the period of an
+// object, over the objects of all nodes.
+func (p *Pipeline) alertPeriod(ctx context.Context, t *task, shared *invocation) (all alerts) {
 	if len(p.Rules) == 0 {
-		return nil
+		return alerts{}
 	}
 	var longest time.Duration
 	for _, rule := range p.Rules {
 		longest = max(longest, rule.Window)
 	}
-	end := t.Key.PeriodEnd
-	records, err := p.Ledger.Records(ctx, t.Key.LoadBalancer, end.Add(-longest), end.Add(longest-connlog.Period))
+	end := t.reading.key.PeriodEnd
+	records, err := p.Ledger.Records(ctx, t.reading.key.LoadBalancer, end.Add(-longest), end.Add(longest-connlog.Period))
 	if err != nil {
-		return err
+		return alerts{err: err}
 	}
 	w := newWindows(p.Ledger, records, p.Rules)
-	var failed []error
 	for _, rule := range p.Rules {
-		failed = append(failed, p.alertRule(ctx, t, rule, w))
+		all.add(p.alertRule(ctx, t, rule, w, shared))
 	}
-	return errors.Join(failed...)
+	return all
 }
 
-// alertRule evaluates one rule. Of several windows that meet it, the one with
-// most failures is alerted, of those that no earlier alert makes needless.
-func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *windows) error {
-	// The list alone says which windows can meet the rule at all, and the
-	// alert's state whether that matters now. Usually that is the end of it.
+// A candidate is a window that meets a rule.
+type candidate struct {
+	alert *alert.Alert
+	claim ledger.AlertClaim
+}
+
+// alertRule evaluates one rule. Of the windows that meet it and that no earlier
+// alert makes unnecessary, it alerts about the one with most failures.
+func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *windows, shared *invocation) (all alerts) {
+	// The list of records says which windows can meet the rule at all, and the
+	// state of the alert whether that matters now. Usually both say no.
 	var claims []ledger.AlertClaim
-	for end := t.Key.PeriodEnd; end.Before(t.Key.PeriodEnd.Add(rule.Window)); end = end.Add(connlog.Period) {
+	for end := t.reading.key.PeriodEnd; end.Before(t.reading.key.PeriodEnd.Add(rule.Window)); end = end.Add(connlog.Period) {
 		if p.tooOld(end) {
 			continue
 		}
 		if failed := w.failedAtMost(end, rule.Window); failed > 0 && failed >= rule.MinFailed {
 			claims = append(claims, ledger.AlertClaim{
-				LoadBalancer: t.Key.LoadBalancer, Rule: rule.Name, End: end, Length: rule.Window, Failed: failed,
-				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Batch: t.owners, Lease: p.lease(ctx),
+				LoadBalancer: t.reading.key.LoadBalancer, Rule: rule.Name, End: end, Length: rule.Window, Failed: failed,
+				Cooldown: rule.Cooldown, Growth: rule.Growth, Owner: t.job.Owner, Batch: shared.owners, Lease: p.lease(ctx),
 			})
 		}
 	}
 	if len(claims) == 0 {
-		return nil
+		return alerts{}
 	}
 	may, err := p.Ledger.MayAlert(ctx, claims...)
-	if err != nil {
-		return err
+	switch {
+	case err != nil:
+		return alerts{err: err}
+	case !may:
+		return alerts{suppressed: 1}
 	}
-	if !may {
-		t.Suppressed++
-		return nil
+	met, err := candidates(ctx, rule, claims, w)
+	if err != nil || len(met) == 0 {
+		return alerts{err: err}
 	}
-	type candidate struct {
-		alert *alert.Alert
-		claim ledger.AlertClaim
+	policies, policyErr := p.policies(ctx, t.reading.key)
+	all.policyErr = policyErr
+	for _, m := range met {
+		ticket, err := p.raise(ctx, m.claim, shared)
+		switch {
+		case err != nil:
+			all.err = err
+		case ticket.State == ledger.Busy:
+			all.err = inProgress(ticket.Until)
+		case ticket.State == ledger.Published: // suppressed; another window may not be
+			all.suppressed++
+			continue
+		default:
+			all.add(p.sendClaimed(ctx, m.alert, policies, ticket))
+		}
+		return all
 	}
-	var met []candidate
+	return all
+}
+
+// candidates returns the windows that meet the rule, most failures first.
+func candidates(ctx context.Context, rule alert.Rule, claims []ledger.AlertClaim, w *windows) (met []candidate, _ error) {
 	for _, c := range claims {
 		window, err := w.at(ctx, c.End, rule)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if a := rule.Evaluate(window); a != nil {
 			c.Failed = a.Failed
@@ -122,66 +174,43 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 		}
 	}
 	slices.SortStableFunc(met, func(a, b candidate) int { return cmp.Compare(b.claim.Failed, a.claim.Failed) })
-	var policies ListenerPolicies
-	if len(met) > 0 {
-		policies = p.policies(ctx, t)
-	}
-	for _, m := range met {
-		ticket, err := p.raise(ctx, t, m.claim)
-		switch {
-		case err != nil:
-			return err
-		case ticket.State == ledger.Published: // suppressed, as others may not be
-			t.Suppressed++
-			continue
-		case ticket.State == ledger.Busy:
-			return inProgress(ticket.Until)
-		}
-		var twice bool
-		err = p.finish(ctx, 2, func(ctx context.Context) (err error) {
-			twice, err = p.send(ctx, m.alert, policies)
-			return err
-		})
-		t.AlertTakenOver = t.AlertTakenOver || ticket.TakenOver || twice
-		switch {
-		case errors.Is(err, ErrNothingSent):
-			return errors.Join(err, p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.ReleaseAlert(ctx, ticket) }))
-		case err != nil: // it stays pending, so that the retry reports the take-over
-			return err
-		}
-		t.Alerts++
-		return p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.CommitAlert(ctx, ticket) })
-	}
-	return nil
+	return met, nil
 }
 
-// firstPause is the first wait for an alert that another event is about to
-// send; each further one is twice as long.
-const firstPause = 100 * time.Millisecond
-
-// raise asks the ledger whether to alert. While another event is about to send
-// an alert of the same rule and load balancer, which usually takes a moment, it
-// waits for the outcome as long as there is patience.
-func (p *Pipeline) raise(ctx context.Context, t *task, c ledger.AlertClaim) (ledger.AlertTicket, error) {
+// raise asks the ledger whether to send an alert. While another event's alert of
+// the same rule and load balancer is pending, which usually takes a moment, it
+// waits as long as there is patience.
+func (p *Pipeline) raise(ctx context.Context, c ledger.AlertClaim, shared *invocation) (ledger.AlertTicket, error) {
 	for pause := firstPause; ; pause *= 2 {
 		ticket, err := p.Ledger.RaiseAlert(ctx, c)
-		if err != nil || ticket.State != ledger.Busy || t.patience < pause {
+		if err != nil || ticket.State != ledger.Busy || shared.patience < pause {
 			return ticket, err
 		}
-		t.patience -= pause
+		shared.patience -= pause
 		if p.Sleep(ctx, pause) != nil {
 			return ticket, nil
 		}
 	}
 }
 
-// MaxAlertAge is how old a window may be to be worth an alert. Beyond, as in a
-// backfill or the redrive of old dead letters, it would tell of the past, and
-// start a cooldown for what happens now.
-const MaxAlertAge = 24 * time.Hour
-
-// tooOld reports whether a window that ended at end is not worth an alert.
-func (p *Pipeline) tooOld(end time.Time) bool { return p.Now().Sub(end) > MaxAlertAge }
+// sendClaimed sends an alert that this event has claimed. If it is unknown whether
+// it was sent, it stays pending, so that the retry reports the take-over.
+func (p *Pipeline) sendClaimed(ctx context.Context, a *alert.Alert, policies ListenerPolicies, ticket ledger.AlertTicket) alerts {
+	result := alerts{maybeTwice: ticket.TakenOver}
+	result.err = p.finish(ctx, 2, func(ctx context.Context) error {
+		twice, err := p.send(ctx, a, policies)
+		result.maybeTwice = result.maybeTwice || twice
+		return err
+	})
+	switch {
+	case result.err == nil:
+		result.sent = 1
+		result.err = p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.CommitAlert(ctx, ticket) })
+	case errors.Is(result.err, ErrNothingSent):
+		result.err = errors.Join(result.err, p.finish(ctx, 3, func(ctx context.Context) error { return p.Ledger.ReleaseAlert(ctx, ticket) }))
+	}
+	return result
+}
 
 // send publishes an alert, and reports whether it may have done so twice.
 func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPolicies) (twice bool, err error) {
@@ -198,6 +227,9 @@ func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPo
 	return twice, nil
 }
 
+// tooOld reports whether a window that ended at end is not worth an alert.
+func (p *Pipeline) tooOld(end time.Time) bool { return p.Now().Sub(end) > MaxAlertAge }
+
 // countedReasons returns the reasons that rules count. Rules that count only some
 // of them count the same.
 func countedReasons(rules []alert.Rule) []string {
@@ -207,99 +239,4 @@ func countedReasons(rules []alert.Rule) []string {
 		}
 	}
 	return nil
-}
-
-// windows are sums of the records around a period. Each record is read when a
-// window needs it, added up with the others of its period, and forgotten.
-type windows struct {
-	ledger  *ledger.Ledger
-	records []ledger.Record
-	reasons [][]string // the reasons that rules count, without duplicates
-	periods map[time.Time][]*alert.Sum
-	sums    map[windowKey]alert.Window
-}
-
-// A windowKey identifies a sum that rules share.
-type windowKey struct {
-	end     time.Time
-	length  time.Duration
-	reasons int // index in windows.reasons
-}
-
-func newWindows(l *ledger.Ledger, records []ledger.Record, rules []alert.Rule) *windows {
-	w := &windows{ledger: l, records: records, periods: make(map[time.Time][]*alert.Sum), sums: make(map[windowKey]alert.Window)}
-	for _, r := range rules {
-		if w.index(r.Reasons) < 0 {
-			w.reasons = append(w.reasons, r.Reasons)
-		}
-	}
-	return w
-}
-
-func (w *windows) index(reasons []string) int {
-	return slices.IndexFunc(w.reasons, func(known []string) bool { return slices.Equal(known, reasons) })
-}
-
-func within(t, end time.Time, length time.Duration) bool {
-	return t.After(end.Add(-length)) && !t.After(end)
-}
-
-// failedAtMost bounds the failures in a window.
-func (w *windows) failedAtMost(end time.Time, length time.Duration) uint64 {
-	var sum uint64
-	for _, r := range w.records {
-		if within(r.PeriodEnd, end, length) {
-			sum += r.FailedAtMost
-		}
-	}
-	return sum
-}
-
-// at adds up what a rule counts in a window.
-func (w *windows) at(ctx context.Context, end time.Time, rule alert.Rule) (alert.Window, error) {
-	key := windowKey{end, rule.Window, w.index(rule.Reasons)}
-	if sum, ok := w.sums[key]; ok {
-		return sum, nil
-	}
-	var sum alert.Sum
-	var last time.Time
-	for _, r := range w.records {
-		if r.PeriodEnd.Equal(last) || !within(r.PeriodEnd, end, rule.Window) {
-			continue
-		}
-		last = r.PeriodEnd
-		period, err := w.period(ctx, last)
-		if err != nil {
-			return alert.Window{}, err
-		}
-		sum.AddSum(period[key.reasons])
-	}
-	window := sum.Window(end, rule.Window)
-	w.sums[key] = window
-	return window, nil
-}
-
-// period adds up the records of a period, for each list of reasons.
-func (w *windows) period(ctx context.Context, end time.Time) ([]*alert.Sum, error) {
-	if sums, ok := w.periods[end]; ok {
-		return sums, nil
-	}
-	sums := make([]*alert.Sum, len(w.reasons))
-	for i := range sums {
-		sums[i] = new(alert.Sum)
-	}
-	for _, r := range w.records {
-		if !r.PeriodEnd.Equal(end) {
-			continue
-		}
-		window, err := w.ledger.Window(ctx, r.Key)
-		if err != nil {
-			return nil, err
-		}
-		for i, reasons := range w.reasons {
-			sums[i].Add(window.Only(reasons))
-		}
-	}
-	w.periods[end] = sums
-	return sums, nil
 }

@@ -121,6 +121,12 @@ func junk() string {
 }
 
 // count is how often the operations of the services were called.
+// process runs the pipeline for one object.
+func (w *world) process(ctx context.Context, o pipeline.Object) (pipeline.Report, error) {
+	r := w.Run(ctx, pipeline.Job{Object: o})[0]
+	return r, r.Err
+}
+
 type count struct{ Get, Put, Publish int }
 
 func (w *world) calls() count {
@@ -259,7 +265,7 @@ func TestObjects(t *testing.T) {
 			w.ObjectLimit = 2 << 20
 			w.MetricOptions.Breakdowns, _ = metric.ParseBreakdowns("all")
 			object := w.put(t, key, test.body)
-			r, err := w.Process(t.Context(), object)
+			r, err := w.process(t.Context(), object)
 			if !errors.Is(err, test.err) || (err == nil) != (test.err == nil) {
 				t.Errorf("error %v, want %v", err, test.err)
 			}
@@ -325,7 +331,7 @@ func TestFaults(t *testing.T) {
 			whole().with(later(2)), nil},
 		{"body cut twice", func(t *testing.T, w *world, o *pipeline.Object) { w.S3.SetFaults(cutTwice) }, whole().with(later(3)), nil},
 		{"body cut thrice", func(t *testing.T, w *world, o *pipeline.Object) { w.S3.SetFaults(always(cut)) },
-			nothing(3, 3), []string{"transfer broke off", "unexpected EOF"}},
+			nothing(3, 3), []string{"transfer was interrupted", "unexpected EOF"}},
 		{"body cut, then replaced", func(t *testing.T, w *world, o *pipeline.Object) {
 			w.S3.SetFaults(func(_ string, n int) wire.Fault {
 				if n == 1 {
@@ -364,7 +370,7 @@ func TestFaults(t *testing.T) {
 			w := newWorld(t)
 			object := w.put(t, key, zip(text))
 			test.prepare(t, w, &object)
-			r, err := w.Process(t.Context(), object)
+			r, err := w.process(t.Context(), object)
 			if (err == nil) != (test.says == nil) {
 				t.Errorf("error %v", err)
 			}
@@ -393,7 +399,7 @@ func TestFaults(t *testing.T) {
 // the processor the time of the work.
 func TestMetricsAtTheirMinute(t *testing.T) {
 	w := newWorld(t)
-	r, err := w.Process(t.Context(), w.put(t, key, zip(text)))
+	r, err := w.process(t.Context(), w.put(t, key, zip(text)))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -420,7 +426,7 @@ func TestAlertText(t *testing.T) {
 	for _, clients := range []bool{true, false} {
 		w := newWorld(t)
 		w.PublishClients = clients
-		if _, err := w.Process(t.Context(), w.put(t, key, zip(text))); err != nil {
+		if _, err := w.process(t.Context(), w.put(t, key, zip(text))); err != nil {
 			t.Fatal(err)
 		}
 		m := w.SNS.Messages()
@@ -447,7 +453,7 @@ func TestDeadlineWhileReading(t *testing.T) {
 	ctx, cancel := context.WithTimeoutCause(t.Context(), 100*time.Millisecond, near)
 	defer cancel()
 	began := time.Now()
-	r, err := w.Process(ctx, object)
+	r, err := w.process(ctx, object)
 	if !errors.Is(err, near) || time.Since(began) > 5*time.Second {
 		t.Errorf("after %v: %v", time.Since(began), err)
 	}
@@ -466,7 +472,7 @@ func TestDeadlineWhileWaiting(t *testing.T) {
 	}
 	object := w.put(t, key, zip(text))
 	w.S3.SetFaults(func(string, int) wire.Fault { return wire.Fault{Kind: wire.FaultReplyCut} })
-	r, err := w.Process(ctx, object)
+	r, err := w.process(ctx, object)
 	if !errors.Is(err, near) || !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v", err)
 	}
@@ -497,7 +503,7 @@ func TestDeadlineAfterReading(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	w.Source = lateSource{w.Source, func() { cancel(near) }}
 	object := w.put(t, key, zip(text))
-	r, err := w.Process(ctx, object)
+	r, err := w.process(ctx, object)
 	if !errors.Is(err, near) || !strings.Contains(err.Error(), "before publishing") {
 		t.Errorf("error %v", err)
 	}
@@ -514,7 +520,7 @@ func TestDeadlineWhilePublishing(t *testing.T) {
 	defer cancel()
 	w.SNS.SetFaults(func(string, int) wire.Fault { return wire.Fault{Delay: 10 * time.Minute} })
 	object := w.put(t, key, zip(text))
-	r, err := w.Process(ctx, object)
+	r, err := w.process(ctx, object)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "failed-negotiations") {
 		t.Errorf("error %v", err)
 	}
@@ -531,7 +537,7 @@ func TestTogether(t *testing.T) {
 	for i := range objects {
 		object := w.put(t, fmt.Sprintf("%d/%s", i, key), zip(text))
 		all.Go(func() {
-			if r, err := w.Process(t.Context(), object); err != nil || r.Counts.Connections != 25 {
+			if r, err := w.process(t.Context(), object); err != nil || r.Counts.Connections != 25 {
 				t.Errorf("%+v, %v", r, err)
 			}
 		})

@@ -2,8 +2,9 @@ package pipeline
 
 import (
 	"context"
-	"errors"
 	"maps"
+
+	"tlswatch/pkg/connlog"
 )
 
 // A PolicySource knows the security policies of listeners, so that failures
@@ -47,12 +48,10 @@ func (f FixedPolicies) Policies(ctx context.Context, account, region, loadBalanc
 	return all, err
 }
 
-// policies looks the listeners of a task's load balancer up.
-func (p *Pipeline) policies(ctx context.Context, t *task) ListenerPolicies {
+// policies finds the security policies of a load balancer's listeners.
+func (p *Pipeline) policies(ctx context.Context, key connlog.ObjectKey) (ListenerPolicies, error) {
 	if p.Policies == nil {
-		return nil
+		return nil, nil
 	}
-	known, err := p.Policies.Policies(ctx, t.Key.Account, t.Key.Region, t.Key.LoadBalancer)
-	t.PolicyErr = errors.Join(t.PolicyErr, err)
-	return known
+	return p.Policies.Policies(ctx, key.Account, key.Region, key.LoadBalancer)
 }
