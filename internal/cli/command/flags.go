@@ -12,14 +12,14 @@ import (
 // A flag that several commands have means the same in each. Its usage begins with
 // the same words, and may end with what the command does with it.
 const (
-	CertificateUsage  = "`KIND` of certificate that the listener has, rsa or ecdsa; repeatable"
-	CipherUsage       = "`CIPHER` suite by any of its names, or its number"
+	CertificateUsage  = "`KIND` of certificate on the listener, rsa or ecdsa; repeatable"
+	CipherUsage       = "`CIPHER` suite, by any of its names or its number"
 	ConcurrencyUsage  = "run up to `N` invocations at the same time"
 	DryRunUsage       = "show what would be sent, and send nothing"
 	FunctionUsage     = "`NAME` or ARN of the deployed function"
-	LoadBalancerUsage = "`LOAD-BALANCER` by name, app/NAME/ID or ARN"
+	LoadBalancerUsage = "load balancer, by `NAME`, app/NAME/ID or ARN"
 	PolicyUsage       = "security `POLICY` of the listeners"
-	ProtocolUsage     = "TLS `PROTOCOL` such as TLSv1.2 or 1.2"
+	ProtocolUsage     = "TLS `PROTOCOL`, such as TLSv1.2 or 1.2"
 	QueueUsage        = "`URL` of an SQS queue"
 	SinceUsage        = "only from this `TIME` on"
 	ToUsage           = "new security `POLICY`"

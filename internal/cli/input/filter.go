@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -43,11 +44,11 @@ func (o *FilterFlags) Register(cmd *cobra.Command) {
 	f := cmd.Flags()
 	f.StringVar(&o.since, "since", "", command.SinceUsage+": "+TimeForms)
 	f.StringVar(&o.Until, "until", "", command.UntilUsage)
-	f.StringArrayVar(&o.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; only its connections; repeatable")
+	f.StringArrayVar(&o.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; keeps only its connections; repeatable")
 	AddPeers(cmd, &o.ports, &o.clients)
 	command.Renamed(cmd, "listener-port", "port")
-	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+"; only connections with it; - for none; repeatable")
-	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+"; only connections with it; - for none; repeatable")
+	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+"; keeps only its connections (- for none); repeatable")
+	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+"; keeps only its connections (- for none); repeatable")
 	f.StringArrayVar(&o.statuses, "status", nil, "only this `STATUS`: Success, Failed, a reason such as ClientCertExpired, or - for none; repeatable")
 	f.BoolVar(&o.failed, "failed", false, "only failed negotiations")
 	command.CompleteWith(cmd, "protocol", protocols...)
@@ -75,6 +76,9 @@ type Filter struct {
 	unknown       []*wanted // of them
 	Failed        bool
 	passed        atomic.Bool // a line did
+
+	mu      sync.Mutex // guards what follows
+	covered Span       // of the logs found, to explain why no line passed
 }
 
 // Filter returns the filter, or nil if no flag is set. Its errors are about usage.
@@ -183,6 +187,17 @@ func (f *Filter) times() Span {
 		return Span{}
 	}
 	return f.Span
+}
+
+// timed reports whether lines are filtered by time.
+func (f *Filter) timed() bool { return f != nil && !(f.Since.IsZero() && f.Until.IsZero()) }
+
+// cover notes the time that a log covers.
+func (f *Filter) cover(s Span) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.covered.extend(s.Since)
+	f.covered.extend(s.Until)
 }
 
 // Match reports whether an entry passes.

@@ -1,6 +1,7 @@
 package input
 
 import (
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -102,6 +103,19 @@ func (f *Filter) WarnNothing(stderr io.Writer) {
 		}
 	}
 	if !said && !f.passed.Load() {
-		command.Complain(stderr, "no line matches the filters")
+		command.Complain(stderr, "no line matches the filters%s", f.whyNothing())
 	}
+}
+
+// whyNothing says where the logs lie if --since or --until excludes all of them.
+func (f *Filter) whyNothing() string {
+	const layout = "2006-01-02 15:04:05 UTC"
+	switch {
+	case f.covered.Since.IsZero():
+	case f.Since.After(f.covered.Until):
+		return fmt.Sprintf(": the logs found end at %s, and --since starts at %s", f.covered.Until.Format(layout), f.Since.Format(layout))
+	case !f.Until.IsZero() && !f.Until.After(f.covered.Since):
+		return fmt.Sprintf(": the logs found start at %s, and --until ends at %s", f.covered.Since.Format(layout), f.Until.Format(layout))
+	}
+	return ""
 }

@@ -234,13 +234,23 @@ func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)
 		loadBalancer := i.loadBalancer()
 		malformed := 0
 		var sample []malformedLine
-		defer func() { in.noteMalformed(malformed, sample) }()
+		var covered Span
+		timed := in.filter.timed()
+		defer func() {
+			in.noteMalformed(malformed, sample)
+			if !covered.Since.IsZero() {
+				in.filter.cover(covered)
+			}
+		}()
 		var e connlog.Entry
 		for n := 0; ; n++ {
 			switch err := r.Read(&e).(type) {
 			case nil:
 				if e.LoadBalancer == "" {
 					e.LoadBalancer = loadBalancer
+				}
+				if timed {
+					covered.extend(e.Time)
 				}
 				if in.filter.Match(&e) {
 					add(worker, &e)

@@ -17,6 +17,16 @@ import (
 // A Span is the time from since to until; a zero time is an open end.
 type Span struct{ Since, Until time.Time }
 
+// extend makes a span contain a time. The zero span contains none.
+func (s *Span) extend(t time.Time) {
+	if s.Since.IsZero() || t.Before(s.Since) {
+		s.Since = t
+	}
+	if t.After(s.Until) {
+		s.Until = t
+	}
+}
+
 // An Object is an object in a listing.
 type Object struct {
 	Key  string

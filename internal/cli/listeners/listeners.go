@@ -36,9 +36,8 @@ func New() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "listeners",
 		Short: "Show the listeners of live load balancers and what they accept",
-		Long: `listeners shows the load balancers in an account and Region with their
-listeners, the security policies of these, what the policies accept, and their
-weaknesses.
+		Long: `listeners shows the listeners of the load balancers in an account and Region:
+their security policies, what these accept, and their weaknesses.
 
 With --to, it shows for each TLS listener what another policy would change, and
 prints the commands that make and undo the change. It changes nothing itself.
@@ -58,7 +57,7 @@ from your AWS configuration.
 	}
 	f := cmd.Flags()
 	command.AddRegion(cmd, &o.region, "")
-	f.StringArrayVar(&o.names, "load-balancer", nil, command.LoadBalancerUsage+"; only its listeners; repeatable")
+	f.StringArrayVar(&o.names, "load-balancer", nil, command.LoadBalancerUsage+"; shows only its listeners; repeatable")
 	f.StringVar(&o.to, "to", "", command.ToUsage+"; shows what it would change, and the commands")
 	command.AddFormat(cmd, &o.format, "table", "json")
 	o.data.AddFlag(cmd)

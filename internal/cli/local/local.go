@@ -61,8 +61,8 @@ PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them.
 Files that are named like log objects keep their names as keys.
 
 CloudWatch refuses data older than two weeks. So the times in the uploaded
-copies, and in their keys, are shifted by a multiple of five minutes, and the
-newest line becomes a few minutes old. Logs that are more than twelve days apart
+copies, and in their keys, are shifted by a multiple of five minutes so
+that the newest line is a few minutes old. Logs that are more than twelve days apart
 are shifted separately. --as-is keeps the times.
 
 The function takes its settings from the environment, as on Lambda: for
@@ -83,7 +83,7 @@ The stand-ins enforce what AWS documents. They do not prove what AWS does.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.policy, "policy", "", command.PolicyUsage+" or 443=POLICY,8443=POLICY by port; sets LISTENER_POLICIES")
+	f.StringVar(&o.policy, "policy", "", command.PolicyUsage+", or 443=POLICY,8443=POLICY by port; sets LISTENER_POLICIES")
 	o.AddFlag(cmd)
 	command.CompleteFlag(cmd, "policy", policies.Complete(&o.File, 0))
 	f.StringVar(&o.template, "template", "", "run what this template `FILE` deploys")

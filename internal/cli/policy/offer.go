@@ -19,9 +19,9 @@ type offerFlags struct {
 
 func (o *offerFlags) addFlags(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+" that the client offers; repeatable")
-	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+", that the client offers; repeatable")
-	f.StringArrayVar(&o.groups, "group", nil, "key-exchange `GROUP` that the client offers, such as secp256r1; a hint, if all are given; repeatable")
+	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+"; one that the client offers; repeatable")
+	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+"; one that the client offers; repeatable")
+	f.StringArrayVar(&o.groups, "group", nil, "key-exchange `GROUP` that the client offers, such as secp256r1; repeatable (a hint; give all or none)")
 	f.StringArrayVar(&o.certificates, "certificate", nil, command.CertificateUsage+" (default: whichever the client needs)")
 	command.CompleteWith(cmd, "protocol", "TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3")
 	command.CompleteFlag(cmd, "cipher", command.CompleteSuites)

@@ -67,7 +67,7 @@ everything that the current policy accepts, and adds the least.`,
 	}
 	o.offer.addFlags(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&o.offered, "offer", nil, "what one more client offers, as '`PROTOCOL... CIPHER...`'; repeatable")
+	f.StringArrayVar(&o.offered, "offer", nil, "`OFFER` of one more client: 'PROTOCOL... CIPHER...'; repeatable")
 	command.Renamed(cmd, "client", "offer")
 	f.StringVar(&o.current, "policy", "", command.PolicyUsage+"; adds the smallest change from it")
 	command.Renamed(cmd, "current", "policy")

@@ -86,7 +86,7 @@ sqs:ReceiveMessage and sqs:DeleteMessage instead of s3:ListBucket.
 	f.Lookup("until").Hidden = true // tail has no end in time
 	f.Lookup("failed").Hidden = true
 	f.StringVar(&o.queue, "queue", "", command.QueueUsage+" with the events of new logs")
-	f.DurationVar(&o.interval, "interval", 30*time.Second, "`DURATION` from one listing to the next")
+	f.DurationVar(&o.interval, "interval", 30*time.Second, "`DURATION` between listings")
 	f.DurationVar(&o.duration, "for", 0, "stop after this `DURATION`; 0 to go on until Ctrl-C")
 	command.AddFormat(cmd, &o.format, "table", "json")
 	cmd.PersistentFlags().Lookup("format").Usage += ", one object a line"
