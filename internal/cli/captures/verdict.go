@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"strings"
 
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
@@ -13,7 +13,7 @@ import (
 // A Verdict says whether a policy accepts a ClientHello.
 type Verdict struct {
 	Policy string `json:"policy"`
-	policies.Verdict
+	policyflags.Verdict
 	AcceptedBy []string `json:"acceptedBy"` // if refused: policies that would, strictest first
 }
 
@@ -40,14 +40,14 @@ func OfferOf(h *clienthello.ClientHello) secpolicy.Offer {
 
 // NotJudged returns the verdict for a client that cannot be judged.
 func NotJudged(policy, reason string) *Verdict {
-	return &Verdict{Policy: policy, Verdict: policies.Verdict{Code: notJudged, Reason: reason, Hints: []string{}}, AcceptedBy: []string{}}
+	return &Verdict{Policy: policy, Verdict: policyflags.Verdict{Code: notJudged, Reason: reason, Hints: []string{}}, AcceptedBy: []string{}}
 }
 
 // Judge says whether a policy accepts an offer and, if not, which policies of the set
 // would.
 func Judge(set *secpolicy.Set, policy *secpolicy.Policy, o secpolicy.Offer) *Verdict {
 	v := policy.Accepts(o)
-	result := &Verdict{Policy: policy.Name, Verdict: policies.NewVerdict(v), AcceptedBy: []string{}}
+	result := &Verdict{Policy: policy.Name, Verdict: policyflags.NewVerdict(v), AcceptedBy: []string{}}
 	if v.Accepted && o.Certificates == 0 && v.Suite.Authentication() != tlsname.AuthAny {
 		for _, kind := range []secpolicy.Certificates{secpolicy.RSA, secpolicy.ECDSA} {
 			o.Certificates = kind

@@ -50,6 +50,26 @@ func SplitNames(value string) (list []string) {
 	return list
 }
 
+// ParseList parses the values of a flag that takes names, which SplitNames separates and parse
+// reads.
+func ParseList[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {
+	var list []T
+	for _, value := range values {
+		names := SplitNames(value)
+		if len(names) == 0 {
+			return nil, Usagef("--%s needs a name, not %q", flag, value)
+		}
+		for _, name := range names {
+			v, err := parse(name)
+			if err != nil {
+				return nil, Usagef("--%s: %w", flag, err)
+			}
+			list = append(list, v)
+		}
+	}
+	return list, nil
+}
+
 // Suggestion is what an error about an unknown name ends with, or "".
 func Suggestion(text string, names []string) string { return suggestion(text, names, "") }
 

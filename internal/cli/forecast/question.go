@@ -10,7 +10,7 @@ import (
 	"slices"
 
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/pipeline"
@@ -19,9 +19,9 @@ import (
 
 // A Change is a change of security policy, from flags.
 type Change struct {
-	policies.Flags // the current policies
-	To             string
-	Certificates   []string
+	policyflags.Flags // the current policies
+	To                string
+	Certificates      []string
 }
 
 // Question turns the flags into a question, and returns notes about the policies in
@@ -31,18 +31,18 @@ func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []st
 	if err != nil {
 		return q, nil, err
 	}
-	if q.To, err = policies.Lookup(set, o.To); err != nil {
+	if q.To, err = policyflags.Lookup(set, o.To); err != nil {
 		return q, nil, err
 	}
-	if q.Certificates, err = policies.ParseCertificates(o.Certificates); err != nil {
+	if q.Certificates, err = policyflags.ParseCertificates(o.Certificates); err != nil {
 		return q, nil, err
 	}
 	known := map[string]*secpolicy.Policy{o.To: q.To}
 	switch o.Policy {
 	case "":
 		notes = append(notes, "The current policy is unknown. --policy would make the prediction more certain.")
-	case policies.Live:
-		live, err := policies.LivePolicies(ctx, o.Region)
+	case policyflags.Live:
+		live, err := policyflags.LivePolicies(ctx, o.Region)
 		if err != nil {
 			return q, nil, fmt.Errorf("--policy live: %w", err)
 		}
@@ -72,7 +72,7 @@ func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []st
 			return q, nil, command.Usagef("--policy: %w", err)
 		}
 		for _, name := range names {
-			if known[name], err = policies.Lookup(set, name); err != nil {
+			if known[name], err = policyflags.Lookup(set, name); err != nil {
 				return q, nil, err
 			}
 			if len(names) == 1 && name == o.Policy {

@@ -12,19 +12,19 @@ import (
 	"tlswatch/internal/cli/captures"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/input"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/secpolicy"
 )
 
 // verdicts judges ClientHellos by security policies.
 type verdicts struct {
-	policies.Flags
+	policyflags.Flags
 	certificates  []string
 	loadBalancers []string
 
-	judge        *policies.Judge // nil if there is nothing to judge by
-	loadBalancer string          // with --policy live, app/NAME/ID of the captures' one
+	judge        *policyflags.Judge // nil if there is nothing to judge by
+	loadBalancer string             // with --policy live, app/NAME/ID of the captures' one
 	kinds        secpolicy.Certificates
 	known        map[string]*captures.Verdict // by policy and offer: captures repeat themselves
 }
@@ -41,7 +41,7 @@ func (j *verdicts) register(cmd *cobra.Command) {
 
 // prepare reads the flags.
 func (j *verdicts) prepare(ctx context.Context) error {
-	kinds, err := policies.ParseCertificates(j.certificates)
+	kinds, err := policyflags.ParseCertificates(j.certificates)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (j *verdicts) prepare(ctx context.Context) error {
 		return err
 	case len(wanted) > 1:
 		return command.Usagef("--load-balancer must name one load balancer, not %s", strings.Join(wanted, " and "))
-	case len(wanted) == 1 && j.Flags.Policy != policies.Live:
+	case len(wanted) == 1 && j.Flags.Policy != policyflags.Live:
 		return command.Usagef("--load-balancer is for --policy live")
 	}
 	if j.judge, err = j.Judge(ctx); err != nil || j.judge == nil {

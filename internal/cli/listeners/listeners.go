@@ -16,7 +16,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/input"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/elbpolicy"
 	"tlswatch/pkg/secpolicy"
@@ -26,7 +26,7 @@ type options struct {
 	region string
 	names  []string
 	to     string
-	data   policies.File
+	data   policyflags.File
 	format string
 }
 
@@ -47,7 +47,7 @@ It needs the permissions elasticloadbalancing:DescribeLoadBalancers and
 elasticloadbalancing:DescribeListeners, and takes credentials and the Region
 from your AWS configuration.
 
-` + policies.FileHelp,
+` + policyflags.FileHelp,
 		Example: `  tlswatch listeners
   tlswatch listeners --region eu-west-2 --load-balancer shop --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09`,
 		Args: command.AtMost(0),
@@ -61,7 +61,7 @@ from your AWS configuration.
 	f.StringVar(&o.to, "to", "", command.ToUsage+"; shows what it would change, and the commands")
 	command.AddFormat(cmd, &o.format, "table", "json")
 	o.data.AddFlag(cmd)
-	command.CompleteFlag(cmd, "to", policies.Complete(&o.data, 0))
+	command.CompleteFlag(cmd, "to", policyflags.Complete(&o.data, 0))
 	return cmd
 }
 
@@ -72,7 +72,7 @@ func (o options) run(ctx context.Context, stdout io.Writer) error {
 	}
 	var to *secpolicy.Policy
 	if o.to != "" {
-		if to, err = policies.Lookup(set, o.to); err != nil {
+		if to, err = policyflags.Lookup(set, o.to); err != nil {
 			return fmt.Errorf("--to: %w", err)
 		}
 	}
@@ -121,10 +121,10 @@ type listenerEntry struct {
 
 	// Without TLS, Policy is "" and Accepts null. Accepts is also null for an unknown
 	// policy.
-	Policy  string                `json:"policy"`
-	Accepts *policies.Description `json:"accepts"`
-	Problem string                `json:"problem"` // why Accepts is null although there is a policy
-	Change  *listenerChange       `json:"change"`  // null if there is none to make
+	Policy  string                  `json:"policy"`
+	Accepts *policyflags.PolicyJSON `json:"accepts"`
+	Problem string                  `json:"problem"` // why Accepts is null although there is a policy
+	Change  *listenerChange         `json:"change"`  // null if there is none to make
 
 	policy *secpolicy.Policy
 }
@@ -133,7 +133,7 @@ type listenerEntry struct {
 type listenerChange struct {
 	Command string `json:"command"`
 	Undo    string `json:"undo"`
-	policies.Changes
+	policyflags.Changes
 	Weakens     []string `json:"weakens"`     // new weaknesses
 	Strengthens []string `json:"strengthens"` // weaknesses that it removes
 	Known       bool     `json:"known"`       // the current policy is known
@@ -173,7 +173,7 @@ func newListenerEntry(region string, l elbpolicy.Listener, set *secpolicy.Set, t
 	if e.policy, err = set.Lookup(l.Policy); err != nil {
 		e.Problem = err.Error()
 	} else {
-		accepts := policies.Describe(e.policy)
+		accepts := policyflags.Describe(e.policy)
 		e.Accepts = &accepts
 	}
 	if to == nil || to.Name == l.Policy {
@@ -187,7 +187,7 @@ func newListenerEntry(region string, l elbpolicy.Listener, set *secpolicy.Set, t
 		e.Change.Known, e.Change.difference = true, secpolicy.Compare(e.policy, to)
 	}
 	d := &e.Change.difference
-	e.Change.Changes = policies.NewChanges(d)
+	e.Change.Changes = policyflags.NewChanges(d)
 	e.Change.Weakens, e.Change.Strengthens = []string{}, []string{}
 	e.Change.Caveats = append([]string{}, secpolicy.Caveats(e.policy, to)...)
 	if e.Change.Known {
@@ -252,7 +252,7 @@ func (lb *loadBalancerEntry) write(w *console.Writer) {
 		case l.policy == nil:
 			t.Add(port, l.Protocol, l.Policy, "unknown", "", "refresh with 'tlswatch policy update'")
 		default:
-			t.Add(port, l.Protocol, l.Policy, policies.ProtocolSpan(l.policy), strconv.Itoa(len(l.policy.Ciphers)), l.remarks())
+			t.Add(port, l.Protocol, l.Policy, policyflags.ProtocolSpan(l.policy), strconv.Itoa(len(l.policy.Ciphers)), l.remarks())
 		}
 	}
 	w.Table(&t)
@@ -288,7 +288,7 @@ func (l *listenerEntry) remarks() string {
 	if l.MutualTLS != "" && l.MutualTLS != "off" {
 		parts = append(parts, "client certificates: "+l.MutualTLS)
 	}
-	if text := policies.Remarks(l.policy); text != "" {
+	if text := policyflags.Remarks(l.policy); text != "" {
 		parts = append(parts, text)
 	}
 	return strings.Join(parts, ", ")

@@ -19,7 +19,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/cloudwatch"
 	"tlswatch/internal/localaws/lambda"
@@ -36,7 +36,7 @@ const (
 )
 
 type options struct {
-	policies.File
+	policyflags.File
 	policy     string
 	bootstrap  string
 	template   string
@@ -85,7 +85,7 @@ The stand-ins enforce what AWS documents. They do not prove what AWS does.`,
 	f := cmd.Flags()
 	f.StringVar(&o.policy, "policy", "", command.PolicyUsage+", or 443=POLICY,8443=POLICY by port; sets LISTENER_POLICIES")
 	o.AddFlag(cmd)
-	command.CompleteFlag(cmd, "policy", policies.Complete(&o.File, 0))
+	command.CompleteFlag(cmd, "policy", policyflags.Complete(&o.File, 0))
 	f.StringVar(&o.template, "template", "", "run what this template `FILE` deploys")
 	f.StringArrayVar(&o.parameters, "parameter", nil, "template parameter `NAME=VALUE`; repeatable")
 	command.AddFormat(cmd, &o.format, "table", "json")
@@ -217,7 +217,7 @@ func (o *options) listenerPolicies() (map[string]string, error) {
 	}
 	var list []string
 	for port, name := range names {
-		p, err := policies.Lookup(set, name)
+		p, err := policyflags.Lookup(set, name)
 		if err != nil {
 			return nil, fmt.Errorf("--policy: %w", err)
 		}

@@ -11,7 +11,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -23,7 +23,7 @@ type acceptJSON struct {
 
 type verdictJSON struct {
 	Name string `json:"name"`
-	policies.Verdict
+	policyflags.Verdict
 }
 
 // unknownPolicy is the code of a policy that is not known.
@@ -64,9 +64,9 @@ that the client offers, or at least what it offers for its highest protocol.`,
 			}
 			var unknown error
 			for _, name := range asked {
-				if policy, err := policies.Lookup(set, name); err != nil {
+				if policy, err := policyflags.Lookup(set, name); err != nil {
 					unknown = cmp.Or(unknown, err)
-					add(verdictJSON{name, policies.Verdict{Code: unknownPolicy, Reason: err.Error(), Hints: []string{}}})
+					add(verdictJSON{name, policyflags.Verdict{Code: unknownPolicy, Reason: err.Error(), Hints: []string{}}})
 				} else {
 					add(newVerdictJSON(policy.Accepts(client)))
 				}
@@ -95,12 +95,12 @@ that the client offers, or at least what it offers for its highest protocol.`,
 	f.StringArrayVar(&asked, "policy", nil, command.PolicyUsage+"; repeatable (default: every policy)")
 	f.BoolVar(&all, "all", false, "also show the policies that refuse the client, and why")
 	command.Require(cmd, "protocol", "cipher")
-	command.CompleteFlag(cmd, "policy", policies.Complete(&p.file, 0))
+	command.CompleteFlag(cmd, "policy", policyflags.Complete(&p.file, 0))
 	return cmd
 }
 
 func newVerdictJSON(v secpolicy.Verdict) verdictJSON {
-	return verdictJSON{v.Policy.Name, policies.NewVerdict(v)}
+	return verdictJSON{v.Policy.Name, policyflags.NewVerdict(v)}
 }
 
 // outcome returns the verdict in a word or two.

@@ -8,7 +8,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -17,7 +17,7 @@ type differenceJSON struct {
 	A    string `json:"a"`
 	B    string `json:"b"`
 	Same bool   `json:"same"` // in all that AWS documents
-	policies.Changes
+	policyflags.Changes
 	Reordered      bool     `json:"reordered"`
 	PostQuantum    [2]bool  `json:"postQuantum"`
 	FIPS           [2]bool  `json:"fips"`
@@ -37,20 +37,20 @@ func (p *flags) newDiff() *cobra.Command {
   tlswatch policy diff TLS13-1-2-2021-06 TLS13-1-2-Res-PQ-2025-09 --format json`,
 		Short:             "Compare two security policies",
 		Args:              command.Takes("A and B: two security policies, see 'tlswatch policy list'", "B: the policy to compare with"),
-		ValidArgsFunction: policies.Complete(&p.file, 2),
+		ValidArgsFunction: policyflags.Complete(&p.file, 2),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
-			a, err := policies.Lookup(set, args[0])
+			a, err := policyflags.Lookup(set, args[0])
 			if err != nil {
 				return nil, nil, err
 			}
-			b, err := policies.Lookup(set, args[1])
+			b, err := policyflags.Lookup(set, args[1])
 			if err != nil {
 				return nil, nil, err
 			}
 			d := secpolicy.Compare(a, b)
 			result := differenceJSON{
 				A: a.Name, B: b.Name, Same: d.Same(),
-				Changes: policies.NewChanges(&d), Reordered: d.Reordered,
+				Changes: policyflags.NewChanges(&d), Reordered: d.Reordered,
 				PostQuantum: [2]bool{a.PostQuantum, b.PostQuantum}, FIPS: [2]bool{a.FIPS, b.FIPS},
 				WeaknessesGone: command.Names(d.Strengthens()), WeaknessesNew: command.Names(d.Weakens()),
 				GroupsRemoved: command.Names(d.GroupsRemoved), GroupsAdded: command.Names(d.GroupsAdded),

@@ -4,7 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
@@ -32,15 +32,15 @@ func (o *offerFlags) addFlags(cmd *cobra.Command) {
 func (o *offerFlags) offer() (secpolicy.Offer, error) {
 	var offer secpolicy.Offer
 	var err error
-	if offer.Certificates, err = policies.ParseCertificates(o.certificates); err != nil {
+	if offer.Certificates, err = policyflags.ParseCertificates(o.certificates); err != nil {
 		return offer, err
 	}
-	if offer.Versions, err = policies.ParseList("protocol", o.protocols, tlsname.ParseVersion); err != nil {
+	if offer.Versions, err = command.ParseList("protocol", o.protocols, tlsname.ParseVersion); err != nil {
 		return offer, err
 	}
-	if offer.Suites, err = policies.ParseList("cipher", o.ciphers, tlsname.ParseSuite); err != nil {
+	if offer.Suites, err = command.ParseList("cipher", o.ciphers, tlsname.ParseSuite); err != nil {
 		return offer, err
 	}
-	offer.Groups, err = policies.ParseList("group", o.groups, tlsname.ParseGroup)
+	offer.Groups, err = command.ParseList("group", o.groups, tlsname.ParseGroup)
 	return offer, err
 }

@@ -8,13 +8,13 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/secpolicy"
 )
 
 // flags are the flags of all subcommands.
 type flags struct {
-	file   policies.File
+	file   policyflags.File
 	format string
 }
 
@@ -30,7 +30,7 @@ func New() *cobra.Command {
 Application and Network Load Balancers have, and in which order. It marks what
 AWS does not confirm.
 
-` + policies.FileHelp,
+` + policyflags.FileHelp,
 	}
 	command.Group(cmd)
 	p.file.AddFlag(cmd)

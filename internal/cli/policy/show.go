@@ -9,7 +9,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/secpolicy"
 )
@@ -22,15 +22,15 @@ func (p *flags) newList() *cobra.Command {
   tlswatch policy list --format json`,
 		Args: command.AtMost(0),
 		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) {
-			list := []policies.Description{}
+			list := []policyflags.PolicyJSON{}
 			for i := range set.Policies() {
-				list = append(list, policies.Describe(&set.Policies()[i]))
+				list = append(list, policyflags.Describe(&set.Policies()[i]))
 			}
 			return list, func(w *console.Writer) {
 				t := text.Table{Columns: "llrlllw"}
 				t.Add("policy", "protocols", "ciphers", "forward secrecy", "post-quantum", "FIPS", "remarks")
 				for _, p := range set.Policies() {
-					t.Add(p.Name, policies.ProtocolSpan(&p), strconv.Itoa(len(p.Ciphers)), yesOrDash(p.ForwardSecrecy), yesOrDash(p.PostQuantum), yesOrDash(p.FIPS), policies.Remarks(&p))
+					t.Add(p.Name, policyflags.ProtocolSpan(&p), strconv.Itoa(len(p.Ciphers)), yesOrDash(p.ForwardSecrecy), yesOrDash(p.PostQuantum), yesOrDash(p.FIPS), policyflags.Remarks(&p))
 				}
 				w.Table(&t)
 				fmt.Fprintf(w, "\n  As of %s. 'tlswatch policy update' gets newer data from AWS.\n", set.Retrieved)
@@ -54,13 +54,13 @@ func (p *flags) newShow() *cobra.Command {
 		Short:             "Show one security policy",
 		Long:              "show shows the protocols, cipher suites and weaknesses of a policy. NAME may omit the prefix \"" + secpolicy.Prefix + "\".",
 		Args:              command.Takes("NAME: a security policy, see 'tlswatch policy list'"),
-		ValidArgsFunction: policies.Complete(&p.file, 1),
+		ValidArgsFunction: policyflags.Complete(&p.file, 1),
 		RunE: p.runs(func(set *secpolicy.Set, args []string) (any, func(*console.Writer), error) {
-			policy, err := policies.Lookup(set, args[0])
+			policy, err := policyflags.Lookup(set, args[0])
 			if err != nil {
 				return nil, nil, err
 			}
-			return policies.Describe(policy), func(w *console.Writer) { writePolicy(w, policy) }, nil
+			return policyflags.Describe(policy), func(w *console.Writer) { writePolicy(w, policy) }, nil
 		}),
 	}
 }

@@ -10,7 +10,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
@@ -79,7 +79,7 @@ everything that the current policy accepts, and adds the least.`,
 	f.BoolVar(&o.limits.Confirmed, "confirmed", false, "only policies whose protocols and cipher suites are confirmed")
 	f.BoolVar(&o.limits.Legacy, "legacy", false, "also suggest policies that AWS no longer lists for Application Load Balancers")
 	f.IntVar(&o.top, "top", 5, command.TopUsage)
-	command.CompleteFlag(cmd, "policy", policies.Complete(&p.file, 0))
+	command.CompleteFlag(cmd, "policy", policyflags.Complete(&p.file, 0))
 	return cmd
 }
 
@@ -103,7 +103,7 @@ func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), 
 	var change *secpolicy.Difference
 	result := suggestJSON{Suggestions: []suggestionJSON{}}
 	if o.current != "" {
-		policy, err := policies.Lookup(set, o.current)
+		policy, err := policyflags.Lookup(set, o.current)
 		if err != nil {
 			return nil, nil, err
 		}

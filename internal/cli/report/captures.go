@@ -10,7 +10,7 @@ import (
 
 	"tlswatch/internal/cli/captures"
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
@@ -137,7 +137,7 @@ func (c *captured) line(e *connlog.Entry) {
 }
 
 // addTo adds the joined lines to a report, with verdicts if there is a judge.
-func (c *captured) addTo(r *report.Result, collector *report.Collector, j *policies.Judge, top int) {
+func (c *captured) addTo(r *report.Result, collector *report.Collector, j *policyflags.Judge, top int) {
 	type judged struct {
 		policy *secpolicy.Policy
 		offer  *capturedOffer

@@ -22,7 +22,7 @@ import (
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/forecast"
 	"tlswatch/internal/cli/input"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
@@ -31,7 +31,7 @@ import (
 
 type options struct {
 	input.FilterFlags
-	policies.Flags
+	policyflags.Flags
 	format    string
 	section   string
 	top       int
@@ -69,7 +69,7 @@ packet captures.
 Formats: table, for people; html, one page with charts that works offline; json,
 described in docs/report.md; csv, one list, chosen by --section.
 
-` + policies.FileHelp,
+` + policyflags.FileHelp,
 		Args: command.Needs(input.Paths),
 		RunE: command.Runs(func(cmd *cobra.Command, paths []string) error {
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
@@ -84,7 +84,7 @@ described in docs/report.md; csv, one list, chosen by --section.
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects with hashes that are the same throughout a report")
 	f.StringVar(&o.to, "to", "", command.ToUsage+"; adds what it would break or fix")
 	command.Renamed(cmd, "what-if", "to")
-	command.CompleteFlag(cmd, "to", policies.Complete(&o.File, 0))
+	command.CompleteFlag(cmd, "to", policyflags.Complete(&o.File, 0))
 	command.CompleteWith(cmd, "section", report.Sections()...)
 	f.StringArrayVar(&o.captures, "captures", nil, "packet capture `FILE` of the same clients and time: adds what they offered when they failed; repeatable")
 	o.FilterFlags.Register(cmd)
@@ -133,10 +133,10 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 type analysis struct {
 	filter     *input.Filter
 	collector  *report.Collector
-	judge      *policies.Judge // nil without --policy
-	whatIf     *whatIf         // nil without --what-if
-	captured   *captured       // nil without --captures
-	captureErr error           // why the captures were not read to their end
+	judge      *policyflags.Judge // nil without --policy
+	whatIf     *whatIf            // nil without --what-if
+	captured   *captured          // nil without --captures
+	captureErr error              // why the captures were not read to their end
 }
 
 // prepare reads the flags, policies and captures.

@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
@@ -31,7 +31,7 @@ type printer struct {
 	err   error // why nothing more can be printed
 	json  bool
 	set   *secpolicy.Set
-	judge *policies.Judge // nil if no policy is known
+	judge *policyflags.Judge // nil if no policy is known
 
 	collector *report.Collector
 	worker    *report.Worker

@@ -18,7 +18,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/input"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/pipeline"
@@ -33,7 +33,7 @@ const (
 
 type options struct {
 	filters  input.FilterFlags
-	policies policies.Flags
+	policies policyflags.Flags
 	queue    string
 	format   string
 	interval time.Duration
@@ -73,7 +73,7 @@ could not be read are retried.
 It needs the permissions s3:ListBucket and s3:GetObject; with --queue, it needs
 sqs:ReceiveMessage and sqs:DeleteMessage instead of s3:ListBucket.
 
-` + policies.FileHelp,
+` + policyflags.FileHelp,
 		Args: command.AtMost(1),
 		RunE: command.Runs(func(cmd *cobra.Command, args []string) error {
 			return o.run(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())

@@ -18,7 +18,7 @@ import (
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/forecast"
 	"tlswatch/internal/cli/input"
-	"tlswatch/internal/cli/policies"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/secpolicy"
@@ -53,7 +53,7 @@ rests on.
 
 ` + input.PathHelp + `
 
-` + policies.FileHelp,
+` + policyflags.FileHelp,
 		Example: `  tlswatch whatif --policy ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
   tlswatch whatif --to TLS13-1-2-2021-06 --policy 443=TLS13-1-2-Ext2-2021-06 --format json s3://my-logs/AWSLogs/123456789012/`,
 		Args: command.Needs(input.Paths),
@@ -70,7 +70,7 @@ rests on.
 	command.Renamed(cmd, "from", "policy")
 	o.FilterFlags.Register(cmd)
 	command.Require(cmd, "to")
-	command.CompleteFlag(cmd, "to", policies.Complete(&o.change.File, 0))
+	command.CompleteFlag(cmd, "to", policyflags.Complete(&o.change.File, 0))
 	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")
 	return cmd
 }

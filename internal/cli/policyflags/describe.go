@@ -1,4 +1,4 @@
-package policies
+package policyflags
 
 import (
 	"strings"
@@ -7,8 +7,8 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// A Description is a policy as --format json prints it.
-type Description struct {
+// A PolicyJSON is a policy as --format json prints it.
+type PolicyJSON struct {
 	Name            string   `json:"name"`
 	Protocols       []string `json:"protocols"` // lowest first
 	Ciphers         []string `json:"ciphers"`   // most preferred first
@@ -29,8 +29,8 @@ type Description struct {
 }
 
 // Describe converts a policy.
-func Describe(p *secpolicy.Policy) Description {
-	return Description{
+func Describe(p *secpolicy.Policy) PolicyJSON {
+	return PolicyJSON{
 		Name: p.Name, Protocols: command.Names(p.Protocols), Ciphers: command.Names(p.Ciphers), PostQuantum: p.PostQuantum, FIPS: p.FIPS,
 		Confirmed: p.Confirmed(), ForwardSecrecy: p.ForwardSecrecy, Legacy: p.Legacy, CipherStatus: p.Status.String(),
 		OrderConfirmed: p.OrderConfirmed, DisputedCiphers: command.Names(p.Disputed), UnreadCiphers: append([]string{}, p.Unrecognized...),

@@ -1,6 +1,6 @@
-// Package policies finds security policies for commands: in a data file, by name, or the
-// ones that listeners have now. It judges failures by them.
-package policies
+// Package policyflags has the flags by which commands choose security policies: by
+// name, from a data file, or those of live listeners. It judges failures by them.
+package policyflags
 
 import (
 	"cmp"
@@ -88,29 +88,9 @@ func Complete(d *File, n int) cobra.CompletionFunc {
 	}
 }
 
-// ParseList parses the values of a flag that takes names of protocols, cipher
-// suites, groups or certificates.
-func ParseList[T any](flag string, values []string, parse func(string) (T, error)) ([]T, error) {
-	var list []T
-	for _, value := range values {
-		names := command.SplitNames(value)
-		if len(names) == 0 {
-			return nil, command.Usagef("--%s needs a name, not %q", flag, value)
-		}
-		for _, name := range names {
-			v, err := parse(name)
-			if err != nil {
-				return nil, command.Usagef("--%s: %w", flag, err)
-			}
-			list = append(list, v)
-		}
-	}
-	return list, nil
-}
-
 // ParseCertificates parses the values of --certificate.
 func ParseCertificates(values []string) (secpolicy.Certificates, error) {
-	list, err := ParseList("certificate", values, secpolicy.ParseCertificates)
+	list, err := command.ParseList("certificate", values, secpolicy.ParseCertificates)
 	var set secpolicy.Certificates
 	for _, c := range list {
 		set |= c
