@@ -76,7 +76,7 @@ func TestListenerPolicies(t *testing.T) {
 			if n := r.stack.Calls.Counts()[describeListeners]; n != c.calls {
 				t.Errorf("%d calls, want %d", n, c.calls)
 			}
-			if n := len(r.logLines("cannot look up the security policies of listeners")); n != c.warnings {
+			if n := len(r.logLines("cannot look up the listeners' security policies")); n != c.warnings {
 				t.Errorf("%d warnings, want %d", n, c.warnings)
 			}
 		})
