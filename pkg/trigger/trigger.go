@@ -150,8 +150,8 @@ func (i Ignored) String() string {
 // Parse reads one invocation payload.
 //
 // The error is for payloads of which nothing can be said, and fails the whole
-// invocation: malformed JSON (a [json.SyntaxError] with its offset), an
-// unknownShapeError, errTooMany, errTooDeep. Within a known shape, what
+// invocation: malformed JSON (a [json.SyntaxError] with its offset), an unknown
+// shape, or too many or too deeply nested records. Within a known shape, what
 // cannot be understood is the Err of its own Item and leaves the others alone.
 func Parse(event []byte) (*Event, error) {
 	p := parser{budget: maxRecords}
