@@ -150,9 +150,9 @@ type unknownError struct {
 
 func (e *unknownError) Error() string {
 	if e.Mentioned {
-		return fmt.Sprintf("unknown policy %q: named in source code of AWS, but not among the policies it is known to offer; refresh with `tlswatch policy update`", e.Name)
+		return fmt.Sprintf("unknown policy %q: AWS source code names it, but AWS is not known to offer it; refresh with `tlswatch policy update`", e.Name)
 	}
-	return fmt.Sprintf("unknown policy %q, refresh with `tlswatch policy update`", e.Name)
+	return fmt.Sprintf("unknown policy %q: see `tlswatch policy list`, or refresh with `tlswatch policy update`", e.Name)
 }
 
 // Prefix begins the names of all policies.

@@ -56,7 +56,7 @@ var reasonTexts = [reasonCount]struct{ id, text string }{
 	DES:              {"des", "56-bit DES keys can be found by brute force (RFC 5469)"},
 	MD5:              {"md5", "MD5 is broken"},
 	SmallBlock:       {"64-bit-block", "64-bit blocks collide in long connections (Sweet32)"},
-	NoForwardSecrecy: {"no-forward-secrecy", "no forward secrecy: the server's key decrypts traffic recorded earlier"},
+	NoForwardSecrecy: {"no-forward-secrecy", "whoever gets the server's key can decrypt traffic recorded earlier"},
 	CBC:              {"cbc", "CBC mode has a history of padding attacks (BEAST, Lucky 13)"},
 	SHA1MAC:          {"sha1-mac", "integrity relies on SHA-1, which is being phased out"},
 	ShortTag:         {"short-tag", "an 8-byte tag makes forgery easier"},

@@ -337,7 +337,7 @@ func shiftKey(key string, by time.Duration) string {
 func (u *uploads) describe(w *console.Writer, bucket string) {
 	fmt.Fprintf(w, "LOG OBJECTS in s3://%s\n\n", bucket)
 	t := text.Table{Columns: "rrlw"}
-	t.Add("entries", "malformed", "times (UTC)", "file")
+	t.Add("entries", "invalid", "times (UTC)", "file")
 	for _, o := range u.objects {
 		when := "no entries"
 		if o.entries > 0 {
