@@ -9,9 +9,9 @@ import (
 	"sync"
 	"time"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/digest"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/posture"
 	"tlswatch/pkg/secpolicy"
@@ -54,7 +54,7 @@ type summary struct {
 // handle sends the digest of the week that ends now. It ignores the event. A retry
 // after SNS has accepted the message sends the message again.
 func (h *handler) handle(ctx context.Context) (summary, error) {
-	until := h.now().UTC().Truncate(connlog.Period)
+	until := h.now().UTC().Truncate(logkey.Period)
 	w, err := h.read(ctx, until)
 	if err != nil {
 		return summary{}, fmt.Errorf("reading the ledger: %w", err)

@@ -27,7 +27,7 @@ import (
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/internal/localaws/sns"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 )
@@ -245,13 +245,13 @@ func newCrashWorld(t *testing.T, seed uint64) *crashWorld {
 // makeObjects makes the objects of some nodes, periods and load balancers. At
 // least one window crosses the threshold.
 func (w *crashWorld) makeObjects(r *rand.Rand) {
-	now := time.Now().UTC().Truncate(connlog.Period)
+	now := time.Now().UTC().Truncate(logkey.Period)
 	periods, nodes := 2+r.IntN(2), 2+r.IntN(2)
 	for n := range 1 + r.IntN(2) {
 		lb := []string{"app/shop/50dc6c495c0c9188", "app/till/1234567890abcdef"}[n]
 		for period := range periods {
 			for node := range nodes {
-				o := &crashLog{end: now.Add(-time.Duration(period) * connlog.Period), cipher: fmt.Sprintf("C-%d-%d-%d", n, period, node)}
+				o := &crashLog{end: now.Add(-time.Duration(period) * logkey.Period), cipher: fmt.Sprintf("C-%d-%d-%d", n, period, node)}
 				o.LoadBalancer = lb
 				o.failed = r.IntN(alertMinFailed + 2)
 				if r.IntN(6) == 0 || len(w.objects) == 0 {

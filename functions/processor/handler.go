@@ -12,6 +12,7 @@ import (
 
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/trigger"
 )
@@ -57,7 +58,7 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 		h.report(ctx, r)
 		if r.Err != nil {
 			err := fmt.Errorf("%s: %w", r.Object.URI(), r.Err)
-			if errors.Is(err, connlog.ErrCorrupt) || errors.Is(err, connlog.ErrTooLarge) || errors.Is(err, connlog.ErrMixed) {
+			if errors.Is(err, connlog.ErrCorrupt) || errors.Is(err, connlog.ErrTooLarge) || errors.Is(err, logkey.ErrMixed) {
 				err = trigger.Permanent(err)
 			}
 			outcomes[items[i]] = errors.Join(outcomes[items[i]], err)

@@ -14,7 +14,7 @@ import (
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
@@ -96,7 +96,7 @@ func (r *rig) errors() []string {
 // makeLog makes a log object of the period that just ended.
 func makeLog(t *testing.T, seed uint64, lines int, loadBalancer string) connlogtest.Object {
 	t.Helper()
-	o, err := connlogtest.NewObject("us-east-2", time.Now().UTC().Truncate(connlog.Period), connlogtest.Options{Seed: seed, Lines: lines, LoadBalancer: loadBalancer})
+	o, err := connlogtest.NewObject("us-east-2", time.Now().UTC().Truncate(logkey.Period), connlogtest.Options{Seed: seed, Lines: lines, LoadBalancer: loadBalancer})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,8 @@ import (
 	"github.com/aws/aws-lambda-go/lambdacontext"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/survey"
@@ -173,7 +173,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 		from = v.Until.Add(-maxRange)
 		notes = append(notes, "Only the last 31 days of the time range are shown.")
 	}
-	q := survey.Query{From: from, Until: v.Until.Add(connlog.Period - 1), Parallel: parallel, Most: maxListed}
+	q := survey.Query{From: from, Until: v.Until.Add(logkey.Period - 1), Parallel: parallel, Most: maxListed}
 	if r.LoadBalancer != "" {
 		q.LoadBalancers = []string{r.LoadBalancer}
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"tlswatch/internal/template/sam"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // checkParameters: each parameter is used, described, in one group of the console's form, and constrained. Its default
@@ -141,7 +141,7 @@ func checkMappings(template *sam.Template) (p problems) {
 		}
 	}
 	for _, region := range []string{"eu-central-1", "cn-north-1", "us-gov-west-1", "eusc-de-east-1", "us-iso-east-1", "us-isob-east-1", "eu-isoe-west-1", "us-isof-south-1"} {
-		if partition := connlog.Partition(region); at[sam.Tree](template.Tree, "Mappings", "Partition", partition) == nil {
+		if partition := logkey.Partition(region); at[sam.Tree](template.Tree, "Mappings", "Partition", partition) == nil {
 			p.add("mapping Partition has no row for %s, so no stack can be created in %s", partition, region)
 		}
 	}

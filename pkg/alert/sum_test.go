@@ -10,7 +10,7 @@ import (
 
 	"tlswatch/internal/dev/alerttest"
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // TestCountedClients: a client whose failures count is found by the sum over
@@ -27,7 +27,7 @@ func TestCountedClients(t *testing.T) {
 	}
 	log.WriteString(alerttest.Lines(40, "203.0.113.7", alerttest.Expired))
 	s := alerttest.Summarize(t, []byte(log.String()))
-	key := connlog.ObjectKey{LoadBalancer: "app/a/1", PeriodEnd: s.Last}
+	key := logkey.Key{LoadBalancer: "app/a/1", PeriodEnd: s.Last}
 	w := roundTrip(t, alert.Observe(s, key, "s3://b/k", true, counts))
 	rule := alert.Rule{MinFailed: 400, Reasons: []string{counts}, PerClient: true}
 
@@ -35,7 +35,7 @@ func TestCountedClients(t *testing.T) {
 	for range 10 {
 		sum.Add(w.Only(rule.Reasons))
 	}
-	a := rule.Evaluate(sum.Window(w.End, connlog.Period))
+	a := rule.Evaluate(sum.Window(w.End, logkey.Period))
 	if a == nil {
 		t.Fatal("no alert")
 	}
@@ -59,7 +59,7 @@ func TestCountedReasonStays(t *testing.T) {
 		log += alerttest.Lines(2, "192.0.2.2", fmt.Sprintf(`443 TLSv1.2 - - "-" - - Failed:R%d`, i))
 	}
 	s := alerttest.Summarize(t, []byte(log))
-	w := alert.Observe(s, connlog.ObjectKey{PeriodEnd: s.Last}, "s3://b/k", true, "ClientCertExpired")
+	w := alert.Observe(s, logkey.Key{PeriodEnd: s.Last}, "s3://b/k", true, "ClientCertExpired")
 	if w.Reasons["ClientCertExpired"] != 1 || len(w.Reasons) > 51 {
 		t.Errorf("%d reasons, %d of the one that counts", len(w.Reasons), w.Reasons["ClientCertExpired"])
 	}

@@ -9,6 +9,7 @@ import (
 
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
 )
@@ -94,12 +95,12 @@ type Client struct {
 
 // Observe returns the window of one log object. With clients false, it names no
 // client. The reasons are those that rules count, none for all.
-func Observe(s *rollup.Summary, key connlog.ObjectKey, uri string, clients bool, reasons ...string) Window {
+func Observe(s *rollup.Summary, key logkey.Key, uri string, clients bool, reasons ...string) Window {
 	w := Window{
 		Account:      key.Account,
 		Region:       key.Region,
 		LoadBalancer: key.LoadBalancer,
-		Start:        key.PeriodEnd.Add(-connlog.Period),
+		Start:        key.PeriodEnd.Add(-logkey.Period),
 		End:          key.PeriodEnd,
 		Connections:  s.Totals.Connections,
 		Failed:       s.Totals.Failed,

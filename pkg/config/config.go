@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 )
 
@@ -118,7 +118,7 @@ var variables = []variable{
 	}},
 	{"ALERT_WINDOW", "5m", "time span that a rule evaluates, across all nodes of a load balancer: a multiple of 5m, at most 60m; more than 5m needs `STATE_BUCKET`", func(c *Config, v string) (err error) {
 		c.Rule.Window, err = time.ParseDuration(v)
-		if err != nil || c.Rule.Window < connlog.Period || c.Rule.Window > time.Hour || c.Rule.Window%connlog.Period != 0 {
+		if err != nil || c.Rule.Window < logkey.Period || c.Rule.Window > time.Hour || c.Rule.Window%logkey.Period != 0 {
 			return errors.New("want a multiple of 5m from 5m to 60m")
 		}
 		return nil
@@ -208,7 +208,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 		if !c.PublishClients && c.ClientRule.MinFailed > 0 {
 			faults = append(faults, errors.New("CLIENT_ALERT_MIN_FAILED needs PUBLISH_CLIENTS=true: the rule is about clients by name"))
 		}
-		if c.StateBucket == "" && c.Rule.Window > connlog.Period {
+		if c.StateBucket == "" && c.Rule.Window > logkey.Period {
 			faults = append(faults, errors.New("ALERT_WINDOW above 5m needs STATE_BUCKET: a window is more than one log object"))
 		}
 	}

@@ -4,12 +4,14 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"tlswatch/pkg/logkey"
 )
 
 // A FormatError says that a stream is no log that a [Reader] reads, and what it
 // is instead. It ends the stream: reading it again does not help.
 type FormatError struct {
-	Format string // what the stream is, such as NotAccessLog
+	Format string // what the stream is, such as logkey.AccessLog
 	Hint   string // what to do about it; may be empty
 }
 
@@ -53,8 +55,8 @@ var magics = []struct {
 	{"<?xml", FormatError{notMarkup, "it may be the error page of a failed download"}},
 	{"<html", FormatError{notMarkup, "it may be the error page of a failed download"}},
 	{"<!DOCTYPE", FormatError{notMarkup, "it may be the error page of a failed download"}},
-	{"Enable AccessLog for ELB", FormatError{NotTestFile, ""}},
-	{"Enable ConnectionLog for ELB", FormatError{NotTestFile, ""}},
+	{"Enable AccessLog for ELB", FormatError{logkey.TestFile, ""}},
+	{"Enable ConnectionLog for ELB", FormatError{logkey.TestFile, ""}},
 }
 
 // FormatConnectionLog is the [Reader.Format] of a log as Elastic Load Balancing
@@ -185,7 +187,7 @@ func detectTimed(line []byte, n int) (native bool, other *lines, refused *Format
 	third, _, _ := bytes.Cut(rest, delimiter)
 	if host, _, ok := cutEndpoint(third); ok {
 		if _, ok := parseAddr(host); ok { // 2015-05-13T23:39:43.945958Z my-loadbalancer 192.168.131.39:2817
-			return false, nil, &FormatError{Format: NotClassicLog}
+			return false, nil, &FormatError{Format: logkey.ClassicLog}
 		}
 	}
 	return false, nil, nil
@@ -218,12 +220,12 @@ func detectJSON(line []byte) (*lines, *FormatError) {
 // foreigners are the logs that field names tell: each by a name that only it
 // has.
 var foreigners = []struct{ name, format string }{
-	{"ssl_protocol", NotAccessLog},
-	{"request_line", NotAccessLog},
-	{"elb_status_code", NotAccessLog},
-	{"target_port_list", NotAccessLog},
-	{"health_check_status", NotHealthCheckLog},
-	{"failure_reason", NotHealthCheckLog},
+	{"ssl_protocol", logkey.AccessLog},
+	{"request_line", logkey.AccessLog},
+	{"elb_status_code", logkey.AccessLog},
+	{"target_port_list", logkey.AccessLog},
+	{"health_check_status", logkey.HealthCheckLog},
+	{"failure_reason", logkey.HealthCheckLog},
 	{"x-edge-location", notCloudFront},
 	{"cs-method", notCloudFront},
 	{"x-edge-request-id", notCloudFront},
@@ -266,15 +268,15 @@ func detectForeign(line []byte) *FormatError {
 			return nil
 		}
 		if bytes.HasPrefix(third, []byte("app/")) {
-			return &FormatError{Format: NotAccessLog}
+			return &FormatError{Format: logkey.AccessLog}
 		}
-		return &FormatError{Format: NotHealthCheckLog}
+		return &FormatError{Format: logkey.HealthCheckLog}
 	case "2", "3", "4", "5", "6", "7", "8":
-		if len(second) == 12 && only(string(second), digits) && bytes.HasPrefix(third, []byte("eni-")) {
+		if len(second) == 12 && consists(second, digits) && bytes.HasPrefix(third, []byte("eni-")) {
 			return &FormatError{Format: notFlowLog}
 		}
 	}
-	if len(first) == 64 && only(string(first), digits+"abcdef") && bytes.HasPrefix(third, []byte("[")) {
+	if len(first) == 64 && consists(first, digits+"abcdef") && bytes.HasPrefix(third, []byte("[")) {
 		return &FormatError{Format: notS3Log}
 	}
 	if names := nameList(whole); slices.Contains(names, "srcaddr") || slices.Contains(names, "interface-id") {
@@ -282,3 +284,8 @@ func detectForeign(line []byte) *FormatError {
 	}
 	return nil
 }
+
+const digits = "0123456789"
+
+// consists reports whether all of b is of the set.
+func consists(b []byte, set string) bool { return len(bytes.Trim(b, set)) == 0 }

@@ -21,6 +21,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"tlswatch/internal/dev/connlogtest"
+
+	"tlswatch/pkg/logkey"
 )
 
 // entries reads a log of good lines only.
@@ -333,10 +335,10 @@ func TestMalformedForms(t *testing.T) {
 // Other logs are refused by name.
 func TestRefused(t *testing.T) {
 	for _, test := range []struct{ log, format string }{
-		{`http 2026-09-23T07:17:32.454551Z app/k8s-tileserver-617dd1df30/98e3a879de9d6b42 216.180.246.224:25824 - -1 -1 -1 400 - 0 272 "- http://k8s-tileserver-617dd1df30-606955064.us-east-1.elb.amazonaws.com:80- -" "-" - - - "-" "-" "-" - 2026-09-23T07:17:31.697000Z "-" "-" "-" "-" "-" "-" "-" TID_7d15a1935077a44b91952330c3dc3ed8 "-" "-" "-" 100.51.96.60 "-" "-"`, NotAccessLog},
-		{`h2 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 10.0.1.252:48160 10.0.0.66:9000 0.000 0.002 0.000 200 200 5 257 "GET https://10.0.2.105:773/ HTTP/2.0" "curl/7.46.0" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2`, NotAccessLog},
-		{`http 2025-10-31T12:44:59.875678Z 0.019584011 172.31.20.97:80 HCLogsTestIPs PASS 200 -`, NotHealthCheckLog},
-		{`2015-05-13T23:39:43.945958Z my-loadbalancer 192.168.131.39:2817 10.0.0.1:80 0.000073 0.001048 0.000057 200 200 0 29 "GET http://www.example.com:80/ HTTP/1.1" "curl/7.38.0" - -`, NotClassicLog},
+		{`http 2026-09-23T07:17:32.454551Z app/k8s-tileserver-617dd1df30/98e3a879de9d6b42 216.180.246.224:25824 - -1 -1 -1 400 - 0 272 "- http://k8s-tileserver-617dd1df30-606955064.us-east-1.elb.amazonaws.com:80- -" "-" - - - "-" "-" "-" - 2026-09-23T07:17:31.697000Z "-" "-" "-" "-" "-" "-" "-" TID_7d15a1935077a44b91952330c3dc3ed8 "-" "-" "-" 100.51.96.60 "-" "-"`, logkey.AccessLog},
+		{`h2 2018-07-02T22:23:00.186641Z app/my-loadbalancer/50dc6c495c0c9188 10.0.1.252:48160 10.0.0.66:9000 0.000 0.002 0.000 200 200 5 257 "GET https://10.0.2.105:773/ HTTP/2.0" "curl/7.46.0" ECDHE-RSA-AES128-GCM-SHA256 TLSv1.2`, logkey.AccessLog},
+		{`http 2025-10-31T12:44:59.875678Z 0.019584011 172.31.20.97:80 HCLogsTestIPs PASS 200 -`, logkey.HealthCheckLog},
+		{`2015-05-13T23:39:43.945958Z my-loadbalancer 192.168.131.39:2817 10.0.0.1:80 0.000073 0.001048 0.000057 200 200 0 29 "GET http://www.example.com:80/ HTTP/1.1" "curl/7.38.0" - -`, logkey.ClassicLog},
 		{"#Version: 1.0\n#Fields: date time x-edge-location sc-bytes c-ip cs-method\n2019-12-04\t21:02:31\tLAX1\t392\t192.0.2.100\tGET", notCloudFront},
 		{`{"date":"2026-09-23","time":"07:17:32","x-edge-location":"LAX1"}`, notCloudFront},
 		{`{"timestamp":1576280412771,"formatVersion":1,"webaclId":"arn:aws:wafv2:ap-southeast-2:111122223333:regional/webacl/STMTest/1EXAMPLE","action":"BLOCK"}`, notWAF},
@@ -345,8 +347,8 @@ func TestRefused(t *testing.T) {
 		{`{"Records":[{"eventVersion":"1.08","userIdentity":{}}]}`, notCloudTrail},
 		{`{"version":"1.100000","account_id":"111122223333","query_name":"example.com.","srcaddr":"10.0.0.1"}`, notResolver},
 		{`79a59df900b949e55d96a1e698fbacedfd6e09d98eacf8f8d5218e7cd47ef2be amzn-s3-demo-bucket1 [06/Feb/2019:00:00:38 +0000] 192.0.2.3 - 3E57427F3EXAMPLE REST.GET.VERSIONING - "GET /?versioning HTTP/1.1" 200`, notS3Log},
-		{`{"type":"https","time":"2026-09-23T07:17:32.454551Z","elb":"app/a/1","client:port":"192.0.2.1:1","ssl_protocol":"TLSv1.2"}`, NotAccessLog},
-		{"#Fields: type time elb client_port ssl_cipher ssl_protocol\nhttps", NotAccessLog},
+		{`{"type":"https","time":"2026-09-23T07:17:32.454551Z","elb":"app/a/1","client:port":"192.0.2.1:1","ssl_protocol":"TLSv1.2"}`, logkey.AccessLog},
+		{"#Fields: type time elb client_port ssl_cipher ssl_protocol\nhttps", logkey.AccessLog},
 		{`{"level":"INFO","message":"hello"}`, notJSON},
 		{"{\n  \"time\": 1\n}\n", notLines},
 		{"#Fields: a b c\n1 2 3\n", notFields},
@@ -355,7 +357,7 @@ func TestRefused(t *testing.T) {
 		{"PK\x03\x04\x14", "ZIP archive"},
 		{"\x28\xb5\x2f\xfd\x04", "zstd-compressed file"},
 		{"<?xml version=\"1.0\"?>\n<Error><Code>AccessDenied</Code></Error>", notMarkup},
-		{"Enable AccessLog for ELB: my-loadbalancer at 2014-02-15T23:40:00Z", NotTestFile},
+		{"Enable AccessLog for ELB: my-loadbalancer at 2014-02-15T23:40:00Z", logkey.TestFile},
 	} {
 		r := NewReader(bytes.NewReader(gzipped(test.log)))
 		entries, malformed, err := readAll(r)

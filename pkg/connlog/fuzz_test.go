@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -208,44 +207,6 @@ func FuzzReader(f *testing.F) {
 		}
 		if entries != good || len(malformed) != bad || r.Bytes() != int64(len(plain)) {
 			t.Fatalf("got %d entries and %d malformed of %d bytes, want %d and %d of %d", entries, len(malformed), r.Bytes(), good, bad, len(plain))
-		}
-	})
-}
-
-// FuzzParseObjectKey: whatever is accepted is rebuilt from its parts.
-func FuzzParseObjectKey(f *testing.F) {
-	for _, test := range keyTests {
-		f.Add(test.key)
-	}
-	f.Fuzz(func(t *testing.T, key string) {
-		k, err := ParseObjectKey(key)
-		if err != nil {
-			var ke *KeyError
-			if !errors.As(err, &ke) || ke.Reason == "" {
-				t.Fatalf("%q: error is %#v", key, err)
-			}
-			return
-		}
-		dir, base := key[:strings.LastIndexByte(key, '/')+1], key[strings.LastIndexByte(key, '/')+1:]
-		elb := strings.HasPrefix(base, "conn_log") || otherLog(base) == notOther
-		if !elb { // CloudWatch's
-			if !strings.Contains(dir, k.Region) || !strings.Contains(dir, k.Account) || k.Region == "" {
-				t.Fatalf("%q: %+v", key, k)
-			}
-			return
-		}
-		name := k.Account + "_elasticloadbalancing_" + k.Region + "_" + strings.ReplaceAll(k.LoadBalancer, "/", ".") + "_" + k.PeriodEnd.Format(endTime)
-		rest, ok := strings.CutPrefix(base, "conn_log_"+name+"_")
-		if !ok {
-			rest, ok = strings.CutPrefix(base, "conn_log."+name+"_")
-		}
-		form := regexp.MustCompile(`^[0-9A-Fa-f.:]+_[0-9A-Za-z]+\.log(\.gz)?$`)
-		if strings.HasPrefix(k.LoadBalancer, "net/") {
-			rest, ok = strings.CutPrefix(base, name+"_")
-			form = regexp.MustCompile(`^[0-9A-Za-z]+\.log(\.gz)?$`)
-		}
-		if !ok || !form.MatchString(rest) {
-			t.Fatalf("%q: rebuilt %q, and then %q", key, name, rest)
 		}
 	})
 }

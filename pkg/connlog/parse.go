@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"net/netip"
 	"time"
+
+	"tlswatch/pkg/logkey"
 )
 
 // Numbers of fields in a line. Fields after the last documented one are
@@ -118,7 +120,7 @@ func (p *Parser) readOrigin(c *cursor) (o origin, err *ParseError) {
 	all, before := c.rest, c.quotes
 	o.keyExchange = p.names.intern(c.next())
 	text := c.next()
-	if len(text) > 0 && !isLoadBalancer(text) {
+	if len(text) > 0 && !logkey.IsLoadBalancer(text) {
 		return o, parseError("elb", text, errLoadBalancer)
 	}
 	o.loadBalancer = p.names.intern(text)

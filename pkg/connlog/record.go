@@ -3,6 +3,8 @@ package connlog
 import (
 	"bytes"
 	"time"
+
+	"tlswatch/pkg/logkey"
 )
 
 // A record is an entry in the making, of fields that come in any order.
@@ -97,7 +99,7 @@ func (r *record) setSerial(text []byte) error {
 
 func (r *record) setLoadBalancer(text []byte) error {
 	if string(text) != r.p.loadBalancer {
-		if text != nil && !isLoadBalancer(text) {
+		if text != nil && !logkey.IsLoadBalancer(text) {
 			return errLoadBalancer
 		}
 		r.p.loadBalancer = r.p.names.intern(text)

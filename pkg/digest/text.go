@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"tlswatch/internal/text"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/notice"
 	"tlswatch/pkg/posture"
 )
@@ -104,7 +104,7 @@ func (d *Digest) text(n int) string {
 
 func (lb *LoadBalancer) text(b *mail, d *Digest) {
 	b.WriteByte('\n')
-	b.line("%s (%s)", connlog.LoadBalancerName(lb.Name), lb.Name)
+	b.line("%s (%s)", logkey.LoadBalancerName(lb.Name), lb.Name)
 	connections := text.Plural(lb.Connections, "successful TLS connection")
 	if lb.Change != nil {
 		connections += fmt.Sprintf(", %s %% from the week before", signed(100*max(-1, min(*lb.Change, 99))))
@@ -243,7 +243,7 @@ func (d *Digest) card() notice.Card {
 	})
 	for i := range d.LoadBalancers {
 		lb := &d.LoadBalancers[i]
-		line := fmt.Sprintf("\n\n*%s*: post-quantum %s", notice.Code(connlog.LoadBalancerName(lb.Name)), lb.PostQuantum.percent())
+		line := fmt.Sprintf("\n\n*%s*: post-quantum %s", notice.Code(logkey.LoadBalancerName(lb.Name)), lb.PostQuantum.percent())
 		if n := lb.weak(); n > 0 {
 			line += fmt.Sprintf(", %s", text.Plural(n, "weak connection"))
 		}

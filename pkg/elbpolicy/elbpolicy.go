@@ -16,7 +16,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/smithy-go"
 
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -95,7 +95,7 @@ func nameOf(n string) string {
 	if _, path, ok := strings.Cut(n, ":loadbalancer/"); ok {
 		n = path
 	}
-	return connlog.LoadBalancerName(n)
+	return logkey.LoadBalancerName(n)
 }
 
 // listeners returns the listeners of a load balancer by port.

@@ -9,7 +9,7 @@ import (
 
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -61,7 +61,7 @@ func NewLookup(client elb.DescribeListenersAPIClient, now func() time.Time) *Loo
 // for all load balancers of an account. Meanwhile the last answer, if there was
 // one, is still given. The result is shared: do not change it.
 func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer string) (pipeline.ListenerPolicies, error) {
-	arn := connlog.ObjectKey{Account: account, Region: region, LoadBalancer: loadBalancer}.LoadBalancerARN()
+	arn := logkey.Key{Account: account, Region: region, LoadBalancer: loadBalancer}.LoadBalancerARN()
 	a := l.answer(arn)
 	select {
 	case <-a.turn:

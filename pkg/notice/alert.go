@@ -8,7 +8,7 @@ import (
 
 	"tlswatch/internal/text"
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -71,7 +71,7 @@ func (a *Alert) headline() string {
 }
 
 // name is the name by which people know the load balancer.
-func (a *Alert) name() string { return text.Name(connlog.LoadBalancerName(a.Window.LoadBalancer)) }
+func (a *Alert) name() string { return text.Name(logkey.LoadBalancerName(a.Window.LoadBalancer)) }
 
 func (a *Alert) subject() string {
 	return fit(MaxSubject, "tlswatch "+a.Severity+": ", a.name(), ": "+a.headline())

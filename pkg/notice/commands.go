@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"tlswatch/internal/text"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // arn is empty if the account is unknown, or the name cannot be pasted.
@@ -14,7 +14,7 @@ func (a *Alert) arn() string {
 	if a.Window.Account == "" || !printable(a.Window.LoadBalancer) {
 		return ""
 	}
-	return connlog.ObjectKey{Account: a.Window.Account, Region: a.Window.Region, LoadBalancer: a.Window.LoadBalancer}.LoadBalancerARN()
+	return logkey.Key{Account: a.Window.Account, Region: a.Window.Region, LoadBalancer: a.Window.LoadBalancer}.LoadBalancerARN()
 }
 
 func (a *Alert) describeListeners() string {

@@ -16,7 +16,7 @@ import (
 	"tlswatch/internal/dev/alerttest"
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/notice"
 )
 
@@ -29,11 +29,11 @@ func tlsLog(t *testing.T) alert.Window {
 	native := strings.Split(strings.TrimSuffix(string(connlogtest.Log(connlogtest.Options{Seed: 1, Lines: 2500})), "\n"), "\n")
 	s := alerttest.Summarize(t, []byte(strings.Join(connlogtest.TLSLog(native, "net/edge/1234567890abcdef"), "\n")))
 	const key = "logs/us-east-2/2026/11/23/5f2c81d0.log.gz"
-	k, err := connlog.ParseObjectKey(key)
+	k, err := logkey.Parse(key)
 	if err != nil {
 		t.Fatal(err)
 	}
-	k.LoadBalancer, k.PeriodEnd = "net/edge/1234567890abcdef", s.Last.Truncate(connlog.Period).Add(connlog.Period)
+	k.LoadBalancer, k.PeriodEnd = "net/edge/1234567890abcdef", s.Last.Truncate(logkey.Period).Add(logkey.Period)
 	return alert.Observe(s, k, "s3://"+alerttest.Bucket+"/"+key, true)
 }
 
@@ -56,7 +56,7 @@ func TestGolden(t *testing.T) {
 	hour := []alert.Window{alerttest.Observe(t, busy, true)}
 	for i := range 11 {
 		w := alerttest.Observe(t, connlogtest.Log(connlogtest.Options{Seed: uint64(i + 2), Lines: 2500}), true)
-		w.Start, w.End = w.Start.Add(-connlog.Period), w.End.Add(-connlog.Period)
+		w.Start, w.End = w.Start.Add(-logkey.Period), w.End.Add(-logkey.Period)
 		w.Objects = []string{fmt.Sprintf("s3://%s/%d.log.gz", alerttest.Bucket, i)}
 		hour = append(hour, w)
 	}

@@ -13,6 +13,7 @@ import (
 	"tlswatch/internal/dev/alerttest"
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/notice"
 	"tlswatch/pkg/rollup"
 )
@@ -137,7 +138,7 @@ func hostile(prefix string, clients int) *rollup.Summary {
 
 func TestHostileSummary(t *testing.T) {
 	for prefix, clients := range map[string]int{"": 100_000, strings.Repeat("\x00", 60): 5000, "z" + strings.Repeat("&", 100): 5000} {
-		k, err := connlog.ParseObjectKey(alerttest.Key)
+		k, err := logkey.Parse(alerttest.Key)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/notice"
 )
 
@@ -93,7 +93,7 @@ func (p *Pipeline) alertPeriod(ctx context.Context, t *task, shared *invocation)
 		longest = max(longest, rule.Window)
 	}
 	end := t.reading.key.PeriodEnd
-	records, err := p.Ledger.Records(ctx, t.reading.key.LoadBalancer, end.Add(-longest), end.Add(longest-connlog.Period))
+	records, err := p.Ledger.Records(ctx, t.reading.key.LoadBalancer, end.Add(-longest), end.Add(longest-logkey.Period))
 	if err != nil {
 		return alerts{err: err}
 	}
@@ -116,7 +116,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 	// The list of records says which windows can meet the rule at all, and the
 	// state of the alert whether that matters now. Usually both say no.
 	var claims []ledger.AlertClaim
-	for end := t.reading.key.PeriodEnd; end.Before(t.reading.key.PeriodEnd.Add(rule.Window)); end = end.Add(connlog.Period) {
+	for end := t.reading.key.PeriodEnd; end.Before(t.reading.key.PeriodEnd.Add(rule.Window)); end = end.Add(logkey.Period) {
 		if p.tooOld(end) {
 			continue
 		}

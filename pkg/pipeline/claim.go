@@ -6,8 +6,8 @@ import (
 	"time"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/posture"
 )
@@ -110,7 +110,7 @@ func (p *Pipeline) clients(ctx context.Context, r reading) (_ *metric.ClientSet,
 	if p.Ledger == nil || len(wanted) == 0 || p.Now().Sub(r.key.PeriodEnd) > metric.MaxAge {
 		return nil, 0, nil
 	}
-	hour := r.key.PeriodEnd.Add(-connlog.Period).Truncate(time.Hour)
+	hour := r.key.PeriodEnd.Add(-logkey.Period).Truncate(time.Hour)
 	granted, err := p.Ledger.Clients(ctx, r.key.LoadBalancer, hour, wanted, p.ClientBudget)
 	if err != nil {
 		return nil, 0, err

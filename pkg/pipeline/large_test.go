@@ -14,8 +14,8 @@ import (
 	"time"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 )
@@ -37,7 +37,7 @@ func TestMemoryLargeWindow(t *testing.T) {
 		PublishClients: true, Now: func() time.Time { return now }, Sleep: pipeline.Sleep,
 	}
 	job := func(i int) pipeline.Job {
-		l := load{end: now.Truncate(connlog.Period).Add(-time.Duration(i%periods) * connlog.Period), node: i / periods}
+		l := load{end: now.Truncate(logkey.Period).Add(-time.Duration(i%periods) * logkey.Period), node: i / periods}
 		var b bytes.Buffer
 		for c := range 100 {
 			fmt.Fprintf(&b, "%s 10.%d.%d.%d 1 443 TLSv1.2 - - \"-\" - - Failed:X\n", l.end.Add(-time.Minute).Format(time.RFC3339), i>>8, i&255, c)
@@ -51,7 +51,7 @@ func TestMemoryLargeWindow(t *testing.T) {
 			t.Fatal(r.Err)
 		}
 	}
-	all := alert.Rule{Name: alert.FailedNegotiations, MinFailed: uint64(records) * 100, Window: periods * connlog.Period, Growth: 3}
+	all := alert.Rule{Name: alert.FailedNegotiations, MinFailed: uint64(records) * 100, Window: periods * logkey.Period, Growth: 3}
 	client := all
 	client.Name, client.PerClient, client.MinFailed = alert.ClientFailures, true, 2
 	p.Rules = []alert.Rule{all, client}

@@ -16,6 +16,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/notice"
 	"tlswatch/pkg/rollup"
@@ -109,7 +110,7 @@ type Job struct {
 // A Report says what became of an object.
 type Report struct {
 	Object  Object
-	Key     connlog.ObjectKey
+	Key     logkey.Key
 	Err     error  // the whole object must be retried
 	Skipped string // why the object was skipped; "" if it was not
 

@@ -25,6 +25,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/cwsink"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/rollup"
@@ -313,7 +314,7 @@ func TestFaults(t *testing.T) {
 		{"not a log", func(t *testing.T, w *world, o *pipeline.Object) {
 			o.Key = "AWSLogs/123456789012/ELBConnectionLogTestFile"
 		},
-			skipped(connlog.NotTestFile, 0), nil},
+			skipped(logkey.TestFile, 0), nil},
 		{"deleted", func(t *testing.T, w *world, o *pipeline.Object) { o.Key = "2026/" + key }, skipped(pipeline.SkippedGone, 1), nil},
 		{"replaced", func(t *testing.T, w *world, o *pipeline.Object) { w.put(t, key, []byte("other")) }, skipped(pipeline.SkippedReplaced, 1), nil},
 		{"other reading of the key", func(t *testing.T, w *world, o *pipeline.Object) { o.Key, o.AltKey = "a%20b/"+key, key },

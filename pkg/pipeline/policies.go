@@ -4,7 +4,7 @@ import (
 	"context"
 	"maps"
 
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // A PolicySource knows the security policies of listeners, so that failures
@@ -49,7 +49,7 @@ func (f FixedPolicies) Policies(ctx context.Context, account, region, loadBalanc
 }
 
 // policies finds the security policies of a load balancer's listeners.
-func (p *Pipeline) policies(ctx context.Context, key connlog.ObjectKey) (ListenerPolicies, error) {
+func (p *Pipeline) policies(ctx context.Context, key logkey.Key) (ListenerPolicies, error) {
 	if p.Policies == nil {
 		return nil, nil
 	}

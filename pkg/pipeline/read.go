@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/posture"
 	"tlswatch/pkg/rollup"
 )
@@ -34,7 +35,7 @@ const (
 // A reading is the result of reading an object.
 type reading struct {
 	object  Object // as it was opened
-	key     connlog.ObjectKey
+	key     logkey.Key
 	summary *rollup.Summary // nil if the object was skipped, or after an error
 	skipped string
 	err     error
@@ -76,11 +77,11 @@ func (p *Pipeline) begin(ctx context.Context, o Object, sofar pace) <-chan readi
 
 // read reads an object, again if the transfer is interrupted.
 func (p *Pipeline) read(ctx context.Context, o Object) reading {
-	key, err := connlog.ParseObjectKey(o.Key)
+	key, err := logkey.Parse(o.Key)
 	if err != nil && o.AltKey != "" {
-		key, err = connlog.ParseObjectKey(o.AltKey)
+		key, err = logkey.Parse(o.AltKey)
 	}
-	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
+	if ke, ok := errors.AsType[*logkey.Error](err); ok {
 		return reading{object: o, key: key, skipped: ke.Reason}
 	}
 	attempts := 0
@@ -99,7 +100,7 @@ func (p *Pipeline) read(ctx context.Context, o Object) reading {
 }
 
 // readOnce reads an object, or finds a reason to skip it.
-func (p *Pipeline) readOnce(ctx context.Context, o Object, key connlog.ObjectKey) reading {
+func (p *Pipeline) readOnce(ctx context.Context, o Object, key logkey.Key) reading {
 	r := reading{object: o, key: key}
 	s, err := p.summarize(ctx, &r)
 	format, isFormat := errors.AsType[*connlog.FormatError](err)
@@ -151,7 +152,7 @@ func (p *Pipeline) summarize(ctx context.Context, r *reading) (*rollup.Summary, 
 		case nil:
 			s.Add(&e)
 			if !named {
-				if err := r.key.Learn(&e); err != nil {
+				if err := r.key.Learn(e.LoadBalancer); err != nil {
 					return nil, err
 				}
 			}

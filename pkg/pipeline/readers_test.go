@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 )
 
@@ -96,7 +97,7 @@ func TestReaders(t *testing.T) {
 	}
 	got, also := outcome(4)
 	text := cmp.Comparer(func(a, b error) bool { return fmt.Sprint(a) == fmt.Sprint(b) })
-	if diff := cmp.Diff(want, got, text, cmpopts.IgnoreFields(pipeline.Report{}, "Reading", "Publishing")); diff != "" || also != processed {
+	if diff := cmp.Diff(want, got, text, cmp.AllowUnexported(logkey.Key{}), cmpopts.IgnoreFields(pipeline.Report{}, "Reading", "Publishing")); diff != "" || also != processed {
 		t.Errorf("processed %v, want %v; reports (-one after the other +at the same time):\n%s", also, processed, diff)
 	}
 }

@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"tlswatch/internal/text"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -154,13 +154,13 @@ func (t *Tally) trail(d *pageData, v View) error {
 	if err != nil {
 		return err
 	}
-	d.Trail, d.Here = []link{all}, connlog.LoadBalancerName(t.only.LoadBalancer)
+	d.Trail, d.Here = []link{all}, logkey.LoadBalancerName(t.only.LoadBalancer)
 	if t.only.Client == "" {
 		return nil
 	}
 	d.Here = t.only.Client
 	if t.only.LoadBalancer != "" {
-		lb, err := v.link(connlog.LoadBalancerName(t.only.LoadBalancer), Filter{LoadBalancer: t.only.LoadBalancer})
+		lb, err := v.link(logkey.LoadBalancerName(t.only.LoadBalancer), Filter{LoadBalancer: t.only.LoadBalancer})
 		if err != nil {
 			return err
 		}
@@ -177,7 +177,7 @@ func (t *Tally) fillLoadBalancers(d *pageData, v View, rows int) error {
 	keys, others := top(t.loadBalancers, rows, strings.Compare)
 	for _, lb := range keys {
 		r := t.loadBalancers[lb]
-		l, err := v.link(connlog.LoadBalancerName(lb), Filter{LoadBalancer: lb, Client: t.only.Client})
+		l, err := v.link(logkey.LoadBalancerName(lb), Filter{LoadBalancer: lb, Client: t.only.Client})
 		if err != nil {
 			return err
 		}
@@ -196,7 +196,7 @@ func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
 			Where: fmt.Sprintf("port %d", k.port),
 		}
 		if d.ManyLoadBalancers {
-			c.Where = connlog.LoadBalancerName(k.loadBalancer) + ", " + c.Where
+			c.Where = logkey.LoadBalancerName(k.loadBalancer) + ", " + c.Where
 		}
 		if t.only.Client == "" {
 			c.Who = strings.Join(r.most(3), ", ")
@@ -222,7 +222,7 @@ func (t *Tally) fillClients(d *pageData, v View, rows int) error {
 		if err != nil {
 			return err
 		}
-		d.Clients = append(d.Clients, clientRow{text.Count(r.failed), text.Count(r.connections), connlog.LoadBalancerName(k.loadBalancer), strings.Join(r.most(1), ""), l})
+		d.Clients = append(d.Clients, clientRow{text.Count(r.failed), text.Count(r.connections), logkey.LoadBalancerName(k.loadBalancer), strings.Join(r.most(1), ""), l})
 	}
 	d.OtherClients = more(others, "client", "clients")
 	if t.otherClients > 0 {
@@ -240,27 +240,27 @@ const (
 
 // chart draws the failures over time in whole periods.
 func (t *Tally) chart(d *pageData, v View) {
-	first, last := v.From.Truncate(connlog.Period).Add(connlog.Period), v.Until
-	if rest := v.Until.Sub(first) % connlog.Period; rest > 0 {
-		last = v.Until.Add(connlog.Period - rest)
+	first, last := v.From.Truncate(logkey.Period).Add(logkey.Period), v.Until
+	if rest := v.Until.Sub(first) % logkey.Period; rest > 0 {
+		last = v.Until.Add(logkey.Period - rest)
 	}
-	periods := max(1, int(last.Sub(first)/connlog.Period)+1)
+	periods := max(1, int(last.Sub(first)/logkey.Period)+1)
 	each := (periods + maxBars - 1) / maxBars
 	sums := make([]uint64, (periods+each-1)/each)
 	var most uint64
 	for end, n := range t.periods {
-		i := min(max(0, int(end.Sub(first)/connlog.Period)/each), len(sums)-1)
+		i := min(max(0, int(end.Sub(first)/logkey.Period)/each), len(sums)-1)
 		sums[i] += n
 		most = max(most, sums[i])
 	}
-	step := time.Duration(each) * connlog.Period
+	step := time.Duration(each) * logkey.Period
 	d.ChartWidth, d.ChartMost, d.ChartStep = barWidth*len(sums), text.Count(most), text.Span(step)
 	for i, n := range sums {
 		if n == 0 {
 			continue
 		}
 		height := max(1, barHeight*float64(n)/float64(most))
-		begin := first.Add(-connlog.Period + time.Duration(i)*step)
+		begin := first.Add(-logkey.Period + time.Duration(i)*step)
 		d.Bars = append(d.Bars, bar{
 			X: float64(barWidth * i), Y: barHeight + 1 - height, Width: barWidth - 1, Height: height,
 			Title: fmt.Sprintf("%s failures in the %s from %s", text.Count(n), text.Span(step), begin.In(v.Zone).Format("2 Jan 15:04")),

@@ -19,7 +19,7 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -35,9 +35,9 @@ func windows(t *testing.T, periods int) []alert.Window {
 	var list []alert.Window
 	for i := range periods {
 		for j, lb := range []string{"app/shop/50dc6c495c0c9188", "app/api/e3610968cb568663"} {
-			begin := start.Add(time.Duration(i) * connlog.Period)
+			begin := start.Add(time.Duration(i) * logkey.Period)
 			s := alerttest.Summarize(t, connlogtest.Log(connlogtest.Options{Seed: uint64(2*i + j), Lines: 300 + 900*(1-j), Start: begin, LoadBalancer: lb}))
-			list = append(list, alert.Observe(s, connlog.ObjectKey{LoadBalancer: lb, PeriodEnd: begin.Add(connlog.Period)}, "s3://logs/x", true))
+			list = append(list, alert.Observe(s, logkey.Key{LoadBalancer: lb, PeriodEnd: begin.Add(logkey.Period)}, "s3://logs/x", true))
 		}
 	}
 	return list
@@ -172,7 +172,7 @@ func TestInjection(t *testing.T) {
 		`<!--`, `&lt;b&gt;`, `]]>`, "a\nb\r\nc",
 	} {
 		w := alert.Window{
-			LoadBalancer: "app/" + evil + "/1", Failed: 9, Connections: 10, Start: start, End: start.Add(connlog.Period),
+			LoadBalancer: "app/" + evil + "/1", Failed: 9, Connections: 10, Start: start, End: start.Add(logkey.Period),
 			Reasons: map[string]uint64{evil: 9},
 			Clients: []alert.Client{{Client: evil, Connections: 9, Failed: 9}, {Client: evil + evil, Connections: 1, Failed: 1}},
 			Groups: []alert.Group{{ListenerPort: 443, Protocol: evil, Cipher: evil, Reason: evil, Failed: 9, Clients: 12,
@@ -297,7 +297,7 @@ func TestChart(t *testing.T) {
 func TestBounds(t *testing.T) {
 	tally := NewTally(Filter{})
 	for i := range 2000 {
-		w := alert.Window{LoadBalancer: fmt.Sprintf("app/lb-%d/1", i%700), Failed: 100, Start: start, End: start.Add(connlog.Period), Reasons: map[string]uint64{fmt.Sprint(i): 100}}
+		w := alert.Window{LoadBalancer: fmt.Sprintf("app/lb-%d/1", i%700), Failed: 100, Start: start, End: start.Add(logkey.Period), Reasons: map[string]uint64{fmt.Sprint(i): 100}}
 		for j := range 100 {
 			w.Clients = append(w.Clients, alert.Client{Client: fmt.Sprintf("10.%d.%d.%d", i>>8, i&255, j), Connections: 1, Failed: 1})
 		}

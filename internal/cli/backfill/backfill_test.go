@@ -22,8 +22,8 @@ import (
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 )
 
@@ -31,7 +31,7 @@ import (
 // them; it returns the keys of the former.
 func putHistory(t *testing.T, c *clitest.Cloud, n int) (keys []string) {
 	t.Helper()
-	now := time.Now().UTC().Truncate(connlog.Period)
+	now := time.Now().UTC().Truncate(logkey.Period)
 	put := func(key string, end time.Time) string {
 		t.Helper()
 		if _, err := c.S3.Put(clitest.BucketName, key, clitest.TinyLog(end.Add(-time.Minute))); err != nil {
@@ -40,7 +40,7 @@ func putHistory(t *testing.T, c *clitest.Cloud, n int) (keys []string) {
 		return key
 	}
 	for i := range n {
-		end := now.Add(-time.Duration(1+i%60) * connlog.Period)
+		end := now.Add(-time.Duration(1+i%60) * logkey.Period)
 		keys = append(keys, put(clitest.LogKey(end, i), end))
 		if i%10 == 0 {
 			put(strings.Replace(clitest.LogKey(end, i), "conn_log_", "", 1), end) // an access log
@@ -162,7 +162,7 @@ func TestBackfillResumed(t *testing.T) {
 	if r.AlreadyDone != 300 || r.Selected != 0 {
 		t.Errorf("once more: %+v", r)
 	}
-	want := []passedOver{{connlog.NotAccessLog, 30}, {connlog.NotTestFile, 1}}
+	want := []passedOver{{logkey.AccessLog, 30}, {logkey.TestFile, 1}}
 	if d := gocmp.Diff(want, r.NotLogs); d != "" || r.Listed != 300+3+31 || r.OutsideTime != 3 || r.TooOld != 0 {
 		t.Errorf("counted: %+v", r)
 	}
@@ -277,8 +277,8 @@ func TestBackfillClaimed(t *testing.T) {
 
 func TestBackfillManifest(t *testing.T) {
 	stack := awstest.Start(t, localaws.Options{}, clitest.BucketName)
-	end := time.Now().UTC().Truncate(connlog.Period).Add(-time.Hour)
-	later := strings.Replace(clitest.LogKey(end.Add(connlog.Period), 1), "AWSLogs", "odd, \"prefix\" of+50% ü/AWSLogs", 1)
+	end := time.Now().UTC().Truncate(logkey.Period).Add(-time.Hour)
+	later := strings.Replace(clitest.LogKey(end.Add(logkey.Period), 1), "AWSLogs", "odd, \"prefix\" of+50% ü/AWSLogs", 1)
 	for _, key := range []string{clitest.LogKey(end, 2), later, clitest.LogKey(end, 1), clitest.LogKey(end.Add(-20*24*time.Hour), 1), "notes.txt"} {
 		if _, err := stack.S3.Put(clitest.BucketName, key, clitest.TinyLog(end)); err != nil {
 			t.Fatal(err)
@@ -293,7 +293,7 @@ func TestBackfillManifest(t *testing.T) {
 	}
 	want := clitest.BucketName + "," + clitest.LogKey(end, 1) + "\n" +
 		clitest.BucketName + "," + clitest.LogKey(end, 2) + "\n" +
-		clitest.BucketName + ",odd%2C%20%22prefix%22%20of%2B50%25%20%C3%BC/" + clitest.LogKey(end.Add(connlog.Period), 1) + "\n"
+		clitest.BucketName + ",odd%2C%20%22prefix%22%20of%2B50%25%20%C3%BC/" + clitest.LogKey(end.Add(logkey.Period), 1) + "\n"
 	if d := gocmp.Diff(want, string(got)); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
@@ -320,7 +320,7 @@ func TestBackfillManifest(t *testing.T) {
 // configured or not.
 func TestBackfillRegion(t *testing.T) {
 	b := clitest.NewBucket(t)
-	end := time.Now().UTC().Truncate(connlog.Period)
+	end := time.Now().UTC().Truncate(logkey.Period)
 	b.Put(t, clitest.LogKey(end, 1), string(clitest.TinyLog(end)))
 	t.Setenv("AWS_ENDPOINT_URL_S3", clitest.NewProxy(t, b, clitest.Elsewhere("eu-central-1")))
 	t.Setenv("AWS_ENDPOINT_URL_LAMBDA", clitest.NewProxy(t, b, func(_ http.ResponseWriter, r *http.Request) bool {
@@ -354,9 +354,9 @@ func TestListObjects(t *testing.T) {
 		return key
 	}
 	midnight := time.Date(2026, 11, 21, 0, 0, 0, 0, time.UTC)
-	late := put(midnight.Add(-connlog.Period), midnight, 1)                    // delivered after midnight
-	early := put(midnight.Add(connlog.Period), midnight.Add(-24*time.Hour), 2) // never seen
-	last := put(midnight.Add(23*time.Hour), midnight.Add(47*time.Hour), 3)     // a day late
+	late := put(midnight.Add(-logkey.Period), midnight, 1)                    // delivered after midnight
+	early := put(midnight.Add(logkey.Period), midnight.Add(-24*time.Hour), 2) // never seen
+	last := put(midnight.Add(23*time.Hour), midnight.Add(47*time.Hour), 3)    // a day late
 	for i := range 2300 {
 		put(now.Add(-time.Hour), now, 10+i)
 	}

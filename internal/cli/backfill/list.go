@@ -10,7 +10,7 @@ import (
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/input"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // A logObject is a connection log to be sent.
@@ -49,8 +49,8 @@ func listObjects(ctx context.Context, buckets *cloud.Buckets, o options, p *cons
 
 func (l *listing) add(o options, c input.Object) {
 	l.listed++
-	k, err := connlog.ParseObjectKey(c.Key)
-	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
+	k, err := logkey.Parse(c.Key)
+	if ke, ok := errors.AsType[*logkey.Error](err); ok {
 		l.others[ke.Reason]++
 		return
 	}

@@ -14,7 +14,7 @@ import (
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/s3"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // A Bucket is a stand-in for S3 with logs in it. The environment of the test points
@@ -40,7 +40,7 @@ func (b *Bucket) Fill(t *testing.T, n int) (keys []string) {
 	for range n {
 		i := b.put
 		b.put++
-		end := Day.Add(time.Duration(i) * 10 * time.Second).Truncate(connlog.Period).Add(connlog.Period)
+		end := Day.Add(time.Duration(i) * 10 * time.Second).Truncate(logkey.Period).Add(logkey.Period)
 		at := end.Add(-time.Minute).Format("2006-01-02T15:04:05.000000Z")
 		client := fmt.Sprintf("203.0.%d.%d", i/256, i%256)
 		text := at + " " + client + " 36280 443 TLSv1.2 X 0.010 - - - Success\n" +

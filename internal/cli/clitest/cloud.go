@@ -14,7 +14,7 @@ import (
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
 	localsqs "tlswatch/internal/localaws/sqs"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // A Cloud is the deployed function with the services around it; the
@@ -65,9 +65,9 @@ const LoadBalancer = "app/shop/50dc6c495c0c9188"
 // PutLog stores a log object of a recent period.
 func (c *Cloud) PutLog(t *testing.T, n, lines int) Log {
 	t.Helper()
-	end := time.Now().UTC().Truncate(connlog.Period).Add(-connlog.Period)
+	end := time.Now().UTC().Truncate(logkey.Period).Add(-logkey.Period)
 	o, err := connlogtest.NewObject("us-east-1", end, connlogtest.Options{
-		Seed: uint64(n), Lines: lines, Duration: connlog.Period - time.Second, LoadBalancer: LoadBalancer, Node: node(n),
+		Seed: uint64(n), Lines: lines, Duration: logkey.Period - time.Second, LoadBalancer: LoadBalancer, Node: node(n),
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -8,7 +8,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // A Queue is an SQS queue and a client for its Region.
@@ -53,7 +53,7 @@ func OpenQueue(ctx context.Context, queueURL string) (*Queue, error) {
 	}
 	q := &Queue{Client: sqs.NewFromConfig(cfg), URL: queueURL, Region: cfg.Region}
 	if m := queuePath.FindStringSubmatch(u.Path); m != nil {
-		q.ARN = fmt.Sprintf("arn:%s:sqs:%s:%s:%s", connlog.Partition(q.Region), q.Region, m[1], m[2])
+		q.ARN = fmt.Sprintf("arn:%s:sqs:%s:%s:%s", logkey.Partition(q.Region), q.Region, m[1], m[2])
 	}
 	return q, nil
 }

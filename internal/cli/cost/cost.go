@@ -26,6 +26,7 @@ import (
 	"tlswatch/internal/text"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/price"
 	"tlswatch/pkg/rollup"
 )
@@ -117,7 +118,7 @@ func (o options) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	in := input.New(paths, stdin, console.NewProgress(stderr, "log"))
 	var mu sync.Mutex // guards e and result
 	err = in.Each(ctx, func(_ int, i *input.Log, r *connlog.Reader) error {
-		key, err := connlog.ParseObjectKey(filepath.ToSlash(i.Name))
+		key, err := logkey.Parse(filepath.ToSlash(i.Name))
 		if err != nil {
 			mu.Lock()
 			defer mu.Unlock()
@@ -157,7 +158,7 @@ func readObject(ctx context.Context, r *connlog.Reader, o estimate.Object) (esti
 		case err == nil:
 			o.Summary.Add(&entry)
 			if !named {
-				if err := o.Key.Learn(&entry); err != nil {
+				if err := o.Key.Learn(entry.LoadBalancer); err != nil {
 					return o, err
 				}
 			}

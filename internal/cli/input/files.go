@@ -11,7 +11,7 @@ import (
 
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // list calls yield for each log, in order, until yield returns false.
@@ -128,9 +128,9 @@ func fileInput(path string, info fs.FileInfo) *Log {
 
 // reads reports whether to read the object or file with a name, and counts it if not.
 func (in *Logs) reads(name string) bool {
-	key, err := connlog.ParseObjectKey(filepath.ToSlash(name))
-	if ke, ok := errors.AsType[*connlog.KeyError](err); ok {
-		other := ke.Reason == connlog.NotELBLog || ke.Reason == connlog.NotKeyForm
+	key, err := logkey.Parse(filepath.ToSlash(name))
+	if ke, ok := errors.AsType[*logkey.Error](err); ok {
+		other := ke.Reason == logkey.OtherObject || ke.Reason == logkey.OtherForm
 		if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
 			return true // a renamed log
 		}
@@ -139,7 +139,7 @@ func (in *Logs) reads(name string) bool {
 	}
 	if !in.filter.MatchObject(key) {
 		if from, to := key.Ends(); in.filter.timed() {
-			in.filter.cover(Span{from.Add(-connlog.Period), to})
+			in.filter.cover(Span{from.Add(-logkey.Period), to})
 		}
 		in.mu.Lock()
 		in.seen.outside++

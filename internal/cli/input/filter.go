@@ -13,6 +13,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // FilterFlags are the flags that restrict which lines of logs count.
@@ -249,13 +250,13 @@ func IsLoadBalancer(id, want string) bool {
 }
 
 // MatchObject reports whether a log object may contain lines that pass.
-func (f *Filter) MatchObject(k connlog.ObjectKey) bool {
+func (f *Filter) MatchObject(k logkey.Key) bool {
 	if f == nil {
 		return true
 	}
 	from, to := k.Ends()
 	// A line may be written a period late.
-	from, to = from.Add(-2*connlog.Period), to.Add(connlog.Period)
+	from, to = from.Add(-2*logkey.Period), to.Add(logkey.Period)
 	// A TLS log lists connections when they end, with the time when they began.
 	late := !f.Until.IsZero() && !from.Before(f.Until) && !strings.HasPrefix(k.LoadBalancer, "net/")
 	// Without a load balancer in the key, the lines name it.

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 func filterOf(t *testing.T, args string) (*Filter, error) {
@@ -152,7 +153,7 @@ func TestFilterUnknown(t *testing.T) {
 
 // A log object is left out only if no line of it can pass.
 func TestFilterObject(t *testing.T) {
-	k := connlog.ObjectKey{LoadBalancer: "app/shop/1", PeriodEnd: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
+	k := logkey.Key{LoadBalancer: "app/shop/1", PeriodEnd: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)}
 	for args, want := range map[string]bool{
 		"":                          true,
 		"--failed":                  true,
@@ -183,7 +184,7 @@ func TestFilterVendedObject(t *testing.T) {
 		{"x/us-east-2/2026/11/23/a.json.gz", "--since 2026-11-24T00:10Z", false},
 		{"x/us-east-2/2026/11/23/a.json.gz", "--until 2026-11-22T23:50Z", false},
 	} {
-		k, err := connlog.ParseObjectKey(test.key)
+		k, err := logkey.Parse(test.key)
 		if err != nil {
 			t.Fatal(err)
 		}

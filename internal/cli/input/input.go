@@ -21,6 +21,7 @@ import (
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // Logs are the logs that a command reads: files, directories, standard input
@@ -78,7 +79,7 @@ func (i *Log) large() bool { return i.Size > largeLog || i.Size == 0 }
 
 // loadBalancer returns the load balancer in the log's name, or "".
 func (i *Log) loadBalancer() string {
-	key, err := connlog.ParseObjectKey(filepath.ToSlash(i.Name))
+	key, err := logkey.Parse(filepath.ToSlash(i.Name))
 	if err != nil {
 		return ""
 	}

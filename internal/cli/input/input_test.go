@@ -26,6 +26,7 @@ import (
 	"tlswatch/internal/localaws/awstest"
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // A tally counts the entries by client.
@@ -82,7 +83,7 @@ func TestInputsMixed(t *testing.T) {
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	if s := in.seen; s.objects != 8 || s.lines != 14 || s.malformed != 2 || s.skipped[connlog.NotAccessLog] != 1 || s.skipped[connlog.NotELBLog] != 4 || s.skipped[notFile] != 1 {
+	if s := in.seen; s.objects != 8 || s.lines != 14 || s.malformed != 2 || s.skipped[logkey.AccessLog] != 1 || s.skipped[logkey.OtherObject] != 4 || s.skipped[notFile] != 1 {
 		t.Errorf("seen %+v", s)
 	}
 	var sample []string
@@ -121,7 +122,7 @@ func TestInputsWrong(t *testing.T) {
 		{[]string{"-", "-"}, []string{"only once"}, 0},
 		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x" must be s3://BUCKET/PREFIX`}, 0},
 		{[]string{empty}, []string{"no log files", empty}, 0},
-		{[]string{other}, []string{"no log files", "1 skipped: " + connlog.NotELBLog}, 0},
+		{[]string{other}, []string{"no log files", "1 skipped: " + logkey.OtherObject}, 0},
 		{[]string{broken, good}, []string{"1 of 2 logs", "lost.log: no such file"}, 1},
 		{[]string{cut, good}, []string{"1 of 2 logs", "the others were", cut + ": gzip data is cut or corrupt"}, 1},
 		{[]string{cut}, []string{cut + ": gzip data is cut or corrupt"}, 0},
@@ -346,7 +347,7 @@ func TestInputsMoto(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i := range 20 {
-		end := clitest.Day.Add(time.Duration(i) * connlog.Period)
+		end := clitest.Day.Add(time.Duration(i) * logkey.Period)
 		if _, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String(clitest.BucketName), Key: aws.String(clitest.LogKey(end, i)), Body: strings.NewReader(string(clitest.TinyLog(end.Add(-time.Minute))))}); err != nil {
 			t.Fatal(err)
 		}

@@ -27,7 +27,7 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/dev/functiontest"
 	"tlswatch/internal/localaws/awstest"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 )
 
@@ -73,7 +73,7 @@ func sampleLogs(t *testing.T) map[string][]string {
 				t.Fatal(err)
 			}
 		}
-		key, err := connlog.ParseObjectKey(filepath.Base(name))
+		key, err := logkey.Parse(filepath.Base(name))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -267,7 +267,7 @@ func TestObjectKey(t *testing.T) {
 	}
 	for given, want := range map[string]string{"app/a/1": "app/a/1", "app/a_b/1": "app/local/", "": "app/local/"} {
 		made, named := objectKey("my.log", given, last)
-		key, err := connlog.ParseObjectKey(made)
+		key, err := logkey.Parse(made)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -23,6 +23,7 @@ import (
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 )
 
@@ -188,30 +189,30 @@ func objectKey(file, loadBalancer string, last time.Time) (key string, named boo
 		return m[1], true
 	}
 	base := filepath.Base(file)
-	parts, err := connlog.ParseObjectKey(base)
+	parts, err := logkey.Parse(base)
 	if err == nil {
 		return deliveryDir(parts) + base, true
 	}
-	if ke, ok := errors.AsType[*connlog.KeyError](err); ok && ke.Reason != connlog.NotELBLog {
+	if ke, ok := errors.AsType[*logkey.Error](err); ok && ke.Reason != logkey.OtherObject {
 		return base, true
 	}
 	hash := fnv.New64a()
 	io.WriteString(hash, path)
 	for _, lb := range []string{loadBalancer, fmt.Sprintf("app/local/%016x", hash.Sum64())} {
-		end := last.Truncate(connlog.Period).Add(connlog.Period)
+		end := last.Truncate(logkey.Period).Add(logkey.Period)
 		base := fmt.Sprintf("conn_log_123456789012_elasticloadbalancing_us-east-1_%s_%s_192.0.2.1_%08x.log",
 			strings.ReplaceAll(lb, "/", "."), end.Format(keyTime), uint32(hash.Sum64()))
 		if strings.HasPrefix(lb, "net/") {
 			base = strings.Replace(strings.TrimPrefix(base, "conn_log_"), "_192.0.2.1_", "_", 1)
 		}
-		if parts, err = connlog.ParseObjectKey(base); err == nil {
+		if parts, err = logkey.Parse(base); err == nil {
 			return deliveryDir(parts) + base, false
 		}
 	}
 	panic(err) // the second name is always valid
 }
 
-func deliveryDir(k connlog.ObjectKey) string {
+func deliveryDir(k logkey.Key) string {
 	return fmt.Sprintf("AWSLogs/%s/elasticloadbalancing/%s/%s/", k.Account, k.Region, k.PeriodEnd.Format(input.KeyDate))
 }
 
@@ -237,7 +238,7 @@ func (u *uploads) shift(ctx context.Context, now time.Time) error {
 		}
 		if newest.IsZero() || newest.Sub(o.last) > together {
 			newest = o.last
-			by = floor(now.Add(-time.Minute).Sub(newest), connlog.Period)
+			by = floor(now.Add(-time.Minute).Sub(newest), logkey.Period)
 		}
 		if err := o.shift(ctx, by); err != nil {
 			return fmt.Errorf("%s: %w", o.file, err)
@@ -317,7 +318,7 @@ func shiftAll(times *regexp.Regexp, line []byte, by time.Duration) {
 
 // shiftKey moves the period end and the date of delivery in a key.
 func shiftKey(key string, by time.Duration) string {
-	parts, err := connlog.ParseObjectKey(key)
+	parts, err := logkey.Parse(key)
 	if err != nil {
 		return key
 	}

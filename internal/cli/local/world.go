@@ -19,7 +19,7 @@ import (
 	"tlswatch/internal/template/deployment"
 	"tlswatch/internal/template/sam"
 	"tlswatch/pkg/config"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 // A world is the running function and its AWS services.
@@ -130,7 +130,7 @@ func (o options) startTemplate(ctx context.Context, function string, output io.W
 
 // deliveredKey returns the key under which a load balancer delivers a log with a name.
 func deliveredKey(prefix, key string) string {
-	if k, err := connlog.ParseObjectKey(key); err == nil && !strings.Contains(key, "AWSLogs/") {
+	if k, err := logkey.Parse(key); err == nil && !strings.Contains(key, "AWSLogs/") {
 		key = path.Join("AWSLogs", k.Account, "elasticloadbalancing", k.Region, k.PeriodEnd.Format("2006/01/02"), path.Base(key))
 	}
 	return path.Join(prefix, key)

@@ -3,14 +3,14 @@ package tail
 import (
 	"hash/maphash"
 
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 )
 
 // A reading is an object and how far it was read.
 type reading struct {
 	pipeline.Object
-	key      connlog.ObjectKey
+	key      logkey.Key
 	lines    int // printed completely
 	attempts int
 	listing  int // the last one that contained it

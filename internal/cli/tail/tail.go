@@ -21,6 +21,7 @@ import (
 	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
 )
@@ -203,12 +204,12 @@ func (t *tailer) note(o pipeline.Object) *reading {
 	}
 	fresh := &reading{Object: o}
 	var err error
-	if fresh.key, err = connlog.ParseObjectKey(o.Key); err != nil && o.AltKey != "" {
-		fresh.key, err = connlog.ParseObjectKey(o.AltKey)
+	if fresh.key, err = logkey.Parse(o.Key); err != nil && o.AltKey != "" {
+		fresh.key, err = logkey.Parse(o.AltKey)
 	}
 	if err != nil || !t.filter.MatchObject(fresh.key) {
 		t.memory.finish(fresh)
-		if ke, ok := errors.AsType[*connlog.KeyError](err); ok && !strings.HasSuffix(o.Key, "/") {
+		if ke, ok := errors.AsType[*logkey.Error](err); ok && !strings.HasSuffix(o.Key, "/") {
 			t.skip(ke.Reason)
 		}
 		return nil

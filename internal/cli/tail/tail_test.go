@@ -25,6 +25,7 @@ import (
 	"tlswatch/internal/localaws/wire"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/report/view"
@@ -105,7 +106,7 @@ func zipped(text string) []byte {
 func TestTailPoll(t *testing.T) {
 	b := clitest.NewBucket(t)
 	now := time.Now().UTC()
-	end := now.Truncate(connlog.Period)
+	end := now.Truncate(logkey.Period)
 	key := func(n int) string { return clitest.LogKey(end, n) }
 	b.Put(t, clitest.LogKey(end.Add(-2*time.Hour), 1), tailText(end.Add(-2*time.Hour), 1, 1))
 	b.Put(t, key(2), tailText(end, 2, 1))
@@ -187,7 +188,7 @@ func TestTailPoll(t *testing.T) {
 // An object that is deleted after it was listed is reported.
 func TestTailGone(t *testing.T) {
 	b := clitest.NewBucket(t)
-	end := time.Now().UTC().Truncate(connlog.Period)
+	end := time.Now().UTC().Truncate(logkey.Period)
 	b.S3.SetFaults(wire.Refuse(404, "NoSuchKey").Once("s3:GetObject", 1))
 	b.Put(t, clitest.LogKey(end, 1), tailText(end, 1, 1))
 	tail := startTail(t, "--interval", "1s", "s3://"+clitest.BucketName)
@@ -229,7 +230,7 @@ func TestTailQueue(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	end := time.Now().UTC().Truncate(connlog.Period)
+	end := time.Now().UTC().Truncate(logkey.Period)
 	event := func(n, failures int) []byte {
 		return s3.Event(b.Put(t, clitest.LogKey(end, n), tailText(end, n, failures)))
 	}
@@ -319,7 +320,7 @@ func TestTailQueue(t *testing.T) {
 func TestTailBrokenPipe(t *testing.T) {
 	b := clitest.NewBucket(t)
 	queue := b.SQS.CreateQueue("new-logs", sqs.QueueOptions{})
-	end := time.Now().UTC().Truncate(connlog.Period)
+	end := time.Now().UTC().Truncate(logkey.Period)
 	if _, err := b.SQS.Send(queue, string(s3.Event(b.Put(t, clitest.LogKey(end, 1), tailText(end, 1, 1)))), nil); err != nil {
 		t.Fatal(err)
 	}
@@ -416,7 +417,7 @@ func TestTailLive(t *testing.T) {
 		{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"},
 		{Port: 8443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-2016-08"},
 	}})
-	end := time.Now().UTC().Truncate(connlog.Period)
+	end := time.Now().UTC().Truncate(logkey.Period)
 	b.Put(t, clitest.LogKey(end, 1), tailText(end, 1, 1))
 	b.Put(t, clitest.LogKey(end, 2), strings.ReplaceAll(tailText(end, 2, 1), " 443 ", " 8443 "))
 	tail := startTail(t, "--policy", "live", "--format", "json", "s3://"+clitest.BucketName)

@@ -10,6 +10,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/rollup"
 )
 
@@ -75,7 +76,7 @@ func Sum(windows ...alert.Window) alert.Window {
 // Observe returns the window of a log that was delivered under [Key].
 func Observe(t testing.TB, log []byte, clients bool) alert.Window {
 	t.Helper()
-	k, err := connlog.ParseObjectKey(Key)
+	k, err := logkey.Parse(Key)
 	if err != nil {
 		t.Fatal(err)
 	}

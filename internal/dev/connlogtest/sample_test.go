@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 var update = flag.Bool("update", false, "rewrite the files in events/sample")
@@ -60,7 +60,7 @@ func TestSample(t *testing.T) {
 		"conn_log_123456789012_elasticloadbalancing_eu-central-1_app.shop.50dc6c495c0c9188_20261123T1005Z_192.0.2.10_k3x9w2pq.log.gz":                     busy(t),
 	}
 	for name, want := range files {
-		if _, err := connlog.ParseObjectKey(name); err != nil {
+		if _, err := logkey.Parse(name); err != nil {
 			t.Error(err)
 		}
 		if *update {

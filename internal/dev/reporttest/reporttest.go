@@ -9,6 +9,7 @@ import (
 
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/report"
 )
 
@@ -62,7 +63,7 @@ func Mixed(t testing.TB) (*report.Collector, report.Source) {
 		Line(Start, "192.0.2.99", strings.Replace(Good, `"-" - -`, `"CN=ends soon" NotBefore=2026-01-01T00:00:00Z;NotAfter=2026-12-01T00:00:00Z 01`, 1))
 	source := report.Source{
 		Objects: 12, OutsideObjects: 3, Bytes: 1_234_567, Lines: 2003, MalformedLines: 1002,
-		Skipped:       []report.SkippedCount{{Reason: connlog.NotAccessLog, Count: 2}},
+		Skipped:       []report.SkippedCount{{Reason: logkey.AccessLog, Count: 2}},
 		Malformed:     []report.MalformedLine{{Object: "logs/conn_log_1.log.gz", Line: 17, Error: `client_ip: not an IP address: "x"`}},
 		FailedObjects: []report.FailedObject{{Object: "logs/cut.log.gz", Error: "gzip data is cut"}}, Partial: true,
 	}

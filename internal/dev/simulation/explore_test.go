@@ -8,8 +8,8 @@ import (
 	"strings"
 	"time"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 )
 
 // A smallCase is a world so small that the explorer can try everything: every
@@ -78,7 +78,7 @@ func (s step) String() string {
 }
 
 func (c smallCase) begin(b breach) *run {
-	r := &run{world: newWorld(calmNature{}, b, connlog.Period, c.objects...), smallCase: c}
+	r := &run{world: newWorld(calmNature{}, b, logkey.Period, c.objects...), smallCase: c}
 	for i, objects := range c.messages {
 		m := &message{id: fmt.Sprint("M", i+1)}
 		for _, o := range objects {

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 )
 
 // violations returns the guarantees that are broken when nothing is left to do.
@@ -54,7 +54,7 @@ func (w *world) violations() []string {
 func (w *world) windows() []time.Time {
 	var ends []time.Time
 	for _, o := range w.objects {
-		for d := time.Duration(0); d < w.window; d += connlog.Period {
+		for d := time.Duration(0); d < w.window; d += logkey.Period {
 			if end := o.period.Add(d); !slices.ContainsFunc(ends, end.Equal) {
 				ends = append(ends, end)
 			}

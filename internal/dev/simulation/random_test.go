@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 )
 
 // chance is a nature that follows from a seed.
@@ -50,7 +50,7 @@ func newRandom(seed uint64, b breach) (*world, *chance) {
 			announced = append(announced, slices.Repeat([]logObject{o}, 1+c.IntN(3))...)
 		}
 	}
-	w := newWorld(c, b, connlog.Period*time.Duration(1+2*c.IntN(2)), objects...)
+	w := newWorld(c, b, logkey.Period*time.Duration(1+2*c.IntN(2)), objects...)
 	c.Shuffle(len(announced), func(i, j int) { announced[i], announced[j] = announced[j], announced[i] })
 	for len(announced) > 0 {
 		n := 1

@@ -23,8 +23,8 @@ import (
 	"time"
 
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/ledger"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 )
@@ -53,7 +53,7 @@ type logObject struct {
 // newObject makes the object of a node in the period that ends so many periods
 // after epoch.
 func newObject(period, node, failed, succeeded int) logObject {
-	end := epoch.Add(time.Duration(period) * connlog.Period)
+	end := epoch.Add(time.Duration(period) * logkey.Period)
 	return logObject{
 		key: fmt.Sprintf("AWSLogs/123456789012/elasticloadbalancing/us-east-2/2026/11/23/conn_log_123456789012_elasticloadbalancing_us-east-2_app.shop.50dc6c495c0c9188_%s_192.0.2.%d_a.log",
 			end.Format("20060102T1504Z"), node),

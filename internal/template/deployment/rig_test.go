@@ -15,7 +15,7 @@ import (
 	"tlswatch/internal/localaws/s3"
 	"tlswatch/internal/localaws/sqs"
 	"tlswatch/internal/template/sam"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 )
 
 func TestMain(m *testing.M) { functiontest.Main(m) }
@@ -99,7 +99,7 @@ func makeLog(t *testing.T, prefix string, seed uint64, lines int, lb string) con
 // makeLogAt makes a log of the last period that ended before a time.
 func makeLogAt(t *testing.T, now time.Time, seed uint64, lines int, lb string) connlogtest.Object {
 	t.Helper()
-	o, err := connlogtest.NewObject("us-east-1", now.Truncate(connlog.Period), connlogtest.Options{Seed: seed, Lines: lines, LoadBalancer: lb})
+	o, err := connlogtest.NewObject("us-east-1", now.Truncate(logkey.Period), connlogtest.Options{Seed: seed, Lines: lines, LoadBalancer: lb})
 	if err != nil {
 		t.Fatal(err)
 	}

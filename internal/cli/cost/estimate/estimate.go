@@ -16,7 +16,7 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/config"
-	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
 	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/posture"
@@ -26,7 +26,7 @@ import (
 
 // An Object is a log object that was read to its end.
 type Object struct {
-	Key         connlog.ObjectKey
+	Key         logkey.Key
 	StoredBytes int64 // as it is in S3
 	Bytes       int64 // after decompression
 	Summary     *rollup.Summary
@@ -103,7 +103,7 @@ func (e *Estimator) Add(o Object) error {
 	data, _ := metric.Data(o.Summary, o.Key.LoadBalancer, end, options)
 	var processor metric.Processor
 	processor.Processed(end, end, 0)
-	data = append(data, processor.Data(end.Add(-connlog.Period))...) // at a time of the sample
+	data = append(data, processor.Data(end.Add(-logkey.Period))...) // at a time of the sample
 	for _, d := range data {
 		e.addSeries(d)
 	}
@@ -148,7 +148,7 @@ func (e *Estimator) grant(o Object) *metric.ClientSet {
 	if len(wanted) == 0 {
 		return nil
 	}
-	hour := o.Key.PeriodEnd.Add(-connlog.Period).Truncate(time.Hour)
+	hour := o.Key.PeriodEnd.Add(-logkey.Period).Truncate(time.Hour)
 	at := hourOf{o.Key.LoadBalancer, hour.Unix() / 3600}
 	granted := e.clients[at]
 	if granted == nil {
@@ -245,7 +245,7 @@ func (e *Estimator) spans() []span {
 	var list []span
 	for _, end := range ends {
 		until := time.Unix(end, 0).UTC()
-		from := until.Add(-connlog.Period)
+		from := until.Add(-logkey.Period)
 		if n := len(list) - 1; n >= 0 && from.Sub(list[n].until) <= gap {
 			list[n].until = until
 			continue

@@ -10,6 +10,7 @@ import (
 
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/rollup"
 )
 
@@ -36,7 +37,7 @@ func object(lb string, begin time.Time, clients ...string) Object {
 			s.Add(&connlog.Entry{Time: begin, Client: netip.MustParseAddr(c), ListenerPort: 443, Status: "Failed:UnmappedConnectionError"})
 		}
 	}
-	return Object{Key: connlog.ObjectKey{LoadBalancer: lb, PeriodEnd: begin.Add(connlog.Period)}, StoredBytes: 100, Bytes: 1000, Summary: s}
+	return Object{Key: logkey.Key{LoadBalancer: lb, PeriodEnd: begin.Add(logkey.Period)}, StoredBytes: 100, Bytes: 1000, Summary: s}
 }
 
 func add(t *testing.T, e *Estimator, objects ...Object) {
@@ -114,7 +115,7 @@ func TestMetricHours(t *testing.T) {
 func TestClientBudget(t *testing.T) {
 	e := New(settings(t, map[string]string{"CLIENT_BUDGET": "3", "CLIENT_TOP": "2"}))
 	for i := range 10 {
-		add(t, e, object("app/a/1", start.Add(time.Duration(i)*connlog.Period), fmt.Sprintf("203.0.113.%d", 2*i), fmt.Sprintf("203.0.113.%d", 2*i+1)))
+		add(t, e, object("app/a/1", start.Add(time.Duration(i)*logkey.Period), fmt.Sprintf("203.0.113.%d", 2*i), fmt.Sprintf("203.0.113.%d", 2*i+1)))
 	}
 	if got := e.Metrics(1)["client"]; got != 4 {
 		t.Errorf("%v clients, want three and other", got)
