@@ -115,7 +115,7 @@ func Observe(s *rollup.Summary, key logkey.Key, uri string, clients bool, reason
 			w.Reasons[reason(cell.Status)] += n
 		}
 	}
-	failing := s.Suspects()
+	failing := s.TopFailing()
 	w.FailingClients = len(failing)
 	connections := make(map[rollup.Client]uint64, len(failing))
 	for i, c := range failing {

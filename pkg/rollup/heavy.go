@@ -67,10 +67,10 @@ func (h *heavy) swap(i, j int) {
 	h.index[h.heap[i].client], h.index[h.heap[j].client] = i, j
 }
 
-// Suspects returns the clients of FailingClients, and those with most failures
+// TopFailing returns the clients of FailingClients, and those with most failures
 // of the ones beyond MaxClients, in the same order. Counts of the latter are
 // lower bounds, and of their connections only the failed ones are known.
-func (s *Summary) Suspects() []ClientCounts {
+func (s *Summary) TopFailing() []ClientCounts {
 	list := slices.Clone(s.FailingClients())
 	if len(s.heavy.heap) == 0 {
 		return list

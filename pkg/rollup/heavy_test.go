@@ -72,7 +72,7 @@ func TestSuspects(t *testing.T) {
 	}
 	early, late := netip.MustParseAddr("192.0.2.1"), netip.MustParseAddr("192.0.2.2")
 	fail(early, 50)
-	if got, want := s.Suspects(), s.FailingClients(); len(got) != 1 || got[0] != want[0] {
+	if got, want := s.TopFailing(), s.FailingClients(); len(got) != 1 || got[0] != want[0] {
 		t.Fatalf("got %v, want %v", got, want)
 	}
 	for i := range 2*MaxClients + 3*maxHeavy {
@@ -81,7 +81,7 @@ func TestSuspects(t *testing.T) {
 	fail(late, 100)
 	at = at.Add(time.Minute) // in which nothing has a row
 	fail(early, 7)
-	got := s.Suspects()
+	got := s.TopFailing()
 	if len(got) < 2*MaxClients || got[0].Client.String() != "192.0.2.2" || got[0].Failed > 100 || got[0].Failed < 97 ||
 		got[1].Client.String() != "192.0.2.1" || got[1].Counts != (Counts{57, 57}) {
 		t.Errorf("%d suspects, first %+v", len(got), got[:2])

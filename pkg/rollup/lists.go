@@ -48,7 +48,7 @@ type ClientCounts struct {
 }
 
 // FailingClients returns the clients with failures, most failures first, ties
-// by address. For those beyond MaxClients see Suspects. The list is shared: do
+// by address. For those beyond MaxClients see TopFailing. The list is shared: do
 // not change it.
 func (s *Summary) FailingClients() []ClientCounts {
 	if s.sortedAt != s.Totals {
