@@ -19,22 +19,22 @@ type Offer struct {
 	Groups           []tlsname.Group
 	SignatureSchemes []tlsname.SignatureScheme
 
-	// Certificates are the kinds of certificate that the listener has, 0 if
-	// that is not known. Then any suite of the policy counts as usable.
-	Certificates Certificates
+	// Certificates are the kinds of key that the listener's certificates have, 0
+	// if that is not known. Then any suite of the policy counts as usable.
+	Certificates KeyKinds
 }
 
-// Certificates is a set of the kinds of key that a listener's certificates
+// KeyKinds is a set of the kinds of key that a listener's certificates
 // have. A listener can have several.
-type Certificates uint8
+type KeyKinds uint8
 
 const (
-	RSA Certificates = 1 << iota
+	RSA KeyKinds = 1 << iota
 	ECDSA
 )
 
-func (c Certificates) String() string {
-	switch c {
+func (k KeyKinds) String() string {
+	switch k {
 	case 0:
 		return "unknown"
 	case RSA:
@@ -45,8 +45,8 @@ func (c Certificates) String() string {
 	return "RSA and ECDSA"
 }
 
-// ParseCertificates reads a kind of certificate: "rsa" or "ecdsa".
-func ParseCertificates(s string) (Certificates, error) {
+// ParseKeyKind reads a kind of key: "rsa" or "ecdsa".
+func ParseKeyKind(s string) (KeyKinds, error) {
 	switch strings.ToLower(s) {
 	case "rsa":
 		return RSA, nil
@@ -58,9 +58,9 @@ func ParseCertificates(s string) (Certificates, error) {
 
 // fits reports whether one of the certificates can authenticate suite s. With
 // an unknown set it does.
-func (c Certificates) fits(s tlsname.Suite) bool {
+func (k KeyKinds) fits(s tlsname.Suite) bool {
 	need := authentication(s)
-	return c == 0 || need == 0 || c&need != 0
+	return k == 0 || need == 0 || k&need != 0
 }
 
 // A Code says for machines why a verdict is as it is.
@@ -189,7 +189,7 @@ func ephemeral(s tlsname.Suite) bool { return s.ForwardSecrecy() }
 
 // authentication returns the kind of certificate that a suite needs, 0 for the
 // suites of TLS 1.3, which work with any.
-func authentication(s tlsname.Suite) Certificates {
+func authentication(s tlsname.Suite) KeyKinds {
 	switch s.Authentication() {
 	case tlsname.AuthRSA:
 		return RSA

@@ -23,8 +23,8 @@ type knowledge struct {
 	version      tlsname.Version
 	suite        tlsname.Suite
 	group        tlsname.Group // 0 if the log has none
-	certificates Certificates  // all that the listener has, 0 if not known
-	shown        Certificates  // of a failed connection: that the listener is known to have
+	certificates KeyKinds      // all that the listener has, 0 if not known
+	shown        KeyKinds      // of a failed connection: that the listener is known to have
 	failed       bool
 
 	result possibility

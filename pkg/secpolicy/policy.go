@@ -50,16 +50,16 @@ type Policy struct {
 type Status uint8
 
 const (
-	Confirmed    Status = iota // by DescribeSSLPolicies, or by two or more of: AWS documentation, s2n-tls, a table made from AWS pages
-	SingleSource               // s2n-tls alone has the list
-	Disputed                   // sources differ
+	StatusConfirmed    Status = iota // by DescribeSSLPolicies, or by two or more of: AWS documentation, s2n-tls, a table made from AWS pages
+	StatusSingleSource               // s2n-tls alone has the list
+	StatusDisputed                   // sources differ
 )
 
 func (s Status) String() string {
 	switch s {
-	case Confirmed:
+	case StatusConfirmed:
 		return "confirmed"
-	case SingleSource:
+	case StatusSingleSource:
 		return "single-source"
 	}
 	return "disputed"
@@ -67,7 +67,7 @@ func (s Status) String() string {
 
 // Confirmed reports whether the protocols and the set of cipher suites are
 // certain. The order of the suites may still not be: see OrderConfirmed.
-func (p *Policy) Confirmed() bool { return p.Status == Confirmed && len(p.Unrecognized) == 0 }
+func (p *Policy) Confirmed() bool { return p.Status == StatusConfirmed && len(p.Unrecognized) == 0 }
 
 // Caveat says for people what about the policy is not confirmed, "" if
 // everything is.
@@ -89,9 +89,9 @@ func (p *Policy) setCaveat() string {
 	switch {
 	case len(p.Unrecognized) > 0:
 		return "has cipher suites that this version of tlswatch cannot read: " + strings.Join(p.Unrecognized, ", ")
-	case p.Status == SingleSource:
+	case p.Status == StatusSingleSource:
 		return "its cipher suites are known from one source only (s2n-tls)"
-	case p.Status == Disputed:
+	case p.Status == StatusDisputed:
 		return "sources differ about its cipher suites"
 	}
 	return ""

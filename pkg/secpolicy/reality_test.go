@@ -185,7 +185,7 @@ func newKeyPair(t *testing.T, key crypto.Signer) keyPair {
 }
 
 // newKeyPairs returns an RSA and an ECDSA certificate.
-func newKeyPairs(t *testing.T) map[Certificates]keyPair {
+func newKeyPairs(t *testing.T) map[KeyKinds]keyPair {
 	t.Helper()
 	r, err := rsa.GenerateKey(rand.Reader, 2048)
 	if err != nil {
@@ -195,7 +195,7 @@ func newKeyPairs(t *testing.T) map[Certificates]keyPair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return map[Certificates]keyPair{RSA: newKeyPair(t, r), ECDSA: newKeyPair(t, e)}
+	return map[KeyKinds]keyPair{RSA: newKeyPair(t, r), ECDSA: newKeyPair(t, e)}
 }
 
 // A judge compares answers of servers with verdicts.
@@ -242,7 +242,7 @@ func TestRealityCryptoTLS(t *testing.T) {
 	for i, p := range distinct() {
 		p = p.restricted(func(s tlsname.Suite) bool { return implemented[s] })
 		config := &tls.Config{MinVersion: uint16(p.MinVersion()), MaxVersion: uint16(p.MaxVersion())}
-		certificates := []Certificates{RSA | ECDSA, RSA, ECDSA}[i%3]
+		certificates := []KeyKinds{RSA | ECDSA, RSA, ECDSA}[i%3]
 		for kind, pair := range pairs {
 			if certificates&kind != 0 {
 				config.Certificates = append(config.Certificates, tls.Certificate{Certificate: [][]byte{pair.certificate}, PrivateKey: pair.key})
@@ -301,7 +301,7 @@ func TestRealityOpenSSL(t *testing.T) {
 	var j judge
 	for i, p := range distinct() {
 		p = p.restricted(func(s tlsname.Suite) bool { return implemented[s] })
-		certificates := []Certificates{RSA | ECDSA, RSA, ECDSA}[i%3]
+		certificates := []KeyKinds{RSA | ECDSA, RSA, ECDSA}[i%3]
 		address := startOpenSSL(t, openssl, dir, p, certificates)
 		for _, o := range offers(r, 20) {
 			o.Certificates = certificates
@@ -318,7 +318,7 @@ func TestRealityOpenSSL(t *testing.T) {
 var acceptLine = regexp.MustCompile(`^ACCEPT (.*)$`)
 
 // startOpenSSL starts openssl s_server with the policy and returns its address.
-func startOpenSSL(t *testing.T, openssl, dir string, p *Policy, certificates Certificates) string {
+func startOpenSSL(t *testing.T, openssl, dir string, p *Policy, certificates KeyKinds) string {
 	t.Helper()
 	var older, newer []string
 	for _, s := range p.Ciphers {
@@ -336,7 +336,7 @@ func startOpenSSL(t *testing.T, openssl, dir string, p *Policy, certificates Cer
 		args = append(args, "-ciphersuites", strings.Join(newer, ":"))
 	}
 	flags := []string{"-cert", "-key"}
-	for _, kind := range []Certificates{RSA, ECDSA} {
+	for _, kind := range []KeyKinds{RSA, ECDSA} {
 		if certificates&kind != 0 {
 			file := filepath.Join(dir, kind.String())
 			args = append(args, flags[0], file, flags[1], file)

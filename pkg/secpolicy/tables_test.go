@@ -124,9 +124,9 @@ func (s source) generate(t *testing.T) []byte {
 				disputed = suites(strings.Split(m[1], ", "))
 			}
 		}
-		status := map[string]Status{"confirmed": Confirmed, "single-source": SingleSource, "disputed": Disputed}
+		status := map[string]Status{"confirmed": StatusConfirmed, "single-source": StatusSingleSource, "disputed": StatusDisputed}
 		st, ok := status[p.CipherSetStatus]
-		if !ok || (st == Disputed) != (len(disputed) > 0) || p.Status != "current" && p.Status != "legacy" {
+		if !ok || (st == StatusDisputed) != (len(disputed) > 0) || p.Status != "current" && p.Status != "legacy" {
 			t.Fatalf("%s: status %q, %q, disputed %v", p.Name, p.CipherSetStatus, p.Status, disputed)
 		}
 		fmt.Fprintf(&policies, "{Name: %q, Protocols: %s, Ciphers: %s, Groups: %s, SignatureSchemes: %s", p.Name,
@@ -143,7 +143,7 @@ func (s source) generate(t *testing.T) []byte {
 				fmt.Fprintf(&policies, ", %s: true", f.name)
 			}
 		}
-		if st != Confirmed {
+		if st != StatusConfirmed {
 			fmt.Fprintf(&policies, ", Status: %d", st)
 		}
 		if len(disputed) > 0 {

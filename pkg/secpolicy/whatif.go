@@ -66,7 +66,7 @@ type Question struct {
 
 	// Certificates are all kinds of certificate that the listeners have, 0 if
 	// that is not known. Either way each successful connection shows one.
-	Certificates Certificates
+	Certificates KeyKinds
 }
 
 // A Forecast says what a change of policy does to the connections of a log.
@@ -121,7 +121,7 @@ type Undecided struct {
 // not known, another reason may be behind any failure.
 func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast {
 	f := &Forecast{}
-	certificates := make(map[Listener]Certificates)
+	certificates := make(map[Listener]KeyKinds)
 	for o := range observations {
 		if o.Status == connlog.StatusSuccess {
 			if suite, ok := o.suite(); ok {
@@ -191,7 +191,7 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 
 // assess judges one kind of connection. Shown are the certificates that
 // successful connections to the listener used.
-func (q Question) assess(o Observation, shown Certificates) (a assessment, contradicting bool) {
+func (q Question) assess(o Observation, shown KeyKinds) (a assessment, contradicting bool) {
 	var from *Policy
 	if q.From != nil {
 		from = q.From(o.Listener)

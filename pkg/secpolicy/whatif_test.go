@@ -23,7 +23,7 @@ type simClient struct {
 
 // A simListener negotiates as a load balancer does.
 type simListener struct {
-	certificates Certificates
+	certificates KeyKinds
 	curve        tlsname.Group // of the ECDSA certificate
 	ecdsaFirst   bool          // an ECDSA certificate is preferred to the order of suites
 	needsSHA1    bool          // TLS 1.0 and 1.1 need a policy with SHA-1 signatures
@@ -52,7 +52,7 @@ func (l simListener) negotiate(p *Policy, c simClient) (v tlsname.Version, s tls
 		}
 		return 0, false
 	}
-	signs := func(kind Certificates) bool {
+	signs := func(kind KeyKinds) bool {
 		if kind == ECDSA && l.certificates&ECDSA == 0 || kind == RSA && l.certificates&RSA == 0 ||
 			kind == ECDSA && !slices.Contains(c.groups, l.curve) {
 			return false
@@ -162,7 +162,7 @@ func lookupAny(name string) *Policy {
 func actual(r *rand.Rand, p *Policy) *Policy {
 	q := *p
 	q.Ciphers = slices.Clone(p.Ciphers)
-	if p.Status == Disputed && r.IntN(2) == 0 {
+	if p.Status == StatusDisputed && r.IntN(2) == 0 {
 		q.Ciphers = append(q.Ciphers, p.Disputed...)
 	}
 	if !p.OrderConfirmed {
@@ -179,7 +179,7 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 	from, to := &policies[r.IntN(len(policies))], &policies[r.IntN(len(policies))]
 	c := newSimClient(r)
 	l := simListener{
-		certificates: Certificates(1 + r.IntN(3)), curve: []tlsname.Group{0x0017, 0x0018}[r.IntN(2)],
+		certificates: KeyKinds(1 + r.IntN(3)), curve: []tlsname.Group{0x0017, 0x0018}[r.IntN(2)],
 		ecdsaFirst: r.IntN(2) == 0, needsSHA1: r.IntN(2) == 0,
 	}
 	realFrom, realTo := actual(r, from), actual(r, to)

@@ -49,7 +49,7 @@ func Judge(set *secpolicy.Set, policy *secpolicy.Policy, o secpolicy.Offer) *Ver
 	v := policy.Accepts(o)
 	result := &Verdict{Policy: policy.Name, Verdict: policyflags.NewVerdict(v), AcceptedBy: []string{}}
 	if v.Accepted && o.Certificates == 0 && v.Suite.Authentication() != tlsname.AuthAny {
-		for _, kind := range []secpolicy.Certificates{secpolicy.RSA, secpolicy.ECDSA} {
+		for _, kind := range []secpolicy.KeyKinds{secpolicy.RSA, secpolicy.ECDSA} {
 			o.Certificates = kind
 			if !policy.Accepts(o).Accepted {
 				other := secpolicy.RSA ^ secpolicy.ECDSA ^ kind

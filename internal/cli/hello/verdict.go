@@ -25,7 +25,7 @@ type verdicts struct {
 
 	judge        *policyflags.Judge // nil if there is nothing to judge by
 	loadBalancer string             // with --policy live, app/NAME/ID of the captures' one
-	kinds        secpolicy.Certificates
+	kinds        secpolicy.KeyKinds
 	known        map[string]*captures.Verdict // by policy and offer: captures repeat themselves
 }
 

@@ -56,9 +56,9 @@ func Remarks(p *secpolicy.Policy) string {
 	switch {
 	case len(p.Unrecognized) > 0:
 		parts = append(parts, "some ciphers unreadable")
-	case p.Status == secpolicy.Disputed:
+	case p.Status == secpolicy.StatusDisputed:
 		parts = append(parts, "ciphers disputed")
-	case p.Status == secpolicy.SingleSource:
+	case p.Status == secpolicy.StatusSingleSource:
 		parts = append(parts, "ciphers not confirmed")
 	case !p.OrderConfirmed:
 		parts = append(parts, "order not confirmed")

@@ -89,9 +89,9 @@ func Complete(d *File, n int) cobra.CompletionFunc {
 }
 
 // ParseCertificates parses the values of --certificate.
-func ParseCertificates(values []string) (secpolicy.Certificates, error) {
-	list, err := command.ParseList("certificate", values, secpolicy.ParseCertificates)
-	var set secpolicy.Certificates
+func ParseCertificates(values []string) (secpolicy.KeyKinds, error) {
+	list, err := command.ParseList("certificate", values, secpolicy.ParseKeyKind)
+	var set secpolicy.KeyKinds
 	for _, c := range list {
 		set |= c
 	}
