@@ -14,14 +14,10 @@ import (
 
 const (
 	// maxMessage is the default size limit of a topic, in bytes, for a message
-	// with its attributes and for a whole batch. (A topic's MaximumMessageSize
-	// can raise it to 1 MiB.)
+	// with its attributes. (A topic's MaximumMessageSize can raise it to 1 MiB.)
 	maxMessage = 262144
 
-	maxBatch     = 10  // entries of a PublishBatch
-	maxSubject   = 99  // characters: "less than 100"
-	maxBatchID   = 80  // characters, API_PublishBatchRequestEntry
-	maxTopicName = 256 // characters, API_CreateTopic
+	maxSubject = 99 // characters: "less than 100"
 )
 
 // protocols are the valid keys in a message with MessageStructure json.
@@ -40,35 +36,37 @@ func badAttribute(format string, args ...any) *wire.Refusal {
 	return wire.BadRequest("ParameterValueInvalid", fmt.Sprintf(format, args...))
 }
 
-// parseMessage reads a message from the parameters that start with prefix,
-// checks it, and returns its size in bytes as SNS counts it.
-func parseMessage(form url.Values, prefix string) (m Message, size int, refusal *wire.Refusal) {
-	text := form.Get(prefix + "Message")
+// parseMessage reads the message of a request and checks it.
+func parseMessage(form url.Values) (m Message, refusal *wire.Refusal) {
+	text := form.Get("Message")
 	switch {
 	case text == "":
-		return m, 0, badParameter("Empty message")
+		return m, badParameter("Empty message")
 	case !utf8.ValidString(text):
-		return m, 0, badParameter("Message Reason: not UTF-8")
+		return m, badParameter("Message Reason: not UTF-8")
 	}
 	m.Messages = map[string]string{"default": text}
-	switch m.Structure = form.Get(prefix + "MessageStructure"); m.Structure {
+	switch m.Structure = form.Get("MessageStructure"); m.Structure {
 	case "":
 	case "json":
 		if m.Messages, refusal = parseStructure(text); refusal != nil {
-			return m, 0, refusal
+			return m, refusal
 		}
 	default:
-		return m, 0, badParameter("MessageStructure Reason: %q is not json", m.Structure)
+		return m, badParameter("MessageStructure Reason: %q is not json", m.Structure)
 	}
-	if form.Has(prefix + "Subject") {
-		m.Subject = form.Get(prefix + "Subject")
+	if form.Has("Subject") {
+		m.Subject = form.Get("Subject")
 		if refusal := checkSubject(m.Subject); refusal != nil {
-			return m, 0, refusal
+			return m, refusal
 		}
 	}
-	attributes, bytes, refusal := parseAttributes(form, prefix)
+	attributes, size, refusal := parseAttributes(form)
+	if refusal == nil && len(text)+size > maxMessage {
+		refusal = badParameter("Message too long")
+	}
 	m.Attributes = attributes
-	return m, len(text) + bytes, refusal
+	return m, refusal
 }
 
 // checkSubject enforces API_Publish: "less than 100 characters", no line breaks
@@ -131,11 +129,11 @@ func parseStructure(text string) (map[string]string, *wire.Refusal) {
 // names, types and values.
 //
 // https://docs.aws.amazon.com/sns/latest/dg/sns-message-attributes.html
-func parseAttributes(form url.Values, prefix string) (map[string]string, int, *wire.Refusal) {
+func parseAttributes(form url.Values) (map[string]string, int, *wire.Refusal) {
 	attributes := make(map[string]string)
 	size := 0
 	for i := 1; ; i++ {
-		entry := fmt.Sprintf("%sMessageAttributes.entry.%d.", prefix, i)
+		entry := fmt.Sprintf("MessageAttributes.entry.%d.", i)
 		if !slices.ContainsFunc([]string{"Name", "Value.DataType", "Value.StringValue", "Value.BinaryValue"},
 			func(part string) bool { return form.Has(entry + part) }) {
 			return attributes, size, nil

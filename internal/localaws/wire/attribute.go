@@ -24,17 +24,12 @@ func AttributeNameProblem(name string) string {
 		return fmt.Sprintf("The message attribute name '%s' starts with a reserved prefix.", name)
 	case strings.HasPrefix(name, ".") || strings.HasSuffix(name, ".") || strings.Contains(name, ".."):
 		return fmt.Sprintf("The message attribute name '%s' has a period where none may be.", name)
-	case !IsName(strings.ReplaceAll(name, ".", ""), maxAttributeName):
+	case strings.ContainsFunc(name, func(r rune) bool {
+		return !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' || r == '-' || r == '.')
+	}):
 		return fmt.Sprintf("The message attribute name '%s' may only contain A-Z, a-z, 0-9, _, - and period.", name)
 	}
 	return ""
-}
-
-// IsName reports whether s is 1 to max of the characters A-Z, a-z, 0-9, _, -.
-func IsName(s string, max int) bool {
-	return s != "" && len(s) <= max && !strings.ContainsFunc(s, func(r rune) bool {
-		return !(r >= 'A' && r <= 'Z' || r >= 'a' && r <= 'z' || r >= '0' && r <= '9' || r == '_' || r == '-')
-	})
 }
 
 // IsNumber reports whether s is an integer or floating-point number in decimal
