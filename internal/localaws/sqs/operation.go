@@ -25,7 +25,7 @@ const target = "AmazonSQS."
 func operation(r *http.Request) string {
 	name, ok := strings.CutPrefix(r.Header.Get("X-Amz-Target"), target)
 	switch name {
-	case "CreateQueue", "GetQueueUrl", "GetQueueAttributes", "SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility":
+	case "SendMessage", "ReceiveMessage", "DeleteMessage", "ChangeMessageVisibility":
 		if ok {
 			return name
 		}
@@ -36,9 +36,6 @@ func operation(r *http.Request) string {
 // An input has the members of all operations' inputs.
 type input struct {
 	QueueURL                    string `json:"QueueUrl"`
-	QueueName                   string
-	QueueOwner                  string `json:"QueueOwnerAWSAccountId"`
-	Attributes                  map[string]string
 	MessageBody                 *string
 	MessageAttributes           map[string]Attribute
 	DelaySeconds                int
@@ -79,16 +76,10 @@ func (s *Service) apply(w http.ResponseWriter, r *http.Request) {
 // has none.
 func (s *Service) perform(r *http.Request, name string, in input) (out any, refusal *wire.Refusal) {
 	switch name {
-	case "CreateQueue":
-		return s.createQueue(in)
-	case "GetQueueUrl":
-		return s.queueURL(in)
 	case "SendMessage":
 		return s.sendMessage(in)
 	case "ReceiveMessage":
 		return s.receiveMessage(r, in)
-	case "GetQueueAttributes":
-		return s.queueAttributes(in)
 	case "DeleteMessage":
 		return nil, s.delete(in.QueueURL, in.ReceiptHandle)
 	default: // ChangeMessageVisibility
@@ -245,57 +236,6 @@ func wantsAttribute(names []string, name string) bool {
 		prefix, ok := strings.CutSuffix(n, ".*")
 		return n == "All" || n == name || ok && (prefix == "" || strings.HasPrefix(name, prefix+"."))
 	})
-}
-
-// https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_GetQueueAttributes.html
-func (s *Service) queueAttributes(in input) (any, *wire.Refusal) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	q, refusal := s.queue(in.QueueURL)
-	if refusal != nil {
-		return nil, refusal
-	}
-	now := s.now()
-	var visible, inFlight, delayed int
-	for _, m := range q.messages {
-		switch {
-		case !m.visible.After(now):
-			visible++
-		case m.receives > 0:
-			inFlight++
-		default:
-			delayed++
-		}
-	}
-	all := map[string]string{
-		"ApproximateNumberOfMessages":           strconv.Itoa(visible),
-		"ApproximateNumberOfMessagesNotVisible": strconv.Itoa(inFlight),
-		"ApproximateNumberOfMessagesDelayed":    strconv.Itoa(delayed),
-		"CreatedTimestamp":                      strconv.FormatInt(q.created.Unix(), 10),
-		"LastModifiedTimestamp":                 strconv.FormatInt(q.created.Unix(), 10),
-		"DelaySeconds":                          "0",
-		"MaximumMessageSize":                    strconv.Itoa(maxMessage),
-		"MessageRetentionPeriod":                strconv.Itoa(int(q.o.Retention / time.Second)),
-		"QueueArn":                              q.arn,
-		"ReceiveMessageWaitTimeSeconds":         "0",
-		"SqsManagedSseEnabled":                  "true",
-		"VisibilityTimeout":                     strconv.Itoa(int(q.o.VisibilityTimeout / time.Second)),
-	}
-	chosen := make(map[string]string)
-	for _, name := range in.AttributeNames {
-		value, ok := all[name]
-		switch {
-		case name == "All":
-			maps.Copy(chosen, all)
-		case !ok:
-			return nil, unknownAttribute(name)
-		default:
-			chosen[name] = value
-		}
-	}
-	return struct {
-		Attributes map[string]string `json:",omitempty"`
-	}{chosen}, nil
 }
 
 // Limits of a message.

@@ -2,6 +2,7 @@
 package sqs
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"fmt"
@@ -14,9 +15,8 @@ import (
 	"tlswatch/internal/localaws/wire"
 )
 
-// Service is a stand-in for Amazon SQS standard queues: CreateQueue,
-// GetQueueUrl, GetQueueAttributes, SendMessage, ReceiveMessage, DeleteMessage
-// and ChangeMessageVisibility in the awsJson1.0 protocol. Messages arrive in
+// Service is a stand-in for Amazon SQS standard queues: SendMessage,
+// ReceiveMessage, DeleteMessage and ChangeMessageVisibility in the awsJson1.0 protocol. Messages arrive in
 // the order in which they were sent, and never twice within the visibility
 // timeout; real standard queues promise neither. The limit on messages in
 // flight is not enforced.
@@ -47,7 +47,6 @@ type QueueOptions struct {
 
 type queue struct {
 	name, arn string
-	created   time.Time
 	o         QueueOptions
 	messages  []*queued
 }
@@ -101,31 +100,13 @@ func New(c wire.Config) *Service {
 // CreateQueue creates a queue, unless it exists, and returns its URL. The URL is
 // AWS's, but an SDK that has an endpoint for SQS sends its requests there.
 func (s *Service) CreateQueue(name string, o QueueOptions) (url string) {
-	if o.VisibilityTimeout == 0 {
-		o.VisibilityTimeout = defaultVisibility
-	}
-	if o.Retention == 0 {
-		o.Retention = defaultRetention
-	}
+	o.VisibilityTimeout = cmp.Or(o.VisibilityTimeout, 30*time.Second)
+	o.Retention = cmp.Or(o.Retention, 4*24*time.Hour)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.create(name, o)
-}
-
-const (
-	defaultVisibility = 30 * time.Second
-	defaultRetention  = 4 * 24 * time.Hour
-)
-
-// create is CreateQueue with all options set. The caller holds s.mu.
-func (s *Service) create(name string, o QueueOptions) (url string) {
 	if s.queues[name] == nil {
-		s.queues[name] = &queue{name: name, arn: "arn:aws:sqs:" + s.region + ":" + wire.AccountID + ":" + name, created: s.now(), o: o}
+		s.queues[name] = &queue{name: name, arn: "arn:aws:sqs:" + s.region + ":" + wire.AccountID + ":" + name, o: o}
 	}
-	return s.urlOf(name)
-}
-
-func (s *Service) urlOf(name string) string {
 	return "https://sqs." + s.region + ".amazonaws.com/" + wire.AccountID + "/" + name
 }
 
