@@ -95,7 +95,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 		return in.Finish(ctx, readErr)
 	}
 	if in.Malformed() > 0 {
-		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "lines are no log entries and are"))
+		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "invalid lines"))
 	}
 	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
 		command.Complain(stderr, "%s skipped: %s", text.Count(in.Skipped()[what]), what)
