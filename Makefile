@@ -42,7 +42,7 @@ test: ## run all tests; needs only Go
 	go test ./...
 
 crash: ## crash functions at the worst moments: 100,000 simulated schedules, 200 real kills
-	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter' ./internal/dev/simulation
+	SCHEDULES=100000 go test -timeout 60m -v -run 'Schedules|RulesMatter|Everything' ./internal/dev/simulation
 	SCHEDULES=100000 go test -timeout 30m ./pkg/pipeline
 	TLSWATCH_CRASHES=200 go test -timeout 30m -v -run Crash ./functions/processor
 

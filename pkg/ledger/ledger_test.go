@@ -112,7 +112,7 @@ func TestClaim(t *testing.T) {
 	}
 	first = w.claim(claim("event-3", 1, 5))
 	w.claim(claim("", 3, 5))
-	for _, owner := range []string{"", "event-2"} { // nobody answers for the first
+	for _, owner := range []string{"", "event-2"} { // the first may never finish
 		if other := w.claim(claim(owner, 3, 5)); other.State != ledger.Busy {
 			t.Errorf("%q meets the claim of a caller without a name: %v", owner, other.State)
 		}
@@ -187,8 +187,8 @@ func TestClaimRace(t *testing.T) {
 	}
 }
 
-// A lost answer to our own write, which the SDK then meets as a 412, is not
-// somebody else's claim; and a commit whose answer is lost is one.
+// A claim whose reply is lost, and that the SDK sends again and gets a 412 for, is
+// not another event's. A commit whose reply is lost is a commit.
 func TestLostReplies(t *testing.T) {
 	for n := 1; n <= 2; n++ {
 		w := newWorld(t)

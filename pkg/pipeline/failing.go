@@ -10,24 +10,24 @@ import (
 	"tlswatch/pkg/rollup"
 )
 
-// MaxFailing bounds the clients that a Report names, and so the lines that one
-// log object adds to the function's log.
+// MaxFailing limits the clients that a Report names, and so the lines that one log
+// object adds to the function's log.
 const MaxFailing = 1000
 
-// A FailingClient counts the failures of one client for one reason. Its names
-// are the values of the CloudWatch dimensions of the same names.
+// A FailingClient counts the failures of one client for one reason. Its fields have
+// the values of the CloudWatch dimensions with the same names.
 type FailingClient struct {
 	Client string // metric.Other for all beyond MaxFailing
 	Reason string
 	Failed uint64
 
-	// Of most of the failures; empty for metric.Other.
+	// As in most of the failures; empty for metric.Other.
 	ListenerPort     uint16
 	Protocol, Cipher string
 }
 
-// failingClients returns who failed and why, most failures first. The failures
-// of all add up to those of the summary.
+// failingClients returns the failing clients with their reasons, most failures
+// first. They add up to the failures of the summary.
 func failingClients(s *rollup.Summary) []FailingClient {
 	type key struct{ client, reason string }
 	at := make(map[key]int)

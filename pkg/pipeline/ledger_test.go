@@ -220,7 +220,7 @@ type httpClient struct {
 // A damage is what happens to a request.
 type damage struct {
 	wire.Fault
-	refused bool   // there is nobody to connect to
+	refused bool   // the connection is refused
 	hook    func() // called when the request has arrived
 }
 
@@ -299,7 +299,7 @@ func (w *httpClient) Do(r *http.Request) (*http.Response, error) {
 		w.next = w.plan(call, n)
 	}
 	if w.next.refused {
-		r.URL.Host = nobody
+		r.URL.Host = closedPort
 	}
 	w.mu.Unlock()
 	defer func() {
@@ -310,8 +310,8 @@ func (w *httpClient) Do(r *http.Request) (*http.Response, error) {
 	return w.http.Do(r)
 }
 
-// nobody is an address at which connections are refused.
-var nobody = func() string {
+// closedPort is an address at which connections are refused.
+var closedPort = func() string {
 	l, err := net.Listen("tcp4", "127.0.0.1:0")
 	if err != nil {
 		panic(err)
@@ -509,8 +509,8 @@ func TestBatchRequestFails(t *testing.T) {
 	}
 }
 
-// TestBatchSameObject: an object that is in a batch twice counts once, whoever
-// announced it, and both of its events have its outcome.
+// TestBatchSameObject: an object that is in a batch twice counts once, and both
+// of its events share the result.
 func TestBatchSameObject(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -539,7 +539,7 @@ func TestBatchSameObject(t *testing.T) {
 				}
 			}
 			f.wire.hurt(nil)
-			if jobs[1].Owner == "" { // nobody: only the end of the lease frees what it claimed
+			if jobs[1].Owner == "" { // only the end of the lease frees its claim
 				f.pass(ledger.DefaultLease + 2*ledger.Skew)
 			}
 			var duplicates []string
@@ -562,12 +562,12 @@ func (f *fleet) claimedOnly(t *testing.T, j pipeline.Job) {
 	t.Helper()
 	f.wire.hurt(func(call string, n int) damage {
 		if call == putMetrics {
-			return damage{Fault: wire.Fault{Kind: wire.FaultReset}} // for all that the function knows, it was applied
+			return damage{Fault: wire.Fault{Kind: wire.FaultReset}} // the function cannot know whether it was applied
 		}
 		return damage{}
 	})
 	if r := f.Run(t.Context(), j)[0]; r.Err == nil {
-		t.Fatal("the attempt is to fail after its claim")
+		t.Fatal("the attempt should fail after its claim")
 	}
 	f.wire.hurt(nil)
 }
@@ -584,7 +584,7 @@ func TestForeignClaim(t *testing.T) {
 		t.Errorf("while the claim is live: %v", r.Err)
 	}
 	if n := f.connections(lb); n != 0 {
-		t.Errorf("%d connections, which the owner is to publish", n)
+		t.Errorf("%d connections, which the owner should publish", n)
 	}
 	if r := f.run(t, theirs)[0]; !r.TakenOver || r.Duplicate != "" {
 		t.Errorf("the owner's own retry: %+v", r)

@@ -19,12 +19,12 @@ func (f *fleet) leavePending(t *testing.T, j pipeline.Job) {
 	t.Helper()
 	f.wire.hurt(func(call string, n int) damage { return damage{refused: call == putSent} })
 	if r := f.Run(t.Context(), j)[0]; r.Err == nil {
-		t.Fatal("the attempt is to fail with its alert pending")
+		t.Fatal("the attempt should fail with its alert pending")
 	}
 	f.wire.hurt(nil)
 }
 
-// failedOf returns the failures that each alert tells of.
+// failedOf returns the failures that each alert reports.
 func (f *fleet) failedOf(t *testing.T) (list []uint64) {
 	for _, a := range f.sentAlerts(t) {
 		list = append(list, a.Failed)

@@ -462,7 +462,7 @@ func TestDeadlineWhileReading(t *testing.T) {
 	w.check(t, object, r, nothing(1, 1))
 }
 
-// TestDeadlineWhileWaiting: the error tells why there was a wait at all.
+// TestDeadlineWhileWaiting: the error says what the wait was for.
 func TestDeadlineWhileWaiting(t *testing.T) {
 	w := newWorld(t)
 	near := errors.New("deadline of the invocation is near")

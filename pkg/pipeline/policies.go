@@ -7,20 +7,19 @@ import (
 	"tlswatch/pkg/logkey"
 )
 
-// A PolicySource knows the security policies of listeners, so that failures
-// can be judged by what a listener accepts.
+// A PolicySource finds the security policies of listeners, which explain failures.
 type PolicySource interface {
-	// Policies returns what is known about the TLS listeners of a load
-	// balancer, "app/NAME/ID". It must not take long. An error says why less
-	// is known than could be; it is for the log and fails no object.
+	// Policies returns the policies of the TLS listeners of a load balancer,
+	// "app/NAME/ID". It must not take long. An error says why some are missing; it
+	// is logged and fails no object.
 	Policies(ctx context.Context, account, region, loadBalancer string) (ListenerPolicies, error)
 }
 
-// ListenerPolicies are names of security policies by listener port. Port 0
-// stands for all ports that are not listed.
+// ListenerPolicies are names of security policies by listener port. Port 0 is the
+// default for all other ports.
 type ListenerPolicies map[uint16]string
 
-// At returns the policy of a listener, "" if it is not known.
+// At returns the policy of a listener, "" if it is unknown.
 func (l ListenerPolicies) At(port uint16) string {
 	if name, ok := l[port]; ok {
 		return name
@@ -28,12 +27,11 @@ func (l ListenerPolicies) At(port uint16) string {
 	return l[0]
 }
 
-// FixedPolicies are policies that an operator has named. What they say about a
-// port goes before what is found out, and that before what they say about all
-// others.
+// FixedPolicies are policies from the operator. For a port, they come before those
+// that are looked up; their default comes after.
 type FixedPolicies struct {
 	Known ListenerPolicies
-	Found PolicySource // nil: nothing is found out
+	Found PolicySource // looks policies up; may be nil
 }
 
 // Policies implements [PolicySource].

@@ -12,7 +12,7 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// A registry is a PolicySource that remembers who was asked about.
+// A registry is a PolicySource that records its calls.
 type registry struct {
 	policies pipeline.ListenerPolicies
 	err      error
@@ -25,7 +25,7 @@ func (r *registry) Policies(_ context.Context, account, region, loadBalancer str
 }
 
 // TestPoliciesOfAlerts: an alert names the policies of the listeners that it is
-// about, nobody is asked without one, and not to know them stops nothing.
+// about. Without an alert they are not looked up, and an error stops nothing.
 func TestPoliciesOfAlerts(t *testing.T) {
 	known := pipeline.ListenerPolicies{443: "ELBSecurityPolicy-2016-08", 8443: "ELBSecurityPolicy-FS-2018-06"}
 	denied := errors.New("access denied")

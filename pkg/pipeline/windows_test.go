@@ -180,14 +180,14 @@ func TestWindows(t *testing.T) {
 	}
 }
 
-// TestSecondLook: the function died between commit and alert. Whoever meets
-// the window next alerts, be it a duplicate.
+// TestSecondLook: the function crashed between commit and alert. The next event
+// that evaluates the window alerts, even if it is a duplicate.
 func TestSecondLook(t *testing.T) {
 	f := newFleet(t)
 	job := f.job(t, load{ok: 20, failed: 5})
 	f.wire.hurt(func(call string, n int) damage { return damage{refused: call == list} })
 	if r := f.Run(t.Context(), job)[0]; r.Err == nil || f.connections(lb) != 25 {
-		t.Fatalf("the first attempt is to fail after its commit: %v", r.Err)
+		t.Fatalf("the first attempt should fail after its commit: %v", r.Err)
 	}
 	f.wire.hurt(nil)
 	if r := f.run(t, another(job))[0]; r.Duplicate != "published" || r.Alerts != 1 {

@@ -177,7 +177,7 @@ func conform(t *testing.T, s s3store.Store) {
 		}
 	})
 
-	// Of many who write at once, one wins, and what it wrote is there.
+	// Of many concurrent writers one succeeds, and the object is what it wrote.
 	t.Run("races", func(t *testing.T) {
 		const rounds, writers = 10, 50
 		etag := ""
@@ -200,8 +200,7 @@ func conform(t *testing.T, s s3store.Store) {
 	})
 }
 
-// race has writers write a key at once, and returns the ETag that the winner
-// was told.
+// race has writers write a key concurrently, and returns the winner's ETag.
 func race(t *testing.T, s s3store.Store, key string, writers int, want error, write func(int) (string, error)) (etag string) {
 	t.Helper()
 	etags, errs := make([]string, writers), make([]error, writers)
@@ -227,7 +226,7 @@ func race(t *testing.T, s s3store.Store, key string, writers int, want error, wr
 		}
 	}
 	if winner < 0 {
-		t.Fatalf("%s: nobody won", key)
+		t.Fatalf("%s: no writer won", key)
 	}
 	body, now, err := s.Get(t.Context(), key)
 	if err != nil || !strings.HasSuffix(string(body), fmt.Sprintf("writer %d", winner)) || now != etags[winner] {

@@ -2,6 +2,7 @@ package simulation
 
 import (
 	"flag"
+	"fmt"
 	"os"
 	"slices"
 	"strconv"
@@ -122,14 +123,15 @@ func TestReplay(t *testing.T) {
 }
 
 // Everything that can happen in small cases, with one crash. If SCHEDULES is set,
-// there are more cases, two crashes, and redrives by the console.
+// there are more cases, and each with two crashes, or one and redrives by the
+// console.
 func TestEverything(t *testing.T) {
 	cases := smallCases(1, false)[:3]
 	if os.Getenv("SCHEDULES") != "" {
-		cases = smallCases(2, true)
+		cases = slices.Concat(smallCases(1, true), smallCases(2, false))
 	}
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
+		t.Run(fmt.Sprintf("%s, %d crashes, console %v", c.name, c.crashes, c.console), func(t *testing.T) {
 			t.Parallel()
 			states, found := c.explore(none)
 			if found != nil {
