@@ -20,10 +20,7 @@ const (
 	severity = "info"
 )
 
-const (
-	mailLoadBalancers = 40
-	columns           = 78
-)
+const emailLoadBalancers = 40
 
 // Message writes the message. To stay within notice.MaxMessage, its texts may have
 // fewer load balancers than the digest, and then say so.
@@ -40,7 +37,7 @@ func (d *Digest) Message() (notice.Message, error) {
 func (d *Digest) message(n int) (notice.Message, error) {
 	doc := *d
 	doc.LoadBalancers, doc.Omitted = d.LoadBalancers[:n], len(d.LoadBalancers)-n
-	texts, err := notice.Texts{Mail: d.text(min(n, mailLoadBalancers)), Card: d.card(), SMS: d.headline(), Document: doc}.ByProtocol()
+	texts, err := notice.Texts{Email: d.text(min(n, emailLoadBalancers)), Card: d.card(), SMS: d.headline(), Document: doc}.ByProtocol()
 	if err != nil {
 		return notice.Message{}, fmt.Errorf("weekly digest: %w", err)
 	}
@@ -75,15 +72,15 @@ func (d *Digest) headline() string {
 	return strings.Join(parts, ", ")
 }
 
-// text is the mail about the first n load balancers.
+// text is the email about the first n load balancers.
 func (d *Digest) text(n int) string {
-	var b mail
+	var b notice.Email
 	where := text.Plural(d.totals.loadBalancers, "load balancer")
 	if d.Region != "" {
 		where += " in " + d.Region
 	}
-	b.line("TLS at %s, %s to %s UTC.", where, d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006 15:04"))
-	b.line("Brackets show the change from the week before, in percentage points.")
+	b.Wrap("", fmt.Sprintf("TLS at %s, %s to %s UTC.", where, d.From.Format("2 Jan"), d.Until.Format("2 Jan 2006 15:04")))
+	b.Line("Brackets show the change from the week before, in percentage points.")
 	for i := range d.LoadBalancers[:n] {
 		d.LoadBalancers[i].text(&b, d)
 	}
@@ -91,36 +88,37 @@ func (d *Digest) text(n int) string {
 		fmt.Fprintf(&b, "\nNot shown: %s with fewer findings.\n", text.Plural(rest, "load balancer"))
 	}
 	if d.totals.loadBalancers == 0 {
-		b.WriteString("\nThe ledger has no records for this week. Are connection logs enabled, and does\nthe function process them?\n")
+		b.WriteString("\n")
+		b.Wrap("", "The ledger has no records for this week. Are connection logs enabled, and does the function process them?")
 	}
 	for _, note := range d.Notes {
 		b.WriteString("\n")
-		b.wrap("", note)
+		b.Wrap("", note)
 	}
 	b.WriteByte('\n')
-	b.line("More: tlswatch report, tlswatch whatif --to %s", d.Policy)
+	b.Line("More: tlswatch report, tlswatch whatif --to %s", d.Policy)
 	return b.String()
 }
 
-func (lb *LoadBalancer) text(b *mail, d *Digest) {
+func (lb *LoadBalancer) text(b *notice.Email, d *Digest) {
 	b.WriteByte('\n')
-	b.line("%s (%s)", logkey.LoadBalancerName(lb.Name), lb.Name)
+	b.Line("%s (%s)", logkey.LoadBalancerName(lb.Name), lb.Name)
 	connections := text.Plural(lb.Connections, "successful TLS connection")
 	if lb.Change != nil {
 		connections += fmt.Sprintf(", %s %% from the week before", signed(100*max(-1, min(*lb.Change, 99))))
 	}
-	b.field("connections", connections)
+	field(b, "connections", connections)
 	if lb.Read < lb.Objects {
-		b.field("", fmt.Sprintf("sampled from %s of %s log objects", text.Count(lb.Read), text.Count(lb.Objects)))
+		field(b, "", fmt.Sprintf("sampled from %s of %s log objects", text.Count(lb.Read), text.Count(lb.Objects)))
 	}
 	if lb.Connections > 0 {
-		b.field("protocols", list(lb.Protocols))
-		b.field("post-quantum", lb.PostQuantum.percent()+" of key exchanges")
-		b.field("ciphers", list(lb.Ciphers))
+		field(b, "protocols", list(lb.Protocols))
+		field(b, "post-quantum", lb.PostQuantum.percent()+" of key exchanges")
+		field(b, "ciphers", list(lb.Ciphers))
 	}
-	b.field("weak", lb.weakTexts()...)
-	b.field("certificates", lb.certificateTexts(d.Until)...)
-	b.field("forecast", lb.forecastText(d.Policy))
+	field(b, "weak", lb.weakTexts()...)
+	field(b, "certificates", lb.certificateTexts(d.Until)...)
+	field(b, "forecast", lb.forecastText(d.Policy))
 }
 
 func (lb *LoadBalancer) weakTexts() []string {
@@ -275,21 +273,10 @@ func signed(f float64) string {
 	return "+" + s
 }
 
-// A mail is the text of an e-mail.
-type mail struct{ strings.Builder }
-
 // field writes texts under one name.
-func (m *mail) field(name string, texts ...string) {
+func field(b *notice.Email, name string, texts ...string) {
 	for _, s := range texts {
-		m.wrap(fmt.Sprintf("  %-13s", name), s)
+		b.Wrap(fmt.Sprintf("  %-13s", name), s)
 		name = ""
 	}
 }
-
-// line writes a line, harmless for a terminal.
-func (m *mail) line(format string, args ...any) {
-	m.WriteString(text.Printable(fmt.Sprintf(format, args...)) + "\n")
-}
-
-// wrap writes a paragraph behind a label, harmless for a terminal.
-func (m *mail) wrap(label, s string) { m.WriteString(text.Wrap(columns, label, text.Printable(s))) }

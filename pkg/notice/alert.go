@@ -50,7 +50,7 @@ func (a Alert) Message() (Message, error) {
 		m.Attributes["account"] = a.Window.Account
 	}
 	d := e.document()
-	for texts := (Texts{Mail: e.mail(), Card: e.card(), SMS: e.sms(), Document: &d}); ; d.Window.Objects = d.Window.Objects[:len(d.Window.Objects)/2] {
+	for texts := (Texts{Email: e.email(), Card: e.card(), SMS: e.sms(), Document: &d}); ; d.Window.Objects = d.Window.Objects[:len(d.Window.Objects)/2] {
 		var err error
 		if m.Texts, err = texts.ByProtocol(); err != nil {
 			return Message{}, fmt.Errorf("alert %s: %w", a.Rule.Name, err)

@@ -31,7 +31,7 @@ type judged struct {
 	}
 }
 
-// judge returns the judgement, and the e-mail in one line.
+// judge returns the judgement, and the email in one line.
 func judge(t *testing.T, a notice.Alert) (j judged, email string) {
 	t.Helper()
 	m := message(t, a)

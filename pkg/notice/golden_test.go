@@ -147,7 +147,7 @@ func indent(t *testing.T, text string) string {
 	return b.String() + "\n"
 }
 
-// TestSameTexts: the e-mail is also the default, and all machines get the same
+// TestSameTexts: the email is also the default, and all machines get the same
 // document.
 func TestSameTexts(t *testing.T) {
 	m := evaluated(t, alert.Rule{MinFailed: 1}, alerttest.Observe(t, []byte(alerttest.Lines(1, "192.0.2.1", alerttest.Novel)), true))

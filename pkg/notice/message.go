@@ -1,4 +1,4 @@
-// Package notice writes the messages about an alert: e-mail, chat card, SMS and
+// Package notice writes the messages about an alert: email, chat card, SMS and
 // a JSON document for machines. Package alert decides when to alert.
 package notice
 
@@ -11,7 +11,7 @@ import (
 
 // A Message is what Amazon SNS takes, with a text for each protocol.
 type Message struct {
-	Subject    string            // e-mail subject: printable ASCII, at most MaxSubject characters
+	Subject    string            // email subject: printable ASCII, at most MaxSubject characters
 	Texts      map[string]string // by SNS protocol; "default" is always there
 	Attributes map[string]string // for subscription filters
 }
@@ -26,7 +26,7 @@ const (
 
 // Texts are the parts of a message.
 type Texts struct {
-	Mail     string
+	Email    string
 	Card     Card
 	SMS      string
 	Document any // is encoded as JSON
@@ -45,7 +45,7 @@ func (t Texts) ByProtocol() (map[string]string, error) {
 		return nil, fmt.Errorf("encoding the chat card: %w", err)
 	}
 	return map[string]string{
-		"default": t.Mail, "email": t.Mail,
+		"default": t.Email, "email": t.Email,
 		"https": string(card),
 		"sms":   t.SMS,
 		"sqs":   string(document), "lambda": string(document), "email-json": string(document),

@@ -13,20 +13,38 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
+// An Email is the text of an email.
+type Email struct{ strings.Builder }
+
+// emailColumns is the width of lines, but for commands and names that are longer.
+const emailColumns = 72
+
+// Wrap writes a paragraph behind a label, harmless for a terminal.
+func (m *Email) Wrap(label, s string) {
+	m.WriteString(text.Wrap(emailColumns, label, text.Printable(s)))
+}
+
+// Line writes a line of any length, harmless for a terminal.
+func (m *Email) Line(format string, args ...any) {
+	m.WriteString(text.Printable(fmt.Sprintf(format, args...)) + "\n")
+}
+
+// field writes a named line of the summary.
+func (m *Email) field(name, s string) { m.Wrap(fmt.Sprintf("%-8s", name), s) }
+
 const (
-	columns     = 72
-	mailCauses  = 5
-	mailGroups  = 5 // of each cause
-	mailClients = 10
-	mailReasons = 5 // of the rule
-	mailOffers  = 2 // of each client
+	emailCauses  = 5
+	emailGroups  = 5 // of each cause
+	emailClients = 10
+	emailReasons = 5 // of the rule
+	emailOffers  = 2 // of each client
 )
 
-// mail says which load balancer, when, how many, why, who, and what to do.
-func (e *explained) mail() string {
+// email says which load balancer, when, how many, why, who, and what to do.
+func (e *explained) email() string {
 	w := &e.Window
-	var b mail
-	b.wrap("", e.headline()+".")
+	var b Email
+	b.Wrap("", e.headline()+".")
 	b.WriteString("\n")
 	e.summary(&b)
 	e.why(&b)
@@ -53,7 +71,7 @@ func (e *explained) mail() string {
 }
 
 // summary writes one line for each question.
-func (e *explained) summary(b *mail) {
+func (e *explained) summary(b *Email) {
 	w := &e.Window
 	b.field("Where", w.LoadBalancer)
 	where := w.Region
@@ -83,48 +101,48 @@ func (e *explained) summary(b *mail) {
 }
 
 // why explains the failures, with what to do.
-func (e *explained) why(b *mail) {
+func (e *explained) why(b *Email) {
 	b.WriteString("\nWHY\n")
 	rest := e.Failed
 	shown := 0
 	for _, c := range e.causes {
-		if shown == mailCauses && c.ID != secpolicy.ScannerNoise {
+		if shown == emailCauses && c.ID != secpolicy.ScannerNoise {
 			continue
 		}
 		shown++
 		rest -= min(rest, c.failed)
 		b.WriteString("\n")
-		b.wrap("  ", capitalized(c.title())+", "+text.Plural(c.failed, "failure")+":")
+		b.Wrap("  ", capitalized(c.title())+", "+text.Plural(c.failed, "failure")+":")
 		for i, g := range c.groups {
-			if i == mailGroups {
+			if i == emailGroups {
 				fmt.Fprintf(b, "  %9s  and %s\n", "", text.Plural(len(c.groups)-i, "more kind"))
 				break
 			}
-			b.wrap(fmt.Sprintf("  %9s  ", text.Count(g.Failed)), what(g)+", "+e.clients(g))
+			b.Wrap(fmt.Sprintf("  %9s  ", text.Count(g.Failed)), what(g)+", "+e.clients(g))
 		}
-		b.wrap("    ", c.Cause)
-		b.wrap("    ", "To do: "+c.Remedy)
+		b.Wrap("    ", c.Cause)
+		b.Wrap("    ", "To do: "+c.Remedy)
 	}
 	if rest > 0 {
 		b.WriteString("\n")
-		b.wrap("  ", "Other causes, "+text.Plural(rest, "failure")+".")
+		b.Wrap("  ", "Other causes, "+text.Plural(rest, "failure")+".")
 	}
 }
 
 // policies says which policies refuse clients, and what changing them would do.
-func (e *explained) policies(b *mail) {
+func (e *explained) policies(b *Email) {
 	if len(e.changes)+len(e.unknown) == 0 {
 		return
 	}
 	b.WriteString("\nTHE POLICY\n")
 	for _, c := range e.changes {
 		b.WriteString("\n")
-		b.wrap("  ", fmt.Sprintf("Port %d has %s.", c.port, c.from.Name))
-		b.wrap("    ", c.advice())
+		b.Wrap("  ", fmt.Sprintf("Port %d has %s.", c.port, c.from.Name))
+		b.Wrap("    ", c.advice())
 	}
 	for _, fault := range e.unknown {
 		b.WriteString("\n")
-		b.wrap("  ", capitalized(fault)+".")
+		b.Wrap("  ", capitalized(fault)+".")
 	}
 }
 
@@ -142,18 +160,18 @@ func (c *change) advice() string {
 }
 
 // who lists the clients with most failures, and what they offered.
-func (e *explained) who(b *mail) {
+func (e *explained) who(b *Email) {
 	w := &e.Window
 	if len(w.Clients) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\nWHO, in these %s\n\n", e.minutes())
 	fmt.Fprintf(b, "  %7s  %9s  client and what it offered\n", "failed", "succeeded")
-	shown := min(len(w.Clients), mailClients)
+	shown := min(len(w.Clients), emailClients)
 	for _, c := range w.Clients[:shown] {
 		fmt.Fprintf(b, "  %7s  %9s  %s\n", text.Count(c.Failed), text.Count(c.Connections-min(c.Failed, c.Connections)), text.Name(c.Client))
 		if offered := e.offered(c); offered != "" {
-			b.wrap(strings.Repeat(" ", 22), offered)
+			b.Wrap(strings.Repeat(" ", 22), offered)
 		}
 	}
 	if more := w.FailingClients - shown; more > 0 {
@@ -170,8 +188,8 @@ func (a *Alert) offered(c alert.Client) string {
 			list = append(list, negotiated(g))
 		}
 	}
-	if len(list) > mailOffers {
-		list = append(list[:mailOffers], "more")
+	if len(list) > emailOffers {
+		list = append(list[:emailOffers], "more")
 	}
 	return strings.Join(list, "; ")
 }
@@ -210,7 +228,7 @@ func (a *Alert) threshold() string {
 		switch i {
 		case 0:
 			s += "; counts only " + text.Name(reason)
-		case mailReasons:
+		case emailReasons:
 			return s + " and " + text.Plural(len(a.Rule.Reasons)-i, "more reason")
 		default:
 			s += ", " + text.Name(reason)
@@ -227,15 +245,6 @@ func negotiated(g alert.Group) string {
 func what(g alert.Group) string {
 	return negotiated(g) + ", port " + strconv.Itoa(int(g.ListenerPort))
 }
-
-// A mail is the text of an e-mail.
-type mail struct{ strings.Builder }
-
-// wrap writes a paragraph behind a label, harmless for a terminal.
-func (m *mail) wrap(label, s string) { m.WriteString(text.Wrap(columns, label, text.Printable(s))) }
-
-// field writes a named line of the summary.
-func (m *mail) field(name, s string) { m.wrap(fmt.Sprintf("%-8s", name), s) }
 
 // span says which time the window covers: "in the 5 minutes to 10:05 UTC".
 func (a *Alert) span() string {
