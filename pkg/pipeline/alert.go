@@ -14,10 +14,10 @@ import (
 	"tlswatch/pkg/notice"
 )
 
-// MaxAlertAge is how old a window may be to be worth an alert. An alert about an
+// maxAlertAge is how old a window may be to be worth an alert. An alert about an
 // older one, as in a backfill or a late redrive, would report the past, and start a
 // cooldown for the present.
-const MaxAlertAge = 24 * time.Hour
+const maxAlertAge = 24 * time.Hour
 
 // firstPause is the first wait for a pending alert of another event. Each further
 // one is twice as long.
@@ -228,7 +228,7 @@ func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPo
 }
 
 // tooOld reports whether a window that ended at end is not worth an alert.
-func (p *Pipeline) tooOld(end time.Time) bool { return p.Now().Sub(end) > MaxAlertAge }
+func (p *Pipeline) tooOld(end time.Time) bool { return p.Now().Sub(end) > maxAlertAge }
 
 // countedReasons returns the reasons that rules count. Rules that count only some
 // of them count the same.

@@ -13,9 +13,9 @@ import (
 	"tlswatch/pkg/rollup"
 )
 
-// Attempts is how often an object is read from its start, in all, when the
+// maxAttempts is how often an object is read from its start, in all, when the
 // transfer is interrupted.
-const Attempts = 3
+const maxAttempts = 3
 
 // retryPause is the wait before the second attempt. It doubles from there.
 const retryPause = 200 * time.Millisecond
@@ -28,8 +28,8 @@ var errCut = errors.New("transfer was interrupted")
 const (
 	SkippedGone     = "gone before it was read"
 	SkippedReplaced = "replaced before it was read; its own event follows"
-	SkippedEmpty    = "empty"
-	SkippedNameless = "neither the key nor an entry names the load balancer: add elb to the record fields of the log delivery"
+	skippedEmpty    = "empty"
+	skippedNameless = "neither the key nor an entry names the load balancer: add elb to the record fields of the log delivery"
 )
 
 // A reading is the result of reading an object.
@@ -89,7 +89,7 @@ func (p *Pipeline) read(ctx context.Context, o Object) reading {
 		attempts++
 		r := p.readOnce(ctx, o, key)
 		o, r.attempts = r.object, attempts // the next attempt is at the same version
-		if !errors.Is(r.err, errCut) || attempts == Attempts || ctx.Err() != nil {
+		if !errors.Is(r.err, errCut) || attempts == maxAttempts || ctx.Err() != nil {
 			return r
 		}
 		if stop := p.Sleep(ctx, pause); stop != nil {
@@ -114,9 +114,9 @@ func (p *Pipeline) readOnce(ctx context.Context, o Object, key logkey.Key) readi
 	case err != nil:
 		r.err = err
 	case s.Lines == 0 && (r.bytes == 0 || r.key.LoadBalancer == ""):
-		r.skipped = SkippedEmpty
+		r.skipped = skippedEmpty
 	case r.key.LoadBalancer == "":
-		r.skipped = SkippedNameless
+		r.skipped = skippedNameless
 	default:
 		r.summary, r.lines, r.malformed, r.counts, r.plaintext = s, s.Lines, s.Malformed, s.Totals, s.Plaintext
 	}
