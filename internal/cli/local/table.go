@@ -79,7 +79,7 @@ func (r result) writeMetrics(b *console.Writer) {
 			}
 			t.Add(heading...)
 		}
-		total := sumPoints(s.Points)
+		total := s.Total()
 		row := []string{"  " + dimensions(s), amount(total.Sum), amount(total.Samples), amount(total.Sum / total.Samples)}
 		if s.Unit == string(metric.Seconds) {
 			p50, _ := total.Percentile(50)
@@ -89,19 +89,6 @@ func (r result) writeMetrics(b *console.Writer) {
 		t.Add(row...)
 	}
 	b.Table(&t)
-}
-
-// sumPoints adds up the points of a series, as CloudWatch does for longer periods.
-func sumPoints(points []cloudwatch.Point) cloudwatch.Point {
-	total := cloudwatch.Point{Values: make(map[float64]float64)}
-	for _, p := range points {
-		total.Sum += p.Sum
-		total.Samples += p.Samples
-		for value, n := range p.Values {
-			total.Values[value] += n
-		}
-	}
-	return total
 }
 
 // dimensions formats dimensions, without the name LoadBalancer: the value shows it.

@@ -92,17 +92,8 @@ func TestLimits(t *testing.T) {
 			}
 		})
 	}
-	resolved := func(r int32) types.MetricDatum {
-		return with(func(d *types.MetricDatum) { d.StorageResolution = &r })
-	}
 	united := func(u string) types.MetricDatum {
 		return with(func(d *types.MetricDatum) { d.Unit = types.StandardUnit(u) })
-	}
-	stats := func(n, sum, min, max float64) types.MetricDatum {
-		return with(func(d *types.MetricDatum) {
-			d.Value = nil
-			d.StatisticValues = &types.StatisticSet{SampleCount: &n, Sum: &sum, Minimum: &min, Maximum: &max}
-		})
 	}
 	repeat := func(n int) []types.MetricDatum {
 		list := make([]types.MetricDatum, n)
@@ -190,20 +181,11 @@ func TestLimits(t *testing.T) {
 		{"no value", "", []types.MetricDatum{with(func(d *types.MetricDatum) { d.Value = nil })}, absent},
 		{"counts alone", "", []types.MetricDatum{with(func(d *types.MetricDatum) { d.Value, d.Counts = nil, []float64{1} })}, combined},
 		{"value and values", "", []types.MetricDatum{with(func(d *types.MetricDatum) { d.Values = []float64{1} })}, combined},
-		{"value and statistics", "", []types.MetricDatum{with(func(d *types.MetricDatum) {
-			*d = stats(1, 1, 1, 1)
-			d.Value = aws.Float64(1)
-		})}, combined},
-		{"statistics", "", []types.MetricDatum{stats(2, 3, 1, 2)}, ""},
-		{"statistics, min above max", "", []types.MetricDatum{stats(2, 3, 2, 1)}, combined},
-		{"statistics, negative samples", "", []types.MetricDatum{stats(-1, 3, 1, 2)}, value},
-		{"statistics, NaN", "", []types.MetricDatum{stats(2, math.NaN(), 1, 2)}, value},
-		{"resolution 1", "", []types.MetricDatum{resolved(1)}, ""},
-		{"resolution 60", "", []types.MetricDatum{resolved(60)}, ""},
-		{"resolution 0", "", []types.MetricDatum{resolved(0)}, value},
-		{"resolution 2", "", []types.MetricDatum{resolved(2)}, value},
-		{"resolution 59", "", []types.MetricDatum{resolved(59)}, value},
-		{"resolution 61", "", []types.MetricDatum{resolved(61)}, value},
+		{"statistics, not implemented", "", []types.MetricDatum{with(func(d *types.MetricDatum) {
+			n := 1.0
+			d.Value, d.StatisticValues = nil, &types.StatisticSet{SampleCount: &n, Sum: &n, Minimum: &n, Maximum: &n}
+		})}, value},
+		{"resolution, not implemented", "", []types.MetricDatum{with(func(d *types.MetricDatum) { d.StorageResolution = aws.Int32(1) })}, value},
 		{"unit None", "", []types.MetricDatum{united("None")}, ""},
 		{"unit Bytes/Second", "", []types.MetricDatum{united("Bytes/Second")}, ""},
 		{"unit of two words", "", []types.MetricDatum{united("Percent Count")}, value},
@@ -301,36 +283,27 @@ func TestAggregates(t *testing.T) {
 	}
 	put(types.MetricDatum{Value: aws.Float64(4), Dimensions: []types.Dimension{a, b}, Unit: types.StandardUnitSeconds})
 	put(types.MetricDatum{Values: []float64{1, 4}, Counts: []float64{2, 3}, Dimensions: []types.Dimension{b, a}, Unit: types.StandardUnitSeconds, Timestamp: &minute})
-	put(types.MetricDatum{StatisticValues: &types.StatisticSet{SampleCount: aws.Float64(2), Sum: aws.Float64(12), Minimum: aws.Float64(6), Maximum: aws.Float64(6)},
-		Dimensions: []types.Dimension{a, b}, Unit: types.StandardUnitSeconds, Timestamp: aws.Time(minute.Add(59 * time.Second))})
+	put(types.MetricDatum{Values: []float64{6}, Counts: []float64{2}, Dimensions: []types.Dimension{a, b}, Unit: types.StandardUnitSeconds, Timestamp: aws.Time(minute.Add(59 * time.Second))})
 	put(types.MetricDatum{Value: aws.Float64(1), Dimensions: []types.Dimension{a, b}, Unit: types.StandardUnitSeconds, Timestamp: aws.Time(minute.Add(time.Minute))})
 	put(types.MetricDatum{Value: aws.Float64(1), Dimensions: []types.Dimension{a, b}})
-	put(types.MetricDatum{MetricName: aws.String("Fine"), Value: aws.Float64(1), StorageResolution: aws.Int32(1), Timestamp: aws.Time(minute.Add(1500 * time.Millisecond))})
-	put(types.MetricDatum{MetricName: aws.String("Opaque"), StatisticValues: &types.StatisticSet{SampleCount: aws.Float64(2), Sum: aws.Float64(3), Minimum: aws.Float64(1), Maximum: aws.Float64(2)}})
 	put(types.MetricDatum{MetricName: aws.String("Nothing"), Values: []float64{1}, Counts: []float64{0}})
 
 	ab := map[string]string{"A": "1", "B": "2"}
-	none := map[string]string{}
 	want := []local.Series{
-		{"ns", "Fine", none, "None", []local.Point{{"ns", "Fine", none, "None", minute.Add(time.Second), 1, 1, 1, 1, map[float64]float64{1: 1}}}},
 		{"ns", "Latency", ab, "None", []local.Point{{"ns", "Latency", ab, "None", minute, 1, 1, 1, 1, map[float64]float64{1: 1}}}},
 		{"ns", "Latency", ab, "Seconds", []local.Point{
 			{"ns", "Latency", ab, "Seconds", minute, 30, 8, 1, 6, map[float64]float64{1: 2, 4: 4, 6: 2}},
 			{"ns", "Latency", ab, "Seconds", minute.Add(time.Minute), 1, 1, 1, 1, map[float64]float64{1: 1}},
 		}},
-		{"ns", "Opaque", none, "None", []local.Point{{"ns", "Opaque", none, "None", minute, 3, 2, 1, 2, map[float64]float64{}}}},
 	}
 	got := h.CloudWatch.Metrics()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Fatal(diff)
 	}
 	for percent, want := range map[float64]float64{0: 1, 25: 1, 25.1: 4, 50: 4, 75: 4, 76: 6, 100: 6} {
-		if v, ok := got[2].Points[0].Percentile(percent); !ok || v != want {
+		if v, ok := got[1].Points[0].Percentile(percent); !ok || v != want {
 			t.Errorf("p%v is %v, %v; want %v", percent, v, ok, want)
 		}
-	}
-	if _, ok := got[3].Points[0].Percentile(50); ok {
-		t.Error("a percentile of unknown values")
 	}
 
 	// The SDK can read it back.

@@ -20,8 +20,7 @@ const (
 	// RequestEntityTooLarge.
 	maxPutMetricDataBytes = 1 << 20
 
-	maxDatums        = 1000 // per request, over MetricData and EntityMetricData
-	maxEntities      = 2    // elements of EntityMetricData
+	maxDatums        = 1000 // per request
 	maxValues        = 150  // elements of Values per datum
 	maxDimensions    = 30   // per datum
 	maxNamespace     = 255  // characters
@@ -51,7 +50,6 @@ const units = " Seconds Microseconds Milliseconds" +
 type putRequest struct {
 	namespace string
 	data      []datum
-	entities  int
 }
 
 // A datum is one MetricDatum. Absent members are nil or zero.
@@ -61,17 +59,12 @@ type datum struct {
 	dimensions []dimension
 	unit       string
 	at         time.Time
-	resolution *float64 // seconds
 	value      *float64
 	values     []float64
 	counts     []float64
-	stats      *statisticSet
 }
 
 type dimension struct{ name, value string }
-
-// A statisticSet is a summary of values that are not known one by one.
-type statisticSet struct{ samples, sum, min, max float64 }
 
 func decodePutMetricData(in message) (*putRequest, *wire.Refusal) {
 	var b members
@@ -79,14 +72,9 @@ func decodePutMetricData(in message) (*putRequest, *wire.Refusal) {
 	if !b.has(in, "Namespace") {
 		return nil, missing("Namespace")
 	}
+	b.lacks(in, "EntityMetricData")
 	for i, m := range b.structures(in, "MetricData") {
 		p.decodeDatum(&b, fmt.Sprintf("MetricData.member.%d", i+1), m)
-	}
-	for i, e := range b.structures(in, "EntityMetricData") {
-		p.entities++
-		for j, m := range b.structures(e, "MetricData") {
-			p.decodeDatum(&b, fmt.Sprintf("EntityMetricData.member.%d.MetricData.member.%d", i+1, j+1), m)
-		}
 	}
 	return p, b.refusal
 }
@@ -105,18 +93,8 @@ func (p *putRequest) decodeDatum(b *members, member string, m message) {
 		v := b.number(m, "Value")
 		d.value = &v
 	}
-	if b.has(m, "StorageResolution") {
-		r := b.number(m, "StorageResolution")
-		d.resolution = &r
-	}
-	if s := b.structure(m, "StatisticValues"); s != nil {
-		for _, name := range [...]string{"SampleCount", "Sum", "Minimum", "Maximum"} {
-			if !b.has(s, name) && b.refusal == nil {
-				b.refusal = missing(member + ".StatisticValues." + name)
-			}
-		}
-		d.stats = &statisticSet{b.number(s, "SampleCount"), b.number(s, "Sum"), b.number(s, "Minimum"), b.number(s, "Maximum")}
-	}
+	b.lacks(m, "StorageResolution")
+	b.lacks(m, "StatisticValues")
 	p.data = append(p.data, d)
 }
 
@@ -148,8 +126,6 @@ func (p *putRequest) check(now time.Time) *wire.Refusal {
 		return missing("MetricData")
 	case len(p.data) > maxDatums:
 		return invalid("The collection MetricData must not have a size greater than %d.", maxDatums)
-	case p.entities > maxEntities:
-		return invalid("The collection EntityMetricData must not have a size greater than %d.", maxEntities)
 	}
 	if refusal := checkNamespace(p.namespace); refusal != nil {
 		return refusal
@@ -197,8 +173,6 @@ func (d *datum) check(now time.Time) *wire.Refusal {
 		return invalid("The value for parameter %s.MetricName must not be longer than %d characters.", d.member, maxMetricName)
 	case d.unit != "" && !knownUnit(d.unit):
 		return invalid("The value %s for parameter %s.Unit is invalid.", d.unit, d.member)
-	case d.resolution != nil && *d.resolution != 1 && *d.resolution != 60:
-		return invalid("The value %v for parameter %s.StorageResolution is invalid: 1 or 60.", *d.resolution, d.member)
 	case !d.at.IsZero() && d.at.Before(now.Add(-oldestDatum)):
 		return invalid("The parameter %s.Timestamp must specify a time no more than two weeks in the past.", d.member)
 	case d.at.After(now.Add(newestDatum)):
@@ -241,21 +215,15 @@ func checkDimensions(member string, dimensions []dimension) *wire.Refusal {
 	return nil
 }
 
-// checkValues enforces: exactly one of Value, Values and StatisticValues, and all
-// numbers finite and within range. Negative counts are refused, although the
-// documentation does not mention them; a count of zero adds nothing.
+// checkValues enforces: either Value or Values, and all numbers finite and within
+// range. Negative counts are refused, although the documentation does not mention
+// them; a count of zero adds nothing.
 func (d *datum) checkValues() *wire.Refusal {
-	forms := 0
-	for _, present := range [...]bool{d.value != nil, d.values != nil, d.stats != nil} {
-		if present {
-			forms++
-		}
-	}
 	switch {
-	case forms == 0 && d.counts == nil:
-		return wire.BadRequest("MissingParameter", "At least one of the parameters "+d.member+".Value, .Values and .StatisticValues must be specified.")
-	case forms > 1:
-		return combination("The parameters %s.Value, .Values and .StatisticValues are mutually exclusive and you have specified more than one.", d.member)
+	case d.value == nil && d.values == nil && d.counts == nil:
+		return wire.BadRequest("MissingParameter", "At least one of the parameters "+d.member+".Value and .Values must be specified.")
+	case d.value != nil && d.values != nil:
+		return combination("The parameters %s.Value and .Values are mutually exclusive and you have specified both.", d.member)
 	case d.counts != nil && d.values == nil:
 		return combination("The parameter %s.Counts requires the parameter %[1]s.Values.", d.member)
 	case d.values != nil && len(d.values) == 0:
@@ -274,22 +242,12 @@ func (d *datum) checkValues() *wire.Refusal {
 		}
 	}
 	for i, n := range d.counts {
-		if refusal := checkCount(fmt.Sprintf("%s.Counts.member.%d", d.member, i+1), n); refusal != nil {
+		parameter := fmt.Sprintf("%s.Counts.member.%d", d.member, i+1)
+		if n < 0 {
+			return invalid("The value %v for parameter %s must not be negative.", n, parameter)
+		}
+		if refusal := checkNumber(parameter, n); refusal != nil {
 			return refusal
-		}
-	}
-	if s := d.stats; s != nil {
-		if refusal := checkCount(d.member+".StatisticValues.SampleCount", s.samples); refusal != nil {
-			return refusal
-		}
-		for i, v := range [...]float64{s.sum, s.min, s.max} {
-			name := [...]string{"Sum", "Minimum", "Maximum"}[i]
-			if refusal := checkNumber(d.member+".StatisticValues."+name, v); refusal != nil {
-				return refusal
-			}
-		}
-		if s.min > s.max {
-			return combination("The parameter %s.StatisticValues.Minimum must not be greater than Maximum.", d.member)
 		}
 	}
 	return nil
@@ -300,13 +258,6 @@ func checkNumber(parameter string, v float64) *wire.Refusal {
 		return invalid("The value %v for parameter %s is invalid.", v, parameter)
 	}
 	return nil
-}
-
-func checkCount(parameter string, n float64) *wire.Refusal {
-	if n < 0 {
-		return invalid("The value %v for parameter %s must not be negative.", n, parameter)
-	}
-	return checkNumber(parameter, n)
 }
 
 // sortDimensions sorts dimensions by name, because their order has no meaning.

@@ -247,6 +247,13 @@ func (b *members) wrong(name string, v any) {
 
 func (b *members) has(m message, name string) bool { return m[name] != nil }
 
+// lacks refuses a member that the stand-in does not implement.
+func (b *members) lacks(m message, name string) {
+	if b.has(m, name) && b.refusal == nil {
+		b.refusal = invalid("The stand-in does not implement the parameter %s.", name)
+	}
+}
+
 // member returns a member of type T.
 func member[T any](b *members, m message, name string) T {
 	v, ok := m[name].(T)
@@ -273,8 +280,6 @@ func listOf[T any](b *members, m message, name string) []T {
 func (b *members) string(m message, name string) string { return member[string](b, m, name) }
 
 func (b *members) strings(m message, name string) []string { return listOf[string](b, m, name) }
-
-func (b *members) structure(m message, name string) message { return member[message](b, m, name) }
 
 func (b *members) structures(m message, name string) []message { return listOf[message](b, m, name) }
 

@@ -8,8 +8,7 @@ import (
 	"time"
 )
 
-// A Point is what CloudWatch holds for one metric, unit and minute (or second,
-// where it was published with StorageResolution 1).
+// A Point is what CloudWatch holds for one metric, unit and minute.
 type Point struct {
 	Namespace  string
 	Name       string
@@ -19,9 +18,7 @@ type Point struct {
 
 	Sum, Samples, Min, Max float64
 
-	// Values counts how often each value occurred. Statistic sets are not in
-	// it unless all their values are known to be equal.
-	Values map[float64]float64
+	Values map[float64]float64 // how often each value occurred
 }
 
 // A Series is the points of one metric and unit, in order of time.
@@ -47,7 +44,6 @@ type pointKey struct {
 type aggregate struct {
 	dimensions []dimension // sorted
 	values     map[float64]float64
-	sets       []statisticSet // sets of unknown values
 }
 
 // add stores a checked datum. The caller holds s.mu.
@@ -56,11 +52,7 @@ func (s *Service) add(namespace string, d datum, now time.Time) {
 	if at.IsZero() {
 		at = now
 	}
-	resolution := time.Minute
-	if d.resolution != nil && *d.resolution == 1 {
-		resolution = time.Second
-	}
-	key := pointKey{namespace: namespace, name: d.name, unit: cmp.Or(d.unit, "None"), at: at.Truncate(resolution).Unix()}
+	key := pointKey{namespace: namespace, name: d.name, unit: cmp.Or(d.unit, "None"), at: at.Truncate(time.Minute).Unix()}
 	dimensions := sortDimensions(d.dimensions)
 	key.dimensions = joinDimensions(dimensions)
 
@@ -68,18 +60,8 @@ func (s *Service) add(namespace string, d datum, now time.Time) {
 	if point == nil {
 		point = &aggregate{dimensions: dimensions, values: make(map[float64]float64)}
 	}
-	switch {
-	case d.value != nil:
+	if d.value != nil {
 		point.values[*d.value]++
-	case d.stats != nil:
-		set := *d.stats
-		switch {
-		case set.samples == 0:
-		case set.min == set.max && set.sum == set.min*set.samples:
-			point.values[set.min] += set.samples
-		default:
-			point.sets = append(point.sets, set)
-		}
 	}
 	for i, v := range d.values {
 		n := 1.0
@@ -90,7 +72,7 @@ func (s *Service) add(namespace string, d datum, now time.Time) {
 			point.values[v] += n
 		}
 	}
-	if len(point.values)+len(point.sets) > 0 {
+	if len(point.values) > 0 {
 		s.points[key] = point
 	}
 }
@@ -101,31 +83,6 @@ func joinDimensions(sorted []dimension) string {
 		b.WriteString(d.name + "\x01" + d.value + "\x02")
 	}
 	return b.String()
-}
-
-// summary adds up sum, samples, minimum and maximum.
-func (a *aggregate) summary() statisticSet {
-	var total statisticSet
-	first := true
-	add := func(s statisticSet) {
-		if first {
-			total, first = s, false
-			return
-		}
-		total = statisticSet{total.samples + s.samples, total.sum + s.sum, min(total.min, s.min), max(total.max, s.max)}
-	}
-	for _, v := range slices.Sorted(maps.Keys(a.values)) {
-		n := a.values[v]
-		add(statisticSet{n, v * n, v, v})
-	}
-	sets := slices.Clone(a.sets)
-	slices.SortFunc(sets, func(a, b statisticSet) int {
-		return cmp.Or(cmp.Compare(a.min, b.min), cmp.Compare(a.max, b.max), cmp.Compare(a.sum, b.sum), cmp.Compare(a.samples, b.samples))
-	})
-	for _, s := range sets {
-		add(s)
-	}
-	return total
 }
 
 // Points returns all data in order of namespace, name, dimensions, unit, time.
@@ -147,13 +104,18 @@ func (s *Service) Points() []Point {
 		for _, d := range a.dimensions {
 			dimensions[d.name] = d.value
 		}
-		total := a.summary()
-		points[i] = Point{
+		p := Point{
 			Namespace: key.namespace, Name: key.name, Dimensions: dimensions, Unit: key.unit,
 			Timestamp: time.Unix(key.at, 0).UTC(),
-			Sum:       total.sum, Samples: total.samples, Min: total.min, Max: total.max,
-			Values: maps.Clone(a.values),
+			Values:    maps.Clone(a.values),
 		}
+		values := slices.Sorted(maps.Keys(a.values))
+		p.Min, p.Max = values[0], values[len(values)-1]
+		for _, v := range values {
+			p.Samples += a.values[v]
+			p.Sum += v * a.values[v]
+		}
+		points[i] = p
 	}
 	return points
 }
@@ -176,18 +138,13 @@ func (s *Service) Metrics() []Series {
 
 // Percentile returns the smallest value that at least percent of the samples
 // do not exceed (nearest rank; CloudWatch's own method is not documented). It
-// reports false where CloudWatch has no percentiles: among statistic sets of
-// unknown values and among negative values.
+// reports false where CloudWatch has no percentiles: among negative values.
 func (p Point) Percentile(percent float64) (float64, bool) {
 	values := slices.Sorted(maps.Keys(p.Values))
-	var known float64
-	for _, v := range values {
-		known += p.Values[v]
-	}
-	if known == 0 || known != p.Samples || values[0] < 0 || !(percent >= 0 && percent <= 100) {
+	if len(values) == 0 || values[0] < 0 || !(percent >= 0 && percent <= 100) {
 		return 0, false
 	}
-	rank := known * percent / 100
+	rank := p.Samples * percent / 100
 	var below float64
 	for _, v := range values {
 		below += p.Values[v]
@@ -196,4 +153,13 @@ func (p Point) Percentile(percent float64) (float64, bool) {
 		}
 	}
 	return values[len(values)-1], true // rounding
+}
+
+// Total adds up the points of a series, as CloudWatch does for longer periods.
+func (s Series) Total() Point {
+	total := s.Points[0]
+	for _, p := range s.Points[1:] {
+		total = total.plus(p)
+	}
+	return total
 }

@@ -39,13 +39,11 @@ func TestOrderDoesNotMatter(t *testing.T) {
 			rnd.Shuffle(len(d.dimensions), func(i, j int) {
 				d.dimensions[i], d.dimensions[j] = d.dimensions[j], d.dimensions[i]
 			})
-			switch v := rnd.NormFloat64(); rnd.IntN(3) {
+			switch v := rnd.NormFloat64(); rnd.IntN(2) {
 			case 0:
 				d.value = &v
 			case 1:
 				d.values, d.counts = []float64{v, rnd.Float64()}, []float64{float64(rnd.IntN(4)), 1e9}
-			case 2:
-				d.stats = &statisticSet{float64(rnd.IntN(5)), v * 3, v, v + rnd.Float64()}
 			}
 			data[i] = d
 		}
