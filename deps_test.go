@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 
@@ -72,9 +72,9 @@ var rules = []rule{
 		why:      "a result depends only on the log, so that anybody can reproduce it",
 	},
 	{
-		packages: []string{"pkg/connlog", "pkg/logkey", "pkg/tlsname"},
+		packages: []string{"pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname"},
 		never:    []string{module + "/pkg/..."},
-		unless:   ours("pkg/inflate", "pkg/logkey", "pkg/tlsname"),
+		unless:   ours("pkg/connlog/internal/...", "pkg/inflate", "pkg/logkey", "pkg/tlsname"),
 		why:      "a parser depends only on its input and on the names of TLS",
 	},
 	{

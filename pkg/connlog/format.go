@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 
+	"tlswatch/pkg/connlog/internal/jsonline"
+	"tlswatch/pkg/connlog/internal/scan"
 	"tlswatch/pkg/logkey"
 )
 
@@ -162,7 +164,7 @@ func detect(line []byte) (native bool, other *lines, refused *FormatError) {
 // timeLen returns the length of the time stamp that the line begins with, or 0.
 func timeLen(line []byte) int {
 	n := bytes.IndexByte(line[:min(len(line), 40)], 'Z') + 1
-	if _, ok := parseTime(line[:n]); !ok {
+	if _, ok := scan.Time(line[:n]); !ok {
 		return 0
 	}
 	return n
@@ -178,7 +180,7 @@ func detectTimed(line []byte, n int) (native bool, other *lines, refused *Format
 	delimiter := rest[:size]
 	second, rest, _ := bytes.Cut(rest[size:], delimiter)
 	second = bytes.Trim(second, `"`)
-	if _, ok := parseAddr(second); ok || string(second) == "-" {
+	if _, ok := scan.Addr(second); ok || string(second) == "-" {
 		if string(delimiter) == " " {
 			return true, nil, nil
 		}
@@ -186,7 +188,7 @@ func detectTimed(line []byte, n int) (native bool, other *lines, refused *Format
 	}
 	third, _, _ := bytes.Cut(rest, delimiter)
 	if host, _, ok := cutEndpoint(third); ok {
-		if _, ok := parseAddr(host); ok { // 2015-05-13T23:39:43.945958Z my-loadbalancer 192.168.131.39:2817
+		if _, ok := scan.Addr(host); ok { // 2015-05-13T23:39:43.945958Z my-loadbalancer 192.168.131.39:2817
 			return false, nil, &FormatError{Format: logkey.ClassicLog}
 		}
 	}
@@ -200,14 +202,14 @@ func isAlphanumeric(r rune) bool {
 // detectJSON is detect for a line that begins as a JSON object does.
 func detectJSON(line []byte) (*lines, *FormatError) {
 	var names []string
-	o := object{rest: line}
-	for o.next() {
-		names = append(names, strings.ToLower(string(o.name)))
+	o := jsonline.New(line, nil)
+	for o.Next() {
+		names = append(names, strings.ToLower(string(o.Name)))
 	}
 	switch {
 	case string(bytes.TrimSpace(line)) == "{":
 		return nil, &FormatError{notLines, "JSON logs have one object a line"}
-	case o.broken:
+	case o.Invalid():
 		return nil, nil // the next line may tell
 	}
 	kind := kindOf(names)
@@ -264,7 +266,7 @@ func detectForeign(line []byte) *FormatError {
 	first, second, third := word(), word(), word()
 	switch string(first) {
 	case "http", "https", "h2", "grpcs", "ws", "wss":
-		if _, ok := parseTime(second); !ok {
+		if _, ok := scan.Time(second); !ok {
 			return nil
 		}
 		if bytes.HasPrefix(third, []byte("app/")) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
+	"tlswatch/pkg/connlog/internal/scan"
 )
 
 // seedLines are the lines of testdata and some generated ones.
@@ -105,7 +106,7 @@ func FuzzUsual(f *testing.F) {
 		for _, line := range lines {
 			p.Parse([]byte(line), new(Entry)) // from which it knows what is usual
 		}
-		p.Parse([]byte(text[:min(len(text), minuteLen)]+docSuccess[minuteLen:]), new(Entry))
+		p.Parse([]byte(text[:min(len(text), scan.MinuteLen)]+docSuccess[scan.MinuteLen:]), new(Entry))
 		asParsed(t, &p, text)
 	})
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"slices"
 	"strings"
+
+	"tlswatch/pkg/connlog/internal/jsonline"
 )
 
 // maxDelimiter is the longest delimiter that a log delivery can be told to use.
@@ -217,23 +219,23 @@ func (l *lines) parse(line []byte, e *Entry) *ParseError {
 
 // parseObject reads the members of a JSON object.
 func (l *lines) parseObject(line []byte, r *record) *ParseError {
-	o := object{rest: line, scratch: l.scratch[:0]}
-	for o.next() {
-		set := l.kind.setters[string(o.name)]
+	o := jsonline.New(line, l.scratch)
+	for o.Next() {
+		set := l.kind.setters[string(o.Name)]
 		if set == nil {
-			if set = l.kind.setters[strings.ToLower(string(o.name))]; set == nil {
+			if set = l.kind.setters[strings.ToLower(string(o.Name))]; set == nil {
 				continue
 			}
 		}
-		if o.complex {
-			return parseError(string(o.name), o.value, errJSON)
+		if o.Nested {
+			return parseError(string(o.Name), o.Value, errJSON)
 		}
-		if err := r.set(set, o.value); err != nil {
-			return parseError(string(o.name), o.value, err)
+		if err := r.set(set, o.Value); err != nil {
+			return parseError(string(o.Name), o.Value, err)
 		}
 	}
-	l.scratch = o.scratch
-	if o.broken {
+	l.scratch = o.Scratch()
+	if o.Invalid() {
 		return parseError("", line, errJSON)
 	}
 	return nil

@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"time"
 
+	"tlswatch/pkg/connlog/internal/scan"
 	"tlswatch/pkg/logkey"
 )
 
@@ -144,7 +145,7 @@ var quote = []byte{'"'}
 
 var isHex = func() (is [256]bool) {
 	for c := range is {
-		_, is[c] = hexDigit(byte(c))
+		_, is[c] = scan.HexDigit(byte(c))
 	}
 	return is
 }()
@@ -160,17 +161,17 @@ func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 
 	e.Client = netip.Addr{}
 	if text = c.next(); len(text) > 0 {
-		if e.Client, ok = parseAddr(text); !ok {
+		if e.Client, ok = scan.Addr(text); !ok {
 			return c.fail(text, errAddr)
 		}
 	}
 	text = c.next()
-	if e.ClientPort, ok = parsePort(text); !ok {
+	if e.ClientPort, ok = scan.Port(text); !ok {
 		return c.fail(text, errPort)
 	}
 	from := len(c.rest)
 	text = c.next()
-	if e.ListenerPort, ok = parsePort(text); !ok {
+	if e.ListenerPort, ok = scan.Port(text); !ok {
 		return c.fail(text, errPort)
 	}
 	e.Protocol = p.names.intern(c.next())
@@ -181,7 +182,7 @@ func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 
 	e.HandshakeLatency, e.HasLatency = 0, false
 	if text = c.next(); len(text) > 0 {
-		if e.HandshakeLatency, ok = parseSeconds(text); !ok {
+		if e.HandshakeLatency, ok = scan.Seconds(text); !ok {
 			return c.fail(text, errLatency)
 		}
 		e.HasLatency = true
@@ -277,61 +278,6 @@ func (c *cursor) fail(text []byte, err error) *ParseError {
 	return parseError(fieldNames[c.n-1], text, err)
 }
 
-// parsePort accepts an absent port.
-func parsePort(b []byte) (uint16, bool) {
-	if len(b) > 5 {
-		return 0, false
-	}
-	var n uint32
-	for _, c := range b {
-		c -= '0'
-		if c > 9 {
-			return 0, false
-		}
-		n = n*10 + uint32(c)
-	}
-	return uint16(n), n <= 65535
-}
-
-// maxLatency bounds what a latency field can hold, so that it fits a
-// time.Duration with room for sums.
-const maxLatency = 1e9 // seconds
-
-// parseSeconds parses a decimal number of seconds such as "0.337".
-// Digits beyond nanoseconds are dropped.
-func parseSeconds(b []byte) (time.Duration, bool) {
-	var sec, frac int64
-	i := 0
-	for ; i < len(b) && b[i] != '.'; i++ {
-		c := b[i] - '0'
-		if c > 9 {
-			return 0, false
-		}
-		if sec = sec*10 + int64(c); sec > maxLatency {
-			return 0, false
-		}
-	}
-	if i == 0 {
-		return 0, false
-	}
-	if i == len(b) {
-		return time.Duration(sec) * time.Second, true
-	}
-	unit := int64(time.Second)
-	if i++; i == len(b) {
-		return 0, false
-	}
-	for ; i < len(b); i++ {
-		c := b[i] - '0'
-		if c > 9 {
-			return 0, false
-		}
-		unit /= 10
-		frac += int64(c) * unit
-	}
-	return time.Duration(sec)*time.Second + time.Duration(frac), true
-}
-
 var notBefore, notAfter = []byte("NotBefore="), []byte(";NotAfter=")
 
 // parseValidity parses "NotBefore=TIME;NotAfter=TIME". The times come from a
@@ -343,8 +289,8 @@ func parseValidity(b []byte) (from, until time.Time, ok bool) {
 	if !ok1 || !ok2 {
 		return time.Time{}, time.Time{}, false
 	}
-	from, fromOK := parseTime(first)
-	until, untilOK := parseTime(last)
+	from, fromOK := scan.Time(first)
+	until, untilOK := scan.Time(last)
 	if !fromOK || !untilOK {
 		return time.Time{}, time.Time{}, true
 	}
@@ -360,125 +306,4 @@ func isSerial(b []byte) bool {
 		}
 	}
 	return len(b) > 0
-}
-
-// parseAddr parses an IPv4 or IPv6 address, the latter also in brackets,
-// without the allocation that netip.ParseAddr needs for its error. Zones are
-// refused: they mean nothing outside the load balancer's own host.
-func parseAddr(b []byte) (netip.Addr, bool) {
-	if a, ok := parseIPv4(b); ok {
-		return netip.AddrFrom4(a), true
-	}
-	if n := len(b); n > 2 && b[0] == '[' && b[n-1] == ']' {
-		b = b[1 : n-1]
-	}
-	if a, ok := parseIPv6(b); ok {
-		return netip.AddrFrom16(a).Unmap(), true
-	}
-	return netip.Addr{}, false
-}
-
-func parseIPv4(b []byte) (a [4]byte, ok bool) {
-	if len(b) < len("0.0.0.0") || len(b) > len("255.255.255.255") {
-		return a, false
-	}
-	octet, digits, n := uint32(0), 0, 0
-	for _, c := range b {
-		if d := uint32(c) - '0'; d <= 9 {
-			if digits > 0 && octet == 0 || digits == 3 {
-				return a, false // no leading zeros: they would be read as octal elsewhere
-			}
-			octet = octet*10 + d
-			digits++
-			continue
-		}
-		if c != '.' || digits == 0 || octet > 255 || n == 3 {
-			return a, false
-		}
-		a[n] = byte(octet)
-		n++
-		octet, digits = 0, 0
-	}
-	a[3] = byte(octet)
-	return a, n == 3 && digits > 0 && octet <= 255
-}
-
-// parseIPv6 parses the forms of RFC 4291, section 2.2.
-func parseIPv6(b []byte) (a [16]byte, ok bool) {
-	n := 0         // bytes of a that are set
-	ellipsis := -1 // where "::" stands
-	if len(b) >= 2 && b[0] == ':' && b[1] == ':' {
-		ellipsis = 0
-		if b = b[2:]; len(b) == 0 {
-			return a, true
-		}
-	}
-	for n < 16 {
-		digits, group := 0, uint32(0)
-		for digits < len(b) {
-			d, ok := hexDigit(b[digits])
-			if !ok {
-				break
-			}
-			if digits == 4 {
-				return a, false
-			}
-			group = group<<4 | d
-			digits++
-		}
-		if digits == 0 {
-			return a, false
-		}
-		if digits < len(b) && b[digits] == '.' { // the last four bytes as IPv4
-			v4, ok := parseIPv4(b)
-			if !ok || n > 12 || ellipsis < 0 && n != 12 {
-				return a, false
-			}
-			n += copy(a[n:], v4[:])
-			b = nil
-			break
-		}
-		a[n], a[n+1] = byte(group>>8), byte(group)
-		n += 2
-		if b = b[digits:]; len(b) == 0 {
-			break
-		}
-		if b[0] != ':' || len(b) == 1 {
-			return a, false
-		}
-		if b = b[1:]; b[0] == ':' {
-			if ellipsis >= 0 {
-				return a, false
-			}
-			ellipsis = n
-			if b = b[1:]; len(b) == 0 {
-				break
-			}
-		}
-	}
-	if len(b) > 0 {
-		return a, false
-	}
-	if n < 16 {
-		if ellipsis < 0 {
-			return a, false
-		}
-		tail := copy(a[16-(n-ellipsis):], a[ellipsis:n])
-		clear(a[ellipsis : 16-tail])
-	} else if ellipsis >= 0 {
-		return a, false // "::" must stand for at least one group
-	}
-	return a, true
-}
-
-func hexDigit(c byte) (uint32, bool) {
-	switch {
-	case '0' <= c && c <= '9':
-		return uint32(c - '0'), true
-	case 'a' <= c && c <= 'f':
-		return uint32(c-'a') + 10, true
-	case 'A' <= c && c <= 'F':
-		return uint32(c-'A') + 10, true
-	}
-	return 0, false
 }

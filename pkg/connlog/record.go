@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"time"
 
+	"tlswatch/pkg/connlog/internal/scan"
 	"tlswatch/pkg/logkey"
 )
 
@@ -42,7 +43,7 @@ func (r *record) setClient(text []byte) (err error) {
 		return nil
 	}
 	var ok bool
-	if r.e.Client, ok = parseAddr(text); !ok {
+	if r.e.Client, ok = scan.Addr(text); !ok {
 		return errAddr
 	}
 	return nil
@@ -53,7 +54,7 @@ func (r *record) setListenerPort(text []byte) error { return setPort(&r.e.Listen
 
 func setPort(port *uint16, text []byte) (err error) {
 	var ok bool
-	if *port, ok = parsePort(text); !ok {
+	if *port, ok = scan.Port(text); !ok {
 		return errPort
 	}
 	return nil
@@ -69,7 +70,7 @@ func (r *record) setLatency(text []byte) error {
 		return nil
 	}
 	var ok bool
-	if r.e.HandshakeLatency, ok = parseSeconds(text); !ok {
+	if r.e.HandshakeLatency, ok = scan.Seconds(text); !ok {
 		return errLatency
 	}
 	r.e.HasLatency = true
@@ -115,11 +116,11 @@ func (r *record) setClientEndpoint(text []byte) error {
 		return errEndpoint
 	}
 	if host != nil {
-		if r.e.Client, ok = parseAddr(host); !ok {
+		if r.e.Client, ok = scan.Addr(host); !ok {
 			return errEndpoint
 		}
 	}
-	if r.e.ClientPort, ok = parsePort(port); !ok {
+	if r.e.ClientPort, ok = scan.Port(port); !ok {
 		return errEndpoint
 	}
 	return nil
@@ -133,7 +134,7 @@ func (r *record) setListenerEndpoint(text []byte) error {
 	if !ok {
 		return errEndpoint
 	}
-	if r.e.ListenerPort, ok = parsePort(port); !ok {
+	if r.e.ListenerPort, ok = scan.Port(port); !ok {
 		return errEndpoint
 	}
 	return r.name(&r.e.Node, host)

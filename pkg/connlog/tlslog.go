@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"time"
 
+	"tlswatch/pkg/connlog/internal/scan"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -87,7 +88,7 @@ func parseLocalTime(text []byte) (time.Time, error) {
 		buf[n] = 'Z'
 		text = buf[:n+1]
 	}
-	t, ok := parseTime(text)
+	t, ok := scan.Time(text)
 	if !ok {
 		return t, errTime
 	}
@@ -101,7 +102,7 @@ func (r *record) setHandshakeTime(text []byte) error {
 	if text == nil {
 		return nil
 	}
-	ms, ok := parseSeconds(text)
+	ms, ok := scan.Seconds(text)
 	if !ok {
 		return errMilliseconds
 	}

@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"tlswatch/pkg/connlog/internal/scan"
 )
 
 // Most lines look much alike: times of 27 characters within the minute of the
@@ -143,7 +145,7 @@ func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 		if n = fieldLen(text[i:], 40); n < 2 { // an absent one is not usual
 			return 0
 		}
-		if client, ok = parseAddr(text[i : i+n]); !ok {
+		if client, ok = scan.Addr(text[i : i+n]); !ok {
 			return 0
 		}
 	}
@@ -180,7 +182,7 @@ func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 		i += 6
 	default:
 		n := fieldLen(text[i:], maxSeconds)
-		if latency, ok = parseSeconds(text[i : i+n]); !ok {
+		if latency, ok = scan.Seconds(text[i : i+n]); !ok {
 			return 0
 		}
 		i += n + 1

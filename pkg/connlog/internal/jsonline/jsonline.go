@@ -1,29 +1,42 @@
-package connlog
+// Package jsonline reads JSON objects (RFC 8259), one on a line, member by
+// member. Strings without escapes are not copied, and nothing is allocated.
+package jsonline
 
 import (
 	"encoding/json"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"tlswatch/pkg/connlog/internal/scan"
 )
 
-// An object walks over the members of a JSON object that fills a line. It needs
-// no memory for strings without escapes.
-type object struct {
-	rest    []byte // what follows the last member
+// An Object walks over the members of a JSON object that fills a line.
+type Object struct {
+	Name   []byte // of the current member
+	Value  []byte // its text if it is a string, nil if it is null, otherwise the JSON of the value
+	Nested bool   // the value is an object or an array
+
+	rest    []byte // what follows the current member
 	scratch []byte // texts of strings with escapes
 	begun   bool
 	ended   bool
-	broken  bool // there is no further member, and no end
-
-	name    []byte
-	value   []byte // text of a string, or the source of any other value; nil for null
-	complex bool   // the value is an object or an array
+	invalid bool
 }
 
-// next reads a member and reports whether there was one. The texts are valid as
-// long as line and scratch are.
-func (o *object) next() bool {
-	if o.ended || o.broken {
+// New returns the object in line. It writes to scratch, which may be nil. The
+// texts of members are valid as long as line and scratch are.
+func New(line, scratch []byte) Object { return Object{rest: line, scratch: scratch[:0]} }
+
+// Scratch returns the buffer given to New, which may have grown.
+func (o *Object) Scratch() []byte { return o.scratch }
+
+// Invalid reports whether the line is not a JSON object, which is certain only
+// after Next has returned false.
+func (o *Object) Invalid() bool { return o.invalid }
+
+// Next reads a member and reports whether there was one.
+func (o *Object) Next() bool {
+	if o.ended || o.invalid {
 		return false
 	}
 	o.space()
@@ -45,7 +58,7 @@ func (o *object) next() bool {
 		}
 	}
 	var ok bool
-	if o.name, ok = o.text(); !ok {
+	if o.Name, ok = o.text(); !ok {
 		return o.fail()
 	}
 	o.space()
@@ -59,13 +72,13 @@ func (o *object) next() bool {
 	return true
 }
 
-func (o *object) fail() bool {
-	o.broken = true
+func (o *Object) fail() bool {
+	o.invalid = true
 	return false
 }
 
-// end allows nothing but space behind the object.
-func (o *object) end() bool {
+// end allows only space behind the object.
+func (o *Object) end() bool {
 	o.space()
 	if len(o.rest) > 0 {
 		return o.fail()
@@ -74,13 +87,13 @@ func (o *object) end() bool {
 	return false
 }
 
-func (o *object) space() {
+func (o *Object) space() {
 	for len(o.rest) > 0 && (o.rest[0] == ' ' || o.rest[0] == '\t' || o.rest[0] == '\r' || o.rest[0] == '\n') {
 		o.rest = o.rest[1:]
 	}
 }
 
-func (o *object) take(c byte) bool {
+func (o *Object) take(c byte) bool {
 	if len(o.rest) == 0 || o.rest[0] != c {
 		return false
 	}
@@ -89,35 +102,35 @@ func (o *object) take(c byte) bool {
 }
 
 // read reads any value.
-func (o *object) read() (ok bool) {
-	o.complex = false
+func (o *Object) read() (ok bool) {
+	o.Nested = false
 	if len(o.rest) == 0 {
 		return false
 	}
 	switch o.rest[0] {
 	case '"':
-		o.value, ok = o.text()
+		o.Value, ok = o.text()
 		return ok
 	case '{', '[':
-		o.complex = true
+		o.Nested = true
 		n := nested(o.rest)
-		o.value, o.rest = o.rest[:n], o.rest[n:]
-		return json.Valid(o.value)
+		o.Value, o.rest = o.rest[:n], o.rest[n:]
+		return json.Valid(o.Value)
 	}
 	n := 0
 	for n < len(o.rest) && o.rest[n] != ',' && o.rest[n] != '}' && o.rest[n] > ' ' {
 		n++
 	}
-	o.value, o.rest = o.rest[:n], o.rest[n:]
-	if string(o.value) == "null" {
-		o.value = nil
+	o.Value, o.rest = o.rest[:n], o.rest[n:]
+	if string(o.Value) == "null" {
+		o.Value = nil
 		return true
 	}
-	return plainNumber(o.value) || json.Valid(o.value)
+	return plainNumber(o.Value) || json.Valid(o.Value)
 }
 
-// plainNumber reports whether b is a number without sign or exponent, which is
-// what a log has. Any other value is left to the library.
+// plainNumber reports whether b is a number without sign and exponent, as in
+// logs. Package json checks all other values.
 func plainNumber(b []byte) bool {
 	if len(b) == 0 || b[0] == '0' && len(b) > 1 && b[1] != '.' {
 		return false
@@ -133,7 +146,7 @@ func plainNumber(b []byte) bool {
 	return point == 0 || point < len(b)-1
 }
 
-// nested returns the length of an object or array, as far as its brackets tell.
+// nested returns the length of an object or array by its brackets alone.
 func nested(b []byte) int {
 	depth := 0
 	for i := 0; i < len(b); i++ {
@@ -156,7 +169,7 @@ func nested(b []byte) int {
 }
 
 // text reads a string.
-func (o *object) text() ([]byte, bool) {
+func (o *Object) text() ([]byte, bool) {
 	if !o.take('"') {
 		return nil, false
 	}
@@ -175,11 +188,11 @@ func (o *object) text() ([]byte, bool) {
 	return nil, false
 }
 
-// escapes are the characters behind a backslash, and what they stand for.
+// escapes are the characters after a backslash, and what they stand for.
 var escapes = [256]byte{'"': '"', '\\': '\\', '/': '/', 'b': '\b', 'f': '\f', 'n': '\n', 'r': '\r', 't': '\t'}
 
-// escaped is text for a string with an escape, the first one at n.
-func (o *object) escaped(n int) ([]byte, bool) {
+// escaped reads a string whose first escape is at n.
+func (o *Object) escaped(n int) ([]byte, bool) {
 	start := len(o.scratch)
 	for {
 		o.scratch = append(o.scratch, o.rest[:n]...)
@@ -207,9 +220,9 @@ func (o *object) escaped(n int) ([]byte, bool) {
 	}
 }
 
-// unicode reads "\u20ac", and both halves of a surrogate pair. Half a pair is
-// U+FFFD.
-func (o *object) unicode() (rune, bool) {
+// unicode reads "\u20ac", and both halves of a surrogate pair. Half of a pair is
+// read as U+FFFD.
+func (o *Object) unicode() (rune, bool) {
 	first, ok := hex4(o.rest)
 	if !ok {
 		return 0, false
@@ -232,7 +245,7 @@ func hex4(b []byte) (r rune, ok bool) {
 		return 0, false
 	}
 	for _, c := range b[2:6] {
-		d, ok := hexDigit(c)
+		d, ok := scan.HexDigit(c)
 		if !ok {
 			return 0, false
 		}
