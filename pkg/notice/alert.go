@@ -2,13 +2,8 @@ package notice
 
 import (
 	"fmt"
-	"slices"
-	"unicode"
-	"unicode/utf8"
 
-	"tlswatch/internal/text"
 	"tlswatch/pkg/alert"
-	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -61,18 +56,6 @@ func (a Alert) Message() (Message, error) {
 	}
 }
 
-// headline is the alert in one phrase.
-func (a *Alert) headline() string {
-	who := ""
-	if a.Client != "" {
-		who = " of client " + text.Name(a.Client)
-	}
-	return fmt.Sprintf("%s of %s TLS negotiations%s failed (%s)", text.Count(a.Failed), text.Count(a.Connections), who, text.Share(a.Percent()/100))
-}
-
-// name is the name by which people know the load balancer.
-func (a *Alert) name() string { return text.Name(logkey.LoadBalancerName(a.Window.LoadBalancer)) }
-
 func (a *Alert) subject() string {
 	return fit(MaxSubject, "tlswatch "+a.Severity+": ", a.name(), ": "+a.headline())
 }
@@ -102,50 +85,4 @@ func (e *explained) sms() string {
 		s = s[:maxSMS-3] + "..."
 	}
 	return s
-}
-
-// card is for chat programs.
-func (e *explained) card() Card {
-	w := &e.Window
-	card := NewCard(e.subject(), fmt.Sprintf("*%s* on %s %s.", e.headline(), Code(w.LoadBalancer), e.span()), Metadata{
-		ThreadID:  e.Rule.Name + " " + text.Name(w.LoadBalancer),
-		Summary:   e.headline(),
-		EventType: "tlswatch." + e.Rule.Name,
-		Resources: notEmpty(e.arn()),
-	})
-	steps := []string{}
-	changes := e.changes[:min(len(e.changes), maxCardItems-3)]
-	for i, c := range e.causes[:min(len(e.causes), maxCardItems-1)] {
-		card.Add(fmt.Sprintf("\n\n*%s*, %s: %s", c.title(), text.Plural(c.failed, "failure"), withoutCode(c.Cause)))
-		for _, g := range c.groups[:min(len(c.groups), maxCardItems-1)] {
-			card.Add(fmt.Sprintf("\n- %s: %s, port %d, %s", text.Count(g.Failed), Code(negotiated(g)), g.ListenerPort, e.clients(g)))
-		}
-		if i < maxCardItems-1-len(changes) {
-			steps = append(steps, c.title()+": "+withoutCode(c.Remedy))
-		}
-	}
-	for _, c := range changes {
-		steps = append(steps, fmt.Sprintf("Port %d has %s. %s", c.port, c.from.Name, withoutCode(c.advice())))
-	}
-	for i, c := range w.Clients[:min(len(w.Clients), maxCardItems)] {
-		part := fmt.Sprintf("%s (%s of %s)", Code(c.Client), text.Count(c.Failed), text.Count(c.Connections))
-		if i == 0 {
-			card.Add("\n\nClients with most failures: " + part)
-		} else {
-			card.Add(", " + part)
-		}
-	}
-	card.Content.NextSteps = append(steps, "See the listeners' policies: "+Code(e.describeListeners()))
-	card.Content.Keywords = notEmpty(e.Severity, e.Rule.Name, w.Region, w.Account)
-	return card
-}
-
-func capitalized(s string) string {
-	r, n := utf8.DecodeRuneInString(s)
-	return string(unicode.ToUpper(r)) + s[n:]
-}
-
-// notEmpty returns the texts that are not empty.
-func notEmpty(texts ...string) []string {
-	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
 }

@@ -1,6 +1,8 @@
 package notice
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"tlswatch/internal/text"
@@ -62,3 +64,44 @@ func Code(s string) string { return "`" + withoutCode(text.Printable(s)) + "`" }
 // withoutCode replaces the marks of code spans: a chat program would pair them
 // across parts.
 func withoutCode(s string) string { return strings.ReplaceAll(s, "`", "'") }
+
+// card is for chat programs.
+func (e *explained) card() Card {
+	w := &e.Window
+	card := NewCard(e.subject(), fmt.Sprintf("*%s* on %s %s.", e.headline(), Code(w.LoadBalancer), e.span()), Metadata{
+		ThreadID:  e.Rule.Name + " " + text.Name(w.LoadBalancer),
+		Summary:   e.headline(),
+		EventType: "tlswatch." + e.Rule.Name,
+		Resources: notEmpty(e.arn()),
+	})
+	steps := []string{}
+	changes := e.changes[:min(len(e.changes), maxCardItems-3)]
+	for i, c := range e.causes[:min(len(e.causes), maxCardItems-1)] {
+		card.Add(fmt.Sprintf("\n\n*%s*, %s: %s", c.title(), text.Plural(c.failed, "failure"), withoutCode(c.Cause)))
+		for _, g := range c.groups[:min(len(c.groups), maxCardItems-1)] {
+			card.Add(fmt.Sprintf("\n- %s: %s, port %d, %s", text.Count(g.Failed), Code(negotiated(g)), g.ListenerPort, e.clients(g)))
+		}
+		if i < maxCardItems-1-len(changes) {
+			steps = append(steps, c.title()+": "+withoutCode(c.Remedy))
+		}
+	}
+	for _, c := range changes {
+		steps = append(steps, fmt.Sprintf("Port %d has %s. %s", c.port, c.from.Name, withoutCode(c.advice())))
+	}
+	for i, c := range w.Clients[:min(len(w.Clients), maxCardItems)] {
+		part := fmt.Sprintf("%s (%s of %s)", Code(c.Client), text.Count(c.Failed), text.Count(c.Connections))
+		if i == 0 {
+			card.Add("\n\nClients with most failures: " + part)
+		} else {
+			card.Add(", " + part)
+		}
+	}
+	card.Content.NextSteps = append(steps, "See the listeners' policies: "+Code(e.describeListeners()))
+	card.Content.Keywords = notEmpty(e.Severity, e.Rule.Name, w.Region, w.Account)
+	return card
+}
+
+// notEmpty returns the texts that are not empty.
+func notEmpty(texts ...string) []string {
+	return slices.DeleteFunc(texts, func(s string) bool { return s == "" })
+}
