@@ -16,7 +16,7 @@ import (
 	"tlswatch/pkg/metric"
 )
 
-// Config is what the function can be told.
+// Config holds the settings of the functions.
 type Config struct {
 	AlertTopicARN  string         // SNS topic; no alerts if empty
 	Namespace      string         // of the CloudWatch metrics
@@ -49,10 +49,10 @@ func (c Config) Rules() []alert.Rule {
 	return rules
 }
 
-// A variable is one setting: its name, default, meaning and how to read it.
+// A variable is one setting: its name, default (fallback), meaning and how to read it.
 type variable struct {
-	name, value, meaning string
-	set                  func(c *Config, value string) error
+	name, fallback, meaning string
+	set                     func(c *Config, value string) error
 }
 
 // variables are all settings; template.yaml and docs are tested against them.
@@ -194,7 +194,7 @@ func FromEnv(getenv func(string) string) (Config, error) {
 	for _, v := range variables {
 		value := strings.TrimSpace(getenv(v.name))
 		if value == "" {
-			value = v.value
+			value = v.fallback
 		}
 		if err := v.set(&c, value); err != nil {
 			faults = append(faults, fmt.Errorf("%s=%q: %w", v.name, value, err))
@@ -249,7 +249,7 @@ type Setting struct{ Name, Default, Meaning string }
 func Settings() []Setting {
 	var list []Setting
 	for _, v := range variables {
-		list = append(list, Setting{v.name, v.value, v.meaning})
+		list = append(list, Setting{v.name, v.fallback, v.meaning})
 	}
 	return list
 }

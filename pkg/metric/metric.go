@@ -1,7 +1,7 @@
 // Package metric turns a [rollup.Summary] into CloudWatch metric data, within
 // the limits of PutMetricData.
 //
-// It computes and sends nothing: package cwsink does.
+// It only computes; package cwsink sends.
 package metric
 
 import "time"
