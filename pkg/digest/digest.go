@@ -27,8 +27,8 @@ const Recommended = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
 // Week is the period of a digest.
 const Week = 7 * 24 * time.Hour
 
-// expiryWarning is how long before their expiry certificates are listed.
-const expiryWarning = 30 * 24 * time.Hour
+// The records must note certificates early enough for the digest that warns of them.
+const _ = uint64(posture.Horizon - secpolicy.ExpiryWarning - Week)
 
 // schema names the form of the JSON document. New versions only add members.
 const schema = "tlswatch.digest/v1"
@@ -203,7 +203,7 @@ func (d *Digest) loadBalancer(in Input, policies *secpolicy.Set) LoadBalancer {
 // expired and are still presented.
 func (lb *LoadBalancer) addExpiring(list []posture.Certificate, now time.Time) {
 	for _, c := range list {
-		if c.NotAfter.Sub(now) < expiryWarning {
+		if c.NotAfter.Sub(now) < secpolicy.ExpiryWarning {
 			lb.Expiring = append(lb.Expiring, Certificate(c))
 		}
 	}

@@ -51,8 +51,8 @@ type Certificate struct {
 	Failed      uint64    `json:"failed,omitempty"`
 }
 
-// Horizon is how long before their end certificates are noted: a month, and a
-// week in which nobody looks.
+// Horizon is how long before their end certificates are noted: the 30 days of
+// secpolicy.ExpiryWarning, and 10 more, because a digest comes once a week.
 const Horizon = 40 * 24 * time.Hour
 
 // Bounds of a Posture's lists.
@@ -66,6 +66,9 @@ const (
 // IsWeak reports whether a connection was negotiated with less than TLS 1.2, or
 // with a cipher suite that has no forward secrecy or no authenticated
 // encryption. Names that are not known are not weak.
+//
+// This is what "weak TLS" means in the digest. [tlsname.Weak] rates a cipher
+// suite alone, and secpolicy.Weakness ranks policies.
 func IsWeak(protocol, cipher string) bool {
 	if v, err := tlsname.ParseVersion(protocol); err == nil && v < tlsname.TLS12 {
 		return true

@@ -182,7 +182,7 @@ type (
 )
 
 // CertificateDays is how many days before its expiry a client certificate is
-// listed.
+// listed, as many as secpolicy.ExpiryWarning has.
 const CertificateDays = 30
 
 // A Source is what the reader of the logs knows about them.

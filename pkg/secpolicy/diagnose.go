@@ -53,9 +53,9 @@ const (
 	ScannerNoise          DiagnosisID = "scanner-noise"
 )
 
-// expiryWarning is how long before its end a client's certificate is warned
-// about.
-const expiryWarning = 30 * 24 * time.Hour
+// ExpiryWarning is how long before its end people are warned of a client's
+// certificate: by a diagnosis, the digest and the report.
+const ExpiryWarning = 30 * 24 * time.Hour
 
 // unmapped is the reason code of all failures for which AWS has no other.
 const unmapped = "UnmappedConnectionError"
@@ -118,7 +118,7 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	case e.Status == connlog.StatusSuccess:
 		if outside {
 			validity.Cause += " The connection succeeded anyway: in mutual TLS passthrough mode, the targets decide."
-		} else if left := e.ClientCert.NotAfter.Sub(e.Time); !e.ClientCert.NotAfter.IsZero() && left < expiryWarning {
+		} else if left := e.ClientCert.NotAfter.Sub(e.Time); !e.ClientCert.NotAfter.IsZero() && left < ExpiryWarning {
 			validity = Diagnosis{ClientCertExpiresSoon,
 				fmt.Sprintf("The client's certificate expires on %s, %s after this connection.", date(e.ClientCert.NotAfter), days(left)),
 				"Renew the certificate on the client before connections fail.", "", nil}

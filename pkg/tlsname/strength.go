@@ -49,14 +49,14 @@ const (
 
 var reasonTexts = [reasonCount]struct{ id, text string }{
 	NullEncryption:   {"null-encryption", "no encryption"},
-	Anonymous:        {"anonymous", "no authentication: open to man-in-the-middle attacks"},
+	Anonymous:        {"anonymous", "neither side is authenticated: open to man-in-the-middle attacks"},
 	Export:           {"export", "keys shortened for the export rules of the 1990s (FREAK, Logjam)"},
 	RC4:              {"rc4", "RC4 is biased and prohibited in TLS (RFC 7465)"},
 	RC2:              {"rc2", "RC2 is obsolete"},
 	DES:              {"des", "56-bit DES keys can be found by brute force (RFC 5469)"},
 	MD5:              {"md5", "MD5 is broken"},
 	SmallBlock:       {"64-bit-block", "64-bit blocks collide in long connections (Sweet32)"},
-	NoForwardSecrecy: {"no-forward-secrecy", "whoever gets the server's key can decrypt traffic recorded earlier"},
+	NoForwardSecrecy: {"no-forward-secrecy", "whoever obtains the server's key can decrypt earlier recordings"},
 	CBC:              {"cbc", "CBC mode has a history of padding attacks (BEAST, Lucky 13)"},
 	SHA1MAC:          {"sha1-mac", "integrity relies on SHA-1, which is being phased out"},
 	ShortTag:         {"short-tag", "an 8-byte tag makes forgery easier"},

@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -147,5 +148,12 @@ func TestReportCaptureRemarks(t *testing.T) {
 		if status != command.ExitOK || !strings.Contains(stderr, "tlswatch: 1 TCP packet is truncated by the snap length: capture with 'tcpdump -s 0'\n") {
 			t.Errorf("%s: exit status %d, %s", args[0], status, stderr)
 		}
+	}
+}
+
+// Package report knows no security policies, so it has the number of days again.
+func TestCertificateDays(t *testing.T) {
+	if report.CertificateDays*24*time.Hour != secpolicy.ExpiryWarning {
+		t.Errorf("reports list certificates %d days before their expiry, diagnoses warn %v before", report.CertificateDays, secpolicy.ExpiryWarning)
 	}
 }
