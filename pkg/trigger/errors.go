@@ -24,7 +24,7 @@ var (
 const (
 	maxKeys     = 12  // keys named by an unknownShapeError
 	maxQuote    = 128 // bytes of any quoted name
-	maxFailures = 50  // failures spelled out by failedItems.Error
+	maxFailures = 50  // failures spelled out by Failures.Error
 	maxFailure  = 512 // bytes of each
 )
 
@@ -89,11 +89,12 @@ type failedItem struct {
 	Err  error
 }
 
-// failedItems is the error of an event of which some items failed. Error spells
-// out the first 50; Unwrap gives all.
-type failedItems []failedItem
+// Failures is the error of an event of which some items failed. Error spells
+// out the first 50; Unwrap gives all. Lambda replies with the name of this type:
+// tlswatch backfill knows by it that the message names items.
+type Failures []failedItem
 
-func (f failedItems) Error() string {
+func (f Failures) Error() string {
 	var b strings.Builder
 	for i, x := range f {
 		if i > 0 {
@@ -108,7 +109,7 @@ func (f failedItems) Error() string {
 	return b.String()
 }
 
-func (f failedItems) Unwrap() []error {
+func (f Failures) Unwrap() []error {
 	errs := make([]error, len(f))
 	for i, x := range f {
 		errs[i] = x.Err

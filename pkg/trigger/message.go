@@ -129,7 +129,7 @@ func (p *parser) unwrap(e *Event, item *Item, where string, text []byte, depth i
 		item.fail(fmt.Errorf("%s: %w", where, err))
 		return
 	}
-	var failed failedItems
+	var failed Failures
 	for _, in := range inner.Items {
 		item.Objects = append(item.Objects, in.Objects...)
 		if in.Err != nil {

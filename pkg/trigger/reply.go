@@ -40,7 +40,7 @@ func (e *Event) Reply(outcomes []error) (any, error) {
 	case Batch:
 		return e.replyBatch(all), nil
 	}
-	var failed failedItems
+	var failed Failures
 	for i, err := range all {
 		if err != nil {
 			failed = append(failed, failedItem{e.Items[i].ID, err})
@@ -70,7 +70,7 @@ func (e *Event) replySQS(all []error) (any, error) {
 		}
 		item := e.Items[i]
 		if item.token == "" {
-			return nil, failedItems{{item.ID, err}}
+			return nil, Failures{{item.ID, err}}
 		}
 		failures = append(failures, events.SQSBatchItemFailure{ItemIdentifier: item.token})
 	}

@@ -485,7 +485,7 @@ func TestReply(t *testing.T) {
 	// Errors of the caller are still found in the reply.
 	e, _ = Parse([]byte(s3Event("a", "b", "c")))
 	_, err = e.Reply([]error{boom, nil})
-	var failed failedItems
+	var failed Failures
 	if !errors.Is(err, boom) || !errors.Is(err, errNotProcessed) || !errors.As(err, &failed) || len(failed) != 2 || failed[1].Item != "2" {
 		t.Errorf("reply error %v", err)
 	}
@@ -510,7 +510,7 @@ func TestPermanent(t *testing.T) {
 }
 
 func TestFailuresAreBounded(t *testing.T) {
-	var f failedItems
+	var f Failures
 	for i := range 1000 {
 		f = append(f, failedItem{fmt.Sprint(i), errors.New(strings.Repeat("x", 10_000))})
 	}

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"regexp"
 	"slices"
 	"strconv"
@@ -291,7 +292,7 @@ var failedItem = regexp.MustCompile(`(?:^|; )item (\d+): `)
 // items. The reason of one item may look as if it named another one. That one
 // counts as failed too, so the next run sends it again.
 func failedItems(e *deployed.FunctionError, n int) map[int]string {
-	if e.Type != "Failures" {
+	if e.Type != reflect.TypeFor[trigger.Failures]().Name() {
 		return nil
 	}
 	at := failedItem.FindAllStringSubmatchIndex(e.Message, -1)
