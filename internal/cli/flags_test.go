@@ -177,6 +177,31 @@ func TestFlags(t *testing.T) {
 	}
 }
 
+// docs/cli.md explains the flags that several commands have, and names the old
+// ones.
+func TestFlagPage(t *testing.T) {
+	page, err := os.ReadFile(clitest.Path("docs/cli.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, section, _ := strings.Cut(string(page), "\n## Flags\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	table, old, _ := strings.Cut(section, "Until the next version")
+	for name, m := range meanings {
+		several := strings.Contains(m.commands, ", ")
+		if documented := regexp.MustCompile("`--" + name + "[ `]").MatchString(table); documented != several {
+			t.Errorf("--%s in the table: %v; in several commands: %v", name, documented, several)
+		}
+	}
+	for command, flags := range oldNames {
+		for name := range flags {
+			if !strings.Contains(old, "--"+name+"`") {
+				t.Errorf("the page does not name %s --%s", command, name)
+			}
+		}
+	}
+}
+
 // An old name sets the flag, and says the new name.
 func TestOldNamesWork(t *testing.T) {
 	for name, flags := range oldNames {
@@ -267,6 +292,9 @@ func TestCommandLines(t *testing.T) {
 			}
 		}
 		if strings.HasSuffix(name, ".md") {
+			before, old, _ := strings.Cut(text, "\nUntil the next version, former names of flags")
+			_, after, _ := strings.Cut(old, "\n\n")
+			text = before + after
 			for _, m := range regexp.MustCompile("`(--[a-z][a-z-]*)").FindAllStringSubmatch(text, -1) {
 				if !known[m[1]] {
 					t.Errorf("%s: no command has %s", name, m[1])

@@ -35,6 +35,12 @@ func Run(ctx context.Context, root *cobra.Command, args []string, stdin io.Reade
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	root.InitDefaultCompletionCmd() // after SetOut, which it reads
+	for _, c := range root.Commands() {
+		if c.Name() == "completion" {
+			Group(c)
+		}
+	}
 	cmd, err := root.ExecuteContextC(ctx)
 	status := Status(err)
 	if err != nil {

@@ -86,7 +86,7 @@ func (o options) run(ctx context.Context, stdout io.Writer) error {
 	}
 	list, err := elbpolicy.LoadBalancers(ctx, client, names...)
 	if err != nil {
-		return err
+		return cloud.Explain(err)
 	}
 	result := newResult(region, list, set, to)
 	if o.format == "json" {

@@ -1,6 +1,8 @@
 package policy
 
 import (
+	"cmp"
+
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/cli/command"
@@ -11,6 +13,7 @@ import (
 
 // offerFlags describe a client.
 type offerFlags struct {
+	flag         string // that gives all of it, or ""
 	protocols    []string
 	ciphers      []string
 	groups       []string
@@ -35,10 +38,10 @@ func (o *offerFlags) offer() (secpolicy.Offer, error) {
 	if offer.Certificates, err = policyflags.ParseCertificates(o.certificates); err != nil {
 		return offer, err
 	}
-	if offer.Versions, err = command.ParseList("protocol", o.protocols, tlsname.ParseVersion); err != nil {
+	if offer.Versions, err = command.ParseList(cmp.Or(o.flag, "protocol"), o.protocols, tlsname.ParseVersion); err != nil {
 		return offer, err
 	}
-	if offer.Suites, err = command.ParseList("cipher", o.ciphers, tlsname.ParseSuite); err != nil {
+	if offer.Suites, err = command.ParseList(cmp.Or(o.flag, "cipher"), o.ciphers, tlsname.ParseSuite); err != nil {
 		return offer, err
 	}
 	offer.Groups, err = command.ParseList("group", o.groups, tlsname.ParseGroup)

@@ -146,7 +146,7 @@ func clientOffers(o offerFlags, offered []string) ([]secpolicy.Offer, error) {
 		offers = append(offers, offer)
 	}
 	for _, text := range offered {
-		one := offerFlags{certificates: o.certificates}
+		one := offerFlags{flag: "offer", certificates: o.certificates}
 		for _, name := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' || r == ' ' }) {
 			if v, err := tlsname.ParseVersion(name); err == nil && v.Known() {
 				one.protocols = append(one.protocols, name)
@@ -155,11 +155,11 @@ func clientOffers(o offerFlags, offered []string) ([]secpolicy.Offer, error) {
 			}
 		}
 		offer, err := one.offer()
-		if err == nil && (len(offer.Versions) == 0 || len(offer.Suites) == 0) {
-			err = errors.New("at least one protocol and one cipher suite are needed")
-		}
 		if err != nil {
-			return nil, command.Usagef("--offer %q: %w", text, err)
+			return nil, err
+		}
+		if len(offer.Versions) == 0 || len(offer.Suites) == 0 {
+			return nil, command.Usagef("--offer needs at least one protocol and one cipher suite, not %q", text)
 		}
 		offers = append(offers, offer)
 	}

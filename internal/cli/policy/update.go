@@ -83,7 +83,7 @@ func readDescriptions(ctx context.Context, input, region string, stdin io.Reader
 			return nil, "", err
 		}
 		descriptions, err := elbpolicy.Policies(ctx, client)
-		return descriptions, "", err
+		return descriptions, "", cloud.Explain(err)
 	case "-":
 		return secpolicy.Read(stdin)
 	}

@@ -21,7 +21,7 @@ func LivePolicies(ctx context.Context, region string) (map[string]pipeline.Liste
 	}
 	list, err := elbpolicy.LoadBalancers(ctx, client)
 	if err != nil {
-		return nil, fmt.Errorf("%w\nlive needs the permissions elasticloadbalancing:DescribeLoadBalancers and DescribeListeners in the Region of the load balancers; the name of a policy needs none", err)
+		return nil, fmt.Errorf("%w\nor use the name of a policy in place of live, which needs no access to AWS", cloud.Explain(err))
 	}
 	policies := make(map[string]pipeline.ListenerPolicies)
 	for _, lb := range list {
