@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
@@ -191,58 +192,40 @@ type backfiller struct {
 // send sends objects to the function in batches. It returns an error if it must stop
 // early; the result then holds what was done until then.
 func (b *backfiller) send(ctx context.Context, objects []logObject, result *result) error {
-	ctx, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	batches := make(chan []logObject)
+	calls, ctx := errgroup.WithContext(ctx)
+	calls.SetLimit(b.o.concurrency)
 	var mu sync.Mutex // guards result
-	var workers sync.WaitGroup
-	for range b.o.concurrency {
-		workers.Go(func() {
-			for batch := range batches {
-				failed, err := b.sendBatch(ctx, batch)
-				if err != nil { // neither done nor failed
-					if s, ok := errors.AsType[deployed.StopError](err); ok {
-						stop(fmt.Errorf("function %s: %w", b.o.function, s.Unwrap()))
-					}
-					continue
-				}
-				var done []logObject
-				mu.Lock()
-				for i, o := range batch {
-					if reason, ok := failed[i]; ok {
-						result.fail(o, reason)
-					} else {
-						done = append(done, o)
-					}
-				}
-				result.Done += len(done)
-				mu.Unlock()
-				if err := b.state.add(done); err != nil {
-					stop(err)
-				}
-				b.progress.Add(len(batch), totalSize(batch))
+	for batch := range slices.Chunk(objects, batchSize) {
+		calls.Go(func() error {
+			if ctx.Err() != nil {
+				return nil
 			}
+			failed, err := b.sendBatch(ctx, batch)
+			if s, ok := errors.AsType[deployed.StopError](err); ok {
+				return fmt.Errorf("function %s: %w", b.o.function, s.Unwrap())
+			}
+			if err != nil { // neither done nor failed
+				return nil
+			}
+			var done []logObject
+			mu.Lock()
+			for i, o := range batch {
+				if reason, ok := failed[i]; ok {
+					result.fail(o, reason)
+				} else {
+					done = append(done, o)
+				}
+			}
+			result.Done += len(done)
+			mu.Unlock()
+			b.progress.Add(len(batch), totalSize(batch))
+			return b.state.add(done)
 		})
 	}
-feed:
-	for batch := range slices.Chunk(objects, batchSize) {
-		if ctx.Err() != nil {
-			break
-		}
-		select {
-		case batches <- batch:
-		case <-ctx.Done():
-			break feed
-		}
-	}
-	close(batches)
-	workers.Wait()
+	err := calls.Wait()
 	result.Throttled = b.function.Throttled()
 	result.Remaining = result.Selected - result.Done - result.Failed
-	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) {
-		return cause
-	}
-	return nil
+	return err
 }
 
 // sendBatch sends one batch and returns why objects failed, by their index in the

@@ -23,6 +23,7 @@ import (
 
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
+	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/trigger"
 )
 
@@ -167,11 +168,7 @@ func (d *Function) retry(ctx context.Context, repeat bool, call func(context.Con
 				wait = max(wait, min(time.Duration(n)*time.Second, longestPause))
 			}
 		}
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if pipeline.Sleep(ctx, wait) != nil {
 			return fmt.Errorf("interrupted before another attempt: %w", err)
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"golang.org/x/sync/errgroup"
 
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/console"
@@ -262,20 +263,15 @@ func (r *redriver) remove(l *deadLetter) error {
 
 // release makes all messages that are left visible again.
 func (r *redriver) release() {
-	workers := make(chan struct{}, 8)
-	var work sync.WaitGroup
+	var calls errgroup.Group
+	calls.SetLimit(8)
 	for _, l := range r.order {
 		if l.done {
 			continue
 		}
-		workers <- struct{}{}
-		work.Go(func() {
-			defer func() { <-workers }()
-			// If this fails, the message becomes visible later by itself.
-			_ = r.changeVisibility(l, 0)
-		})
+		calls.Go(func() error { return r.changeVisibility(l, 0) })
 	}
-	work.Wait()
+	_ = calls.Wait() // a message whose call fails becomes visible later by itself
 }
 
 // A deadLetter is one message that was taken from the queue.
