@@ -25,15 +25,22 @@ type smallCase struct {
 	console  bool    // whether the console may redrive messages after a crash
 }
 
+// Names of small cases.
+const (
+	oneObject      = "an object"
+	announcedTwice = "an object that is announced twice"
+	twoWindows     = "two windows, one of which outgrows the other"
+)
+
 // smallCases have one or two objects. Each alone, or both together, reach the
 // threshold.
 func smallCases(crashes int, console bool) []smallCase {
 	together := []logObject{newObject(0, 1, threshold/2, 1), newObject(0, 2, threshold/2, 1)}
 	apart := []logObject{newObject(0, 1, threshold, 1), newObject(-1, 1, threshold*growth, 1)}
 	return []smallCase{
-		{"an object", apart[:1], [][]int{{0}}, crashes, console},
-		{"an object that is announced twice", apart[:1], [][]int{{0}, {0}}, crashes, console},
-		{"two windows, one of which outgrows the other", apart, [][]int{{0}, {1}}, crashes, console},
+		{oneObject, apart[:1], [][]int{{0}}, crashes, console},
+		{announcedTwice, apart[:1], [][]int{{0}, {0}}, crashes, console},
+		{twoWindows, apart, [][]int{{0}, {1}}, crashes, console},
 		{"two objects of a window", together, [][]int{{0}, {1}}, crashes, console},
 	}
 }

@@ -72,15 +72,16 @@ func TestRulesMatter(t *testing.T) {
 		name   string
 		breach breach
 		finds  string
+		small  string // the name of the small case that shows it
 	}{
-		{"the owner is the event, not the attempt", ownerIsAttempt, "waits for itself"},
-		{"every event evaluates its window, duplicates too", noSecondLook, "no alert"},
-		{"a live claim is left alone", leasesIgnored, "while another owner had its claim"},
-		{"a live claim is no success", claimSuffices, "never published"},
-		{"a pending alert is no success", pendingSuffices, "no alert"},
-		{"not even in a batch with its owner", pendingSuffices | alertsForgotten, "no alert"},
-		{"a claim of the batch is taken over", claimsForgotten, "waits for itself"},
-		{"a pending alert of the batch is taken over", alertsForgotten, "waits for itself"},
+		{"the owner is the event, not the attempt", ownerIsAttempt, "waits for itself", oneObject},
+		{"every event evaluates its window, duplicates too", noSecondLook, "no alert", oneObject},
+		{"a live claim is left alone", leasesIgnored, "while another owner had its claim", announcedTwice},
+		{"a live claim is no success", claimSuffices, "never published", oneObject},
+		{"a pending alert is no success", pendingSuffices, "no alert", twoWindows},
+		{"not even in a batch with its owner", pendingSuffices | alertsForgotten, "no alert", announcedTwice},
+		{"a claim of the batch is taken over", claimsForgotten, "waits for itself", announcedTwice},
+		{"a pending alert of the batch is taken over", alertsForgotten, "waits for itself", announcedTwice},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			shows := func(broken []string) bool {
@@ -98,8 +99,11 @@ func TestRulesMatter(t *testing.T) {
 				}
 				t.Error("no schedule shows that the rule matters")
 			})
-			t.Run("small cases", func(t *testing.T) {
+			t.Run("small case", func(t *testing.T) {
 				for _, c := range smallCases(1, test.breach == claimSuffices) {
+					if c.name != test.small {
+						continue
+					}
 					if states, found := c.explore(test.breach); found != nil && shows(found.broken) {
 						t.Logf("%s: found after %d states: %s\n%s", c.name, states, strings.Join(found.broken, "; "), strings.Join(found.steps, "\n"))
 						return
@@ -126,7 +130,7 @@ func TestReplay(t *testing.T) {
 // there are more cases, and each with two crashes, or one and redrives by the
 // console.
 func TestEverything(t *testing.T) {
-	cases := smallCases(1, false)[:3]
+	cases := smallCases(1, false)[:2]
 	if os.Getenv("SCHEDULES") != "" {
 		cases = slices.Concat(smallCases(1, true), smallCases(2, false))
 	}
