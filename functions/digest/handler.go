@@ -99,7 +99,7 @@ func (h *handler) read(ctx context.Context, until time.Time) (*weeks, error) {
 	}
 	w := &weeks{loadBalancers: list.LoadBalancers, objects: make(map[part]int), sums: make(map[part]*posture.Sum)}
 	if list.Unlisted > 0 {
-		w.note("The oldest data are left out (%d combinations of day and load balancer), because of the limit on records or for lack of time. If the function timed out, raise its timeout.", list.Unlisted)
+		w.note("The oldest data were left out: %d load-balancer days, because of the limit on records or for lack of time. If the function timed out, raise its timeout.", list.Unlisted)
 	}
 	at := func(r survey.Record) part {
 		return part{r.LoadBalancer, !r.PeriodEnd.After(until.Add(-digest.Week))}

@@ -182,7 +182,7 @@ func (h *handler) read(ctx context.Context, r request, v widget.View, tally *wid
 		return nil, err
 	}
 	if list.Unlisted > 0 {
-		notes = append(notes, fmt.Sprintf("The oldest data are left out (%d combinations of day and load balancer). Choose a shorter time range or one load balancer.", list.Unlisted))
+		notes = append(notes, fmt.Sprintf("The oldest data were left out: %d load-balancer days. Choose a shorter time range or one load balancer.", list.Unlisted))
 	}
 	records, others, otherFailures := survey.MostFailed(list.Records, maxRecords)
 	var mu sync.Mutex

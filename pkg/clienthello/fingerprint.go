@@ -83,7 +83,7 @@ func (h *ClientHello) ja4Version() string {
 }
 
 // ja4ALPN is the first and last character of the first protocol, or of its
-// hexadecimal form if one of them is no letter or digit.
+// hexadecimal form if one of them is not a letter or digit.
 func (h *ClientHello) ja4ALPN() string {
 	if len(h.ALPN) == 0 {
 		return "00"

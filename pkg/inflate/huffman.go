@@ -109,7 +109,7 @@ type code struct {
 	longest int
 }
 
-// noSymbol is no symbol of any code.
+// noSymbol is not a symbol of any code.
 const noSymbol = maxLit
 
 // set makes the code from the lengths of the codes of all symbols. It returns

@@ -239,7 +239,7 @@ func get[T any](ctx context.Context, s getter, key string) (T, string, error) {
 		return r, "", err
 	}
 	if err := json.Unmarshal(body, &r); err != nil {
-		return r, "", fmt.Errorf("%s is no record of tlswatch: %w", key, err)
+		return r, "", fmt.Errorf("%s is not a record of tlswatch: %w", key, err)
 	}
 	return r, etag, nil
 }

@@ -72,7 +72,7 @@ var Definitions = []Definition{
 	{ObjectsProcessed, Count, "log objects read and published", [][]string{{}}},
 	{ObjectsSkipped, Count, "log objects skipped because they are not connection logs, are empty, or were deleted or replaced", [][]string{{}}},
 	{MalformedLines, Count, "invalid lines", [][]string{{}}},
-	{DuplicateObjects, Count, "events for log objects that another event has already published", [][]string{{}}},
+	{DuplicateObjects, Count, "events for log objects that were published already or are in the same batch", [][]string{{}}},
 	{DelayedObjects, Count, "log objects published more than 15 minutes after the end of their period", [][]string{{}}},
 	{UncertainRepublishes, Count, "log objects published again after an interrupted attempt, so their data may count twice", [][]string{{}}},
 	{ClientsOverBudget, Count, "failing clients counted as `other` because the hourly `CLIENT_BUDGET` was spent", [][]string{{}}},

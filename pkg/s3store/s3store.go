@@ -52,7 +52,7 @@ func (s Store) Get(ctx context.Context, key string) ([]byte, string, error) {
 		return nil, "", fmt.Errorf("reading s3://%s/%s: %w", s.Bucket, key, err)
 	}
 	if len(body) > maxRecord {
-		return nil, "", fmt.Errorf("s3://%s/%s is no record of tlswatch: it is larger than %d bytes", s.Bucket, key, maxRecord)
+		return nil, "", fmt.Errorf("s3://%s/%s is not a record of tlswatch: it is larger than %d bytes", s.Bucket, key, maxRecord)
 	}
 	return body, aws.ToString(out.ETag), nil
 }

@@ -136,7 +136,7 @@ func (s *Set) With(retrieved string, descriptions []Description) (*Set, error) {
 	for i, d := range descriptions {
 		p, err := d.policy()
 		if err == nil && seen[d.Name] {
-			err = errors.New("is there twice")
+			err = errors.New("appears twice")
 		}
 		if err != nil {
 			return nil, fmt.Errorf("security policies: policy %d, %q: %w", i+1, d.Name, err)

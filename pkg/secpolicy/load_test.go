@@ -83,7 +83,7 @@ func TestLoadErrors(t *testing.T) {
 		"no policies":  {`{"SslPolicies": []}`, "has none"},
 		"a page":       {`{"SslPolicies": [{"Name": "p"}], "NextMarker": "m"}`, "one page of several"},
 		"no name":      {`{"SslPolicies": [{"SslProtocols": ["TLSv1.2"]}]}`, `policy 1, "": has no name`},
-		"twice":        {`{"SslPolicies": [{"Name": "p", "SslProtocols": ["TLSv1.2"], "Ciphers": [{"Name": "AES128-SHA"}]}, {"Name": "p", "SslProtocols": ["TLSv1.2"], "Ciphers": [{"Name": "AES128-SHA"}]}]}`, `policy 2, "p": is there twice`},
+		"twice":        {`{"SslPolicies": [{"Name": "p", "SslProtocols": ["TLSv1.2"], "Ciphers": [{"Name": "AES128-SHA"}]}, {"Name": "p", "SslProtocols": ["TLSv1.2"], "Ciphers": [{"Name": "AES128-SHA"}]}]}`, `policy 2, "p": appears twice`},
 		"protocol":     {policy(`"TLSv9"`, `"AES128-SHA"`), `policy 1, "p": unknown`},
 		"no protocol":  {policy(``, `"AES128-SHA"`), "has no protocols or no cipher suites"},
 		"no cipher":    {policy(`"TLSv1.2"`, `"X"`), "has no protocols or no cipher suites"},

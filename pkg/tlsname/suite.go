@@ -186,7 +186,7 @@ const (
 
 // Authentication says by what the server shows who it is, mostly the kind of
 // key that its certificate has: AuthRSA, AuthECDSA, AuthAny, or DSS, PSK, SRP,
-// NONE (anonymous) and rarer ones. Empty if s is no known suite.
+// NONE (anonymous) and rarer ones. Empty if s is not a known suite.
 func (s Suite) Authentication() string { return authentications[s.row().auth] }
 
 // KeyExchange is the method of key exchange: ECDHE, DHE, RSA, ECDH, DH, PSK,
@@ -195,14 +195,14 @@ func (s Suite) Authentication() string { return authentications[s.row().auth] }
 func (s Suite) KeyExchange() string { return keyExchanges[s.row().keyExchange] }
 
 // Encryption is the cipher with its mode, such as AES_128_GCM or
-// CHACHA20_POLY1305. Empty if s is no known suite.
+// CHACHA20_POLY1305. Empty if s is not a known suite.
 func (s Suite) Encryption() string { return encryptions[s.row().encryption] }
 
 // KeyBits is the effective length of the encryption key.
 func (s Suite) KeyBits() int { return int(s.row().bits) }
 
 // MAC is what protects integrity: SHA, SHA256, SHA384, MD5 and rarer ones, or
-// AEAD where the encryption does. Empty if s is no known suite.
+// AEAD where the encryption does. Empty if s is not a known suite.
 func (s Suite) MAC() string { return macs[s.row().mac] }
 
 // AEAD reports whether encryption and integrity are one (RFC 5116).

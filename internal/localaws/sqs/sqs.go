@@ -309,7 +309,7 @@ func (q *queue) find(handle string) (m *queued, latest bool, refusal *wire.Refus
 
 // Delete deletes a message as a DeleteMessage request does, but is not counted
 // and meets no faults. As on SQS, the handle of an earlier receipt or of a
-// deleted message is no error and has no effect.
+// deleted message is not an error and has no effect.
 //
 // https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_DeleteMessage.html
 func (s *Service) Delete(url, handle string) error {
