@@ -57,10 +57,11 @@ load: ## send 20,000 object events through the real function, directly and throu
 simulate: ## simulate up to 100,000 load balancers with AWS's quotas and prices; docs/scale.md has the results
 	go run ./internal/dev/scale
 
-lint: ## check formatting, vet and staticcheck
+lint: ## check formatting, vet, staticcheck, and the limits of internal/dev/layout
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }
 	go vet ./...
 	go tool staticcheck ./...
+	go run ./internal/dev/layout
 
 bench: ## run every benchmark
 	go test -run '^$$' -bench . -benchmem $(call packages_with,^func Benchmark)

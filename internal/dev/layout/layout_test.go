@@ -84,3 +84,17 @@ func TestExceptions(t *testing.T) {
 		}
 	}
 }
+
+// The module keeps to the limits.
+func TestModule(t *testing.T) {
+	c, err := load("../../..")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.files) < 100 {
+		t.Fatalf("only %d files found", len(c.files))
+	}
+	for _, f := range apply(exceptions, c.findings()) {
+		t.Error(f)
+	}
+}
