@@ -211,7 +211,7 @@ func (in *Logs) result(ctx context.Context) error {
 	case in.seen.objects == 0 && in.seen.outside == 0:
 		err := fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
 		for _, what := range slices.Sorted(maps.Keys(in.seen.skipped)) {
-			err = fmt.Errorf("%w\n  %s skipped: %s", err, text.Count(in.seen.skipped[what]), what)
+			err = fmt.Errorf("%w\n  %s skipped: %s", err, text.Counted(in.seen.skipped[what], "file or object", "files or objects"), what)
 		}
 		return err
 	}

@@ -122,7 +122,7 @@ func TestInputsWrong(t *testing.T) {
 		{[]string{"-", "-"}, []string{"only once"}, 0},
 		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x" must be s3://BUCKET/PREFIX`}, 0},
 		{[]string{empty}, []string{"no log files", empty}, 0},
-		{[]string{other}, []string{"no log files", "1 skipped: " + logkey.OtherObject}, 0},
+		{[]string{other}, []string{"no log files", "1 file or object skipped: " + logkey.OtherObject}, 0},
 		{[]string{broken, good}, []string{"1 of 2 logs", "lost.log: no such file"}, 1},
 		{[]string{cut, good}, []string{"1 of 2 logs", "the others were", cut + ": gzip data is cut or corrupt"}, 1},
 		{[]string{cut}, []string{cut + ": gzip data is cut or corrupt"}, 0},

@@ -98,7 +98,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "invalid lines"))
 	}
 	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
-		command.Complain(stderr, "%s skipped: %s", text.Count(in.Skipped()[what]), what)
+		command.Complain(stderr, "%s skipped: %s", text.Counted(in.Skipped()[what], "file or object", "files or objects"), what)
 	}
 	result := o.change.Forecast(q, folds, caveats)
 	if o.format == "json" {
