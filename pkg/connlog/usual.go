@@ -194,11 +194,8 @@ func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 	e.Time = time.Unix(p.minute.unix+int64(at/1_000_000), int64(at%1_000_000)*1000).UTC()
 	e.Client = client
 	e.ClientPort = uint16(port)
-	e.ListenerPort = g.port
-	e.Protocol = g.protocol
-	e.Cipher = g.cipher
-	e.HandshakeLatency = latency
-	e.HasLatency = has
+	e.ListenerPort, e.Protocol, e.Cipher = g.port, g.protocol, g.cipher
+	e.HandshakeLatency, e.HasLatency = latency, has
 	return i
 }
 

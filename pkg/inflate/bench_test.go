@@ -14,7 +14,7 @@ import (
 
 // BenchmarkGunzip decompresses a connection log of the format that gzip(1)
 // writes by default. Each round runs all three decompressors, so that the
-// ratios hold on a busy machine as well.
+// ratios are valid on a busy machine too.
 func BenchmarkGunzip(b *testing.B) {
 	plain, packed := benchLog(b)
 	z := NewReader(nil)

@@ -1,13 +1,13 @@
 package inflate
 
-// bitReader reads bits from input that may end anywhere.
+// A bitReader reads bits from input that may end anywhere.
 type bitReader struct {
-	in   []byte // behind the bits
+	in   []byte // after the bits
 	bits uint64
-	nb   uint // how many bits there are
+	nb   uint // number of bits
 }
 
-// refill makes sure of 57 bits or more, unless the input ends.
+// refill provides at least 57 bits, unless the input ends.
 func (b *bitReader) refill() {
 	for b.nb <= 56 && len(b.in) > 0 {
 		b.bits |= uint64(b.in[0]) << b.nb
@@ -16,7 +16,7 @@ func (b *bitReader) refill() {
 	}
 }
 
-// take returns the next n bits, at most 57, as far as there are so many.
+// take returns the next n bits, at most 57, if there are as many.
 func (b *bitReader) take(n uint) (int, bool) {
 	if b.nb < n {
 		if b.refill(); b.nb < n {
@@ -33,8 +33,8 @@ func (b *bitReader) drop(n uint) {
 	b.nb -= n
 }
 
-// reader returns a bitReader of the input at hand, and advance takes from the
-// input what was taken from it.
+// reader returns a bitReader of the available input. advance removes from the
+// input what the bitReader has consumed.
 func (z *Reader) reader() bitReader {
 	return bitReader{in: z.in[z.pos:z.end], bits: z.bits, nb: z.nb}
 }
@@ -45,8 +45,8 @@ func (z *Reader) advance(b bitReader) {
 	z.bits = b.bits & (1<<z.nb - 1)
 }
 
-// block reads the header of a block (RFC 1951, section 3.2.3), or what follows
-// the last one. If the input is short, it begins anew the next time.
+// block reads the header of a block (RFC 1951, section 3.2.3), or ends the member
+// after its last block. If the input is short, the next call starts again.
 func (z *Reader) block() error {
 	if z.last {
 		z.last = false
@@ -91,7 +91,7 @@ func (z *Reader) block() error {
 	return nil
 }
 
-// dynamicCodes reads the codes of a block (RFC 1951, section 3.2.7) and makes
+// dynamicCodes reads the codes of a block (RFC 1951, section 3.2.7) and builds
 // their tables.
 func (z *Reader) dynamicCodes(b *bitReader) error {
 	nlit, _ := b.take(5)
@@ -112,8 +112,7 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 		}
 		lengths[i] = uint8(n)
 	}
-	const first = 7
-	var table [1 << first]entry
+	var table [1 << lengthBits]entry
 	var code code
 	if !code.set(lengths[:]) {
 		return fault("incomplete or over-subscribed code of code lengths")
@@ -121,11 +120,25 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 	code.fill(table[:], nil, plainEntry)
 
 	all := z.lengths[:nlit+ndist]
+	if err := readLengths(b, &table, all); err != nil {
+		return err
+	}
+	z.fixed = false
+	if !z.tables.build(all[:nlit], all[nlit:]) {
+		return fault("incomplete or over-subscribed code")
+	}
+	return nil
+}
+
+const lengthBits = 7 // of the longest code of a code length
+
+// readLengths reads the code lengths of a block by the table of their codes.
+func readLengths(b *bitReader, table *[1 << lengthBits]entry, all []uint8) error {
 	for i := 0; i < len(all); {
-		if b.nb < first+7 {
+		if b.nb < lengthBits+7 {
 			b.refill()
 		}
-		e := table[b.bits&(1<<first-1)]
+		e := table[b.bits&(1<<lengthBits-1)]
 		n := uint(e & 63)
 		if n > b.nb {
 			return errShort
@@ -142,6 +155,7 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 		}
 		var again int
 		var value uint8
+		var ok bool
 		switch symbol {
 		case 16:
 			if i == 0 {
@@ -168,14 +182,10 @@ func (z *Reader) dynamicCodes(b *bitReader) error {
 			i++
 		}
 	}
-	z.fixed = false
-	if !z.tables.build(all[:nlit], all[nlit:]) {
-		return fault("incomplete or over-subscribed code")
-	}
 	return nil
 }
 
-// copyStored copies what is at hand of a stored block.
+// copyStored copies what is available of a stored block.
 func (z *Reader) copyStored() error {
 	if z.stored == 0 {
 		z.state = atBlock

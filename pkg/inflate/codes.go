@@ -12,7 +12,7 @@ const (
 	errFar    fault = "a distance beyond the beginning"
 )
 
-// decode decodes the block as far as there is input and room.
+// decode decodes the block until the input, the room or the block ends.
 func (z *Reader) decode() error {
 	for z.n < full {
 		z.decodeFast()
@@ -23,47 +23,46 @@ func (z *Reader) decode() error {
 	return nil
 }
 
-// load returns the eight bytes of input from pos on. The masks spare it bounds
+// load returns the eight bytes of input from pos on. The mask avoids bounds
 // checks: pos is less than inSize.
 func load(in *[inSize + 8]byte, pos int) uint64 {
 	b := in[pos&(inSize-1):]
 	return binary.LittleEndian.Uint64(b)
 }
 
-// at returns the bytes from n on. The mask spares it bounds checks: where they
-// matter, n is less than bufSize.
+// at returns the bytes from n on. The mask avoids bounds checks: wherever the
+// bytes matter, n is less than bufSize.
 func (b *Buffer) at(n int) *[step]byte { return (*[step]byte)(b[n&(bufSize-1):]) }
 
-// copyStep copies in pieces of 16 bytes, of which the piece before may be a
-// part.
+// copyStep copies pieces of 16 bytes. A piece may overlap the one copied before.
 func copyStep(to, from *[step]byte) {
 	*(*[16]byte)(to[:16]) = *(*[16]byte)(from[:16])
 	*(*[16]byte)(to[16:32]) = *(*[16]byte)(from[16:32])
 	*(*[16]byte)(to[32:]) = *(*[16]byte)(from[32:])
 }
 
-// farEnough is the distance that literals have in decodeFast: what is there has
-// been in the cache for long.
+// farEnough is the distance of the empty copies that follow literals in
+// decodeFast: the data there is in the cache.
 const farEnough = 512
 
-// decodeFast decodes the block for as long as there are fastInput bytes of
-// input and room, without checking either inside a round, or up to what ends
-// the block or is wrong.
+// decodeFast decodes the block as long as there is room and fastInput bytes of
+// input, without checking either within a round. It stops before the end of the
+// block and before anything invalid.
 //
 // Each round decodes literals, or a length and its distance, by the same steps.
-// Which of them comes next is as random as the text, and a branch that is
-// guessed wrong costs as much time as the rest of a round. So literals are
-// followed by a copy of no bytes: their length is 0, and they find a distance,
-// which takes no bits, in the second half of its table.
+// Which of them comes next is as random as the text, and a mispredicted branch
+// takes as long as the rest of a round. So literals are followed by an empty copy:
+// their length is 0, and they find a distance, which takes no bits, in the second
+// half of its table.
 func (z *Reader) decodeFast() {
 	in, out, t := &z.in, z.out, &z.tables
 	pos := z.pos
 	n := z.n
 	bits, nb := z.bits, uint64(z.nb)
 	for pos <= z.end-fastInput && n < full {
-		// Bytes that do not fit in whole are taken again the next time: their
-		// bits are there already, and or-ing them again changes nothing. There
-		// are 56 bits or more, of which a round takes 48 at most.
+		// Bytes that do not fit completely are loaded again in the next round: their
+		// bits are present already, so a second "or" changes nothing. There are at
+		// least 56 bits, of which a round takes at most 48.
 		bits |= load(in, pos) << (nb & 63)
 		pos += 7 - int(nb>>3&7)
 		nb |= 56
@@ -128,8 +127,8 @@ func repeat(b []byte, n int) {
 	}
 }
 
-// decodeSlow decodes at least one element, and goes on up to where decodeFast
-// can, the input is short, or the block or the room ends.
+// decodeSlow decodes at least one element. It continues until decodeFast can, the
+// input is short, or the block or the room ends.
 func (z *Reader) decodeSlow() error {
 	b := z.reader()
 	defer func() { z.advance(b) }()

@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// dynamic begins a last block with dynamic codes. Code lengths have the code
-// lengths of the given list; those not in it have none.
+// dynamic begins a last block with dynamic codes. The list has the lengths of the
+// codes of code lengths; those not in it have no code.
 func (w *bitWriter) dynamic(nlit, ndist int, lengths ...int) *bitWriter {
 	w.bits(1, 1).bits(2, 2).bits(nlit-257, 5).bits(ndist-1, 5).bits(19-4, 4)
 	for _, i := range lengthOrder {
@@ -24,11 +24,10 @@ func (w *bitWriter) dynamic(nlit, ndist int, lengths ...int) *bitWriter {
 	return w
 }
 
-// Code lengths for dynamic, in which each of 0 to 15 has its binary number of
-// four bits as code.
+// Code lengths for dynamic: each of 0 to 15 has its four-bit number as code.
 var fourBits = []int{4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4, 4}
 
-// Code lengths for dynamic, in which 0 is 00, 1 is 01, 16 is 10 and 18 is 11.
+// Code lengths for dynamic: 0 is 00, 1 is 01, 16 is 10 and 18 is 11.
 var repeats = []int{0: 2, 1: 2, 16: 2, 18: 2}
 
 const len0, len1, again, zeros = "00", "01", "10", "11"
@@ -70,7 +69,7 @@ type deflateTest struct {
 	name    string
 	deflate *bitWriter
 	want    string
-	fault   string // of a CorruptError, or "cut"
+	fault   string // of a corruptError, or "cut"
 }
 
 func deflateTests() []deflateTest {
@@ -147,7 +146,7 @@ func deflateTests() []deflateTest {
 	}
 }
 
-// Each has the same outcome in compress/gzip.
+// Each corner case has the same outcome in compress/gzip.
 func TestDeflate(t *testing.T) {
 	for _, test := range deflateTests() {
 		t.Run(test.name, func(t *testing.T) {
@@ -156,7 +155,7 @@ func TestDeflate(t *testing.T) {
 			if string(got) != test.want && !(test.fault == "cut" && strings.HasPrefix(string(got), test.want)) {
 				t.Errorf("got %q, want %q", got, test.want)
 			}
-			var corrupt *CorruptError
+			var corrupt *corruptError
 			switch {
 			case test.fault == "cut":
 				if err != io.ErrUnexpectedEOF {
@@ -173,8 +172,8 @@ func TestDeflate(t *testing.T) {
 	}
 }
 
-// compare holds the outcome for an input to that of compress/gzip, whole and
-// in pieces, and the work to its bound.
+// compare compares the outcome for an input, in one piece and in several, with
+// compress/gzip, and checks the bound on the work.
 func compare(t *testing.T, packed []byte) {
 	t.Helper()
 	var want []byte

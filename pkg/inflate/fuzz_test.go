@@ -22,14 +22,14 @@ func seeds(f *testing.F, add func(packed []byte)) {
 	}
 }
 
-// FuzzGzip holds the outcome for any input to that of compress/gzip.
+// FuzzGzip compares the outcome for any input with compress/gzip.
 func FuzzGzip(f *testing.F) {
 	seeds(f, func(packed []byte) { f.Add(packed) })
 	f.Fuzz(compare)
 }
 
-// FuzzDeflate frames its input as a member, so that every mutation gets to the
-// decoder, behind some data to refer to.
+// FuzzDeflate frames its input as a member after some data to refer to, so that
+// every mutation reaches the decoder.
 func FuzzDeflate(f *testing.F) {
 	seeds(f, func(packed []byte) { f.Add(packed[10 : len(packed)-8]) })
 	for _, test := range deflateTests() {
@@ -43,7 +43,7 @@ func FuzzDeflate(f *testing.F) {
 	})
 }
 
-// FuzzBits flips a bit of a good stream, or cuts it.
+// FuzzBits flips a bit of a valid stream, or truncates it.
 func FuzzBits(f *testing.F) {
 	seeds(f, func(packed []byte) { f.Add(packed, uint32(len(packed)*4), uint32(len(packed))) })
 	f.Fuzz(func(t *testing.T, packed []byte, bit, size uint32) {
@@ -55,8 +55,8 @@ func FuzzBits(f *testing.F) {
 	})
 }
 
-// FuzzPieces reads in pieces of any size, with any part of the data kept, into
-// one buffer or two in turn, and holds the outcome to that in one piece.
+// FuzzPieces reads pieces of any size, keeps any part of the data, uses one buffer
+// or alternates between two, and compares the outcome with one piece.
 func FuzzPieces(f *testing.F) {
 	seeds(f, func(packed []byte) { f.Add(packed, uint16(7), uint32(100), true) })
 	f.Fuzz(func(t *testing.T, packed []byte, piece uint16, keep uint32, swap bool) {

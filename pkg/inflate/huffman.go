@@ -23,37 +23,35 @@ const (
 //	link      0 6     | isLink  | 1 0 | code bits 6 | 0 16              | base 16 | mask 16
 //	other     taken 6 | 0 2     | 1 0 | 0 ...
 //
-// taken is the number of bits that the elements have, extra bits included. The
-// extra bits are those behind the code bits, as far as mask has them; they are
-// added to base. An entry is for one literal or two, or for a length and the
-// literal before it, if there is one. A link leads to a table for long codes, in
-// which base plus extra bits is the entry. Other is what ends a block, or no
-// code.
+// taken is the number of bits of the elements, extra bits included. The extra bits
+// are those after the code bits that mask selects; they are added to base. An
+// entry is for one or two literals, or for a length and perhaps a literal before
+// it. A link leads to a table for long codes, in which base plus extra bits is the
+// index. Other is the end of a block, or no code.
 type entry uint64
 
 const (
 	oneLiteral entry = 1 << 6
-	isLink     entry = 1 << 7 // with isOther; else a part of count
+	isLink     entry = 1 << 7 // with isOther; otherwise a part of count
 	isOther    entry = 1 << 8
-	isLiteral  entry = 1 << distBits // added to an index of dist, leads to no distance
+	isLiteral  entry = 1 << distBits // added to an index of dist, leads to an empty copy
 	firstValue entry = 0xff << 16
 )
 
-// codeBits returns n in the place of code bits.
+// codeBits returns n as code bits.
 func codeBits(n int) entry { return entry(n) << 10 }
 
 // based returns an entry of a base with extra bits.
 func based(base, extra int) entry { return entry(1<<extra-1)<<48 | entry(base)<<32 }
 
-// value returns base with the extra bits.
+// value returns base plus the extra bits.
 func (e entry) value(bits uint64) int {
 	return int(uint16(e>>32)) + int(bits>>(e>>10&63)&uint64(e>>48))
 }
 
-// Tables for the first bits of a code, where most codes end. Each longer code
-// is found in one more step, in a table of its own for all codes that begin
-// alike. There are at most half as many of these as codes, since each has two
-// codes or more.
+// Numbers of bits that index the tables. Most codes are that short. A longer code
+// takes a second step, in a table of all codes with the same first bits. There are
+// at most half as many of these tables as codes, because each has at least two.
 const (
 	litBits  = 10
 	distBits = 9
@@ -62,14 +60,14 @@ const (
 // tables are the codes of a block.
 type tables struct {
 	lit               [1 << litBits]entry
-	dist              [2 << distBits]entry // the second half is of no distance
+	dist              [2 << distBits]entry // the second half is for empty copies
 	litLinks          [maxLit / 2 << (maxBits - litBits)]entry
 	distLinks         [maxDist / 2 << (maxBits - distBits)]entry
 	litCode, distCode code
 }
 
 // Lengths and distances by their codes (RFC 1951, section 3.2.5), and the order
-// in which the lengths of code-length codes come (section 3.2.7).
+// in which the lengths of the codes of code lengths are sent (section 3.2.7).
 var (
 	lengthBase  = [...]uint16{3, 4, 5, 6, 7, 8, 9, 10, 11, 13, 15, 17, 19, 23, 27, 31, 35, 43, 51, 59, 67, 83, 99, 115, 131, 163, 195, 227, 258}
 	lengthExtra = [...]uint8{0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0}
@@ -101,7 +99,7 @@ func plainEntry(symbol int) entry { return based(symbol, 0) }
 
 // A code is a canonical prefix code (RFC 1951, section 3.2.2).
 // order[start[n]:start[n+1]] are the symbols with codes of n bits, and bits are
-// their codes as they come in the input.
+// their codes in the order of the input.
 type code struct {
 	start   [maxBits + 2]uint16
 	order   [maxLit + 2]uint16
@@ -109,13 +107,12 @@ type code struct {
 	longest int
 }
 
-// noSymbol is not a symbol of any code.
+// noSymbol stands for the lack of a symbol.
 const noSymbol = maxLit
 
-// set makes the code from the lengths of the codes of all symbols. It returns
-// whether they are those of a complete prefix code. As in zlib and
-// compress/flate, two incomplete ones pass: no code at all, and a single code
-// of one bit.
+// set builds the code from the lengths of the codes of all symbols, and reports
+// whether the code is complete. As in zlib and compress/flate, two incomplete ones
+// are accepted: no code at all, and a single code of one bit.
 func (c *code) set(lengths []uint8) bool {
 	c.start, c.longest = [maxBits + 2]uint16{}, 0
 	codes := 0
@@ -147,8 +144,7 @@ func (c *code) set(lengths []uint8) bool {
 			next[n]++
 		}
 	}
-	// Codes of the same length are consecutive numbers, sent from their highest
-	// bit on.
+	// Codes of the same length are consecutive numbers, sent highest bit first.
 	number := uint16(0)
 	for n := 1; n <= c.longest; n++ {
 		number <<= 1
@@ -160,8 +156,8 @@ func (c *code) set(lengths []uint8) bool {
 	return true
 }
 
-// symbol returns the symbol whose code comes next, or noSymbol, and the number
-// of bits that say so.
+// symbol returns the symbol whose code comes next, or noSymbol, and the number of
+// bits of the code.
 func (c *code) symbol(bits uint64) (symbol, n int) {
 	// Codes of n bits begin at the number first.
 	number, first := 0, 0
@@ -178,11 +174,11 @@ func (c *code) symbol(bits uint64) (symbol, n int) {
 	return noSymbol, c.longest
 }
 
-// fill fills a table, and those for codes that are longer than it has bits.
+// fill fills a table, and the tables for codes that are longer than its index.
 func (c *code) fill(table, links []entry, meaning func(symbol int) entry) {
-	// The table for n bits is that for n-1 bits twice, and the codes of n bits.
+	// The table for n bits is the table for n-1 bits twice, plus the codes of n bits.
 	first := bits.Len(uint(len(table) - 1))
-	table[0] = isOther | entry(c.longest) // as far as no code fits
+	table[0] = isOther | entry(c.longest) // where no code fits
 	for n := 1; n <= first; n++ {
 		half := 1 << (n - 1)
 		copy(table[half:2*half], table[:half])
@@ -190,7 +186,7 @@ func (c *code) fill(table, links []entry, meaning func(symbol int) entry) {
 			table[c.bits[i]] = meaning(int(c.order[i])).withCode(n)
 		}
 	}
-	// What is longer goes to tables of the same size.
+	// Longer codes go to tables of equal size.
 	rest := c.longest - first
 	end, prefix := 0, -1
 	for n := first + 1; n <= c.longest; n++ {
@@ -208,8 +204,8 @@ func (c *code) fill(table, links []entry, meaning func(symbol int) entry) {
 	}
 }
 
-// pair makes entries of two elements in a filled table, from a literal and what
-// follows it, where there are enough bits for the codes of both.
+// pair changes a filled table: where the codes of a literal and of what follows it
+// fit into the index together, the entry is for both.
 func (c *code) pair(table *[1 << litBits]entry) {
 	var buf [len(c.order)]entry
 	singles := buf[:c.start[litBits+1]]
@@ -224,7 +220,7 @@ func (c *code) pair(table *[1 << litBits]entry) {
 		for j, next := range singles {
 			m := n + int(next>>10&63)
 			if m > litBits {
-				break // so are those that follow
+				break // and so do all that follow
 			}
 			if next&isOther != 0 {
 				continue
@@ -245,7 +241,7 @@ func (e entry) withCode(n int) entry {
 	return e + entry(n) + codeBits(n)
 }
 
-// build makes the tables of a block with the given lengths of codes.
+// build makes the tables of a block from the lengths of its codes.
 func (t *tables) build(lit, dist []uint8) bool {
 	if !t.litCode.set(lit) || !t.distCode.set(dist) {
 		return false
@@ -261,7 +257,7 @@ func (t *tables) build(lit, dist []uint8) bool {
 }
 
 // fixedTables returns the tables of blocks with fixed codes (RFC 1951, section
-// 3.2.6), made when they are first needed.
+// 3.2.6), built when they are first needed.
 var fixedTables = sync.OnceValue(func() *tables {
 	var lit [288]uint8
 	for i := range lit {

@@ -7,7 +7,7 @@ import (
 )
 
 // randomCode returns the lengths of a complete code for some of n symbols: it
-// begins with one code of no bits, and adds a bit to one again and again.
+// starts with one code of no bits, and repeatedly adds a bit to one.
 func randomCode(rnd *rand.Rand, n int) []uint8 {
 	codes := []uint8{0}
 	for want := 2 + rnd.IntN(n-1); len(codes) < want; {
@@ -27,7 +27,7 @@ func randomCode(rnd *rand.Rand, n int) []uint8 {
 	return lengths
 }
 
-// What tables say of any bits is what their codes say, bit by bit.
+// For any bits, the tables agree with the codes read bit by bit.
 func TestTables(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var tab tables

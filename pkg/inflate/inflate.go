@@ -1,17 +1,17 @@
 // Package inflate decompresses gzip (RFC 1952) for readers that work in place:
 // what [Reader.Next] returns is the decompressor's own window, so that nothing
-// is copied on the way to a parser, and a line that is cut at the end of one
-// call is whole after the next.
+// is copied on the way to a parser, and a line cut at the end of one call is
+// complete after the next.
 //
-// It exists because gunzip would else be most of the CPU time that a log object
-// costs. On connection logs it takes about a third of the time of
-// github.com/klauspost/compress/gzip, the best-known Go decompressor, and less
-// of that of compress/gzip; BenchmarkGunzip measures all three in one run.
+// It exists because decompression would otherwise take most of the CPU time of a
+// log object. On connection logs it takes about a third of the time of
+// github.com/klauspost/compress/gzip, the best-known Go decompressor, and even
+// less compared with compress/gzip; BenchmarkGunzip measures all three in one run.
 // docs/performance.md explains where the time goes.
 //
-// The verdict on any input is that of compress/gzip: the same bytes, and an
-// error for the same inputs, which fuzz tests check. Several members may follow
-// each other; the CRC-32 and the size of each are checked.
+// For any input the outcome is that of compress/gzip, the same bytes and errors
+// for the same inputs, which fuzz tests check. A stream may have several members;
+// the CRC-32 and the size of each are checked.
 //
 // The package uses neither cgo nor unsafe. Memory is constant: a [Buffer], 64
 // KiB of input and 63 KiB of tables.
@@ -27,38 +27,38 @@ import (
 const (
 	window  = 32 << 10            // how far back a match may reach (RFC 1951, section 2)
 	bufSize = 128 << 10           // a power of two
-	slack   = 1 + maxMatch + step // what a round of decodeFast writes at most: a literal, the longest match, a step of its copy
+	slack   = 1 + maxMatch + step // the most that a round of decodeFast writes: a literal, the longest match, a step of its copy
 	full    = bufSize - slack     // where decoding pauses
-	chunk   = full - window       // room for new data behind the window
-	step    = 48                  // what is copied of a match at once; longer ones are rare in logs
+	chunk   = full - window       // room for new data after the window
+	step    = 48                  // bytes of a match that are copied at once; longer matches are rare in logs
 	inSize  = 64 << 10            // compressed bytes
 )
 
-// A Buffer holds the window and the new data behind it, and more that is there
-// to be read and written in vain.
+// A Buffer holds the window and the new data after it, and slack, so that the fast
+// loop may read and write past the end.
 type Buffer [bufSize + step]byte
 
-// MaxKeep is how much [Reader.Next] keeps of what it returned.
+// MaxKeep is how many bytes [Reader.Next] can keep of what it returned.
 const MaxKeep = full - chunk/2
 
-// Errors of gzip data, besides [CorruptError] and, if it is cut,
+// Errors of gzip data. The others are [corruptError] and, for truncated data,
 // io.ErrUnexpectedEOF.
 var (
-	ErrHeader   = errors.New("inflate: not a gzip header")
-	ErrChecksum = errors.New("inflate: data do not match their checksum")
+	errHeader   = errors.New("inflate: not a gzip header")
+	errChecksum = errors.New("inflate: data does not match its checksum")
 )
 
-// A CorruptError says what is wrong with DEFLATE data (RFC 1951).
-type CorruptError struct {
-	Offset int64 // of the input that was read when the fault was found
+// A corruptError says what is wrong with DEFLATE data (RFC 1951).
+type corruptError struct {
+	Offset int64 // in the input, of what had been read when the fault was found
 	Reason string
 }
 
-func (e *CorruptError) Error() string {
+func (e *corruptError) Error() string {
 	return fmt.Sprintf("inflate: corrupt input before byte %d: %s", e.Offset, e.Reason)
 }
 
-// A fault is the reason of a CorruptError.
+// A fault is the reason of a corruptError.
 type fault string
 
 func (f fault) Error() string { return string(f) }
@@ -69,16 +69,16 @@ type Reader struct {
 	srcErr error // from src, sticky; reported when the input before it is used up
 	total  int64 // bytes read from src
 
-	// in[pos:end] is input that follows the nb low bits of bits, which are
-	// fewer than eight between two steps.
+	// in[pos:end] is the input after the nb low bits of bits. Between two steps
+	// there are fewer than eight of these.
 	pos, end int
 	bits     uint64
 	nb       uint
 
-	// out[:n] is output, to which the current member belongs from base on, and
-	// of which out[:summed] is in crc and size.
+	// out[:n] is output. The current member begins at base, and crc and size
+	// include out[:summed].
 	out    *Buffer
-	next   *Buffer // to go on with, if not nil
+	next   *Buffer // the buffer to continue in, if not nil
 	n      int
 	base   int
 	summed int
@@ -87,13 +87,13 @@ type Reader struct {
 
 	state  state
 	last   bool // the block is the last of its member
-	stored int  // bytes to come of a stored block
+	stored int  // bytes left of a stored block
 	err    error
 
 	fixed bool  // whether tables are those of fixed codes
-	work  int64 // blocks and members, for which tests have a bound
+	work  int64 // blocks and members read, which tests bound
 
-	// What is large comes last, since processors have short offsets.
+	// Large fields come last, because instructions have short offsets.
 	tables  tables // of the block
 	lengths [maxLit + maxDist]uint8
 	in      [inSize + 8]byte
@@ -110,11 +110,11 @@ const (
 	atTrailer
 )
 
-// errShort tells that the input at hand is too little for the next step.
+// errShort means that the next step needs more input.
 var errShort = errors.New("inflate: more input needed")
 
 // NewReader returns a Reader of the gzip data in r. Nothing is read before the
-// first call of Next; more may be read than is decompressed.
+// first call of Next. It may read further than it decompresses.
 func NewReader(r io.Reader) *Reader {
 	z := new(Reader)
 	z.Reset(r)
@@ -129,21 +129,21 @@ func (z *Reader) Reset(r io.Reader) {
 	z.state, z.last, z.err, z.work = atMember, false, nil, 0
 }
 
-// Use makes z write into b, from the next call of Next on. What the last one
-// returned then stays as it is, in the buffer used before. Without Use, a
-// Reader makes a Buffer of its own.
+// Use makes the next call of Next continue in b. What the call before returned
+// stays valid in the buffer used until then. Without Use, a Reader makes a Buffer
+// of its own.
 func (z *Reader) Use(b *Buffer) { z.next = b }
 
 // Next decompresses the next part of the data: as much as the buffer has room
-// for, but without waiting for further input once there is some. It returns a
-// slice that begins with the last keep bytes of the slice that the call before
-// returned, at most [MaxKeep], with the new data behind them. It is valid until
-// the next call and must not be written to.
+// for, but once it has some it does not wait for more input. It returns the last
+// keep bytes of the slice that the previous call returned, at most [MaxKeep],
+// followed by the new data. The slice is valid until the next call and must not
+// be written to.
 //
-// There is new data if and only if the error is nil. At the clean end of the
-// last member it is io.EOF. It is io.ErrUnexpectedEOF for data that is cut,
-// [ErrHeader] for anything but a gzip header, also behind a member,
-// [ErrChecksum], a *[CorruptError], or the error of the underlying reader.
+// There is new data if and only if the error is nil. The error is io.EOF at the
+// clean end of the last member, io.ErrUnexpectedEOF for truncated data, an error
+// for anything but a gzip header at the start of a member, for data that is
+// corrupt or does not match its checksum, or the error of the underlying reader.
 func (z *Reader) Next(keep int) ([]byte, error) {
 	if keep > MaxKeep {
 		panic("inflate: more to keep than MaxKeep")
@@ -157,7 +157,7 @@ func (z *Reader) Next(keep int) ([]byte, error) {
 	from := z.n
 	for z.err == nil && z.n < full {
 		if z.state == atMember && z.n > from {
-			break // its header may be long in coming
+			break // its header may arrive much later
 		}
 		err := z.step()
 		if err == errShort {
@@ -169,7 +169,7 @@ func (z *Reader) Next(keep int) ([]byte, error) {
 			}
 		}
 		if f, ok := err.(fault); ok {
-			err = &CorruptError{z.total - int64(z.end-z.pos), string(f)}
+			err = &corruptError{z.total - int64(z.end-z.pos), string(f)}
 		}
 		z.err = err
 	}
@@ -195,8 +195,8 @@ func (z *Reader) step() error {
 	}
 }
 
-// move makes room: it moves the window, or what is to be kept if that is more,
-// to the front of the buffer, or of the next one.
+// move makes room: it moves the window, or the bytes to keep if they are more, to
+// the front of the buffer, or of the next one.
 func (z *Reader) move(keep int) {
 	drop := z.n - max(keep, min(z.n-z.base, window))
 	if z.next != nil {
@@ -210,7 +210,7 @@ func (z *Reader) move(keep int) {
 	z.summed = z.n
 }
 
-// upTo is b[:n], also for no Buffer.
+// upTo returns b[:n], and nil for no Buffer.
 func (b *Buffer) upTo(n int) []byte {
 	if b == nil {
 		return nil
@@ -218,7 +218,7 @@ func (b *Buffer) upTo(n int) []byte {
 	return b[:n]
 }
 
-// fill reads more input, keeping what is unused. It returns io.EOF at the end.
+// fill reads more input and keeps what is unused. It returns io.EOF at the end.
 func (z *Reader) fill() error {
 	z.end = copy(z.in[:], z.in[z.pos:z.end])
 	z.pos = 0
@@ -237,7 +237,7 @@ func (z *Reader) fill() error {
 	return io.ErrNoProgress
 }
 
-// sum brings crc and size up to date.
+// sum updates crc and size.
 func (z *Reader) sum() {
 	z.crc = crc32.Update(z.crc, crc32.IEEETable, z.out[z.summed:z.n])
 	z.size += uint32(z.n - z.summed)

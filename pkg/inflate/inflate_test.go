@@ -15,8 +15,8 @@ import (
 	"testing/iotest"
 )
 
-// gunzip decompresses all, keeping and comparing some of what Next returned
-// before.
+// gunzip decompresses everything. It keeps some of what Next returned before, and
+// checks that it is unchanged.
 func gunzip(z *Reader, keep int) ([]byte, error) {
 	var all []byte
 	other := z.next
@@ -97,7 +97,7 @@ func TestEncoders(t *testing.T) {
 	}
 }
 
-// Data of all sizes and kinds, in members, with everything that may be kept.
+// Data of all sizes and kinds, in several members, with as much kept as possible.
 func TestRoundTrip(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	for i := range 60 {
@@ -127,7 +127,7 @@ func TestRoundTrip(t *testing.T) {
 	}
 }
 
-// randomData has noise, runs with every period, and copies from everywhere.
+// randomData consists of noise, runs of every period, and copies from anywhere.
 func randomData(r *rand.Rand, n int) []byte {
 	b := make([]byte, 0, n)
 	for len(b) < n {
@@ -221,18 +221,18 @@ func all(z *Reader) ([]byte, error) {
 	}
 }
 
-// kindOf tells errors apart as far as ours and compress/gzip's have the same.
+// kindOf reduces errors to the kinds that this package and compress/gzip share.
 func kindOf(err error) string {
-	var corrupt *CorruptError
+	var corrupt *corruptError
 	var standard flate.CorruptInputError
 	switch {
 	case err == nil:
 		return "none"
 	case errors.As(err, &corrupt) || errors.As(err, &standard):
 		return "corrupt"
-	case err == ErrHeader || err == stdgzip.ErrHeader:
+	case err == errHeader || err == stdgzip.ErrHeader:
 		return "header"
-	case err == ErrChecksum || err == stdgzip.ErrChecksum:
+	case err == errChecksum || err == stdgzip.ErrChecksum:
 		return "checksum"
 	case err == io.ErrUnexpectedEOF:
 		return "cut"
@@ -255,8 +255,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 	return n, nil
 }
 
-// What is kept of the member before does not belong to the next one: no match
-// may reach into it, also when both have moved to another buffer.
+// Kept data of the previous member is not part of the next one: no match may reach
+// into it, even after both have moved to another buffer.
 func TestKeptIsNoWindow(t *testing.T) {
 	const before = "before"
 	stored := writer().bits(1, 3).bytes(byte(len(before)), 0, 0xff^byte(len(before)), 0xff).bytes([]byte(before)...)

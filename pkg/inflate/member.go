@@ -15,12 +15,11 @@ const (
 	flagComment   = 1 << 4
 )
 
-// maxText bounds a name or comment, with its zero. The limit is that of
-// compress/gzip.
+// maxText bounds a name or comment, including its zero, as in compress/gzip.
 const maxText = 512
 
 // member reads the header of a member, or returns io.EOF if there is none.
-// Like compress/gzip it passes over flags that have no meaning.
+// Like compress/gzip it ignores flags without a meaning.
 func (z *Reader) member() error {
 	z.work++
 	if z.pos == z.end {
@@ -34,7 +33,7 @@ func (z *Reader) member() error {
 		return err
 	}
 	if h[0] != 0x1f || h[1] != 0x8b || h[2] != 8 {
-		return ErrHeader
+		return errHeader
 	}
 	flags := h[3]
 	if flags&flagExtra != 0 {
@@ -67,7 +66,7 @@ func (z *Reader) member() error {
 			return err
 		}
 		if binary.LittleEndian.Uint16(h) != want {
-			return ErrHeader
+			return errHeader
 		}
 	}
 	z.base, z.crc, z.size = z.n, 0, 0
@@ -75,7 +74,7 @@ func (z *Reader) member() error {
 	return nil
 }
 
-// header returns the next n bytes of the input, and adds them to sum.
+// header returns the next n bytes of the input and updates sum with them.
 func (z *Reader) header(n int, sum *uint32) ([]byte, error) {
 	for z.end-z.pos < n {
 		if err := z.fill(); err != nil {
@@ -88,7 +87,7 @@ func (z *Reader) header(n int, sum *uint32) ([]byte, error) {
 	return h, nil
 }
 
-// text passes over a name or comment, which a zero ends.
+// text skips a name or comment, which ends with a zero.
 func (z *Reader) text(sum *uint32) error {
 	for {
 		b := z.in[z.pos:z.end]
@@ -97,7 +96,7 @@ func (z *Reader) text(sum *uint32) error {
 			return err
 		}
 		if len(b) >= maxText {
-			return ErrHeader
+			return errHeader
 		}
 		if err := z.fill(); err != nil {
 			return cut(err)
@@ -105,9 +104,9 @@ func (z *Reader) text(sum *uint32) error {
 	}
 }
 
-// trailer checks what ends a member (RFC 1952, section 2.3.1).
+// trailer checks the end of a member (RFC 1952, section 2.3.1).
 func (z *Reader) trailer() error {
-	z.bits, z.nb = 0, 0 // up to the next whole byte
+	z.bits, z.nb = 0, 0 // padding up to the next byte
 	if z.end-z.pos < 8 {
 		return errShort
 	}
@@ -115,13 +114,13 @@ func (z *Reader) trailer() error {
 	crc, size := binary.LittleEndian.Uint32(z.in[z.pos:]), binary.LittleEndian.Uint32(z.in[z.pos+4:])
 	z.pos += 8
 	if crc != z.crc || size != z.size {
-		return ErrChecksum
+		return errChecksum
 	}
 	z.state = atMember
 	return nil
 }
 
-// cut is the error for an end of the input where there should be more.
+// cut turns an unexpected end of the input into an error.
 func cut(err error) error {
 	if err == io.EOF {
 		return io.ErrUnexpectedEOF
