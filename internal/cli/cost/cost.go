@@ -125,7 +125,7 @@ func (o options) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 			result.Skipped++
 			return nil
 		}
-		object, err := readObject(ctx, r, estimate.Object{Key: key, StoredBytes: i.Size, Summary: rollup.New(e.RollupOptions())})
+		object, err := readObject(r, estimate.Object{Key: key, StoredBytes: i.Size, Summary: rollup.New(e.RollupOptions())})
 		if err != nil {
 			return err
 		}
@@ -150,10 +150,10 @@ func (o options) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 }
 
 // readObject reads a log object to its end.
-func readObject(ctx context.Context, r *connlog.Reader, o estimate.Object) (estimate.Object, error) {
+func readObject(r *connlog.Reader, o estimate.Object) (estimate.Object, error) {
 	var entry connlog.Entry
 	named := o.Key.LoadBalancer != ""
-	for n := 1; ; n++ {
+	for {
 		switch err := r.Read(&entry); {
 		case err == nil:
 			o.Summary.Add(&entry)
@@ -170,9 +170,6 @@ func readObject(ctx context.Context, r *connlog.Reader, o estimate.Object) (esti
 			o.Summary.AddMalformed()
 		default:
 			return o, err
-		}
-		if n%4096 == 0 && ctx.Err() != nil {
-			return o, ctx.Err()
 		}
 	}
 }
