@@ -9,11 +9,8 @@ import (
 	"maps"
 	"slices"
 
-	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
-	"tlswatch/pkg/config"
-	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -37,55 +34,29 @@ func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []st
 	if q.Certificates, err = policyflags.ParseCertificates(o.Certificates); err != nil {
 		return q, nil, err
 	}
-	known := map[string]*secpolicy.Policy{o.To: q.To}
-	switch o.Policy {
-	case "":
+	judge, err := o.Judge(ctx)
+	if err != nil {
+		return q, nil, err
+	}
+	known := map[string]*secpolicy.Policy{q.To.Name: q.To}
+	if judge == nil {
 		notes = append(notes, "The current policy is unknown. --policy would make the prediction more certain.")
-	case policyflags.Live:
-		live, err := policyflags.LivePolicies(ctx, o.Region)
-		if err != nil {
-			return q, nil, fmt.Errorf("--policy live: %w", err)
+	} else {
+		q.From = func(l secpolicy.Listener) *secpolicy.Policy { return judge.PolicyAt(l.LoadBalancer, l.Port) }
+		if o.Policy != policyflags.Live {
+			o.Policy = judge.Policy
 		}
-		missing := make(map[string]bool)
-		for _, listeners := range live {
-			for _, name := range listeners {
-				if policy, err := set.Lookup(name); err != nil {
-					missing[name] = true
-				} else if policy != q.To {
-					known[name] = policy
-				}
+		for _, name := range judge.Names() {
+			if policy, err := set.Lookup(name); err == nil {
+				known[policy.Name] = policy
+			} else {
+				notes = append(notes, fmt.Sprintf("Some listeners have the unknown policy %s: refresh with `tlswatch policy update`.", name))
 			}
-		}
-		for _, name := range slices.Sorted(maps.Keys(missing)) {
-			notes = append(notes, fmt.Sprintf("Some listeners have the unknown policy %s: refresh with `tlswatch policy update`.", name))
-		}
-		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
-			policy, err := set.Lookup(live[l.LoadBalancer].At(l.Port))
-			if err != nil {
-				return nil
-			}
-			return policy
-		}
-	default:
-		names, err := config.ParseListenerPolicies(o.Policy)
-		if err != nil {
-			return q, nil, command.Usagef("--policy: %w", err)
-		}
-		for _, name := range names {
-			if known[name], err = policyflags.Lookup(set, name); err != nil {
-				return q, nil, err
-			}
-			if len(names) == 1 && name == o.Policy {
-				o.Policy = known[name].Name
-			}
-		}
-		q.From = func(l secpolicy.Listener) *secpolicy.Policy {
-			return known[pipeline.ListenerPolicies(names).At(l.Port)]
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		if c := known[name].Caveat(); c != "" {
-			notes = append(notes, fmt.Sprintf("Not confirmed about %s: %s.", known[name].Name, c))
+			notes = append(notes, fmt.Sprintf("Not confirmed about %s: %s.", name, c))
 		}
 	}
 	return q, notes, nil

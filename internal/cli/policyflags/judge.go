@@ -59,7 +59,7 @@ func (o *Flags) Judge(ctx context.Context) (*Judge, error) {
 	j := &Judge{Set: set, Policy: o.Policy, unknown: make(map[string]bool)}
 	if o.Policy == Live {
 		j.Policy = "the listeners' current policies"
-		if j.live, err = LivePolicies(ctx, o.Region); err != nil {
+		if j.live, err = livePolicies(ctx, o.Region); err != nil {
 			err = fmt.Errorf("--policy live: %w", err)
 		}
 		return j, err
@@ -104,6 +104,17 @@ func (j *Judge) PolicyAt(loadBalancer string, port uint16) *secpolicy.Policy {
 		}
 	}
 	return nil
+}
+
+// Names returns the names of the listeners' policies.
+func (j *Judge) Names() []string {
+	names := make(map[string]bool)
+	for _, listeners := range append(slices.Collect(maps.Values(j.live)), j.named) {
+		for _, name := range listeners {
+			names[name] = true
+		}
+	}
+	return slices.Sorted(maps.Keys(names))
 }
 
 // LoadBalancers returns the live load balancers as app/NAME/ID, and false without

@@ -12,9 +12,9 @@ import (
 // Live stands in flags for the policies that listeners have now.
 const Live = "live"
 
-// LivePolicies returns the policies that the TLS listeners of a region have
+// livePolicies returns the policies that the TLS listeners of a region have
 // now, by load balancer ("app/NAME/ID").
-func LivePolicies(ctx context.Context, region string) (map[string]pipeline.ListenerPolicies, error) {
+func livePolicies(ctx context.Context, region string) (map[string]pipeline.ListenerPolicies, error) {
 	client, _, err := cloud.ELB(ctx, region)
 	if err != nil {
 		return nil, err
