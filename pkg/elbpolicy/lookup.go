@@ -61,7 +61,7 @@ func NewLookup(client elb.DescribeListenersAPIClient, now func() time.Time) *Loo
 // for all load balancers of an account. Meanwhile the last answer, if there was
 // one, is still given. The result is shared: do not change it.
 func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer string) (pipeline.ListenerPolicies, error) {
-	arn := logkey.Key{Account: account, Region: region, LoadBalancer: loadBalancer}.LoadBalancerARN()
+	arn := logkey.LoadBalancerARN(region, account, loadBalancer)
 	a := l.answer(arn)
 	select {
 	case <-a.turn:

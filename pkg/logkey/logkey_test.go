@@ -147,9 +147,8 @@ func TestLoadBalancerARN(t *testing.T) {
 		"eu-west-2": "aws", "cn-north-1": "aws-cn", "us-gov-west-1": "aws-us-gov", "us-iso-east-1": "aws-iso",
 		"us-isob-east-1": "aws-iso-b", "eu-isoe-west-1": "aws-iso-e", "us-isof-south-1": "aws-iso-f", "eusc-de-east-1": "aws-eusc",
 	} {
-		k := Key{Account: "123456789012", Region: region, LoadBalancer: "app/a/1"}
 		want := "arn:" + partition + ":elasticloadbalancing:" + region + ":123456789012:loadbalancer/app/a/1"
-		if got := k.LoadBalancerARN(); got != want {
+		if got := LoadBalancerARN(region, "123456789012", "app/a/1"); got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}
 	}

@@ -14,7 +14,7 @@ func (a *Alert) arn() string {
 	if a.Window.Account == "" || !printable(a.Window.LoadBalancer) {
 		return ""
 	}
-	return logkey.Key{Account: a.Window.Account, Region: a.Window.Region, LoadBalancer: a.Window.LoadBalancer}.LoadBalancerARN()
+	return logkey.LoadBalancerARN(a.Window.Region, a.Window.Account, a.Window.LoadBalancer)
 }
 
 func (a *Alert) describeListeners() string {
