@@ -37,8 +37,8 @@ type source interface {
 type handler struct {
 	ledger   source
 	topic    pipeline.AlertSink
-	policies pipeline.ListenerPolicies // from the operator
-	known    *secpolicy.Set            // all policies
+	policies secpolicy.ListenerPolicies // from the operator
+	known    *secpolicy.Set             // all policies
 	region   string
 	now      func() time.Time
 	log      *slog.Logger
@@ -144,7 +144,7 @@ func (w *weeks) note(format string, args ...any) {
 	w.notes = append(w.notes, fmt.Sprintf(format, args...))
 }
 
-func (w *weeks) inputs(policies pipeline.ListenerPolicies, known *secpolicy.Set) []digest.Input {
+func (w *weeks) inputs(policies secpolicy.ListenerPolicies, known *secpolicy.Set) []digest.Input {
 	var list []digest.Input
 	for _, lb := range w.loadBalancers {
 		now, before := part{lb, false}, part{lb, true}
@@ -160,11 +160,7 @@ func (w *weeks) inputs(policies pipeline.ListenerPolicies, known *secpolicy.Set)
 		}
 		if len(policies) > 0 {
 			in.Policy = func(port uint16) *secpolicy.Policy {
-				p, err := known.Lookup(policies.At(port))
-				if err != nil { // no policy is set, or one unknown to this version
-					return nil
-				}
-				return p
+				return policies.Policy(known, port)
 			}
 		}
 		list = append(list, in)

@@ -17,7 +17,6 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/logkey"
-	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/survey"
 	"tlswatch/pkg/widget"
@@ -41,8 +40,8 @@ type source interface {
 
 type handler struct {
 	ledger   source
-	policies pipeline.ListenerPolicies // from the operator
-	known    *secpolicy.Set            // all policies
+	policies secpolicy.ListenerPolicies // from the operator
+	known    *secpolicy.Set             // all policies
 	log      *slog.Logger
 }
 
@@ -115,15 +114,11 @@ func (h *handler) show(ctx context.Context, r request) (string, error) {
 		if _, err := h.known.Lookup(r.Policy); err != nil {
 			return "", &usageError{err}
 		}
-		policies = pipeline.ListenerPolicies{0: r.Policy}
+		policies = secpolicy.ListenerPolicies{0: r.Policy}
 	}
 	view.Known = h.known
 	view.Listener = func(port uint16) *secpolicy.Policy {
-		policy, err := h.known.Lookup(policies.At(port))
-		if err != nil { // no policy is set, or one unknown to this version
-			return nil
-		}
-		return policy
+		return policies.Policy(h.known, port)
 	}
 	tally := widget.NewTally(widget.Filter{LoadBalancer: r.LoadBalancer, Client: r.Client})
 	if view.Notes, err = h.read(ctx, r, view, tally); err != nil {

@@ -14,6 +14,7 @@ import (
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/metric"
+	"tlswatch/pkg/secpolicy"
 )
 
 // Config holds the settings of the functions.
@@ -29,12 +30,9 @@ type Config struct {
 	ClientRule     alert.Rule     // for single clients; off if its MinFailed is 0
 	StateBucket    string         // memory over invocations; none if empty
 
-	// ListenerPolicies are names of security policies by listener port; port 0
-	// stands for all ports that are not listed.
-	ListenerPolicies map[uint16]string
-
-	PolicyFile     string // data file of security policies; "" for what is compiled in
-	ListenerLookup bool   // whether to ask Elastic Load Balancing for the others
+	ListenerPolicies secpolicy.ListenerPolicies // from the operator
+	PolicyFile       string                     // data file of security policies; "" for what is compiled in
+	ListenerLookup   bool                       // whether to ask Elastic Load Balancing for the others
 
 	ObjectLimit    int64         // bytes of a log object after decompression; 0 for no limit
 	DeadlineMargin time.Duration // time kept free before the invocation's deadline
@@ -218,11 +216,11 @@ func FromEnv(getenv func(string) string) (Config, error) {
 
 // ParseListenerPolicies reads a list of PORT=POLICY, where one may be without
 // its port; that is port 0 then.
-func ParseListenerPolicies(v string) (map[uint16]string, error) {
+func ParseListenerPolicies(v string) (secpolicy.ListenerPolicies, error) {
 	if v == "" {
 		return nil, nil
 	}
-	policies := make(map[uint16]string)
+	policies := make(secpolicy.ListenerPolicies)
 	for item := range strings.SplitSeq(v, ",") {
 		number, name, ok := strings.Cut(strings.TrimSpace(item), "=")
 		port := 0

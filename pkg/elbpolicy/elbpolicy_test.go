@@ -22,7 +22,6 @@ import (
 	"tlswatch/internal/localaws/awstest"
 	localelb "tlswatch/internal/localaws/elb"
 	"tlswatch/internal/localaws/wire"
-	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -60,7 +59,7 @@ func start(t *testing.T) (*localaws.Stack, *elb.Client) {
 	return stack, newClient(t, stack.Env())
 }
 
-var shopPolicies = pipeline.ListenerPolicies{443: "ELBSecurityPolicy-2016-08", 8443: "ELBSecurityPolicy-FS-2018-06"}
+var shopPolicies = secpolicy.ListenerPolicies{443: "ELBSecurityPolicy-2016-08", 8443: "ELBSecurityPolicy-FS-2018-06"}
 
 // A lookup is a Lookup with a clock in front of a stand-in.
 type lookup struct {
@@ -80,7 +79,7 @@ func newLookup(t *testing.T) *lookup {
 
 // want asks and checks the answer, a part of the error ("" for none) and how
 // many calls were made for it.
-func (l *lookup) want(t *testing.T, path string, want pipeline.ListenerPolicies, problem string, calls int) {
+func (l *lookup) want(t *testing.T, path string, want secpolicy.ListenerPolicies, problem string, calls int) {
 	t.Helper()
 	before := l.Calls.Counts()[describeListeners]
 	got, err := l.Policies(t.Context(), account, region, path)
@@ -100,13 +99,13 @@ func TestLookup(t *testing.T) {
 	l.want(t, shop, shopPolicies, "", 1)
 	l.time = l.time.Add(maxAge - 1)
 	l.want(t, shop, shopPolicies, "", 0)
-	l.want(t, "net/edge/1234567890abcdef", pipeline.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, "", 1)
-	l.want(t, "app/empty/fedcba0987654321", pipeline.ListenerPolicies{}, "", 1)
+	l.want(t, "net/edge/1234567890abcdef", secpolicy.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, "", 1)
+	l.want(t, "app/empty/fedcba0987654321", secpolicy.ListenerPolicies{}, "", 1)
 
 	l.ELB.SetLoadBalancers(localelb.LoadBalancer{Path: shop, Listeners: []localelb.Listener{{Port: 443, Protocol: "HTTPS", SSLPolicy: "ELBSecurityPolicy-TLS13-1-3-2021-06"}}})
 	l.want(t, shop, shopPolicies, "", 0)
 	l.time = l.time.Add(1)
-	l.want(t, shop, pipeline.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-3-2021-06"}, "", 1)
+	l.want(t, shop, secpolicy.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-3-2021-06"}, "", 1)
 }
 
 func TestLookupPages(t *testing.T) {
@@ -364,7 +363,7 @@ func TestMoto(t *testing.T) {
 	if _, err := LoadBalancers(t.Context(), client, "gone"); err == nil || !strings.Contains(err.Error(), "there is no load balancer gone") {
 		t.Errorf("error %v", err)
 	}
-	ask := func(path string) (pipeline.ListenerPolicies, error) {
+	ask := func(path string) (secpolicy.ListenerPolicies, error) {
 		l := NewLookup(client, time.Now)
 		l.timeout = time.Minute // moto may be slow
 		return l.Policies(t.Context(), account, region, path)
@@ -401,7 +400,7 @@ func TestMoto(t *testing.T) {
 		t.Errorf("listeners %+v", list[0].Listeners)
 	}
 	got, err = ask(list[0].Path)
-	if d := cmp.Diff(pipeline.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, got); d != "" || err != nil {
+	if d := cmp.Diff(secpolicy.ListenerPolicies{443: "ELBSecurityPolicy-TLS13-1-2-2021-06"}, got); d != "" || err != nil {
 		t.Errorf("%v: -want +got\n%s", err, d)
 	}
 }

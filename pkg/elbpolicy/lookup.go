@@ -11,6 +11,7 @@ import (
 
 	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/secpolicy"
 )
 
 // Times of a Lookup.
@@ -47,7 +48,7 @@ var _ pipeline.PolicySource = (*Lookup)(nil)
 // An answer is what is known of a load balancer.
 type answer struct {
 	turn     chan struct{} // holds one token: whoever has it may ask, or read
-	policies pipeline.ListenerPolicies
+	policies secpolicy.ListenerPolicies
 	until    time.Time // when to ask again
 }
 
@@ -60,7 +61,7 @@ func NewLookup(client elb.DescribeListenersAPIClient, now func() time.Time) *Loo
 // and then holds for a while in silence; a lack of permission is an error once
 // for all load balancers of an account. Meanwhile the last answer, if there was
 // one, is still given. The result is shared: do not change it.
-func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer string) (pipeline.ListenerPolicies, error) {
+func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer string) (secpolicy.ListenerPolicies, error) {
 	arn := logkey.LoadBalancerARN(region, account, loadBalancer)
 	a := l.answer(arn)
 	select {
@@ -90,7 +91,7 @@ func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer str
 }
 
 // ask asks for the policies of the listeners of a load balancer.
-func (l *Lookup) ask(ctx context.Context, arn, region string) (pipeline.ListenerPolicies, error) {
+func (l *Lookup) ask(ctx context.Context, arn, region string) (secpolicy.ListenerPolicies, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, errors.New("time-out"))
 	defer cancel()
 	list, err := listeners(ctx, l.client, arn, func(o *elb.Options) { o.Region = region })
@@ -100,7 +101,7 @@ func (l *Lookup) ask(ctx context.Context, arn, region string) (pipeline.Listener
 		}
 		return nil, err
 	}
-	policies := make(pipeline.ListenerPolicies)
+	policies := make(secpolicy.ListenerPolicies)
 	for _, listener := range list {
 		if listener.Policy != "" {
 			policies[listener.Port] = listener.Policy

@@ -11,21 +11,12 @@ import (
 type Alert struct {
 	*alert.Alert
 
-	// Policies are the names of the listeners' security policies by port, as
-	// far as they are known. Port 0 stands for all ports that are not listed.
-	Policies map[uint16]string
+	// Policies are the listeners' security policies, as far as they are known.
+	Policies secpolicy.ListenerPolicies
 
 	// Known are the security policies that explain failures; nil means those
 	// that are compiled in.
 	Known *secpolicy.Set
-}
-
-// policy is the security policy of a listener, "" if it is unknown.
-func (a *Alert) policy(port uint16) string {
-	if name, ok := a.Policies[port]; ok {
-		return name
-	}
-	return a.Policies[0]
 }
 
 // Message writes the message. To stay within MaxMessage, its document may list

@@ -87,7 +87,7 @@ func (a *Alert) selection() string {
 func (a *Alert) onlyPolicy() string {
 	only := ""
 	for i, g := range a.Window.Groups {
-		if policy := a.policy(g.ListenerPort); i == 0 {
+		if policy := a.Policies.At(g.ListenerPort); i == 0 {
 			only = policy
 		} else if policy != only {
 			return ""

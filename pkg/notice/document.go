@@ -69,7 +69,7 @@ func (e *explained) document() document {
 		ListenerPolicies: make(map[uint16]string),
 	}
 	for i, g := range e.Window.Groups {
-		if policy := e.policy(g.ListenerPort); policy != "" {
+		if policy := e.Policies.At(g.ListenerPort); policy != "" {
 			d.ListenerPolicies[g.ListenerPort] = policy
 		}
 		d.Explanations = append(d.Explanations, explanation{g.Reason, e.diagnoses[i].ID, e.diagnoses[i].Cause, e.diagnoses[i].Remedy})

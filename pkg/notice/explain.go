@@ -100,7 +100,7 @@ func (a *Alert) explain() *explained {
 
 // listenerPolicy is nil without an error where the policy's name is unknown.
 func (a *Alert) listenerPolicy(policies *secpolicy.Set, port uint16) (*secpolicy.Policy, error) {
-	name := a.policy(port)
+	name := a.Policies.At(port)
 	if name == "" {
 		return nil, nil
 	}

@@ -12,6 +12,7 @@ import (
 	"tlswatch/pkg/ledger"
 	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/notice"
+	"tlswatch/pkg/secpolicy"
 )
 
 // maxAlertAge is how old a window may be to be worth an alert. An alert about an
@@ -195,7 +196,7 @@ func (p *Pipeline) raise(ctx context.Context, c ledger.AlertClaim, shared *invoc
 
 // sendClaimed sends an alert that this event has claimed. If it is unknown whether
 // it was sent, it stays pending, so that the retry reports the take-over.
-func (p *Pipeline) sendClaimed(ctx context.Context, a *alert.Alert, policies ListenerPolicies, ticket ledger.AlertTicket) alerts {
+func (p *Pipeline) sendClaimed(ctx context.Context, a *alert.Alert, policies secpolicy.ListenerPolicies, ticket ledger.AlertTicket) alerts {
 	result := alerts{maybeTwice: ticket.TakenOver}
 	result.err = p.finish(ctx, 2, func(ctx context.Context) error {
 		twice, err := p.send(ctx, a, policies)
@@ -213,7 +214,7 @@ func (p *Pipeline) sendClaimed(ctx context.Context, a *alert.Alert, policies Lis
 }
 
 // send publishes an alert, and reports whether it may have done so twice.
-func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies ListenerPolicies) (twice bool, err error) {
+func (p *Pipeline) send(ctx context.Context, a *alert.Alert, policies secpolicy.ListenerPolicies) (twice bool, err error) {
 	if p.Alerts == nil {
 		return false, nil
 	}

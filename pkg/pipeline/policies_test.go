@@ -10,16 +10,17 @@ import (
 
 	"tlswatch/pkg/alert"
 	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/secpolicy"
 )
 
 // A registry is a PolicySource that records its calls.
 type registry struct {
-	policies pipeline.ListenerPolicies
+	policies secpolicy.ListenerPolicies
 	err      error
 	asked    []string
 }
 
-func (r *registry) Policies(_ context.Context, account, region, loadBalancer string) (pipeline.ListenerPolicies, error) {
+func (r *registry) Policies(_ context.Context, account, region, loadBalancer string) (secpolicy.ListenerPolicies, error) {
 	r.asked = append(r.asked, fmt.Sprintf("%s %s %s", account, region, loadBalancer))
 	return r.policies, r.err
 }
@@ -27,15 +28,15 @@ func (r *registry) Policies(_ context.Context, account, region, loadBalancer str
 // TestPoliciesOfAlerts: an alert names the policies of the listeners that it is
 // about. Without an alert they are not looked up, and an error stops nothing.
 func TestPoliciesOfAlerts(t *testing.T) {
-	known := pipeline.ListenerPolicies{443: "ELBSecurityPolicy-2016-08", 8443: "ELBSecurityPolicy-FS-2018-06"}
+	known := secpolicy.ListenerPolicies{443: "ELBSecurityPolicy-2016-08", 8443: "ELBSecurityPolicy-FS-2018-06"}
 	denied := errors.New("access denied")
 	for name, c := range map[string]struct {
-		policies pipeline.ListenerPolicies
+		policies secpolicy.ListenerPolicies
 		err      error
 		want     map[string]string
 	}{
 		"known":     {known, nil, map[string]string{"443": "ELBSecurityPolicy-2016-08"}},
-		"by others": {pipeline.ListenerPolicies{0: "ELBSecurityPolicy-2016-08"}, nil, map[string]string{"443": "ELBSecurityPolicy-2016-08"}},
+		"by others": {secpolicy.ListenerPolicies{0: "ELBSecurityPolicy-2016-08"}, nil, map[string]string{"443": "ELBSecurityPolicy-2016-08"}},
 		"not known": {nil, denied, nil},
 		"old":       {known, denied, map[string]string{"443": "ELBSecurityPolicy-2016-08"}},
 	} {
@@ -73,8 +74,8 @@ func TestPoliciesOfAlerts(t *testing.T) {
 
 func TestFixedPolicies(t *testing.T) {
 	denied := errors.New("access denied")
-	found := &registry{policies: pipeline.ListenerPolicies{443: "found", 8443: "found"}, err: denied}
-	fixed := pipeline.ListenerPolicies{443: "fixed", 0: "others"}
+	found := &registry{policies: secpolicy.ListenerPolicies{443: "found", 8443: "found"}, err: denied}
+	fixed := secpolicy.ListenerPolicies{443: "fixed", 0: "others"}
 	for name, c := range map[string]struct {
 		source pipeline.FixedPolicies
 		want   [3]string // of ports 443, 8443 and 9443
@@ -83,7 +84,7 @@ func TestFixedPolicies(t *testing.T) {
 		"both":       {pipeline.FixedPolicies{Known: fixed, Found: found}, [3]string{"fixed", "found", "others"}, denied},
 		"fixed":      {pipeline.FixedPolicies{Known: fixed}, [3]string{"fixed", "others", "others"}, nil},
 		"found":      {pipeline.FixedPolicies{Found: found}, [3]string{"found", "found", ""}, denied},
-		"no default": {pipeline.FixedPolicies{Known: pipeline.ListenerPolicies{443: "fixed"}}, [3]string{"fixed", "", ""}, nil},
+		"no default": {pipeline.FixedPolicies{Known: secpolicy.ListenerPolicies{443: "fixed"}}, [3]string{"fixed", "", ""}, nil},
 		"nothing":    {pipeline.FixedPolicies{}, [3]string{}, nil},
 	} {
 		policies, err := c.source.Policies(t.Context(), "123456789012", "us-east-2", lb)

@@ -13,7 +13,6 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/pipeline"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
 )
@@ -39,9 +38,9 @@ func (o *Flags) Register(cmd *cobra.Command, purpose string) {
 // A Judge knows the policies of listeners.
 type Judge struct {
 	Set    *secpolicy.Set
-	Policy string                               // for people
-	named  pipeline.ListenerPolicies            // for all load balancers
-	live   map[string]pipeline.ListenerPolicies // by load balancer, app/NAME/ID
+	Policy string                                // for people
+	named  secpolicy.ListenerPolicies            // for all load balancers
+	live   map[string]secpolicy.ListenerPolicies // by load balancer, app/NAME/ID
 
 	mu      sync.Mutex
 	unknown map[string]bool // why failures were not judged

@@ -6,7 +6,7 @@ import (
 
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/pkg/elbpolicy"
-	"tlswatch/pkg/pipeline"
+	"tlswatch/pkg/secpolicy"
 )
 
 // Live stands in flags for the policies that listeners have now.
@@ -14,7 +14,7 @@ const Live = "live"
 
 // livePolicies returns the policies that the TLS listeners of a region have
 // now, by load balancer ("app/NAME/ID").
-func livePolicies(ctx context.Context, region string) (map[string]pipeline.ListenerPolicies, error) {
+func livePolicies(ctx context.Context, region string) (map[string]secpolicy.ListenerPolicies, error) {
 	client, _, err := cloud.ELB(ctx, region)
 	if err != nil {
 		return nil, err
@@ -23,9 +23,9 @@ func livePolicies(ctx context.Context, region string) (map[string]pipeline.Liste
 	if err != nil {
 		return nil, fmt.Errorf("%w\nor use the name of a policy in place of live, which needs no access to AWS", cloud.Explain(err))
 	}
-	policies := make(map[string]pipeline.ListenerPolicies)
+	policies := make(map[string]secpolicy.ListenerPolicies)
 	for _, lb := range list {
-		policies[lb.Path] = make(pipeline.ListenerPolicies)
+		policies[lb.Path] = make(secpolicy.ListenerPolicies)
 		for _, l := range lb.Listeners {
 			if l.Policy != "" {
 				policies[lb.Path][l.Port] = l.Policy
