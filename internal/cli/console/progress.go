@@ -37,66 +37,57 @@ func NewProgress(w io.Writer, noun string) *Progress {
 	return &Progress{w: w, now: time.Now, noun: noun}
 }
 
-// Start resets the counts and sets the totals, 0 if they are not known.
-func (p *Progress) Start(total int, bytes int64) {
+// update calls f, one call at a time.
+func (p *Progress) update(f func()) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.started, p.shown = p.now(), time.Time{}
-	p.total, p.totalBytes, p.growing = total, bytes, false
-	p.done, p.bytes = 0, 0
+	f()
+}
+
+// Start resets the counts and sets the totals, 0 if they are not known.
+func (p *Progress) Start(total int, bytes int64) {
+	p.update(func() {
+		p.started, p.shown = p.now(), time.Time{}
+		p.total, p.totalBytes, p.growing = total, bytes, false
+		p.done, p.bytes = 0, 0
+	})
 }
 
 // Expect adds to the totals, which may grow until Complete is called.
 func (p *Progress) Expect(n int, bytes int64) {
-	if p == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.total += n
-	p.totalBytes += bytes
-	p.growing = true
+	p.update(func() {
+		p.total += n
+		p.totalBytes += bytes
+		p.growing = true
+	})
 }
 
 // Complete says that the totals are final.
-func (p *Progress) Complete() {
-	if p == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.growing = false
-}
+func (p *Progress) Complete() { p.update(func() { p.growing = false }) }
 
 // Add counts what was done.
 func (p *Progress) Add(n int, bytes int64) {
-	if p == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.done += n
-	p.bytes += bytes
-	if now := p.now(); now.Sub(p.shown) >= progressStep {
-		p.shown = now
-		fmt.Fprintf(p.w, "\r%s\x1b[K", p.line(now))
-	}
+	p.update(func() {
+		p.done += n
+		p.bytes += bytes
+		if now := p.now(); now.Sub(p.shown) >= progressStep {
+			p.shown = now
+			fmt.Fprintf(p.w, "\r%s\x1b[K", p.line(now))
+		}
+	})
 }
 
 // End removes the line.
 func (p *Progress) End() {
-	if p == nil {
-		return
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if !p.shown.IsZero() {
-		fmt.Fprint(p.w, "\r\x1b[K")
-		p.shown = time.Time{}
-	}
+	p.update(func() {
+		if !p.shown.IsZero() {
+			fmt.Fprint(p.w, "\r\x1b[K")
+			p.shown = time.Time{}
+		}
+	})
 }
 
 // line returns the text of the line, at most 80 columns.
