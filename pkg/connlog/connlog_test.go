@@ -344,11 +344,11 @@ func TestReader(t *testing.T) {
 		{"plain in halves", func(s string) io.Reader { return iotest.HalfReader(strings.NewReader(s)) }},
 		{"plain, data with EOF", func(s string) io.Reader { return iotest.DataErrReader(strings.NewReader(s)) }},
 	}
-	alone, pipelined := NewReader(strings.NewReader("")), NewReader(strings.NewReader(""), Pipelined)
+	alone, ahead := NewReader(strings.NewReader("")), NewReader(strings.NewReader(""), ReadAhead)
 	for i := range 2 * len(tests) {
 		test, r, suffix := tests[i/2], alone, ""
 		if i%2 == 1 {
-			r, suffix = pipelined, ", pipelined"
+			r, suffix = ahead, ", read ahead"
 		}
 		for _, form := range forms {
 			t.Run(test.name+"/"+form.name+suffix, func(t *testing.T) {
@@ -416,13 +416,13 @@ func TestReaderPipelined(t *testing.T) {
 		log.WriteString(strings.Repeat(docFailed+"\n", random.IntN(100)))
 	}
 	packed := gzipped(log.String())
-	alone, pipelined := NewReader(nil), NewReader(nil, Pipelined)
+	alone, ahead := NewReader(nil), NewReader(nil, ReadAhead)
 	for _, data := range [][]byte{packed, packed[:len(packed)-100], append(packed, "garbage"...)} {
 		alone.Reset(bytes.NewReader(data))
 		entries, malformed, err := readAll(alone)
-		pipelined.Reset(bytes.NewReader(data))
-		entries2, malformed2, err2 := readAll(pipelined)
-		if entries != entries2 || fmt.Sprint(malformed) != fmt.Sprint(malformed2) || fmt.Sprint(err) != fmt.Sprint(err2) || pipelined.Bytes() != alone.Bytes() {
+		ahead.Reset(bytes.NewReader(data))
+		entries2, malformed2, err2 := readAll(ahead)
+		if entries != entries2 || fmt.Sprint(malformed) != fmt.Sprint(malformed2) || fmt.Sprint(err) != fmt.Sprint(err2) || ahead.Bytes() != alone.Bytes() {
 			t.Errorf("got %d entries, %d malformed, error %v; want %d, %d, %v", entries2, len(malformed2), err2, entries, len(malformed), err)
 		}
 		if len(malformed) == 0 {
@@ -432,12 +432,12 @@ func TestReaderPipelined(t *testing.T) {
 	before := runtime.NumGoroutine()
 	var e Entry
 	for range 100 {
-		pipelined.Reset(bytes.NewReader(packed))
-		if err := pipelined.Read(&e); err != nil {
+		ahead.Reset(bytes.NewReader(packed))
+		if err := ahead.Read(&e); err != nil {
 			t.Fatal(err)
 		}
 	}
-	pipelined.Reset(nil)
+	ahead.Reset(nil)
 	for range 1000 { // the last one may not be gone yet
 		if runtime.NumGoroutine() <= before {
 			return
@@ -451,11 +451,11 @@ func TestReaderPipelined(t *testing.T) {
 func TestReaderLimit(t *testing.T) {
 	log := strings.Repeat(docSuccess+"\n", 5000)
 	for _, data := range [][]byte{[]byte(log), gzipped(log)} {
-		for _, pipelined := range []bool{false, true} {
+		for _, ahead := range []bool{false, true} {
 			for limit, want := range map[int64]error{0: nil, 1: ErrTooLarge, int64(len(log)) - 1: ErrTooLarge, int64(len(log)): nil} {
 				options := []Option{Limit(limit)}
-				if pipelined {
-					options = append(options, Pipelined)
+				if ahead {
+					options = append(options, ReadAhead)
 				}
 				r := NewReader(bytes.NewReader(data), options...)
 				n, _, err := readAll(r)

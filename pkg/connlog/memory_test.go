@@ -47,7 +47,7 @@ func TestMemoryBomb(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return int64(m.HeapAlloc)
 	}
-	for _, options := range [][]Option{nil, {Pipelined}, {Limit(40 << 20)}} {
+	for _, options := range [][]Option{nil, {ReadAhead}, {Limit(40 << 20)}} {
 		before := heap()
 		r := NewReader(&repeated{b: packed, n: members}, options...)
 		var e Entry

@@ -16,7 +16,7 @@ import (
 type Reader struct {
 	parser    Parser
 	limit     int64
-	pipelined bool
+	readAhead bool
 
 	src     source
 	peeked  *bufio.Reader // over src
@@ -49,12 +49,12 @@ type Option func(*Reader)
 // reading ends in [ErrTooLarge]. 0 is no bound.
 func Limit(bytes int64) Option { return func(z *Reader) { z.limit = bytes } }
 
-// Pipelined lets a goroutine of the Reader decompress ahead while entries are
+// ReadAhead lets a goroutine of the Reader decompress ahead while entries are
 // used. On an idle core it takes a third off the time that a large object
 // needs, for a little more work in all. The goroutine ends when Read has
 // returned an error other than a ParseError, or with Reset: one of them has to
 // come.
-func Pipelined(z *Reader) { z.pipelined = true }
+func ReadAhead(z *Reader) { z.readAhead = true }
 
 // NewReader returns a Reader of the log in r. Nothing is read before the first
 // call of Read.
@@ -77,7 +77,7 @@ func (z *Reader) Reset(r io.Reader) {
 	z.state = state{}
 }
 
-// close ends the goroutine of a Pipelined Reader.
+// close ends the goroutine of ReadAhead.
 func (z *Reader) close() {
 	if a, ok := z.in.(*ahead); ok {
 		a.close()
@@ -257,7 +257,7 @@ func (z *Reader) open() (chunks, error) {
 		z.gz.Use(&z.buffers[0])
 	}
 	z.gz.Reset(z.peeked)
-	if !z.pipelined {
+	if !z.readAhead {
 		return z.gz, nil
 	}
 	if len(z.buffers) < batches*batchSize {

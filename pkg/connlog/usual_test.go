@@ -307,7 +307,7 @@ func TestUsualLinesCount(t *testing.T) {
 	}
 }
 
-// A Pipelined Reader gives what has come, without waiting for more.
+// A Reader with ReadAhead gives what has come, without waiting for more.
 func TestPipelinedDoesNotWait(t *testing.T) {
 	const good = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - - \"-\" - - Success\n"
 	in, out := io.Pipe()
@@ -322,7 +322,7 @@ func TestPipelinedDoesNotWait(t *testing.T) {
 		gz.Close()
 		out.Close()
 	}()
-	r := NewReader(in, Pipelined)
+	r := NewReader(in, ReadAhead)
 	for range 3 {
 		if err := r.Read(new(Entry)); err != nil {
 			t.Fatal(err)

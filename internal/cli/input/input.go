@@ -143,7 +143,7 @@ func (in *Logs) Each(ctx context.Context, work func(worker int, i *Log, r *connl
 				// The last large logs use the cores that are idle.
 				if spare := int(busy.Add(1)) <= in.Workers/2; spare && o.last && o.large() {
 					if alone == nil {
-						alone = connlog.NewReader(nil, connlog.Pipelined)
+						alone = connlog.NewReader(nil, connlog.ReadAhead)
 					}
 					in.readOne(ctx, n, o, alone, work)
 					alone.Reset(nil)

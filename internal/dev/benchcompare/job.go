@@ -40,7 +40,7 @@ func runJob(name string, files []string) error {
 	case "whole", "pipelined":
 		var options []connlog.Option
 		if name == "pipelined" {
-			options = append(options, connlog.Pipelined)
+			options = append(options, connlog.ReadAhead)
 		}
 		return opened(files, func(f *os.File) error { return whole(f, options...) })
 	case "profile":
