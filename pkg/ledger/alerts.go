@@ -27,8 +27,8 @@ type AlertClaim struct {
 // An AlertTicket answers an AlertClaim. If it is Claimed, the caller sends the
 // alert and then calls CommitAlert; or ReleaseAlert, if it certainly sent none. If
 // it may have sent one and does not know, it calls neither: then the event's retry
-// reports a take-over. Published means that the window was alerted, or that the
-// cooldown suppresses the alert.
+// reports a take-over. Suppressed means that the window was alerted before, or that
+// the cooldown is not over.
 type AlertTicket struct {
 	State     State
 	TakenOver bool      // from an interrupted attempt: the alert may be sent a second time
@@ -96,7 +96,7 @@ func (l *Ledger) RaiseAlert(ctx context.Context, a AlertClaim) (AlertTicket, err
 		case !missing && r.Token == token: // our own write, whose reply was lost
 			return AlertTicket{State: Claimed, TakenOver: takenOver, key: key, etag: etag, record: r}, nil
 		case !missing && l.suppresses(r, a):
-			return AlertTicket{State: Published}, nil
+			return AlertTicket{State: Suppressed}, nil
 		case r.State == pending && !owns(r.Owner, a.Owner, a.Batch) && !l.over(r.Lease):
 			return AlertTicket{State: Busy, Until: r.Lease.Add(Skew)}, nil
 		}

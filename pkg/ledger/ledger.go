@@ -78,9 +78,10 @@ type Claim struct {
 type State int
 
 const (
-	Claimed   State = iota // by the caller, who must go on
-	Published              // already: nothing is left to do
-	Busy                   // another event has a live claim, and may never finish: try again later
+	Claimed    State = iota // by the caller, who must go on
+	Published               // already: nothing is left to do
+	Busy                    // another event has a live claim, and may never finish: try again later
+	Suppressed              // an alert that the ones before make unnecessary
 )
 
 // A Ticket answers a Claim. If it is Claimed, the caller publishes the object and
@@ -189,6 +190,17 @@ func (l *Ledger) Commit(ctx context.Context, t Ticket) error {
 		return fmt.Errorf("commit: %w", err)
 	}
 	return nil
+}
+
+// Records lists the records of a load balancer's periods that end after from,
+// and at until at the latest, in the order of the periods.
+func (l *Ledger) Records(ctx context.Context, lb string, from, until time.Time) ([]Record, error) {
+	return records(ctx, l.store, lb, from, until)
+}
+
+// Window returns the input for rules of a record.
+func (l *Ledger) Window(ctx context.Context, key string) (alert.Window, error) {
+	return window(ctx, l.store, key)
 }
 
 func (l *Ledger) create(ctx context.Context, key string, r objectRecord) (string, error) {

@@ -319,7 +319,7 @@ func (w *world) raise(a ledger.AlertClaim) ledger.AlertTicket {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if may != (ticket.State != ledger.Published) {
+	if may != (ticket.State != ledger.Suppressed) {
 		w.t.Errorf("MayAlert says %v, RaiseAlert %v", may, ticket.State)
 	}
 	return ticket
@@ -338,7 +338,7 @@ func (w *world) send(a ledger.AlertClaim) {
 
 func (w *world) suppressed(what string, a ledger.AlertClaim) {
 	w.t.Helper()
-	if ticket := w.raise(a); ticket.State != ledger.Published {
+	if ticket := w.raise(a); ticket.State != ledger.Suppressed {
 		w.t.Errorf("%s: %v, want suppressed", what, ticket.State)
 	}
 }
@@ -505,7 +505,7 @@ func TestStrangeRecord(t *testing.T) {
 	_, err2 := w.ledger().RaiseAlert(t.Context(), alertClaim("a", 0, 1))
 	_, err3 := w.ledger().Clients(t.Context(), lb, period, []string{"a"}, 1)
 	for _, err := range []error{err1, err2, err3} {
-		if err == nil || !strings.Contains(err.Error(), "no record of tlswatch") {
+		if err == nil || !strings.Contains(err.Error(), "not a record of tlswatch") {
 			t.Errorf("got %v", err)
 		}
 	}

@@ -19,17 +19,6 @@ type Record struct {
 	FailedAtMost uint64 // failed negotiations, rounded up
 }
 
-// Records lists the records of a load balancer's periods that end after from,
-// and at until at the latest, in the order of the periods.
-func (l *Ledger) Records(ctx context.Context, lb string, from, until time.Time) ([]Record, error) {
-	return records(ctx, l.store, lb, from, until)
-}
-
-// Window returns the input for rules of a record.
-func (l *Ledger) Window(ctx context.Context, key string) (alert.Window, error) {
-	return window(ctx, l.store, key)
-}
-
 // A Reader reads the ledger and changes nothing.
 type Reader struct{ store ReadStore }
 

@@ -151,7 +151,7 @@ func (p *Pipeline) alertRule(ctx context.Context, t *task, rule alert.Rule, w *w
 			all.err = err
 		case ticket.State == ledger.Busy:
 			all.err = inProgress(ticket.Until)
-		case ticket.State == ledger.Published: // suppressed; another window may not be
+		case ticket.State == ledger.Suppressed: // another window may not be
 			all.suppressed++
 			continue
 		default:
