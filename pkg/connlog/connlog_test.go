@@ -186,8 +186,8 @@ func TestParseErrors(t *testing.T) {
 		if !errors.Is(err, test.kind) || got.Field != test.field || got.Line != 0 {
 			t.Errorf("%q:\n got %v\nwant %q: %v", test.line, err, test.field, test.kind)
 		}
-		if got.Text != test.text {
-			t.Errorf("%q: text\n got %q\nwant %q", test.line, got.Text, test.text)
+		if got.text != test.text {
+			t.Errorf("%q: text\n got %q\nwant %q", test.line, got.text, test.text)
 		}
 	}
 }

@@ -1,28 +1,28 @@
-// Package connlog reads the connection logs of AWS Application Load Balancers,
-// and the TLS access logs of Network Load Balancers, which say the same.
+// Package connlog reads the connection logs of AWS Application Load Balancers, and
+// the TLS access logs of Network Load Balancers, which have the same information.
 //
 // A connection log has one line for each connection that a client attempted.
-// [Reader] turns a log object (gzip or plain text) into a sequence of [Entry]
-// values, [Parser] does the same for a single line, and [ParseObjectKey] takes
-// an S3 object key apart. The package is a function of bytes: it imports no
-// AWS SDK, opens nothing and knows no clock.
+// [Reader] reads a log object (gzip or plain text) as a sequence of [Entry]
+// values, and [Parser] a single line. The package does no I/O of its own, uses no
+// AWS SDK and no clock.
 //
 // # What is accepted
 //
 // The log has grown from 11 fields (November 2023) to 12, 13 and 15, and AWS
-// announces that more will follow, so [minFields] fields are required, the
-// documented optional ones are read where they are there, and any tail is
-// ignored. Protocols, cipher suites, key exchanges and status codes are text:
-// values that this package has never seen pass through unchanged.
+// announces more. So 11 fields are required, the other documented ones are
+// optional, and further ones are ignored. Protocols, cipher suites, key exchanges
+// and status codes are text: unknown values pass through unchanged. Times,
+// addresses, ports, the validity and serial number of a certificate, and the load
+// balancer must have their documented form, or the line is malformed.
 //
 // The format is described at
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
 //
-// A Reader tells from the first lines of a stream when it is of another format:
-// a connection log that CloudWatch delivered (with other delimiters, as W3C
-// extended log, or as JSON lines; the fields by their names, in any order, any
-// subset that has the time), or a TLS log of a Network Load Balancer. Other logs
-// are refused by name; see [FormatError].
+// A Reader recognizes other formats by the first lines of a stream: a connection
+// log that CloudWatch delivered (with other delimiters, as W3C extended log, or as
+// JSON lines; with any fields in any order, as long as there is a time), or a TLS
+// log of a Network Load Balancer. It refuses other logs by name; see
+// [FormatError].
 package connlog
 
 import (
@@ -32,8 +32,8 @@ import (
 )
 
 // An Entry is one line of a connection log: one connection attempt.
-// A field that the log shows as "-" (bare or quoted), or does not have because
-// the line is of an older format, has its zero value.
+// A field that is "-" in the log (quoted or not), or missing because the line has
+// an older format, is zero.
 //
 // The []byte fields point into the line that was parsed. From a [Reader] they
 // are valid until the next call of [Reader.Read]. Everything else may be kept.
@@ -51,7 +51,7 @@ type Entry struct {
 	TraceID          []byte        // conn_trace_id (since May 2024)
 	KeyExchange      string        // tls_keyexchange: named group (since November 2025)
 	LoadBalancer     string        // elb: "app/NAME/ID" (2026) or "net/NAME/ID"
-	Node             string        // ip_address of the load balancer node (2026), as the log prints it
+	Node             string        // ip_address of the load balancer node (2026), as in the log
 	ServerName       []byte        // domain_name, the client's SNI; TLS logs of Network Load Balancers only
 }
 
@@ -59,9 +59,9 @@ type Entry struct {
 // listener with mutual TLS.
 type ClientCert struct {
 	Subject   []byte    // distinguished name without the enclosing quotes; RFC 2253 escapes are kept
-	Validity  []byte    // "NotBefore=...;NotAfter=..." as the log has it
-	NotBefore time.Time // zero where Validity is missing or does not parse
-	NotAfter  time.Time // zero where Validity is missing or does not parse
+	Validity  []byte    // "NotBefore=...;NotAfter=..." as in the log
+	NotBefore time.Time // zero if Validity is missing or has an invalid time
+	NotAfter  time.Time // likewise
 	Serial    []byte    // serial number, hexadecimal without colons
 }
 
@@ -90,10 +90,10 @@ func (e *Entry) Reason() string {
 	return ""
 }
 
-// Hint returns a number that is the same for entries with the same
-// ListenerPort, Protocol, Cipher, KeyExchange and Status, and most often another
-// one for others: where to look first for what is known of such entries. It is
-// cheaper than a hash, and no protection against crafted names.
+// Hint returns a number that depends only on ListenerPort, Protocol, Cipher,
+// KeyExchange and Status, and mostly differs for other values of these. It serves
+// as the index of a cache: it is cheaper than a hash, and does not protect against
+// crafted names.
 func (e *Entry) Hint() uint64 {
 	const m = 0x9e3779b97f4a7c15
 	return (uint64(e.ListenerPort) + hint(e.Protocol)<<8 + hint(e.Cipher)<<16 + hint(e.KeyExchange)<<24 + hint(e.Status)<<32) * m

@@ -21,7 +21,7 @@ var (
 	errLineTooLong  = fmt.Errorf("line longer than %d bytes", MaxLineBytes)
 	errLineTooShort = errors.New("line too short for an entry")
 
-	// Only in logs that are not in the format of Parser.
+	// Only in other formats than Parser's.
 	errMissing      = errors.New("no such field in the line")
 	errFieldNumber  = errors.New("number of fields differs from the header")
 	errNoHeader     = errors.New("line before the #Fields directive")
@@ -32,15 +32,15 @@ var (
 )
 
 // maxErrorText bounds the offending text that a ParseError carries: enough to
-// recognise it, too little to flood a log with what a client sent.
+// recognize it, too little to flood a log with what a client sent.
 const maxErrorText = 64
 
-// A ParseError says where a line departs from the connection-log format. It
-// concerns one line only: reading can go on with the next.
+// A ParseError says what is wrong with a line. Reading can continue with the next
+// line.
 type ParseError struct {
-	Line  int    // line number in the stream, from 1; 0 for a line parsed on its own, and see maxShort
-	Field string // AWS's name of the field; "" for the line as a whole
-	Text  string // the offending text, at most 64 bytes of it
+	Line  int    // line number in the stream, from 1; 0 from Parser.Parse, and see Reader.Read
+	Field string // the field's name in the AWS documentation; "" for the whole line
+	text  string // the offending text, at most maxErrorText bytes of it
 	Err   error  // what is wrong with it
 }
 
@@ -52,7 +52,7 @@ func (e *ParseError) Error() string {
 	if e.Field != "" {
 		b.WriteString(e.Field + ": ")
 	}
-	fmt.Fprintf(&b, "%v: %q", e.Err, e.Text)
+	fmt.Fprintf(&b, "%v: %q", e.Err, e.text)
 	return b.String()
 }
 
@@ -63,5 +63,5 @@ func parseError(field string, text []byte, err error) *ParseError {
 	if len(text) > maxErrorText {
 		s += "..."
 	}
-	return &ParseError{Field: field, Text: s, Err: err}
+	return &ParseError{Field: field, text: s, Err: err}
 }

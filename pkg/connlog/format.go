@@ -10,24 +10,24 @@ import (
 	"tlswatch/pkg/logkey"
 )
 
-// A FormatError says that a stream is no log that a [Reader] reads, and what it
-// is instead. It ends the stream: reading it again does not help.
+// A FormatError says that a stream is not a log that a [Reader] reads, and what it
+// is instead. It ends the stream. Reading it again does not help.
 type FormatError struct {
 	Format string // what the stream is, such as logkey.AccessLog
-	Hint   string // what to do about it; may be empty
+	hint   string // what to do about it; may be empty
 }
 
 func (e *FormatError) Error() string { return "cannot be read: " + e.Reason() }
 
 // Reason says what the stream is and what to do.
 func (e *FormatError) Reason() string {
-	if e.Hint == "" {
+	if e.hint == "" {
 		return e.Format
 	}
-	return e.Format + "; " + e.Hint
+	return e.Format + "; " + e.hint
 }
 
-// What a stream may be, beside the Not constants of a KeyError.
+// What a stream may be, besides the logs that package logkey names.
 const (
 	notCloudFront     = "access log of CloudFront"
 	notCloudFrontConn = "connection log of CloudFront"
@@ -36,14 +36,14 @@ const (
 	notCloudTrail     = "CloudTrail log"
 	notS3Log          = "access log of Amazon S3"
 	notResolver       = "query log of Route 53 Resolver"
-	notFields         = "text with named fields, none of which tells of TLS connections"
+	notFields         = "text with named fields, none of them about TLS connections"
 	notLines          = "JSON over several lines"
-	notJSON           = "JSON that tells of no TLS connections"
+	notJSON           = "JSON without fields about TLS connections"
 	notMarkup         = "XML or HTML document"
 	notParquet        = "Apache Parquet file"
 )
 
-// magics are the first bytes of files that are no text.
+// magics are the first bytes of files without lines.
 var magics = []struct {
 	magic string
 	is    FormatError
@@ -61,13 +61,13 @@ var magics = []struct {
 	{"Enable ConnectionLog for ELB", FormatError{logkey.TestFile, ""}},
 }
 
-// FormatConnectionLog is the [Reader.Format] of a log as Elastic Load Balancing
-// delivers it.
+// FormatConnectionLog is the [Reader.Format] of a log that Elastic Load Balancing
+// delivered.
 const FormatConnectionLog = "connection log of an Application Load Balancer"
 
-// Format returns what the stream turned out to be, FormatConnectionLog or for
-// instance "connection log of an Application Load Balancer, JSON", and "" as
-// long as no line of it told.
+// Format returns the format of the stream: FormatConnectionLog or, for instance,
+// "connection log of an Application Load Balancer, JSON". It is "" until a line has
+// shown it.
 func (z *Reader) Format() string {
 	switch {
 	case z.native:
@@ -78,13 +78,12 @@ func (z *Reader) Format() string {
 	return ""
 }
 
-// maxUnknown is the number of lines that are looked at to find the format. After
-// as many that do not tell, only entries of [Parser]'s format do.
+// maxUnknown is the number of lines to detect the format by. If none of them shows
+// it, only a line of Parser's format does.
 const maxUnknown = 1000
 
-// readOther is [Reader.Read] for a line of a format that is not known yet, or
-// not the one that [Parser] parses. It reports whether the line is to be passed
-// over, for it has no entry.
+// readOther is [Reader.Read] for a line whose format is not known yet, or is not
+// Parser's. It reports whether to skip the line, because it is not an entry.
 func (z *Reader) readOther(text []byte, e *Entry) (pass bool, err error) {
 	if z.other == nil && z.unknown < maxUnknown {
 		var refused *FormatError
@@ -126,9 +125,8 @@ func (z *Reader) refuse(why *FormatError) error {
 	return why
 }
 
-// detect tells the format by one line: that of [Parser], another one, or, which
-// counts for the first line only, one that is not read. An answer of neither
-// leaves it open.
+// detect detects the format by one line: Parser's, another one or, which counts only
+// for the first line, one to refuse. It may find none of these.
 func detect(line []byte) (native bool, other *lines, refused *FormatError) {
 	for _, m := range magics {
 		if bytes.HasPrefix(line, []byte(m.magic)) {
@@ -161,7 +159,7 @@ func detect(line []byte) (native bool, other *lines, refused *FormatError) {
 	return false, nil, detectForeign(line)
 }
 
-// timeLen returns the length of the time stamp that the line begins with, or 0.
+// timeLen returns the length of the time stamp at the start of the line, or 0.
 func timeLen(line []byte) int {
 	n := bytes.IndexByte(line[:min(len(line), 40)], 'Z') + 1
 	if _, ok := scan.Time(line[:n]); !ok {
@@ -199,7 +197,7 @@ func isAlphanumeric(r rune) bool {
 	return '0' <= r && r <= '9' || 'a' <= r && r <= 'z' || 'A' <= r && r <= 'Z'
 }
 
-// detectJSON is detect for a line that begins as a JSON object does.
+// detectJSON is detect for a line that begins like a JSON object.
 func detectJSON(line []byte) (*lines, *FormatError) {
 	var names []string
 	o := jsonline.New(line, nil)
@@ -208,9 +206,9 @@ func detectJSON(line []byte) (*lines, *FormatError) {
 	}
 	switch {
 	case string(bytes.TrimSpace(line)) == "{":
-		return nil, &FormatError{notLines, "JSON logs have one object a line"}
+		return nil, &FormatError{notLines, "JSON logs have one object on each line"}
 	case o.Invalid():
-		return nil, nil // the next line may tell
+		return nil, nil // the next line may show more
 	}
 	kind := kindOf(names)
 	if kind == nil {
@@ -219,8 +217,7 @@ func detectJSON(line []byte) (*lines, *FormatError) {
 	return &lines{kind: kind, json: true}, nil
 }
 
-// foreigners are the logs that field names tell: each by a name that only it
-// has.
+// foreigners are the logs that field names reveal: each by a name that only it has.
 var foreigners = []struct{ name, format string }{
 	{"ssl_protocol", logkey.AccessLog},
 	{"request_line", logkey.AccessLog},
@@ -243,7 +240,7 @@ var foreigners = []struct{ name, format string }{
 	{"query_name", notResolver},
 }
 
-// foreign names the log that has fields of these names.
+// foreign returns the log that has fields of these names.
 func foreign(names []string, otherwise string) *FormatError {
 	if slices.Contains(names, "query_name") {
 		return &FormatError{Format: notResolver}
@@ -256,7 +253,7 @@ func foreign(names []string, otherwise string) *FormatError {
 	return &FormatError{Format: otherwise}
 }
 
-// detectForeign tells logs that have no names, and those with a header line.
+// detectForeign detects logs without field names, and those with a header line.
 func detectForeign(line []byte) *FormatError {
 	word := func() (w []byte) {
 		w, line, _ = bytes.Cut(line, []byte(" "))
@@ -289,5 +286,5 @@ func detectForeign(line []byte) *FormatError {
 
 const digits = "0123456789"
 
-// consists reports whether all of b is of the set.
+// consists reports whether b consists of characters of the set.
 func consists(b []byte, set string) bool { return len(bytes.Trim(b, set)) == 0 }

@@ -447,7 +447,7 @@ func FuzzFormats(f *testing.F) {
 			case err == io.EOF, errors.As(err, &fe) && fe.Format != "", errors.Is(err, ErrCorrupt):
 				return
 			case errors.As(err, &pe):
-				if pe.Line <= lines || pe.Err == nil || len(pe.Text) > maxErrorText+3 {
+				if pe.Line <= lines || pe.Err == nil || len(pe.text) > maxErrorText+3 {
 					t.Fatalf("after line %d: %#v", lines, pe)
 				}
 			case err != nil:

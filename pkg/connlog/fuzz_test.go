@@ -66,7 +66,7 @@ func FuzzParse(f *testing.F) {
 				t.Fatalf("%q\nparser: %v\nreference: %q", line, err, want)
 			}
 			var pe *ParseError
-			if !errors.As(err, &pe) || pe.Err == nil || len(pe.Text) > maxErrorText+3 {
+			if !errors.As(err, &pe) || pe.Err == nil || len(pe.text) > maxErrorText+3 {
 				t.Fatalf("%q: error is %#v", line, err)
 			}
 			return

@@ -8,46 +8,44 @@ import (
 	"tlswatch/pkg/connlog/internal/jsonline"
 )
 
-// maxDelimiter is the longest delimiter that a log delivery can be told to use.
+// maxDelimiter is the longest delimiter that can be set for a log delivery.
 // Source: https://docs.aws.amazon.com/AmazonCloudWatchLogs/latest/APIReference/API_ConfigurationTemplate.html
 const maxDelimiter = 5
 
-// lines parses the lines of a format other than that of [Parser].
+// lines parses lines of other formats than Parser's.
 type lines struct {
-	parser *Parser // whose names and minute are used
+	parser *Parser // for its names and minute
 
 	kind    *kind
 	json    bool     // a JSON object on each line
-	w3c     bool     // lines with "#" are directives; one of them names the columns
-	named   bool     // the columns are those of a header, neither more nor less
+	w3c     bool     // lines with "#" are directives, one of which names the columns
+	named   bool     // a header names the columns: lines have exactly these
 	columns []column // of a line
 	refused *FormatError
 
-	// delimiter is between fields; where it is nil, the next line that agrees
-	// with the header tells.
-	delimiter []byte
-	between   []byte // the names of the header
+	delimiter []byte // between fields; if nil, the next line that agrees with the header decides
+	between   []byte // between the names of the header
 
-	record  record // of the line
-	scratch []byte // of JSON strings
+	builder builder // of the line
+	scratch []byte  // of JSON strings
 }
 
 // A column is a field of a log by its name.
 type column struct {
-	name string // as the log has it
-	set  setter // nil for a field that an Entry has no place for
+	name string // as in the log
+	set  setter // nil for a field that an Entry does not have
 }
 
-// A setter puts the text of a field into an entry. The text is not empty.
-type setter func(r *record, text []byte) error
+// A setter sets a field of an entry to text, which is nil for an absent field.
+type setter func(b *builder, text []byte) error
 
-// A kind is what the lines of a log are about.
+// A kind is a kind of log, whatever its format.
 type kind struct {
 	name    string
-	fields  []string // in the order of AWS's page, which is that of lines without a header
+	fields  []string // in the documented order, which is that of lines without a header
 	setters map[string]setter
 	min     int               // fields of a line without a header
-	tells   func(string) bool // whether a field of this name occurs in no other log
+	own     func(string) bool // whether only this kind of log has a field of this name
 }
 
 var (
@@ -56,25 +54,25 @@ var (
 		fields: fieldNames[:],
 		min:    minFields,
 		setters: map[string]setter{
-			"timestamp": (*record).setTime, // as the page on connection logs has it
-			"time":      (*record).setTime, // as log deliveries and Athena have it
+			"timestamp": (*builder).setTime, // the name on the page on connection logs
+			"time":      (*builder).setTime, // the name in log deliveries and for Athena
 
-			"client_ip":                      (*record).setClient,
-			"client_port":                    (*record).setClientPort,
-			"listener_port":                  (*record).setListenerPort,
-			"tls_protocol":                   func(r *record, text []byte) error { return r.name(&r.e.Protocol, text) },
-			"tls_cipher":                     func(r *record, text []byte) error { return r.name(&r.e.Cipher, text) },
-			"tls_handshake_latency":          (*record).setLatency,
-			"leaf_client_cert_subject":       func(r *record, text []byte) error { r.e.ClientCert.Subject = text; return nil },
-			"leaf_client_cert_validity":      (*record).setValidity,
-			"leaf_client_cert_serial_number": (*record).setSerial,
-			"tls_verify_status":              func(r *record, text []byte) error { return r.name(&r.e.Status, text) },
-			"conn_trace_id":                  func(r *record, text []byte) error { r.e.TraceID = text; return nil },
-			"tls_keyexchange":                func(r *record, text []byte) error { return r.name(&r.e.KeyExchange, text) },
-			"elb":                            (*record).setLoadBalancer,
-			"ip_address":                     func(r *record, text []byte) error { return r.name(&r.e.Node, text) },
+			"client_ip":                      (*builder).setClient,
+			"client_port":                    (*builder).setClientPort,
+			"listener_port":                  (*builder).setListenerPort,
+			"tls_protocol":                   func(b *builder, text []byte) error { return b.name(&b.e.Protocol, text) },
+			"tls_cipher":                     func(b *builder, text []byte) error { return b.name(&b.e.Cipher, text) },
+			"tls_handshake_latency":          (*builder).setLatency,
+			"leaf_client_cert_subject":       func(b *builder, text []byte) error { b.e.ClientCert.Subject = text; return nil },
+			"leaf_client_cert_validity":      (*builder).setValidity,
+			"leaf_client_cert_serial_number": (*builder).setSerial,
+			"tls_verify_status":              func(b *builder, text []byte) error { return b.name(&b.e.Status, text) },
+			"conn_trace_id":                  func(b *builder, text []byte) error { b.e.TraceID = text; return nil },
+			"tls_keyexchange":                func(b *builder, text []byte) error { return b.name(&b.e.KeyExchange, text) },
+			"elb":                            (*builder).setLoadBalancer,
+			"ip_address":                     func(b *builder, text []byte) error { return b.name(&b.e.Node, text) },
 		},
-		tells: func(name string) bool {
+		own: func(name string) bool {
 			switch name {
 			case "tls_protocol", "tls_verify_status", "tls_handshake_latency", "listener_port":
 				return true
@@ -85,18 +83,17 @@ var (
 	kinds = []*kind{connectionLog, tlsLog}
 )
 
-// kindOf returns the kind of log that has fields of these names, nil if it is
-// none that is read.
+// kindOf returns the kind of log that has fields of these names, or nil.
 func kindOf(names []string) *kind {
 	for _, k := range kinds {
-		if slices.ContainsFunc(names, k.tells) {
+		if slices.ContainsFunc(names, k.own) {
 			return k
 		}
 	}
 	return nil
 }
 
-// order returns the columns of lines without a header.
+// order returns the columns of a line without a header.
 func (k *kind) order() []column {
 	list := make([]column, len(k.fields))
 	for i, name := range k.fields {
@@ -105,7 +102,7 @@ func (k *kind) order() []column {
 	return list
 }
 
-// form says how the fields are written down.
+// form describes how the fields are written.
 func (l *lines) form() string {
 	switch {
 	case l.json:
@@ -124,8 +121,8 @@ func (l *lines) form() string {
 	return "delimited by " + string(l.delimiter)
 }
 
-// directive reports whether the line has no entry, for it is about the others:
-// https://www.w3.org/TR/WD-logfile
+// directive reports whether the line has no entry but is about the other lines, and
+// reads it: https://www.w3.org/TR/WD-logfile
 func (l *lines) directive(line []byte) bool {
 	if !l.w3c || line[0] != '#' {
 		return l.named && l.isHeader(line)
@@ -143,20 +140,19 @@ func cutPrefixFold(b []byte, prefix string) ([]byte, bool) {
 	return b[len(prefix):], true
 }
 
-// isHeader reports whether the line repeats the header: files may have been put
-// together.
+// isHeader reports whether the line repeats the header, as in concatenated files.
 func (l *lines) isHeader(line []byte) bool {
 	names := nameList(line)
 	return len(names) == len(l.columns) && slices.EqualFunc(names, l.columns, func(s string, c column) bool { return strings.EqualFold(s, c.name) })
 }
 
-// isName tells the characters of field names from those of delimiters.
+// isName reports whether r is a character of field names rather than of delimiters.
 func isName(r rune) bool {
 	return isAlphanumeric(r) || r == '_' || r == '-' || r == ':' || r == '(' || r == ')'
 }
 
-// nameList returns the field names of a header in lower case, and none if the
-// line holds anything but names and delimiters.
+// nameList returns the field names of a header in lower case. It returns none if the
+// line has anything but names and delimiters.
 func nameList(line []byte) []string {
 	if len(line) > 4096 || bytes.IndexFunc(line, func(r rune) bool { return !isName(r) && !strings.ContainsRune(" \t,;|\"", r) }) >= 0 {
 		return nil
@@ -169,7 +165,7 @@ func nameList(line []byte) []string {
 	}, string(line))))
 }
 
-// header takes over the columns that a header names.
+// header sets the columns from a header.
 func (l *lines) header(line []byte) {
 	names := nameList(line)
 	l.kind = kindOf(names)
@@ -197,28 +193,28 @@ func (l *lines) parse(line []byte, e *Entry) *ParseError {
 	if l.kind == nil {
 		return parseError("", line, errNoHeader)
 	}
-	r := &l.record // which setters make escape
-	*r = record{p: l.parser, e: e}
+	b := &l.builder // a field, because calling setters would allocate it
+	*b = builder{p: l.parser, e: e}
 	var err *ParseError
 	if l.json {
-		err = l.parseObject(line, r)
+		err = l.parseObject(line, b)
 	} else {
-		err = l.parseFields(line, r)
+		err = l.parseFields(line, b)
 	}
 	switch {
 	case err != nil:
 		return err
 	case l.kind == tlsLog:
-		r.finishTLS()
+		b.finishTLS()
 	}
-	if !r.hasTime {
+	if !b.hasTime {
 		return parseError("time", line, errMissing)
 	}
 	return nil
 }
 
 // parseObject reads the members of a JSON object.
-func (l *lines) parseObject(line []byte, r *record) *ParseError {
+func (l *lines) parseObject(line []byte, b *builder) *ParseError {
 	o := jsonline.New(line, l.scratch)
 	for o.Next() {
 		set := l.kind.setters[string(o.Name)]
@@ -230,7 +226,7 @@ func (l *lines) parseObject(line []byte, r *record) *ParseError {
 		if o.Nested {
 			return parseError(string(o.Name), o.Value, errJSON)
 		}
-		if err := r.set(set, o.Value); err != nil {
+		if err := b.set(set, o.Value); err != nil {
 			return parseError(string(o.Name), o.Value, err)
 		}
 	}
@@ -242,21 +238,21 @@ func (l *lines) parseObject(line []byte, r *record) *ParseError {
 }
 
 // parseFields reads delimited fields.
-func (l *lines) parseFields(line []byte, r *record) *ParseError {
+func (l *lines) parseFields(line []byte, b *builder) *ParseError {
 	delimiter := l.delimiter
 	if delimiter == nil {
 		delimiter = l.tryDelimiters(line)
 	}
 	rest, n, more := line, 0, true
-	// Only connection logs have text that a client chooses and that is not encoded.
-	check, quotes := l.kind == connectionLog, 0 // in fields that are quoted
+	// Only connection logs have unencoded text that a client chooses.
+	check, quotes := l.kind == connectionLog, 0
 	for more {
 		var text []byte
 		var ok bool
 		field := rest
 		text, rest, more, ok = cutField(rest, delimiter)
 		if n++; n > len(l.columns) {
-			rest = field // fields that AWS has added since
+			rest = field // a field that AWS added later
 			break
 		}
 		c := &l.columns[n-1]
@@ -275,7 +271,7 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 		case c.set == nil:
 			continue
 		}
-		if err := r.set(c.set, text); err != nil {
+		if err := b.set(c.set, text); err != nil {
 			return parseError(c.name, text, err)
 		}
 	}
@@ -290,8 +286,8 @@ func (l *lines) parseFields(line []byte, r *record) *ParseError {
 	return nil
 }
 
-// tryDelimiters finds the delimiter by the number of fields that it makes of
-// the line, and remembers it.
+// tryDelimiters finds the delimiter that splits the line into the right number of
+// fields, and remembers it.
 func (l *lines) tryDelimiters(line []byte) []byte {
 	for _, d := range [][]byte{[]byte("\t"), l.between, []byte(","), []byte(" "), []byte(";"), []byte("|")} {
 		if countFields(line, d) == len(l.columns) {
@@ -309,10 +305,10 @@ func countFields(line, delimiter []byte) (n int) {
 	return n
 }
 
-// cutField cuts the first field off. A field that begins with a quote ends at a
-// quote before a delimiter or the end; a backslash escapes the character behind
-// it. The text is returned without these quotes and with its escapes. Not ok is
-// a quote that does not end.
+// cutField cuts off the first field. A field that begins with a quote ends at a
+// quote before a delimiter or the end of the line; a backslash escapes the character
+// after it. The text has no enclosing quotes, and keeps its escapes. A quote without
+// an end is not ok.
 func cutField(line, delimiter []byte) (text, rest []byte, more, ok bool) {
 	if len(line) > 0 && line[0] == '"' {
 		for i := 1; i < len(line); i++ {

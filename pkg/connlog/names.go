@@ -5,9 +5,8 @@ import (
 	"math/bits"
 )
 
-// Bounds of a names table. A log has a few dozen names; a hostile one may have
-// as many as it has lines, and these then cost an allocation each instead of
-// memory without end.
+// Bounds of a names table. A log has a few dozen names. A hostile log may have as
+// many as it has lines: each then costs an allocation, but memory is bounded.
 const (
 	maxNames   = 2048
 	maxNameLen = 128
@@ -15,15 +14,15 @@ const (
 )
 
 // names interns the values that recur on every line (protocols, cipher suites,
-// statuses and the like), so that an Entry can hold them as strings without an
-// allocation, and equal names compare by pointer in the usual case.
+// statuses and similar), so that an Entry can hold them as strings without an
+// allocation, and equal names mostly compare by pointer.
 type names struct {
 	slots [nameSlots]string
 	n     int
 }
 
-// intern returns text as a string, the same one for the same text as long as
-// the table has room.
+// intern returns text as a string. Equal texts give the same string as long as the
+// table has room.
 func (t *names) intern(text []byte) string {
 	if len(text) == 0 {
 		return ""
@@ -50,8 +49,8 @@ func (t *names) intern(text []byte) string {
 	return string(text)
 }
 
-// hashName mixes the length, the first eight and the last eight bytes: enough
-// to tell names apart, cheap whatever their length.
+// hashName mixes the length, the first eight and the last eight bytes: enough for
+// names, and cheap for every length.
 func hashName(b []byte) uint64 {
 	var head, tail uint64
 	if len(b) >= 8 {

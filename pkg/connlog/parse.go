@@ -9,16 +9,15 @@ import (
 	"tlswatch/pkg/logkey"
 )
 
-// Numbers of fields in a line. Fields after the last documented one are
-// ignored, as AWS asks of parsers.
+// Numbers of fields in a line. Parsers have to ignore further fields, says AWS.
 const (
 	minFields = 11 // the format of November 2023
 	maxFields = 15 // the newest documented format
 )
 
-// MaxLineBytes is the longest line that a [Reader] parses, without its line
-// end. AWS documents no limit; a real line is some 150 to 500 bytes, the
-// longest part being a certificate subject.
+// MaxLineBytes is the longest line that a [Reader] parses, without its line end.
+// AWS documents no limit. Real lines have 150 to 500 bytes; the longest part is the
+// subject of a certificate.
 const MaxLineBytes = 64 << 10
 
 // Names of the fields as AWS documents them, in order.
@@ -29,21 +28,21 @@ var fieldNames = [maxFields]string{
 	"tls_verify_status", "conn_trace_id", "tls_keyexchange", "elb", "ip_address",
 }
 
-// A Parser parses lines. It remembers the names it has seen and the minute it
-// is in, so that a line of a known shape costs no allocation. The zero value is
-// ready for use; a Parser must not be used by several goroutines at once.
+// A Parser parses lines. It remembers names and the current minute, so that lines
+// similar to earlier ones cost no allocation. The zero value is ready for use. A
+// Parser must not be used by several goroutines at once.
 type Parser struct {
 	names        names
 	minute       minuteCache
-	status       string // the last one that was read of a failure
-	loadBalancer string // the last one that was set by its name
+	status       string // the last one of a failure
+	loadBalancer string // the last one that was set by field name
 	origins      memo[origin]
 	guesses      [1 << guessBits][2]guess
 }
 
-// Parse parses one line, without its line end, into e, which it overwrites.
-// The []byte fields of e point into line. An error is a *[ParseError] without
-// line number; e is then not meaningful.
+// Parse parses one line, without its line end, into e, which it overwrites. The
+// []byte fields of e point into line. The error is a *[ParseError] without line
+// number; e is then undefined.
 func (p *Parser) Parse(line []byte, e *Entry) error {
 	if err := p.parse(line, 0, e); err != nil {
 		return err
@@ -51,9 +50,9 @@ func (p *Parser) Parse(line []byte, e *Entry) error {
 	return nil
 }
 
-// parse reads the fields as AWS lists them. The first seven are in e already if
-// start is not 0, but how many bytes they have. The concrete error type keeps the
-// successful path free of interface conversions.
+// parse reads the fields in the documented order. If start is not 0, e already has
+// the first seven fields, which take start bytes. The concrete error type avoids
+// interface conversions when there is no error.
 func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	c := cursor{line: line, rest: line}
 	if 0 < start && start <= len(line) {
@@ -113,10 +112,10 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	return nil
 }
 
-// readOrigin reads the fields behind conn_trace_id, and checks that no field
-// that follows has a quote inside. A client chooses the subject of its
-// certificate: should a quote in it have ended the field, then the fields behind
-// it are not what they seem, and the quote that was to end it stands in one.
+// readOrigin reads the fields after conn_trace_id, and checks that no field to the
+// end of the line has a quote inside. A client chooses the subject of its
+// certificate. If a quote in the subject ended the field, all following fields are
+// shifted, and the quote that should have ended it is inside one of them.
 func (p *Parser) readOrigin(c *cursor) (o origin, err *ParseError) {
 	all, before := c.rest, c.quotes
 	o.keyExchange = p.names.intern(c.next())
@@ -177,7 +176,7 @@ func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 	e.Protocol = p.names.intern(c.next())
 	e.Cipher = p.names.intern(c.next())
 	if n := len(c.line); !c.ended {
-		p.learn(shape{e.ListenerPort, e.Protocol, e.Cipher}, c.line, n-from, n-len(c.rest))
+		p.learn(parameters{e.ListenerPort, e.Protocol, e.Cipher}, c.line, n-from, n-len(c.rest))
 	}
 
 	e.HandshakeLatency, e.HasLatency = 0, false
@@ -190,18 +189,18 @@ func (p *Parser) parseStart(c *cursor, e *Entry) *ParseError {
 	return nil
 }
 
-// A cursor walks over the fields of a line. Every bounds check is here.
+// A cursor walks over the fields of a line. It does all bounds checks.
 type cursor struct {
 	line   []byte
-	rest   []byte // what follows the last field
+	rest   []byte // what follows the last field read
 	n      int    // fields read
-	quotes int    // in those that are quoted
+	quotes int    // quotes in the quoted ones
 	ended  bool   // there is no further field
-	err    error  // why the last field is none: the line cannot be read beyond it
+	err    error  // why the last field is invalid; nothing after it can be read
 }
 
-// next returns the next field without enclosing quotes, and nothing for a
-// field that is "-", quoted or not, and for a field that the line lacks.
+// next returns the next field without enclosing quotes. It returns nil for a field
+// that is "-", quoted or not, and for a field that the line lacks.
 func (c *cursor) next() []byte {
 	if c.ended {
 		return nil
@@ -211,7 +210,7 @@ func (c *cursor) next() []byte {
 		return c.quoted()
 	}
 	c.n++
-	// Most fields are short: a plain loop beats a call.
+	// Most fields are short: a plain loop is faster than a call.
 	for i := 0; i < len(rest); i++ {
 		if rest[i] == ' ' {
 			if i == 0 {
@@ -237,7 +236,7 @@ func (c *cursor) next() []byte {
 }
 
 // quoted is next for a field that begins with a quote. A backslash escapes the
-// character behind it; the text is returned with its escapes.
+// character after it; the result keeps the escapes.
 func (c *cursor) quoted() []byte {
 	c.n++
 	for i := 1; i < len(c.rest); i++ {
@@ -266,8 +265,8 @@ func (c *cursor) quoted() []byte {
 	return nil
 }
 
-// fail returns the error for the field that was read last, which is a missing
-// or a broken one if the line ended early.
+// fail returns the error for the last field read, or says that the line ended
+// early.
 func (c *cursor) fail(text []byte, err error) *ParseError {
 	switch {
 	case c.err != nil:
@@ -280,9 +279,9 @@ func (c *cursor) fail(text []byte, err error) *ParseError {
 
 var notBefore, notAfter = []byte("NotBefore="), []byte(";NotAfter=")
 
-// parseValidity parses "NotBefore=TIME;NotAfter=TIME". The times come from a
-// client's certificate: a client must not be able to take its connection out
-// of the count with a strange date, so what does not parse gives zero times.
+// parseValidity parses "NotBefore=TIME;NotAfter=TIME". The times come from the
+// client's certificate, and a client must not be able to make its line malformed:
+// invalid times are zero.
 func parseValidity(b []byte) (from, until time.Time, ok bool) {
 	b, ok1 := bytes.CutPrefix(b, notBefore)
 	first, last, ok2 := bytes.Cut(b, notAfter)

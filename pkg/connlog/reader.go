@@ -10,9 +10,9 @@ import (
 	"tlswatch/pkg/inflate"
 )
 
-// A Reader reads the entries of one log object. Gzip is recognised by its
-// magic number, not by a name; several gzip members may follow each other.
-// Memory does not grow with the input.
+// A Reader reads the entries of one log object. It recognizes gzip by its magic
+// number, not by a name; there may be several gzip members. Memory does not grow
+// with the input.
 type Reader struct {
 	parser    Parser
 	limit     int64
@@ -31,22 +31,22 @@ type state struct {
 	in    chunks // nil until the first read
 	text  []byte // read but not parsed
 	err   error  // from in; sticky, reported once text is used up
-	skip  bool   // the rest of an over-long line is to be skipped
+	skip  bool   // the rest of a line that is too long has to be skipped
 	line  int
 	bytes int64
 
-	native  bool         // lines are of the format that Parser parses; otherwise see readOther
-	other   *lines       // nil as long as the format is not known
-	unknown int          // lines read while the format is not known
+	native  bool         // lines have the format of Parser; otherwise see readOther
+	other   *lines       // nil while the format is unknown
+	unknown int          // lines read while the format was unknown
 	short   int          // lines shorter than minLine
-	refused *FormatError // the stream is no log that is read
+	refused *FormatError // the stream is not a log that a Reader reads
 }
 
 // An Option sets up a Reader.
 type Option func(*Reader)
 
-// Limit bounds the text of a stream, after decompression: beyond so many bytes,
-// reading ends in [ErrTooLarge]. 0 is no bound.
+// Limit bounds the bytes of a stream, after decompression. Beyond the limit, reading
+// fails with [ErrTooLarge]. 0 means no limit.
 func Limit(bytes int64) Option { return func(z *Reader) { z.limit = bytes } }
 
 // ReadAhead lets a goroutine of the Reader decompress ahead while entries are
@@ -68,7 +68,7 @@ func NewReader(r io.Reader, options ...Option) *Reader {
 	return z
 }
 
-// Reset makes z read from r as if it were new, keeping its options, buffers and
+// Reset makes z read from r as if it were new. It keeps the options, buffers and
 // names.
 func (z *Reader) Reset(r io.Reader) {
 	z.close()
@@ -91,15 +91,18 @@ func (z *Reader) Lines() int { return z.line }
 // Bytes returns the number of bytes read so far, after decompression.
 func (z *Reader) Bytes() int64 { return z.bytes }
 
-// Read reads the next entry into e. Blank lines are passed over.
+// Read reads the next entry into e. It skips blank lines.
 //
-// It returns a *[ParseError] for a malformed line, after which reading goes on
-// with the next line; io.EOF at the clean end of the stream; a *[FormatError] if
-// the stream is something else, which its first line tells; and any other
-// error, wrapped, if the stream itself is broken: an error of the underlying
-// reader, gzip data that is cut, corrupt or followed by anything else, zeros
-// included, or text beyond the Limit. An object whose stream is broken has to be read again from its
-// start.
+// The error is a *[ParseError] for a malformed line, after which reading can
+// continue with the next one; io.EOF at the clean end of the stream; a
+// *[FormatError] if the first lines show that the stream is something else; and
+// any other error, wrapped, if the stream itself is broken: an error of the
+// underlying reader, gzip data that is truncated, corrupt or followed by anything
+// else, zeros included, or more bytes than the Limit. An object whose stream is
+// broken has to be read again from its start.
+//
+// After 1,000 lines that are too short for an entry, the errors for more of them
+// have no line number.
 func (z *Reader) Read(e *Entry) error {
 	start := 0
 	if z.native && !z.skip {
@@ -146,8 +149,8 @@ func (z *Reader) Read(e *Entry) error {
 	}
 }
 
-// Lines that are too short for an entry are read like others at first. Beyond
-// maxShort of them, each costs a few nanoseconds and gives the same error: an
+// Lines that are too short for an entry are parsed like others at first. Beyond
+// maxShort of them, each takes a few nanoseconds and gives the same error: an
 // object of many gigabytes must not take hours because its lines are tiny.
 const (
 	minLine  = len("2006-01-02T15:04:05") // every entry has a time
@@ -160,7 +163,7 @@ const blankLines = '\n' * ones
 
 var blankLinesCR = textAsWord("\r\n\r\n\r\n\r\n")
 
-// skipBlank passes over blank lines, eight bytes at a time.
+// skipBlank skips blank lines, eight bytes at a time.
 func (z *Reader) skipBlank() {
 	if z.skip {
 		return
@@ -184,8 +187,8 @@ func (z *Reader) skipBlank() {
 	z.text = text
 }
 
-// next returns the next line without its line feed. Of a line that is too long
-// it returns the start, longer than MaxLineBytes.
+// next returns the next line without its line feed. If the line is too long, it
+// returns the start, which is longer than MaxLineBytes.
 func (z *Reader) next() ([]byte, error) {
 	from := 0 // where to look for the line feed
 	for {
@@ -224,7 +227,7 @@ func (z *Reader) next() ([]byte, error) {
 	}
 }
 
-// fill reads once, behind the partial line, and notes the error, if any.
+// fill reads once, after the partial line, and keeps the error, if any.
 func (z *Reader) fill() {
 	if z.in == nil {
 		if z.in, z.err = z.open(); z.err != nil {
@@ -260,21 +263,22 @@ func (z *Reader) open() (chunks, error) {
 	if !z.readAhead {
 		return z.gz, nil
 	}
-	if len(z.buffers) < batches*batchSize {
-		z.buffers = make([]inflate.Buffer, batches*batchSize)
+	if len(z.buffers) < groups*groupSize {
+		z.buffers = make([]inflate.Buffer, groups*groupSize)
 	}
 	return readAhead(z.gz, z.buffers), nil
 }
 
-// ErrTooLarge is found with errors.Is in the error for a stream whose text is
-// longer than [Limit] allows.
+// ErrTooLarge is found with errors.Is in the error for a stream that exceeds its
+// [Limit].
 var ErrTooLarge = errors.New("text exceeds the limit")
 
-// ErrCorrupt is found with errors.Is in the error for gzip data that is cut or
-// corrupt. Unless the transfer cut it, reading the object again does not help.
+// ErrCorrupt is found with errors.Is in the error for gzip data that is truncated
+// or corrupt. Unless the transfer truncated it, reading the object again does not
+// help.
 var ErrCorrupt = errors.New("gzip data is cut or corrupt")
 
-// streamError tells broken data from an error of the underlying reader.
+// streamError separates broken data from an error of the underlying reader.
 func (z *Reader) streamError(err error) error {
 	z.close()
 	switch {

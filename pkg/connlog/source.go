@@ -8,13 +8,13 @@ import (
 	"tlswatch/pkg/inflate"
 )
 
-// chunks are parts of the text, as [inflate.Reader.Next] returns them.
+// chunks returns parts of the text, as [inflate.Reader.Next] does.
 type chunks interface {
 	Next(keep int) ([]byte, error)
 }
 
-// A source is the reader that the caller gave. It remembers its own error,
-// which tells a broken transfer from broken data.
+// A source is the caller's reader. It remembers its error, which separates a broken
+// transfer from broken data.
 type source struct {
 	r   io.Reader
 	err error
@@ -28,7 +28,7 @@ func (s *source) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// plain are the chunks of text that is not compressed.
+// plain returns the chunks of text that is not compressed.
 type plain struct {
 	r   io.Reader
 	buf *inflate.Buffer
@@ -54,25 +54,25 @@ func (p *plain) Next(keep int) ([]byte, error) {
 	return p.buf[from-keep : from], io.ErrNoProgress
 }
 
-// ahead are chunks that a goroutine decompresses while others are used. They
-// change hands several at a time: to wake a goroutine costs as much as to
-// decompress a tenth of a chunk.
+// ahead returns chunks that a goroutine decompresses in advance. They change hands
+// in groups, because waking a goroutine takes as long as decompressing a tenth of a
+// chunk.
 type ahead struct {
-	ready chan *batch // closed when stopped
-	free  chan *batch
+	ready chan *chunkGroup // closed when stopped
+	free  chan *chunkGroup
 	stop  chan struct{}
-	now   *batch // in use; nil before the first
+	now   *chunkGroup // in use; nil before the first
 	last  chunk
 }
 
-// A batch is a sequence of chunks.
-type batch struct {
+// A chunkGroup is consecutive chunks.
+type chunkGroup struct {
 	buffers []inflate.Buffer
 	chunks  []chunk
 	used    int
 }
 
-// A chunk is a result of [inflate.Reader.Next], which was asked to keep some.
+// A chunk is a result of [inflate.Reader.Next], which was called with kept.
 type chunk struct {
 	text []byte
 	kept int
@@ -80,20 +80,20 @@ type chunk struct {
 }
 
 const (
-	batches   = 3 // one is filled, one is used, and one evens out their pace
-	batchSize = 2 // chunks
+	groups    = 3 // one is being filled, one is in use, and one evens out their pace
+	groupSize = 2 // chunks
 )
 
-// readAhead begins to decompress from gz, which belongs to the goroutine until
-// it ends: after an error, which io.EOF is, or close.
+// readAhead starts to decompress from gz. The goroutine owns gz until it ends, after
+// an error, io.EOF included, or close.
 func readAhead(gz *inflate.Reader, buffers []inflate.Buffer) *ahead {
 	a := &ahead{
-		ready: make(chan *batch, batches),
-		free:  make(chan *batch, batches),
+		ready: make(chan *chunkGroup, groups),
+		free:  make(chan *chunkGroup, groups),
 		stop:  make(chan struct{}),
 	}
-	for buffers := range slices.Chunk(buffers, batchSize) {
-		a.free <- &batch{buffers: buffers, chunks: make([]chunk, 0, batchSize)}
+	for buffers := range slices.Chunk(buffers, groupSize) {
+		a.free <- &chunkGroup{buffers: buffers, chunks: make([]chunk, 0, groupSize)}
 	}
 	go a.run(gz)
 	return a
@@ -103,25 +103,25 @@ func (a *ahead) run(gz *inflate.Reader) {
 	defer close(a.ready)
 	keep := 0
 	for {
-		var b *batch
+		var g *chunkGroup
 		select {
-		case b = <-a.free:
+		case g = <-a.free:
 		case <-a.stop:
 			return
 		}
-		b.chunks, b.used = b.chunks[:0], 0
+		g.chunks, g.used = g.chunks[:0], 0
 		var c chunk
-		for more := true; more && len(b.chunks) < batchSize; {
-			gz.Use(&b.buffers[len(b.chunks)])
+		for more := true; more && len(g.chunks) < groupSize; {
+			gz.Use(&g.buffers[len(g.chunks)])
 			c.kept = keep
 			c.text, c.err = gz.Next(keep)
-			b.chunks = append(b.chunks, c)
-			// What is short was all that had come, and more may take a while.
+			g.chunks = append(g.chunks, c)
+			// A short chunk was all the available input, and more may take a while.
 			more = c.err == nil && len(c.text)-keep >= inflate.MaxKeep/2
-			// Who uses it will need no more than the line that it does not end.
+			// The caller keeps at most the unfinished line.
 			keep = min(len(c.text)-1-bytes.LastIndexByte(c.text, '\n'), inflate.MaxKeep)
 		}
-		a.ready <- b // there is room for every batch
+		a.ready <- g // there is room for every group
 		if c.err != nil {
 			return
 		}
@@ -132,7 +132,7 @@ func (a *ahead) Next(keep int) ([]byte, error) {
 	if a.last.err != nil {
 		return a.last.text[len(a.last.text)-keep:], a.last.err
 	}
-	// Its text is in the next chunk as well, as far as it is kept.
+	// The next chunk repeats what is kept of the last one.
 	if a.now == nil || a.now.used == len(a.now.chunks) {
 		done := a.now
 		a.now = <-a.ready

@@ -6,15 +6,15 @@ import (
 	"tlswatch/pkg/connlog/internal/scan"
 )
 
-// minuteCache remembers the minute of the last time stamp: entries come nearly
-// sorted, so that most lines only need their seconds parsed.
+// A minuteCache remembers the minute of the last time stamp. Entries are nearly
+// sorted, so that for most lines only the seconds have to be parsed.
 type minuteCache struct {
 	text [scan.MinuteLen]byte // "2006-01-02T15:04"
 	unix int64                // its start
 	set  bool
 }
 
-// parseTime is [parseTime] with the cache in front.
+// parseTime is [scan.Time] with the cache in front.
 func (m *minuteCache) parseTime(b []byte) (time.Time, bool) {
 	if len(b) > scan.SecondLen && m.set && [scan.MinuteLen]byte(b) == m.text {
 		sec, nsec, ok := scan.Second(b[scan.MinuteLen:])

@@ -11,11 +11,11 @@ import (
 	"tlswatch/pkg/connlog/internal/scan"
 )
 
-// Most lines look much alike: times of 27 characters within the minute of the
-// line before, few combinations of names, no client certificate. What is here
-// reads them eight bytes at a time, and leaves everything that looks different,
-// and every error, to the parser of fields. The fields themselves tell where
-// such a line ends: none of them can hold a line feed.
+// Most lines are of one form, the usual one: a time of 27 characters in the minute
+// of the previous line, one of a few combinations of names, and no client
+// certificate. The code in this file reads them eight bytes at a time. It leaves
+// every other line, and every error, to the parser of fields. It needs not look for
+// the end of the line first: none of the fields can contain a line feed.
 
 const (
 	ones   = 0x0101010101010101
@@ -30,7 +30,7 @@ const (
 
 func load(b []byte) uint64 { return binary.LittleEndian.Uint64(b) }
 
-// textAsWord is text of eight bytes as load returns it.
+// textAsWord returns eight bytes of text as load does.
 func textAsWord(text string) (w uint64) {
 	for i := range 8 {
 		w |= uint64(text[i]) << (8 * i)
@@ -42,23 +42,21 @@ var noCertificateWord, successWord = textAsWord(noCertificate), textAsWord(Statu
 
 const tracePrefixWord = 'T' | 'I'<<8 | 'D'<<16 | '_'<<24
 
-// hasSpace has the high bit of the first byte that is a space, perhaps bits
-// behind it, and is 0 if there is none.
+// hasSpace sets the high bit of the first byte of w that is a space, and perhaps of
+// later bytes. It is 0 if there is no space.
 func hasSpace(w uint64) uint64 {
 	w ^= spaces
 	return (w - ones) & ^w & highs
 }
 
-// hasBlank is not 0 if there is a space or a control character in w.
+// hasBlank is not 0 if w contains a space or a control character.
 func hasBlank(w uint64) uint64 { return (w - (' '+1)*ones) & ^w & highs }
 
-// space returns the number of bytes before the first space in w, and 8 if there
-// is none.
+// space returns the number of bytes before the first space in w, 8 without one.
 func space(w uint64) int { return bits.TrailingZeros64(hasSpace(w)) / 8 }
 
-// nonDigits returns a bit for each byte of w that is none of "0" to "9", and
-// of some other bytes too (those without the bit 0x10), that of the first one
-// lowest.
+// nonDigits returns a bit for each byte of w without the bit 0x10, which digits and
+// some other characters have. The bit of the first byte is the lowest.
 func nonDigits(w uint64) uint {
 	return uint(^w >> 4 & ones * 0x0102040810204080 >> 56)
 }
@@ -71,47 +69,47 @@ func number(w uint64) (value uint64, ok bool) {
 	return w & 0x0000ffff0000ffff * (1 + 10000<<32) >> 32, ok
 }
 
-// firstDigits returns the first n bytes of w, 1 to 7, behind zeros.
+// firstDigits returns the first n bytes of w, 1 to 7, after zeros.
 func firstDigits(w uint64, n int) uint64 {
 	n = 8 * n & 63
 	return w<<((64-n)&63) | zeros>>n
 }
 
-// A shape is what the fields listener_port, tls_protocol and tls_cipher say.
-type shape struct {
+// parameters are the values of listener_port, tls_protocol and tls_cipher.
+type parameters struct {
 	port             uint16
 	protocol, cipher string
 }
 
-// An origin is what the fields tls_keyexchange, elb and ip_address say.
+// An origin is the values of tls_keyexchange, elb and ip_address.
 type origin struct {
 	keyExchange, loadBalancer, node string
 }
 
-// A head is the first bytes of text, and what lies behind it in memory: steps
-// that take eight bytes at a time need not look where the text ends, so that this
-// has to be seen to afterwards.
+// A head is the first bytes of the text and, if the text is shorter, what follows
+// it in memory. Steps of eight bytes do not check where the text ends; that is
+// checked afterwards.
 type head [256 + 7]byte
 
-// at returns the eight bytes from i on, which is 255 at the most.
+// at returns the eight bytes from i on, which is at most 255.
 func (h *head) at(i int) uint64 { return binary.LittleEndian.Uint64(h[i&255:]) }
 
-// Bounds in bytes, by which all that is looked at of a usual line, up to what
-// follows conn_trace_id, is within the head.
+// Bounds in bytes. They keep everything that is read of a usual line, up to
+// conn_trace_id and the byte after it, within the head.
 const (
 	minUsual   = len("2006-01-02T15:04:05.000000Z 1.2.3.4 1 1 - - - ")
 	maxUsual   = 128 // of the first six fields
 	maxSeconds = 16  // of tls_handshake_latency
-	maxFailure = 64  // of the status of a failure; the longest that AWS documents has 38
+	maxFailure = 64  // of the status of a failure; the longest documented one has 38
 
 	_ = uint(255 - (maxUsual + maxSeconds + len(noCertificate) + maxFailure + len(" ") + traceLen))
 
 	clientStart = len("2006-01-02T15:04:05.000000Z ")
 )
 
-// usual reads the first line of text, if it is as usual, and returns how many
-// bytes it has with its line feed, or 0. start is how many of them are those of
-// the first seven fields, which may be as usual when the others are not.
+// usual reads the first line of text if it has the usual form, and returns its
+// length with the line feed, or 0. start is the length of the first seven fields,
+// which may have the usual form when the others do not.
 func (p *Parser) usual(text []byte, e *Entry) (start, end int) {
 	if len(text) < minUsual || cap(text) < len(head{}) {
 		return 0, 0
@@ -123,10 +121,11 @@ func (p *Parser) usual(text []byte, e *Entry) (start, end int) {
 	return start, end
 }
 
-// usualStart reads the first seven fields, and returns how many bytes they have,
-// or 0 if they are not as usual.
+// usualStart reads the first seven fields and returns their length, or 0 if they do
+// not have the usual form. It runs for every line, and is one function because
+// calls would cost as much as its steps.
 func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
-	// The time, in the minute of the line before.
+	// The time, in the minute of the previous line.
 	if !p.minute.set || h.at(0) != load(p.minute.text[:]) || h.at(8) != load(p.minute.text[8:]) {
 		return 0
 	}
@@ -142,7 +141,7 @@ func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 	i := clientStart
 	client, n, ok := h.ipv4()
 	if !ok {
-		if n = fieldLen(text[i:], 40); n < 2 { // an absent one is not usual
+		if n = fieldLen(text[i:], 40); n < 2 { // absent, which is not usual
 			return 0
 		}
 		if client, ok = scan.Addr(text[i : i+n]); !ok {
@@ -199,28 +198,27 @@ func (p *Parser) usualStart(text []byte, h *head, e *Entry) int {
 	return i
 }
 
-// Shapes are looked for by a hash of the bytes with which they begin, and
-// compared by so many words.
+// Parameters are found by a hash of their first bytes and compared word by word.
 const (
-	guessBits  = 8 // of the number of a set
-	guessWords = 6
+	guessBits  = 8 // of the index of a set
+	guessWords = 6 // of their text
 )
 
-// A guess is a shape of lines whose bytes had some hash.
+// A guess is the parameters of an earlier line.
 type guess struct {
-	shape
-	n            int // bytes of its text, with the space that follows; 0 for none
+	parameters
+	n            int // length of their text with the space after it; 0 for no guess
 	words, masks [guessWords]uint64
 }
 
-// is reports whether the bytes from i on are those of the shape.
+// is reports whether the bytes from i on are those of the guess.
 func (g *guess) is(h *head, i int) bool {
 	return (h.at(i)^g.words[0])&g.masks[0]|(h.at(i+8)^g.words[1])&g.masks[1]|
 		(h.at(i+16)^g.words[2])&g.masks[2]|(h.at(i+24)^g.words[3])&g.masks[3]|
 		(h.at(i+32)^g.words[4])&g.masks[4]|(h.at(i+40)^g.words[5])&g.masks[5] == 0 && g.n > 0
 }
 
-// guess returns the shape that begins at i, or nil if it is not known.
+// guess returns the parameters that begin at i, or nil if they are unknown.
 func (p *Parser) guess(h *head, i int) *guess {
 	set := &p.guesses[guessSet(h, i)]
 	if g := &set[0]; g.is(h, i) {
@@ -232,9 +230,9 @@ func (p *Parser) guess(h *head, i int) *guess {
 	return nil
 }
 
-// guessSet hashes 32 bytes, as far as they belong to a shape: the text of one
-// ends at the first space in the last 16 bytes, or with the first word if that
-// does not end in a letter.
+// guessSet hashes those of 32 bytes that belong to the parameters: they end at the
+// first space in the last 16 bytes, or with the first word if that does not end in
+// a letter.
 func guessSet(h *head, i int) uint64 {
 	const m = 0x9e3779b97f4a7c15
 	w, w1, w2, w3 := h.at(i), h.at(i+8), h.at(i+16), h.at(i+24)
@@ -248,9 +246,8 @@ func guessSet(h *head, i int) uint64 {
 	return (w ^ (w1*3+w2*5+w3*7)&letter) * m >> (64 - guessBits)
 }
 
-// learn makes a shape known, that of the fields in line[from:to], which end with
-// a space.
-func (p *Parser) learn(s shape, line []byte, from, to int) {
+// learn remembers the parameters in line[from:to], which ends with a space.
+func (p *Parser) learn(s parameters, line []byte, from, to int) {
 	if to-from > 8*guessWords {
 		return
 	}
@@ -260,7 +257,7 @@ func (p *Parser) learn(s shape, line []byte, from, to int) {
 	if set[0].is(&h, 0) || set[1].is(&h, 0) {
 		return
 	}
-	g := guess{shape: s, n: to - from}
+	g := guess{parameters: s, n: to - from}
 	for i := range g.n {
 		g.words[i/8] |= uint64(h[i]) << (i % 8 * 8)
 		g.masks[i/8] |= 0xff << (i % 8 * 8)
@@ -268,8 +265,8 @@ func (p *Parser) learn(s shape, line []byte, from, to int) {
 	set[0], set[1] = g, set[0]
 }
 
-// usualEnd reads the fields behind the first i bytes, if they are as usual, and
-// returns how many bytes the line has.
+// usualEnd reads the fields after the first i bytes if they have the usual form, and
+// returns the length of the line, or 0.
 func (p *Parser) usualEnd(text []byte, h *head, i int, e *Entry) int {
 	if h.at(i) != noCertificateWord {
 		return 0
@@ -320,8 +317,8 @@ func (p *Parser) usualEnd(text []byte, h *head, i int, e *Entry) int {
 
 var noOrigin origin
 
-// fieldLen returns the number of bytes before the first space, and 0 if there
-// is none among the first most bytes, about.
+// fieldLen returns the number of bytes before the first space, or 0 if there is
+// none among the first most bytes, rounded up to whole words.
 func fieldLen(b []byte, most int) int {
 	for n := 0; n < most && len(b)-n >= 8; n += 8 {
 		if m := space(load(b[n:])); m < 8 {
@@ -331,9 +328,8 @@ func fieldLen(b []byte, most int) int {
 	return 0
 }
 
-// ipv4 reads client_ip, if it is an IPv4 address, and returns the n bytes that
-// it has. The four numbers are computed side by side, without a branch for their
-// digits.
+// ipv4 reads client_ip if it is an IPv4 address, and returns its length. It computes
+// the four numbers side by side, without a branch for their digits.
 func (h *head) ipv4() (a netip.Addr, n int, ok bool) {
 	const from = clientStart
 	ends := nonDigits(h.at(from)) | nonDigits(h.at(from+8))<<8 | 1<<16
@@ -356,8 +352,8 @@ func (h *head) ipv4() (a netip.Addr, n int, ok bool) {
 	}
 	first = first>>24&low8 + first>>16&low8*10 + first>>8&low8*100
 	last = last>>24&low8 + last>>16&low8*10 + last>>8&low8*100
-	// No number may exceed 255 or have a leading zero: then there would be
-	// more digits than the numbers need.
+	// No number may exceed 255 or have a leading zero, that is, more digits than
+	// it needs.
 	more := (first+246*lanes)>>8&lanes + (first+156*lanes)>>8&lanes + (last+246*lanes)>>8&lanes + (last+156*lanes)>>8&lanes
 	if (first|last)&^low8 != 0 || int(more+more>>32)&0xff != n-len("1.2.3.4") {
 		return a, 0, false
@@ -367,21 +363,21 @@ func (h *head) ipv4() (a netip.Addr, n int, ok bool) {
 	return netip.AddrFrom4(b), n, true
 }
 
-// octet returns n digits from i on, 1 to 3, as numbers at the high end of 32
+// octet returns n digits from i on, 1 to 3, as numbers in the high bytes of 32
 // bits.
 func (h *head) octet(i, n int) uint64 {
 	empty := (32 - 8*n) & 31
 	return uint64(uint32(h.at(i))<<empty - 0x30303030<<empty)
 }
 
-// isUsualStatus reports whether a status is read as it is wherever these bytes
-// stand: what was in quotes may have a space.
+// isUsualStatus reports whether the bytes of a status are always read as this
+// status. A quoted one may contain a space.
 func isUsualStatus(status string) bool {
 	return len(status) <= maxFailure && strings.IndexByte(status, ' ') < 0 && status[len(status)-1] != '\r'
 }
 
-// usualOrigin reads the fields behind conn_trace_id. A carriage return at the end
-// may be that of the line, and is not usual.
+// usualOrigin reads the fields after conn_trace_id. A carriage return at the end may
+// belong to the line end, which is not usual.
 func (p *Parser) usualOrigin(text []byte) (origin, bool) {
 	if text[len(text)-1] == '\r' {
 		return origin{}, false
@@ -395,10 +391,10 @@ const (
 	maxMemo    = 256
 	maxMemoLen = 2 * maxNameLen
 	memoSlots  = 1024 // a power of two, at least twice maxMemo
-	maxProbes  = 32   // slots that are looked at: crafted texts may all belong in the same one
+	maxProbes  = 32   // slots to try: crafted texts may all have the same hash
 )
 
-// A memo remembers what texts mean, as far as its bounds allow.
+// A memo remembers the meanings of texts, within its bounds.
 type memo[V any] struct {
 	slots [memoSlots]struct {
 		text  string
@@ -407,8 +403,8 @@ type memo[V any] struct {
 	n int
 }
 
-// get returns the meaning of text, which read finds if it is new, or nil if
-// there is none, or no room to remember it.
+// get returns the meaning of text, which read finds if it is new. It returns nil if
+// there is no meaning, or no room to remember it.
 func (m *memo[V]) get(text []byte, p *Parser, read func(*Parser, []byte) (V, bool)) *V {
 	if len(text) == 0 || len(text) > maxMemoLen {
 		return nil
