@@ -1,5 +1,7 @@
-// Package accepted tells whether a service accepted a request of an AWS SDK
-// client, for requests that must not be applied twice.
+// Package accepted keeps clients of the AWS SDK from sending requests twice that
+// services add up or pass on: PutMetricData of CloudWatch, Publish of SNS. It is
+// middleware that tells whether the service accepted a request, whatever became
+// of the reply.
 package accepted
 
 import (

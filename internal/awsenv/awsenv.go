@@ -1,5 +1,6 @@
-// Package awsenv makes the AWS configuration of the functions, from the
-// environment that Lambda gives them.
+// Package awsenv makes the AWS configuration of the Lambda functions, from the
+// environment that Lambda gives them. The command has internal/cli/cloud instead:
+// profiles, other time-outs, and errors for people at a terminal.
 package awsenv
 
 import (

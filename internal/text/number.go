@@ -1,4 +1,3 @@
-// Package text writes numbers, paragraphs and tables for people.
 package text
 
 import (

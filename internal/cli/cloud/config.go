@@ -1,5 +1,6 @@
 // Package cloud connects commands to AWS services, with the standard credentials and
 // profiles, in the right Region, with retries, and with errors that say what to do.
+// The Lambda functions have internal/awsenv instead.
 package cloud
 
 import (
