@@ -1,7 +1,6 @@
 // Package pipeline is the order of work for log objects: open, read to the end,
 // count, claim, publish metrics, commit, alert. It names what it needs from AWS in
-// small interfaces, so that the function, the command line and tests work the
-// same way.
+// small interfaces, so that the function and its tests run the same steps.
 package pipeline
 
 import (

@@ -1,7 +1,7 @@
-// Package tlsname knows the numbers and names of TLS: protocol versions,
-// cipher suites, named groups, signature schemes and alerts, as IANA, OpenSSL, GnuTLS, Go and the logs and
-// policies of Elastic Load Balancing spell them, and what is weak about a
-// suite.
+// Package tlsname knows the numbers and names of TLS: protocol versions, cipher
+// suites, named groups, signature schemes and alerts, as IANA, OpenSSL, GnuTLS, Go
+// and the logs and policies of Elastic Load Balancing spell them, and what is weak
+// about a suite.
 //
 // All types hold the value that is on the wire. A value without a name prints
 // as its number, and GREASE, which means nothing and tests that peers ignore

@@ -36,8 +36,8 @@
 //
 // S3 notifications and Batch Operations carry keys form-encoded (a space is
 // "+"): they are decoded here. EventBridge keys are taken as they are: AWS
-// documents no encoding and most reports say there is none, but not every
-// reader agrees, so [pipeline.Object.AltKey] holds the other reading where there is one.
+// documents no encoding and most reports say there is none, but not every reader
+// agrees, so [pipeline.Object.AltKey] holds the other reading where there is one.
 // Direct keys are taken as they are.
 package trigger
 

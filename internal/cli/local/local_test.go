@@ -277,7 +277,7 @@ func TestObjectKey(t *testing.T) {
 	}
 }
 
-// The session in README.md is what local prints, but for what "..." leaves out
+// The session in README.md is what make run prints, but for what "..." leaves out
 // and the width of columns.
 func TestReadmeSession(t *testing.T) {
 	readme, err := os.ReadFile(clitest.Path("README.md"))
@@ -289,8 +289,16 @@ func TestReadmeSession(t *testing.T) {
 	if !ok || !ok2 {
 		t.Fatal("README.md has no session")
 	}
+	makefile, err := os.ReadFile(clitest.Path("Makefile"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy := regexp.MustCompile(`(?m)^POLICY \?= .*,(ELBSecurityPolicy-[\w-]+)\)$`).FindSubmatch(makefile)
+	if policy == nil {
+		t.Fatal("the Makefile has no policy for events/sample")
+	}
 	var stdout, stderr bytes.Buffer
-	if status := clitest.RunIO(t.Context(), New(), []string{"local", "--bootstrap", clitest.Function(t), clitest.Path("events/sample")}, strings.NewReader(""), &stdout, &stderr); status != command.ExitOK {
+	if status := clitest.RunIO(t.Context(), New(), []string{"local", "--policy", string(policy[1]), "--bootstrap", clitest.Function(t), clitest.Path("events/sample")}, strings.NewReader(""), &stdout, &stderr); status != command.ExitOK {
 		t.Fatalf("exit status %d: %s", status, &stderr)
 	}
 	printed := make(map[string]bool)
