@@ -26,15 +26,15 @@ type Options struct {
 	Ports []uint16
 	// Clients are the networks of the clients to look at; all if empty.
 	Clients []netip.Prefix
-	// InTimeOrder has handshakes told of in the order of their ClientHellos
-	// rather than of their ends. One may then wait for an older one.
+	// InTimeOrder reports handshakes in the order of their ClientHellos instead
+	// of their ends. A handshake may then wait for an older one.
 	InTimeOrder bool
 }
 
 // Stats count what a [Tracker] met.
 type Stats struct {
 	Packets    int64
-	Handshakes int64 // told of
+	Handshakes int64 // reported
 	Plaintext  int64 // connections of HTTP or PROXY on other ports than those of Options, or 443
 	Other      int64 // connections that are neither TLS nor HTTP
 	Empty      int64 // connections on which the client sent nothing

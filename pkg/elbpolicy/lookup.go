@@ -47,7 +47,7 @@ var _ pipeline.PolicySource = (*Lookup)(nil)
 
 // An answer is what is known of a load balancer.
 type answer struct {
-	turn     chan struct{} // holds one token: whoever has it may ask, or read
+	turn     chan struct{} // holds one token: its owner may ask AWS, or read the answer
 	policies secpolicy.ListenerPolicies
 	until    time.Time // when to ask again
 }
@@ -68,7 +68,7 @@ func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer str
 	case <-a.turn:
 		defer func() { a.turn <- struct{}{} }()
 	case <-ctx.Done():
-		return nil, nil // whoever asks reports
+		return nil, nil // the caller reports it
 	}
 	now := l.now()
 	if now.Before(a.until) || now.Before(l.deniedUntil(account)) {
@@ -82,7 +82,7 @@ func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer str
 		if !l.deny(account, now.Add(maxAge)) {
 			err = nil
 		}
-	case ctx.Err() != nil: // out of time, which is nobody's fault
+	case ctx.Err() != nil: // out of time: no failure of the service
 		return a.policies, nil
 	default:
 		a.until = now.Add(retryAfter)

@@ -270,7 +270,7 @@ type cellValue struct {
 const recentBits = 10
 
 // cellOf returns the row that counts an entry, whose minute is admitted. It
-// compares field by field, for to put a Cell together takes longer.
+// compares field by field, because building a Cell takes longer.
 func (s *Summary) cellOf(minute Minute, e *connlog.Entry) *row[Cell, cellValue] {
 	recent := &s.recent[(e.Hint()>>(64-recentBits)+uint64(minute))%uint64(len(s.recent))]
 	if i := *recent - 1; i >= 0 {

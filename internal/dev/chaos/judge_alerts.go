@@ -137,14 +137,14 @@ func (w *world) judgeDouble(r rule, lb string, sent []*alertMessage) {
 	}
 }
 
-// doubles are alerts for which another one stood, by how that was told.
+// doubles counts alerts that repeat another one, by what the log says about it.
 type doubles struct {
 	all   int
 	told  int // the log says that the alert was taken over, or sent again
 	muted int // the second sender was killed, maybe before it could log
 }
 
-// judgePair says how an alert was told to be a double of one before it.
+// judgePair counts an alert that repeats the one before it.
 func (w *world) judgePair(before, a *alertMessage) {
 	w.doubles.all++
 	lost := before.unheard || w.muted[before.sender] // so that the next to alert, about whatever window, takes over
