@@ -738,7 +738,7 @@ func (w *crashWorld) checkAlerts() {
 	for i, a := range w.sent {
 		window := crashWindow{a.lb, a.end}
 		if a.failed < alertMinFailed || a.failed > failures[window] {
-			w.t.Errorf("alert about %v tells of %d failures of %d", window, a.failed, failures[window])
+			w.t.Errorf("alert about %v reports %d failures of %d", window, a.failed, failures[window])
 		}
 		if !a.certain && w.attempts[a.by].killed == never {
 			w.t.Errorf("the alert about %v was neither marked nor its sender killed", window)

@@ -115,7 +115,7 @@ func TestBounds(t *testing.T) {
 				t.Errorf("nothing was given up: %+v", s)
 			}
 			if s.Handshakes != int64(told) {
-				t.Errorf("%d told of, %+v", told, s)
+				t.Errorf("%d reported, %+v", told, s)
 			}
 		})
 	}
@@ -145,7 +145,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// Handshakes are told of when they end, not when the capture does.
+// Handshakes are reported when they end, not when the capture does.
 func TestStreaming(t *testing.T) {
 	r, w := io.Pipe()
 	told := make(chan *Handshake)
@@ -285,7 +285,7 @@ func TestPacketsWithoutTime(t *testing.T) {
 	same(t, one(t, b.Bytes()), one(t, ethernetPcap(usual().play(hybrid(), 700).packets)))
 }
 
-// A connection that goes silent is told of when the capture's time has moved
+// A connection that goes silent is reported when the capture's time has moved
 // on, and not before its end.
 func TestIdle(t *testing.T) {
 	quiet := usual().open()
@@ -306,7 +306,7 @@ func TestIdle(t *testing.T) {
 			t.Fatal(err)
 		}
 		if told != i {
-			t.Errorf("after capture %d: %d told of", i, told)
+			t.Errorf("after capture %d: %d reported", i, told)
 		}
 	}
 }

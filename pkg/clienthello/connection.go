@@ -19,7 +19,7 @@ type connection struct {
 	now      int64      // time of the last packet
 	cost     int        // bytes it holds in buffers and ClientHellos
 	hellos   int        // of them, in ClientHellos
-	finished bool       // its handshake was told of, or there is none
+	finished bool       // its handshake was reported, or there is none
 
 	handshake    *Handshake // nil until the ClientHello begins
 	entry        *waiting

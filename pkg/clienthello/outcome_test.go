@@ -293,22 +293,22 @@ func TestOtherProtocols(t *testing.T) {
 		t.Errorf("PROXY: %+v", h)
 	}
 	if all, stats := track(t, Options{}, play("198.51.100.10:80", http)); len(all) != 0 || stats.Plaintext != 1 {
-		t.Errorf("HTTP at port 80: %d told of, %+v", len(all), stats)
+		t.Errorf("HTTP at port 80: %d reported, %+v", len(all), stats)
 	}
 	if all, _ := track(t, Options{Ports: []uint16{80}}, play("198.51.100.10:80", http)); len(all) != 1 || all[0].Protocol != HTTP {
-		t.Error("HTTP at port 80, asked for: not told of")
+		t.Error("HTTP at port 80, asked for: not reported")
 	}
 	if all, stats := track(t, Options{}, play("198.51.100.10:22", []byte("SSH-2.0-OpenSSH_9.2\r\n"))); len(all) != 0 || stats.Other != 1 {
-		t.Errorf("SSH: %d told of, %+v", len(all), stats)
+		t.Errorf("SSH: %d reported, %+v", len(all), stats)
 	}
 	s := usual().open()
 	s.send(false, []byte("220 mail.example.test ESMTP\r\n"), 100)
 	s.send(true, []byte("EHLO x\r\n"), 100)
 	if all, stats := track(t, Options{}, ethernetPcap(s.packets)); len(all) != 0 || stats.Other != 1 {
-		t.Errorf("SMTP: %d told of, %+v", len(all), stats)
+		t.Errorf("SMTP: %d reported, %+v", len(all), stats)
 	}
 	if all, stats := track(t, Options{}, ethernetPcap(usual().open().packets)); len(all) != 0 || stats.Empty != 1 {
-		t.Errorf("silence: %d told of, %+v", len(all), stats)
+		t.Errorf("silence: %d reported, %+v", len(all), stats)
 	}
 }
 
@@ -365,6 +365,6 @@ func TestDatagrams(t *testing.T) {
 	dns := append([]byte{0xab, 0xcd, 1, 0, 0, 1}, make([]byte, 20)...)
 	all, stats := track(t, Options{}, ethernetPcap([]packet{udp(1, quic), udp(1, quic), udp(2, quic2), udp(3, dtls), udp(4, dns)}))
 	if len(all) != 0 || stats.QUIC != 2 || stats.DTLS != 1 {
-		t.Errorf("%d told of, %+v", len(all), stats)
+		t.Errorf("%d reported, %+v", len(all), stats)
 	}
 }

@@ -147,7 +147,7 @@ func (r *recordReader) hole(n int, on recordEvents) {
 	r.seen += n
 }
 
-// end says that no more bytes come: a message that has begun is told of.
+// end says that no more bytes come: a message that has begun is reported.
 func (r *recordReader) end(on recordEvents) {
 	if r.message.begun() {
 		r.message.hole(1, on)
@@ -165,7 +165,7 @@ type handshakeReader struct {
 	lost      bool   // the beginning of the next message is not known
 }
 
-// begun reports whether a message has begun that was not told of yet.
+// begun reports whether a message has begun that was not reported yet.
 func (h *handshakeReader) begun() bool { return h.headerLen > 0 || len(h.buffer) > 0 }
 
 // useful is how much of a message is read.

@@ -205,7 +205,7 @@ func (t *Tracker) forget(c *connection) {
 	delete(t.connections, c.key)
 }
 
-// finish tells of a connection's handshake, if it had one, and keeps the
+// finish reports a connection's handshake, if it had one, and keeps the
 // connection only to know its packets again. The kind is used if the packets
 // do not say how it ended.
 func (t *Tracker) finish(c *connection, kind Kind) {
@@ -277,7 +277,7 @@ func (t *Tracker) report(c *connection) {
 	t.release()
 }
 
-// release tells of the handshakes that no older one is open for.
+// release reports the handshakes that no older one is open for.
 func (t *Tracker) release() {
 	if t.releasing {
 		return

@@ -264,7 +264,7 @@ func snapped(packets []packet, length int) []byte {
 	return b.Bytes()
 }
 
-// track reads captures and returns what a Tracker tells of them.
+// track reads captures and returns what a Tracker reports about them.
 func track(t testing.TB, o Options, captures ...[]byte) ([]*Handshake, Stats) {
 	t.Helper()
 	var all []*Handshake

@@ -47,7 +47,7 @@ func (p *Processor) Processed(end, now time.Time, malformed uint64) {
 }
 
 // Data returns the metric data, stamped with the time of the work itself: they
-// tell of the processor, not of the log.
+// are about the processor, not the log.
 func (p *Processor) Data(now time.Time) []Datum {
 	now = now.UTC().Truncate(time.Minute)
 	var data []Datum
