@@ -48,7 +48,7 @@ type Listener struct {
 }
 
 // LoadBalancers returns the application and network load balancers of the
-// client's account and region, by name, with their listeners by port. With
+// client's account and Region, by name, with their listeners by port. With
 // names it returns only those, which must exist. A name may be a load
 // balancer's name, path or ARN.
 func LoadBalancers(ctx context.Context, client Client, names ...string) ([]LoadBalancer, error) {
@@ -63,7 +63,7 @@ func LoadBalancers(ctx context.Context, client Client, names ...string) ([]LoadB
 	for pages := elb.NewDescribeLoadBalancersPaginator(client, in); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
 		if errors.As(err, new(*types.LoadBalancerNotFoundException)) {
-			return nil, fmt.Errorf("there is no load balancer %s in this account and region", strings.Join(names, " or "))
+			return nil, fmt.Errorf("there is no load balancer %s in this account and Region", strings.Join(names, " or "))
 		} else if err != nil {
 			return nil, explain("DescribeLoadBalancers", err)
 		}
@@ -75,7 +75,7 @@ func LoadBalancers(ctx context.Context, client Client, names ...string) ([]LoadB
 	}
 	for _, n := range names {
 		if !slices.ContainsFunc(list, func(lb LoadBalancer) bool { return n == lb.Name || n == lb.Path || n == lb.ARN }) {
-			return nil, fmt.Errorf("there is no load balancer %s in this account and region", n)
+			return nil, fmt.Errorf("there is no load balancer %s in this account and Region", n)
 		}
 	}
 	list = slices.DeleteFunc(list, func(lb LoadBalancer) bool { return lb.Type == string(types.LoadBalancerTypeEnumGateway) })

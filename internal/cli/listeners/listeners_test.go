@@ -111,7 +111,7 @@ func TestListenersFail(t *testing.T) {
 		{command.ExitUsage, []string{"--format", "csv"}, `--format must be table or json, not "csv"`},
 		{command.ExitUsage, []string{"shop"}, `unexpected argument "shop"`},
 		{command.ExitUsage, []string{"--to", "ELBSecurityPolicy-Nobody-Knows"}, "--to: "},
-		{command.ExitFailed, []string{"--load-balancer", "gone"}, "tlswatch: there is no load balancer gone in this account and region\n"},
+		{command.ExitFailed, []string{"--load-balancer", "gone"}, "tlswatch: there is no load balancer gone in this account and Region\n"},
 		{command.ExitFailed, []string{"--load-balancer", "app/shop/0000000000000000"}, "there is no load balancer app/shop/0000000000000000"},
 	} {
 		stdout, stderr := clitest.Want(t, c.status, New(), append([]string{"listeners"}, c.args...)...)

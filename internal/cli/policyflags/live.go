@@ -12,7 +12,7 @@ import (
 // Live stands in flags for the policies that listeners have now.
 const Live = "live"
 
-// livePolicies returns the policies that the TLS listeners of a region have
+// livePolicies returns the policies that the TLS listeners of a Region have
 // now, by load balancer ("app/NAME/ID").
 func livePolicies(ctx context.Context, region string) (map[string]secpolicy.ListenerPolicies, error) {
 	client, _, err := cloud.ELB(ctx, region)
