@@ -21,8 +21,8 @@ func benchLog(b testing.TB, lines int) (plain, packed []byte) {
 	return buf.Bytes(), gzipped(buf.String())
 }
 
-// BenchmarkReader reads an object as the function does. MB/s are of
-// decompressed text; the sub-benchmarks with "gunzip" are the yardsticks.
+// BenchmarkReader reads an object as the function does. MB/s count decompressed text.
+// The sub-benchmarks with "gunzip" are for comparison.
 func BenchmarkReader(b *testing.B) {
 	const lines = 100_000
 	plain, packed := benchLog(b, lines)
@@ -71,7 +71,7 @@ func BenchmarkReader(b *testing.B) {
 	})
 }
 
-// hostile are texts of which each byte might cost much: as many lines as can be.
+// hostile are texts with as many lines as possible, so that each byte might be costly.
 var hostile = map[string]struct{ first, line string }{
 	"line feeds":             {"", "\n"},
 	"carriage returns":       {"", "\r\n"},
@@ -122,7 +122,7 @@ func readAllLines(tb testing.TB, r *Reader) (malformed int) {
 	}
 }
 
-// Whatever the lines are, a byte costs little, and all lines are counted.
+// Each byte costs little whatever the lines are, and all lines are counted.
 func TestHostile(t *testing.T) {
 	const size = 1 << 20
 	for name, h := range hostile {
@@ -144,7 +144,7 @@ func TestHostile(t *testing.T) {
 			t.Errorf("%s: %v allocations for %d bytes", name, n, size)
 		}
 	}
-	// Passing over a blank line one by one takes 100 times as long as this does.
+	// Skipping blank lines one by one takes 100 times as long.
 	text, best := bytes.Repeat([]byte("\n"), 16<<20), time.Hour
 	for range 5 {
 		start := time.Now()
@@ -156,8 +156,8 @@ func TestHostile(t *testing.T) {
 	}
 }
 
-// A line costs no allocation once its names are known. The few of a whole
-// object (setting up its stream) do not grow with the number of lines.
+// A line costs no allocation once its names are known. The few allocations for the
+// stream do not grow with the number of lines.
 func TestReaderAllocations(t *testing.T) {
 	for _, lines := range []int{1000, 20_000} {
 		plain, packed := benchLog(t, lines)

@@ -25,7 +25,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// Lines that AWS documents, and lines seen in public repositories.
+// Lines that AWS documents, and lines found in public repositories.
 const (
 	docSuccess = `2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 4.036 "CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US" NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z FEF257372D5C14D4 Success TID_3180a73013c8ca4bac2f731159d4b0fe`
 	docFailed  = `2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 - "CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US" NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z FEF257372D5C14D4 Failed:ClientCertUntrusted TID_1c71a68d70587445ad5127ff8b2687d7`
@@ -41,7 +41,7 @@ func at(s string) time.Time {
 	return t
 }
 
-// A doc line as an entry: the base that the table below varies.
+// docEntry is the documented line as an entry, which the table below varies.
 func docEntry() Entry {
 	return Entry{
 		Time:             at("2023-10-04T17:05:15.514108Z"),
@@ -193,8 +193,8 @@ func TestParseErrors(t *testing.T) {
 }
 
 // A client chooses the subject of its certificate. If the log does not escape a
-// quote in it, the fields behind it are not what they seem, and the line is
-// invalid: a client must not choose the outcome of its own connection.
+// quote in it, the following fields are shifted and the line is malformed: a client
+// must not choose the outcome of its own connection.
 func TestShiftedFields(t *testing.T) {
 	const rest = " TID_1c71a68d70587445ad5127ff8b2687d7 secp256r1 app/a/1 192.0.2.1"
 	line := strings.Replace(docFailed, " TID_1c71a68d70587445ad5127ff8b2687d7", rest, 1)
@@ -222,8 +222,8 @@ func TestShiftedFields(t *testing.T) {
 	}
 }
 
-// The load balancer becomes part of object keys, dimensions and messages: what
-// is not of the documented form makes the line invalid.
+// The load balancer becomes part of object keys, dimensions and messages. A line is
+// malformed if it does not have the documented form.
 func TestLoadBalancerForm(t *testing.T) {
 	long := strings.Repeat("n", 33)
 	var p Parser
@@ -244,8 +244,8 @@ func TestLoadBalancerForm(t *testing.T) {
 	}
 }
 
-// Every strict prefix of a line is an error or loses optional fields; it is
-// never read as something else.
+// Every strict prefix of a line is an error, or lacks optional fields. It is never
+// read as something else.
 func TestParsePrefixes(t *testing.T) {
 	var p Parser
 	var e Entry
@@ -285,7 +285,7 @@ func gzipped(s string) []byte {
 	return b.Bytes()
 }
 
-// readAll reads entries and errors as text, one a line.
+// readAll reads to the end and returns the number of entries and all errors.
 func readAll(r *Reader) (entries int, malformed []error, err error) {
 	var e Entry
 	for {
@@ -371,9 +371,9 @@ func TestReader(t *testing.T) {
 	}
 }
 
-// A gzip stream that is cut anywhere is an error. Of one with a flipped bit the
-// verdict is that of compress/gzip, since some bits of header and padding mean
-// nothing; but without its magic number the object is text.
+// A gzip stream that is truncated anywhere is an error. With a flipped bit, the
+// outcome is that of compress/gzip, because some bits of header and padding have no
+// meaning; without its magic number, the object is text.
 func TestReaderBrokenGzip(t *testing.T) {
 	var log bytes.Buffer
 	if err := connlogtest.Write(&log, connlogtest.Options{Lines: 60}); err != nil {
@@ -406,8 +406,8 @@ func TestReaderBrokenGzip(t *testing.T) {
 	}
 }
 
-// A goroutine that decompresses ahead gives the same lines, whatever their
-// lengths, and ends with the stream, or when the Reader is reset.
+// A goroutine that decompresses ahead gives the same lines, of any length. It ends
+// with the stream, or when the Reader is reset.
 func TestReaderPipelined(t *testing.T) {
 	var log strings.Builder
 	random := rand.New(rand.NewPCG(1, 2))
@@ -438,7 +438,7 @@ func TestReaderPipelined(t *testing.T) {
 		}
 	}
 	ahead.Reset(nil)
-	for range 1000 { // the last one may not be gone yet
+	for range 1000 { // the last one may still be ending
 		if runtime.NumGoroutine() <= before {
 			return
 		}
@@ -447,7 +447,7 @@ func TestReaderPipelined(t *testing.T) {
 	t.Errorf("%d goroutines, %d before", runtime.NumGoroutine(), before)
 }
 
-// Text beyond the limit ends in an error of its own: the object is not corrupt.
+// Text beyond the limit has its own error: the object is not corrupt.
 func TestReaderLimit(t *testing.T) {
 	log := strings.Repeat(docSuccess+"\n", 5000)
 	for _, data := range [][]byte{[]byte(log), gzipped(log)} {
@@ -467,8 +467,8 @@ func TestReaderLimit(t *testing.T) {
 	}
 }
 
-// An error of the underlying reader is kept, so that a cut transfer can be told
-// from a corrupt object.
+// An error of the underlying reader is returned, so that a broken transfer is not
+// taken for a corrupt object.
 func TestReaderSourceError(t *testing.T) {
 	lost := errors.New("connection lost")
 	for _, data := range [][]byte{nil, gzipped(docSuccess)[:20], []byte(docSuccess), []byte(docSuccess + "\n" + docFailed)} {
@@ -487,8 +487,8 @@ func TestReaderGarbageAfterGzip(t *testing.T) {
 	}
 }
 
-// The files of testdata are real or documented logs; the golden file beside
-// each says how it is read.
+// The files of testdata are real or documented logs. The golden file of each shows
+// how it is read.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.log")
 	if err != nil || len(files) == 0 {

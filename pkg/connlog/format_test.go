@@ -25,7 +25,7 @@ import (
 	"tlswatch/pkg/logkey"
 )
 
-// entries reads a log of good lines only.
+// entries reads a log that has only valid lines.
 func entries(t *testing.T, text string) (list []Entry, format string) {
 	t.Helper()
 	r := NewReader(strings.NewReader(text))
@@ -84,8 +84,8 @@ func without(e Entry, fields []int) Entry {
 	return e
 }
 
-// A log is the same entries in whatever form it is written, with the fields in
-// any order; those left out are absent.
+// A log has the same entries in every format, with the fields in any order. Omitted
+// fields are absent.
 func TestForms(t *testing.T) {
 	native := made(t, connlogtest.Options{Seed: 7, Lines: 150})
 	lines := strings.Split(strings.TrimSuffix(native, "\n"), "\n")
@@ -119,8 +119,8 @@ func TestForms(t *testing.T) {
 	}
 }
 
-// The TLS log of a Network Load Balancer that had the connections of a
-// connection log: what the reference makes of it.
+// Compares the TLS log of a Network Load Balancer, made of the connections of a
+// connection log, with the reference.
 func TestTLSLogReference(t *testing.T) {
 	native := strings.Split(strings.TrimSuffix(made(t, connlogtest.Options{Seed: 9, Lines: 500}), "\n"), "\n")
 	log := connlogtest.TLSLog(native, "net/a/1")
@@ -135,7 +135,7 @@ func TestTLSLogReference(t *testing.T) {
 	}
 }
 
-// differs compares an entry with the fields that the reference has of it.
+// differs compares an entry with the fields of the reference.
 func differs(e *Entry, want []string) string {
 	when, _ := time.Parse(time.RFC3339, want[0])
 	client, _ := netip.ParseAddr(strings.Trim(want[1], "[]"))
@@ -150,8 +150,8 @@ func differs(e *Entry, want []string) string {
 	return ""
 }
 
-// FuzzTLSLog holds the parser of TLS logs against the reference, which knows no
-// quotes.
+// FuzzTLSLog compares the parser of TLS logs with the reference, which does not
+// support quotes.
 func FuzzTLSLog(f *testing.F) {
 	native := strings.Split(strings.TrimSuffix(made(f, connlogtest.Options{Lines: 20}), "\n"), "\n")
 	seeds := append(connlogtest.TLSLog(native, "net/a/1"), tlsFirst, tlsALPN, tlsFailed)
@@ -186,8 +186,8 @@ func FuzzTLSLog(f *testing.F) {
 	})
 }
 
-// Lines of the TLS log of a Network Load Balancer: as AWS documents them, as
-// they were seen, and variations.
+// Lines of the TLS log of a Network Load Balancer: documented ones, and one found in
+// a public repository.
 const (
 	tlsFirst  = `tls 2.0 2018-12-20T02:59:40 net/my-network-loadbalancer/c6e77e28c25b2234 g3d4b5e8bb8464cd 72.21.218.154:51341 172.100.100.185:443 5 2 98 246 - arn:aws:acm:us-east-2:671290407336:certificate/2a108f19-aded-46b0-8493-c63eb1ef4a99 - ECDHE-RSA-AES128-SHA tlsv12 - my-network-loadbalancer-c6e77e28c25b2234.elb.us-east-2.amazonaws.com - - - 2018-12-20T02:59:30`
 	tlsALPN   = `tls 2.0 2020-04-01T08:51:42 net/my-network-loadbalancer/c6e77e28c25b2234 g3d4b5e8bb8464cd 72.21.218.154:51341 172.100.100.185:443 5 2 98 246 - arn:aws:acm:us-east-2:671290407336:certificate/2a108f19-aded-46b0-8493-c63eb1ef4a99 - ECDHE-RSA-AES128-SHA tlsv12 - my-network-loadbalancer-c6e77e28c25b2234.elb.us-east-2.amazonaws.com h2 h2 "h2","http/1.1" 2020-04-01T08:51:20`
@@ -262,8 +262,7 @@ func TestTLSLog(t *testing.T) {
 	}
 }
 
-// Logs whose lines are no entries: each line's error by line number, field and
-// kind.
+// Logs with a malformed line: its error by line number, field and kind.
 func TestMalformedForms(t *testing.T) {
 	const header = "#Version: 1.0\n#Fields: time client_ip tls_protocol tls_verify_status\n"
 	const names = `{"time":"2026-09-23T07:11:27Z","tls_verify_status":"Success"}` + "\n"
@@ -377,8 +376,8 @@ func TestRefused(t *testing.T) {
 	}
 }
 
-// What a stream is depends on the first line that tells; a first line that is
-// broken decides nothing.
+// The first line that shows the format decides. A malformed first line decides
+// nothing.
 func TestDetectionLate(t *testing.T) {
 	for name, log := range map[string]string{
 		"connection log": "garbage\n" + fields15,
@@ -403,7 +402,7 @@ func TestDetectionLate(t *testing.T) {
 	}
 }
 
-// formSeeds are logs of every format that is read.
+// formSeeds are logs of all supported formats.
 func formSeeds(f *testing.F) []string {
 	files, err := filepath.Glob("testdata/*.log")
 	if err != nil || len(files) == 0 {
@@ -429,9 +428,9 @@ func formSeeds(f *testing.F) []string {
 	return append(seeds, tlsFirst+"\n"+tlsALPN+"\n"+tlsFailed)
 }
 
-// FuzzFormats: a stream is read to its end or refused; each of its lines is
-// blank, an entry, malformed, or a directive; an entry that is written down as
-// JSON again is the same.
+// FuzzFormats checks that a stream is read to its end or refused, that each line is
+// blank, an entry, malformed or a directive, and that an entry written as JSON is
+// read as the same entry.
 func FuzzFormats(f *testing.F) {
 	for _, seed := range formSeeds(f) {
 		f.Add(seed)
@@ -503,7 +502,7 @@ func roundTrip(t *testing.T, e *Entry) {
 	}
 }
 
-// What the first line tells of the format outlives the buffer that it was in.
+// What the first line shows about the format stays valid when its buffer is reused.
 func TestFormatOutlivesItsLine(t *testing.T) {
 	lines := strings.Split(strings.TrimSuffix(made(t, connlogtest.Options{Seed: 21, Lines: 20_000}), "\n"), "\n")
 	for name, log := range map[string][]string{
@@ -520,7 +519,7 @@ func TestFormatOutlivesItsLine(t *testing.T) {
 	}
 }
 
-// Lines of other formats cost no memory either, once names are known.
+// Lines of other formats cost no memory once names are known.
 func TestFormatsAllocations(t *testing.T) {
 	list := strings.Split(strings.TrimSuffix(made(t, connlogtest.Options{Lines: 2000}), "\n"), "\n")
 	logs := []string{strings.Join(connlogtest.TLSLog(list, "net/a/1"), "\n")}
@@ -541,7 +540,7 @@ func TestFormatsAllocations(t *testing.T) {
 	}
 }
 
-// BenchmarkFormats reads the same connections in other formats. Its yardstick is
+// BenchmarkFormats reads the same connections in other formats, for comparison with
 // BenchmarkReader/plain.
 func BenchmarkFormats(b *testing.B) {
 	const n = 20_000

@@ -39,7 +39,7 @@ func seedLines(f *testing.F) []string {
 	return append(lines, strings.Split(made.String(), "\n")...)
 }
 
-// FuzzParse holds the parser against the reference.
+// FuzzParse compares the parser with the reference.
 func FuzzParse(f *testing.F) {
 	for _, line := range seedLines(f) {
 		f.Add(line)
@@ -91,8 +91,8 @@ func FuzzParse(f *testing.F) {
 	})
 }
 
-// FuzzUsual holds what reads usual lines, and learns from each what is usual,
-// against the parser of fields, which FuzzParse holds against the reference.
+// FuzzUsual compares the fast path for lines of the usual form, which learns from
+// every line, with the parser of fields, which FuzzParse compares with the reference.
 func FuzzUsual(f *testing.F) {
 	lines := seedLines(f)
 	for i, line := range lines {
@@ -111,15 +111,15 @@ func FuzzUsual(f *testing.F) {
 	})
 }
 
-// used is an entry that another line was read into.
+// used is an entry with the values of another line.
 var used = Entry{
 	Time: time.Unix(1, 2), Client: netip.IPv6Unspecified(), ClientPort: 3, ListenerPort: 4, Protocol: "p", Cipher: "c",
 	HandshakeLatency: 5, HasLatency: true, ClientCert: ClientCert{[]byte("s"), []byte("v"), time.Unix(6, 7), time.Unix(8, 9), []byte("n")},
 	Status: "t", TraceID: []byte("i"), KeyExchange: "k", LoadBalancer: "l", Node: "o", ServerName: []byte("d"),
 }
 
-// asParsed checks that the lines of a text come from p as from the parser of
-// fields, and returns how many of them are usual.
+// asParsed checks that p reads the lines of a text as the parser of fields does, and
+// returns how many of them take the fast path.
 func asParsed(t *testing.T, p *Parser, text string) (usual int) {
 	var q Parser
 	buf := append([]byte(text), make([]byte, len(head{}))...)
@@ -147,7 +147,7 @@ func asParsed(t *testing.T, p *Parser, text string) (usual int) {
 	return usual
 }
 
-// FuzzReader holds the reader against compress/gzip and a split into lines.
+// FuzzReader compares the reader with compress/gzip and splitting into lines.
 func FuzzReader(f *testing.F) {
 	text := strings.Join(seedLines(f)[:20], "\n")
 	f.Add([]byte(text))
@@ -158,7 +158,7 @@ func FuzzReader(f *testing.F) {
 	f.Add([]byte{0x1f, 0x8b})
 	f.Add([]byte(strings.Repeat("\n", 17) + docSuccess + strings.Repeat("\r\n", 17) + docFailed + "\n\r\n\n\r\r\n"))
 	f.Add([]byte(docSuccess + "\n" + strings.Repeat("x\n", maxShort+2) + docFailed))
-	// A second member, cut in the name of its header.
+	// A second member, truncated in the name of its header.
 	f.Add(append(gzipped(docSuccess), "\x1f\x8b\b\b\x00\x00\x00\x00\x00\x03conn"...))
 	var (
 		r     = NewReader(nil)

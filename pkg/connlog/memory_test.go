@@ -29,8 +29,8 @@ func (r *repeated) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// Text that gzip makes a thousand times smaller is work, and no memory. make
-// large reads 10 GB of it, a quick test less. With a limit, it ends early.
+// Text that gzip compresses a thousandfold takes time but no memory. "make large"
+// reads 10 GB of it, a quick test less. A limit ends reading early.
 func TestMemoryBomb(t *testing.T) {
 	text := strings.Repeat(docFailed+"\n", 8<<20/(len(docFailed)+1))
 	packed := gzipped(text)

@@ -15,8 +15,7 @@ import (
 	"tlswatch/internal/dev/connlogtest"
 )
 
-// ipv4 takes what netip takes, and what it leaves to parseAddr is no IPv4
-// address.
+// ipv4 agrees with netip, and what it leaves to scan.Addr is not an IPv4 address.
 func TestUsualIPv4(t *testing.T) {
 	r := rand.New(rand.NewPCG(3, 4))
 	rest := []byte(" 57382 443 TLSv1.3 TLS_AES_128_GCM_SHA256 ")
@@ -89,8 +88,8 @@ func TestSpace(t *testing.T) {
 	}
 }
 
-// What lies behind a text in memory is not taken for a part of it, however the
-// text is cut; and a line is the same whatever lies behind it.
+// Memory after the text is never read as part of it, wherever the text is cut, and
+// never changes how a line is read.
 func TestBehindTheText(t *testing.T) {
 	for _, fields := range []int{11, 12, 15} {
 		var log bytes.Buffer
@@ -133,7 +132,7 @@ func TestBehindTheText(t *testing.T) {
 	}
 }
 
-// A piecewise reader gives so many bytes at a time.
+// A piecewise reader returns a fixed number of bytes at a time.
 type piecewise struct {
 	r io.Reader
 	n int
@@ -141,8 +140,8 @@ type piecewise struct {
 
 func (p piecewise) Read(b []byte) (int, error) { return p.r.Read(b[:min(len(b), p.n)]) }
 
-// A Reader whose buffer still has another log takes nothing of that for the one
-// it reads, in whatever pieces this comes.
+// A Reader whose buffer still contains another log reads nothing of it, whatever the
+// pieces in which the new log arrives.
 func TestStaleBuffer(t *testing.T) {
 	for _, fields := range []int{11, 12, 13, 15} {
 		var log bytes.Buffer
@@ -175,8 +174,8 @@ func TestStaleBuffer(t *testing.T) {
 	}
 }
 
-// strangeLines are texts whose lines tempt what reads usual lines to read on
-// where a field does not end, or behind what it may look at.
+// strangeLines are texts that might lead the fast path to read beyond the end of a
+// field, or beyond the head.
 var strangeLines = func() (texts []string) {
 	const (
 		start = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - 0.012 \"-\" - - "
@@ -187,15 +186,14 @@ var strangeLines = func() (texts []string) {
 		start+"Failed:a\r\r\n"+start+"Failed:a\r\n",
 		start+"Failed:a\n"+start+"Failed:ab\n"+start+"Failed:a\n",
 	)
-	// A cipher suite that is too long to be known by its bytes, and ends as if a
-	// latency came there.
+	// A cipher suite that is too long for a guess, and ends like a latency.
 	long := strings.Replace(start, "- - ", "TLSv1.2 "+strings.Repeat("A", 36)+"0.012 ", 1) + "Success\n"
 	texts = append(texts, long+long)
 	for _, fields := range []string{"Success", "Success " + trace, "Success " + trace + " x25519", "Success " + trace + " x25519 app/a/1 10.0.0.1", "Success " + trace + " x25519 app/a/1 10.0.0.1 new"} {
 		line := start + fields
 		texts = append(texts, line+"\n"+line+"\r\n"+line+"\n"+line+"\r\r\n"+line+" \n"+line+"\x00\n"+line)
 	}
-	// What is 256 bytes before the end of the status looks like the end.
+	// 256 bytes before the end of the status there is what looks like the end.
 	start256 := strings.Replace(start, "443 - -", "443 - "+trace, 1) + "Failed:"
 	for n := range 260 {
 		status := start256 + strings.Repeat("a", n)
@@ -210,8 +208,8 @@ func TestStrangeLines(t *testing.T) {
 	}
 }
 
-// Whatever byte of a usual line is another one, or missing, or one too many: the
-// line is read as by the parser of fields.
+// With any byte of a line of the usual form changed, missing or inserted, the line is
+// read as the parser of fields reads it.
 func TestNearlyUsual(t *testing.T) {
 	const (
 		trace = "TID_f5320c2c9b3b0f2eb5f2f4e5a5b5c5d5"
@@ -243,8 +241,8 @@ func TestNearlyUsual(t *testing.T) {
 	}
 }
 
-// Two shapes of lines whose bytes have the same hash are both known, however
-// often one of them is read by the parser of fields.
+// Two sets of parameters whose bytes have the same hash are both remembered, however
+// often the parser of fields reads one of them.
 func TestShapesOfOneSet(t *testing.T) {
 	line := func(cipher int) string {
 		return "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 TLSv1.2 SUITE-" + strconv.Itoa(cipher) + " 0.012 \"-\" - - Success\n"
@@ -270,7 +268,7 @@ func TestShapesOfOneSet(t *testing.T) {
 	}
 }
 
-// What a Parser remembers of a log that is made up has bounds.
+// What a Parser remembers of a hostile log is bounded.
 func TestMemoBounds(t *testing.T) {
 	const start = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - - \"-\" - - Success - "
 	var p Parser
@@ -286,8 +284,8 @@ func TestMemoBounds(t *testing.T) {
 	}
 }
 
-// Usual lines are lines: they count in those of errors, and a Reader that knows
-// them from another log tells the format of the next one all the same.
+// Lines of the usual form count in the line numbers of errors, and a Reader that
+// learned them from another log still detects the format of the next one.
 func TestUsualLinesCount(t *testing.T) {
 	const good = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - - \"-\" - - Success\n"
 	r := NewReader(nil)
@@ -307,7 +305,7 @@ func TestUsualLinesCount(t *testing.T) {
 	}
 }
 
-// A Reader with ReadAhead gives what has come, without waiting for more.
+// A Reader with ReadAhead returns what has arrived, without waiting for more.
 func TestPipelinedDoesNotWait(t *testing.T) {
 	const good = "2026-11-25T10:00:05.000000Z 192.0.2.1 57382 443 - - - \"-\" - - Success\n"
 	in, out := io.Pipe()
