@@ -9,7 +9,7 @@ import (
 // An Extension of a ClientHello, RFC 8446, Section 4.2.
 type Extension struct {
 	Type ExtensionType
-	Data []byte // nil in a [Handshake], which keeps what was decoded
+	data []byte // nil in a [Handshake], which keeps what was decoded
 }
 
 // An ExtensionType is a number of IANA's registry of TLS ExtensionType values.

@@ -23,7 +23,7 @@ func (h *ClientHello) ja3() string {
 	var b strings.Builder
 	b.WriteString(strconv.Itoa(int(h.LegacyVersion)))
 	for _, list := range [][]uint16{
-		withoutGREASE(h.CipherSuites), h.extensionTypes(), withoutGREASE(h.Groups), widened(h.PointFormats),
+		withoutGREASE(h.CipherSuites), h.extensionTypes(), withoutGREASE(h.Groups), widened(h.pointFormats),
 	} {
 		b.WriteByte(',')
 		for i, v := range list {

@@ -235,9 +235,9 @@ func FuzzClientHello(f *testing.F) {
 		if h == nil {
 			t.Fatal("no ClientHello")
 		}
-		size := len(h.SessionID) + 2*len(h.CipherSuites) + len(h.CompressionMethods)
+		size := len(h.sessionID) + 2*len(h.CipherSuites)
 		for _, e := range h.Extensions {
-			size += 4 + len(e.Data)
+			size += 4 + len(e.data)
 		}
 		if size > len(data) {
 			t.Errorf("%d bytes are decoded of %d", size, len(data))

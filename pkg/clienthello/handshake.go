@@ -111,8 +111,8 @@ type Outcome struct {
 
 // An Alert is a message of the alert protocol, RFC 8446, Section 6.
 type Alert struct {
-	Level       uint8
-	Description uint8
+	level       uint8
+	description uint8
 }
 
 // Alert descriptions that are told apart.
@@ -123,16 +123,16 @@ const (
 
 // String is the description by its name in IANA's registry, or its number.
 func (a Alert) String() string {
-	return cmp.Or(tlsname.Alert(a.Description), fmt.Sprintf("alert %d", a.Description))
+	return cmp.Or(tlsname.Alert(a.description), fmt.Sprintf("alert %d", a.description))
 }
 
 // LevelName is "warning", "fatal" or the number.
 func (a Alert) LevelName() string {
-	switch a.Level {
+	switch a.level {
 	case 1:
 		return "warning"
 	case alertFatal:
 		return "fatal"
 	}
-	return fmt.Sprint(a.Level)
+	return fmt.Sprint(a.level)
 }

@@ -26,30 +26,26 @@ const (
 // A ClientHello is what a client offers, RFC 8446, Section 4.1.2. Lists are in
 // the order of the message and include GREASE values (RFC 8701).
 type ClientHello struct {
-	LegacyVersion      tlsname.Version
-	Random             [32]byte
-	SessionID          []byte
-	CipherSuites       []tlsname.Suite
-	CompressionMethods []uint8
-	Extensions         []Extension
+	LegacyVersion tlsname.Version
+	CipherSuites  []tlsname.Suite
+	Extensions    []Extension
 
 	ServerName           string                    // server_name, RFC 6066, Section 3
 	SupportedVersions    []tlsname.Version         // supported_versions, RFC 8446, Section 4.2.1
 	Groups               []tlsname.Group           // supported_groups, RFC 8446, Section 4.2.7
 	KeyShares            []tlsname.Group           // groups of key_share, RFC 8446, Section 4.2.8
-	PointFormats         []uint8                   // ec_point_formats, RFC 8422, Section 5.1.2
 	SignatureSchemes     []tlsname.SignatureScheme // signature_algorithms, RFC 8446, Section 4.2.3
-	SignatureSchemesCert []tlsname.SignatureScheme // signature_algorithms_cert, same
 	ALPN                 []string                  // application_layer_protocol_negotiation, RFC 7301
-	PSKModes             []uint8                   // psk_key_exchange_modes, RFC 8446, Section 4.2.9
 	PSKIdentities        int                       // number of identities of pre_shared_key, RFC 8446, Section 4.2.11
 	EarlyData            bool                      // early_data, RFC 8446, Section 4.2.10
 	SessionTicket        bool                      // a session_ticket that is not empty, RFC 5077
-	ExtendedMasterSecret bool                      // extended_master_secret, RFC 7627
-	StatusRequest        bool                      // status_request, RFC 6066, Section 8
 	EncryptedClientHello bool                      // encrypted_client_hello, RFC 9849: ServerName is then the outer one
 	SecureRenegotiation  bool                      // renegotiation_info or its SCSV, RFC 5746
 	FallbackSCSV         bool                      // TLS_FALLBACK_SCSV, RFC 7507
+
+	sessionID    []byte
+	certSchemes  []tlsname.SignatureScheme // signature_algorithms_cert, RFC 8446, Section 4.2.3
+	pointFormats []uint8                   // ec_point_formats, RFC 8422, Section 5.1.2
 }
 
 // Signalling values among the cipher suites.
@@ -86,13 +82,11 @@ func (h *ClientHello) readSignals() {
 	h.FallbackSCSV = slices.Contains(h.CipherSuites, fallbackSCSV)
 }
 
-// compact lets the message go that the ClientHello was decoded from.
+// compact drops all references to the message that the ClientHello was decoded from.
 func (h *ClientHello) compact() {
-	for _, field := range []*[]byte{&h.SessionID, &h.CompressionMethods, &h.PointFormats, &h.PSKModes} {
-		*field = bytes.Clone(*field)
-	}
+	h.sessionID, h.pointFormats = bytes.Clone(h.sessionID), bytes.Clone(h.pointFormats)
 	for i := range h.Extensions {
-		h.Extensions[i].Data = nil
+		h.Extensions[i].data = nil
 	}
 }
 
@@ -150,14 +144,14 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 		return short("legacy_version")
 	}
 	h.LegacyVersion = tlsname.Version(version)
-	if !s.CopyBytes(h.Random[:]) {
+	if !s.Skip(32) {
 		return short("random")
 	}
 	var sessionID cryptobyte.String
 	if !s.ReadUint8LengthPrefixed(&sessionID) {
 		return short("legacy_session_id")
 	}
-	h.SessionID = sessionID
+	h.sessionID = sessionID
 	if len(sessionID) > 32 {
 		return fmt.Errorf("legacy_session_id: %d bytes, at most 32 are allowed", len(sessionID))
 	}
@@ -174,7 +168,6 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 	if !s.ReadUint8LengthPrefixed(&compression) {
 		return short("legacy_compression_methods")
 	}
-	h.CompressionMethods = compression
 	if s.Empty() && whole {
 		return nil // no extensions, RFC 5246, Section 7.4.1.2
 	}
@@ -209,69 +202,25 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 
 var errMalformed = errors.New("malformed")
 
-// parseExtension decodes the extensions that ClientHello has fields for.
+// parseExtension decodes the extensions that ClientHello has fields for, and checks
+// the form of some others.
 func (h *ClientHello) parseExtension(e Extension) (err error) {
-	s := cryptobyte.String(e.Data)
+	s := cryptobyte.String(e.data)
 	switch e.Type {
 	case extServerName:
-		var list cryptobyte.String
-		if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {
-			return errMalformed
-		}
-		for !list.Empty() {
-			var nameType uint8
-			var name cryptobyte.String
-			if !list.ReadUint8(&nameType) || !list.ReadUint16LengthPrefixed(&name) || name.Empty() {
-				return errMalformed
-			}
-			if nameType == 0 && h.ServerName == "" {
-				h.ServerName = string(name)
-			}
-		}
-	case extStatusRequest:
-		h.StatusRequest = true
-		return nil
+		err = h.parseServerName(&s)
 	case extSupportedGroups:
 		h.Groups, err = list16[tlsname.Group](&s)
 	case extPointFormats:
-		var list cryptobyte.String
-		if !s.ReadUint8LengthPrefixed(&list) || list.Empty() {
-			return errMalformed
-		}
-		h.PointFormats = list
+		h.pointFormats, err = list8(&s)
 	case extSignatureAlgorithms:
 		h.SignatureSchemes, err = list16[tlsname.SignatureScheme](&s)
 	case extSignatureAlgorithmsCert:
-		h.SignatureSchemesCert, err = list16[tlsname.SignatureScheme](&s)
+		h.certSchemes, err = list16[tlsname.SignatureScheme](&s)
 	case extALPN:
-		var list cryptobyte.String
-		if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {
-			return errMalformed
-		}
-		for !list.Empty() {
-			var protocol cryptobyte.String
-			if !list.ReadUint8LengthPrefixed(&protocol) || protocol.Empty() {
-				return errMalformed
-			}
-			h.ALPN = append(h.ALPN, string(protocol))
-		}
-	case extExtendedMasterSecret:
-		h.ExtendedMasterSecret = true
-	case extSessionTicket:
-		h.SessionTicket = len(e.Data) > 0
-		return nil
+		err = h.parseALPN(&s)
 	case extPreSharedKey:
-		var identities, binders cryptobyte.String
-		if !s.ReadUint16LengthPrefixed(&identities) || identities.Empty() || !s.ReadUint16LengthPrefixed(&binders) || binders.Empty() {
-			return errMalformed
-		}
-		for !identities.Empty() {
-			var identity cryptobyte.String
-			if !identities.ReadUint16LengthPrefixed(&identity) || identity.Empty() || !identities.Skip(4) {
-				return errMalformed
-			}
-			h.PSKIdentities++
-		}
+		err = h.parsePreSharedKey(&s)
 	case extEarlyData:
 		h.EarlyData = true
 	case extSupportedVersions:
@@ -281,40 +230,104 @@ func (h *ClientHello) parseExtension(e Extension) (err error) {
 		}
 		h.SupportedVersions, err = values[tlsname.Version](list)
 	case extPSKKeyExchangeModes:
-		var list cryptobyte.String
-		if !s.ReadUint8LengthPrefixed(&list) || list.Empty() {
-			return errMalformed
-		}
-		h.PSKModes = list
+		_, err = list8(&s)
 	case extKeyShare:
-		var list cryptobyte.String
-		if !s.ReadUint16LengthPrefixed(&list) {
-			return errMalformed
-		}
-		for !list.Empty() {
-			var group uint16
-			var key cryptobyte.String
-			if !list.ReadUint16(&group) || !list.ReadUint16LengthPrefixed(&key) || key.Empty() {
-				return errMalformed
-			}
-			h.KeyShares = append(h.KeyShares, tlsname.Group(group))
-		}
-	case extEncryptedClientHello:
-		h.EncryptedClientHello = true
-		return nil
-	case extRenegotiationInfo:
-		h.SecureRenegotiation = true
-		return nil
+		err = h.parseKeyShare(&s)
+	case extExtendedMasterSecret: // must be empty
 	default:
+		// Only whether it is there matters, or its content is not checked.
+		switch e.Type {
+		case extSessionTicket:
+			h.SessionTicket = len(e.data) > 0
+		case extEncryptedClientHello:
+			h.EncryptedClientHello = true
+		case extRenegotiationInfo:
+			h.SecureRenegotiation = true
+		}
 		return nil
 	}
-	if err != nil {
-		return err
-	}
-	if !s.Empty() {
+	if err == nil && !s.Empty() {
 		return errMalformed
 	}
+	return err
+}
+
+// parseServerName decodes server_name, RFC 6066, Section 3.
+func (h *ClientHello) parseServerName(s *cryptobyte.String) error {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {
+		return errMalformed
+	}
+	for !list.Empty() {
+		var nameType uint8
+		var name cryptobyte.String
+		if !list.ReadUint8(&nameType) || !list.ReadUint16LengthPrefixed(&name) || name.Empty() {
+			return errMalformed
+		}
+		if nameType == 0 && h.ServerName == "" {
+			h.ServerName = string(name)
+		}
+	}
 	return nil
+}
+
+// parseALPN decodes application_layer_protocol_negotiation, RFC 7301, Section 3.1.
+func (h *ClientHello) parseALPN(s *cryptobyte.String) error {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) || list.Empty() {
+		return errMalformed
+	}
+	for !list.Empty() {
+		var protocol cryptobyte.String
+		if !list.ReadUint8LengthPrefixed(&protocol) || protocol.Empty() {
+			return errMalformed
+		}
+		h.ALPN = append(h.ALPN, string(protocol))
+	}
+	return nil
+}
+
+// parsePreSharedKey counts the identities of pre_shared_key, RFC 8446, Section
+// 4.2.11.
+func (h *ClientHello) parsePreSharedKey(s *cryptobyte.String) error {
+	var identities, binders cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&identities) || identities.Empty() || !s.ReadUint16LengthPrefixed(&binders) || binders.Empty() {
+		return errMalformed
+	}
+	for !identities.Empty() {
+		var identity cryptobyte.String
+		if !identities.ReadUint16LengthPrefixed(&identity) || identity.Empty() || !identities.Skip(4) {
+			return errMalformed
+		}
+		h.PSKIdentities++
+	}
+	return nil
+}
+
+// parseKeyShare decodes the groups of key_share, RFC 8446, Section 4.2.8.
+func (h *ClientHello) parseKeyShare(s *cryptobyte.String) error {
+	var list cryptobyte.String
+	if !s.ReadUint16LengthPrefixed(&list) {
+		return errMalformed
+	}
+	for !list.Empty() {
+		var group uint16
+		var key cryptobyte.String
+		if !list.ReadUint16(&group) || !list.ReadUint16LengthPrefixed(&key) || key.Empty() {
+			return errMalformed
+		}
+		h.KeyShares = append(h.KeyShares, tlsname.Group(group))
+	}
+	return nil
+}
+
+// list8 reads a vector of bytes with a length of one byte.
+func list8(s *cryptobyte.String) ([]uint8, error) {
+	var list cryptobyte.String
+	if !s.ReadUint8LengthPrefixed(&list) || list.Empty() {
+		return nil, errMalformed
+	}
+	return list, nil
 }
 
 // list16 reads a vector of two-byte values with a length of two bytes.

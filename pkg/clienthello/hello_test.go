@@ -82,7 +82,7 @@ func TestPrefixes(t *testing.T) {
 		}
 		fitting := slices.Clone(message[:n])
 		fitting[1], fitting[2], fitting[3] = 0, byte((n-4)>>8), byte(n-4)
-		if h, err := parseClientHello(fitting); err == nil && (len(h.Extensions) > 0 || h.CompressionMethods == nil) {
+		if h, err := parseClientHello(fitting); err == nil && len(h.Extensions) > 0 {
 			t.Fatalf("%d of %d bytes, with that length: decoded", n, len(message))
 		} else if errors.Is(err, errIncomplete) {
 			t.Fatalf("%d of %d bytes, with that length: %v", n, len(message), err)
@@ -110,7 +110,7 @@ func build(suites []tlsname.Suite, extensions ...Extension) []byte {
 		b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) {
 			for _, e := range extensions {
 				b.AddUint16(uint16(e.Type))
-				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.Data) })
+				b.AddUint16LengthPrefixed(func(b *cryptobyte.Builder) { b.AddBytes(e.data) })
 			}
 		})
 	})
@@ -145,6 +145,9 @@ func TestParseMalformed(t *testing.T) {
 		{"an empty name", build([]tlsname.Suite{1}, Extension{0, []byte{0, 3, 0, 0, 0}}), "server_name: malformed"},
 		{"an empty protocol", build([]tlsname.Suite{1}, Extension{16, []byte{0, 1, 0}}), "negotiation: malformed"},
 		{"a key share without a key", build([]tlsname.Suite{1}, Extension{51, []byte{0, 4, 0, 29, 0, 0}}), "key_share: malformed"},
+		{"odd schemes of certificates", build([]tlsname.Suite{1}, Extension{50, []byte{0, 3, 4, 3, 4}}), "signature_algorithms_cert: a list of 3 bytes"},
+		{"no modes of pre-shared keys", build([]tlsname.Suite{1}, Extension{45, []byte{0}}), "psk_key_exchange_modes: malformed"},
+		{"a master secret with a value", build([]tlsname.Suite{1}, Extension{23, []byte{0}}), "extended_master_secret: malformed"},
 		{"a pre-shared key without binders", build([]tlsname.Suite{1}, Extension{41, []byte{0, 7, 0, 1, 9, 0, 0, 0, 0, 0, 0}}), "pre_shared_key: malformed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -182,8 +185,8 @@ func TestParseFeatures(t *testing.T) {
 	if !h.KeyShares[1].PostQuantum() || h.Groups[2].PostQuantum() {
 		t.Error("post-quantum groups are not told from others")
 	}
-	if !h.SecureRenegotiation || !h.FallbackSCSV || !h.EarlyData || !h.SessionTicket || !h.ExtendedMasterSecret ||
-		!h.StatusRequest || !h.EncryptedClientHello || h.PSKIdentities != 1 || len(h.SignatureSchemesCert) != 1 || len(h.PSKModes) != 1 {
+	if !h.SecureRenegotiation || !h.FallbackSCSV || !h.EarlyData || !h.SessionTicket ||
+		!h.EncryptedClientHello || h.PSKIdentities != 1 {
 		t.Errorf("features are missing: %+v", h)
 	}
 	if got := h.Extensions[0].Type.String(); got != "GREASE(0x3A3A)" {

@@ -6,7 +6,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// outcome is the whole of how the handshake ended.
+// outcome describes how the handshake ended.
 func (c *connection) outcome() Outcome {
 	h := c.handshake
 	o := *c.ended
@@ -16,16 +16,15 @@ func (c *connection) outcome() Outcome {
 		if s.version >= tlsname.TLS13 {
 			o.Resumed = s.psk
 		} else {
-			o.Resumed = h.Hello != nil && len(s.sessionID) > 0 && string(s.sessionID) == string(h.Hello.SessionID)
+			o.Resumed = h.Hello != nil && len(s.sessionID) > 0 && string(s.sessionID) == string(h.Hello.sessionID)
 		}
 	}
 	o.Note = c.note(o)
 	return o
 }
 
-// note says what else is to be known about an outcome.
+// note adds a sentence to an outcome, where its other fields do not say everything.
 func (c *connection) note(o Outcome) string {
-	client, server := c.client, c.other(c.client)
 	switch {
 	case !c.handshake.Protocol.TLS():
 		return ""
@@ -37,8 +36,16 @@ func (c *connection) note(o Outcome) string {
 		return "the ServerHello is not in the capture"
 	case o.Kind == Negotiated:
 		return ""
+	}
+	return c.failureNote(o)
+}
+
+// failureNote is note for a handshake that failed or was not completed.
+func (c *connection) failureNote(o Outcome) string {
+	client, server := c.client, c.other(c.client)
+	switch {
 	case server.bytes > 0 && server.count == 0 && server.missing > 0 || c.serverLost:
-		return "the server's answer is not all in the capture"
+		return "the server's answer is not complete in the capture"
 	case server.bytes == 0 && c.unseen():
 		return "the server's packets are not in the capture"
 	case c.reaction != nil && server.bytes == 0:
@@ -56,9 +63,9 @@ func (c *connection) note(o Outcome) string {
 	case o.Kind == AlertSent || o.Version != 0:
 		return ""
 	case o.HelloRetry != 0:
-		return "the server asked for another key share (HelloRetryRequest), and nothing came of it"
+		return "the server asked for another key share (HelloRetryRequest), and the handshake went no further"
 	case server.bytes > 0:
-		return "the server's answer holds no ServerHello"
+		return "the server's answer has no ServerHello"
 	case o.Kind == NoAnswer && c.acknowledged():
 		return "the server's TCP acknowledged the ClientHello"
 	case o.Kind == Closed || o.Kind == Reset:
@@ -67,8 +74,8 @@ func (c *connection) note(o Outcome) string {
 	return ""
 }
 
-// unseen reports whether the client acknowledged more of the server's bytes, a FIN
-// aside, than the capture has.
+// unseen reports whether the client acknowledged more of the server's bytes than the
+// capture has, apart from a FIN.
 func (c *connection) unseen() bool {
 	s := &c.other(c.client).stream
 	return s.begun && s.acked != 0 && int32(s.acked-s.next) > 1

@@ -230,7 +230,7 @@ func TestSnapLength(t *testing.T) {
 				}
 				h := all[0]
 				if h.Fault == nil {
-					if !cmp.Equal(h.Hello, whole.Hello) {
+					if !cmp.Equal(h.Hello, whole.Hello, unexported) {
 						t.Errorf("length %d: the ClientHello is another", length)
 					}
 					continue

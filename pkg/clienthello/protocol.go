@@ -88,7 +88,7 @@ func parseSSLv2(message []byte) (*ClientHello, error) {
 		}
 	}
 	h.readSignals()
-	if !s.ReadBytes(&h.SessionID, int(sessionLen)) || !s.Skip(int(challengeLen)) {
+	if !s.ReadBytes(&h.sessionID, int(sessionLen)) || !s.Skip(int(challengeLen)) {
 		return h, fmt.Errorf("SSLv2 ClientHello: %w", errIncomplete)
 	}
 	return h, nil

@@ -329,9 +329,9 @@ func (h *Handshake) size() int {
 		if hello == nil {
 			continue
 		}
-		n += 512 + len(hello.SessionID) + 2*(len(hello.CipherSuites)+len(hello.Groups)+len(hello.SignatureSchemes))
+		n += 512 + len(hello.sessionID) + 2*(len(hello.CipherSuites)+len(hello.Groups)+len(hello.SignatureSchemes))
 		for _, e := range hello.Extensions {
-			n += 32 + len(e.Data)
+			n += 32 + len(e.data)
 		}
 	}
 	return n

@@ -23,11 +23,13 @@ import (
 	"tlswatch/pkg/clienthello/capture"
 )
 
+var unexported = cmp.AllowUnexported(Alert{}, ClientHello{}, Extension{})
+
 // same compares handshakes but for when and in how many segments they came.
 func same(t *testing.T, got, want *Handshake) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Handshake{}, "Time", "Segments"), cmpopts.EquateErrors(),
-		cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
+		unexported, cmp.Comparer(func(a, b netip.AddrPort) bool { return a == b }), cmpopts.EquateEmpty()); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
 }
