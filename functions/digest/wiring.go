@@ -20,7 +20,7 @@ import (
 
 // newHandler builds the function from its environment.
 func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
-	c, err := config.FromEnv(config.Only(config.Digest, getenv))
+	c, err := config.FromEnv(getenv, config.Digest...)
 	var missing []error
 	if c.StateBucket == "" {
 		missing = append(missing, errors.New("STATE_BUCKET is empty: the digest reads the ledger"))

@@ -17,7 +17,7 @@ import (
 
 // newHandler builds the function from its environment.
 func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
-	c, err := config.FromEnv(config.Only(config.Widget, getenv))
+	c, err := config.FromEnv(getenv, config.Widget...)
 	if err != nil {
 		return nil, fmt.Errorf("environment variables:\n%w", err)
 	}

@@ -19,8 +19,8 @@ var lambdas = map[string]struct {
 }{
 	"ProcessorFunction": {"functions/processor", config.Settings(), []string{"elasticloadbalancing:DescribeLoadBalancers", "elasticloadbalancing:DescribeSSLPolicies"}}, // the command's
 	// A reader of the ledger writes nothing.
-	"WidgetFunction": {"functions/widget", config.SettingsOf(config.Widget), []string{"s3:PutObject"}},
-	"DigestFunction": {"functions/digest", config.SettingsOf(config.Digest), []string{"s3:PutObject"}},
+	"WidgetFunction": {"functions/widget", config.Settings(config.Widget...), []string{"s3:PutObject"}},
+	"DigestFunction": {"functions/digest", config.Settings(config.Digest...), []string{"s3:PutObject"}},
 }
 
 // runtimeVariables are environment variables that the Go runtime reads.

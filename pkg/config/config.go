@@ -1,12 +1,13 @@
-// Package config reads the function's settings from environment variables.
-// It takes a getenv function instead of reading the environment, and reports
-// all faults at once.
+// Package config reads the settings of the functions from environment variables. It
+// takes a getenv function instead of reading the environment, and reports all
+// invalid settings at once.
 package config
 
 import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -21,18 +22,18 @@ import (
 type Config struct {
 	AlertTopicARN  string         // SNS topic; no alerts if empty
 	Namespace      string         // of the CloudWatch metrics
-	Metrics        metric.Options // which breakdowns and clients
-	IPv6Prefix     int            // bits by which IPv6 clients are told apart
+	Metrics        metric.Options // breakdowns and clients to publish
+	IPv6Prefix     int            // prefix length that identifies an IPv6 client
 	PublishClients bool           // client addresses may appear in metrics, logs and alerts
 	LogClients     bool           // the log has a line for each failing client of an object
 	ClientBudget   int            // client dimension values of a load balancer in an hour
 	Rule           alert.Rule     // for all clients of a load balancer
 	ClientRule     alert.Rule     // for single clients; off if its MinFailed is 0
-	StateBucket    string         // memory over invocations; none if empty
+	StateBucket    string         // records what was published and alerted; no ledger if empty
 
 	ListenerPolicies secpolicy.ListenerPolicies // from the operator
-	PolicyFile       string                     // data file of security policies; "" for what is compiled in
-	ListenerLookup   bool                       // whether to ask Elastic Load Balancing for the others
+	PolicyFile       string                     // security policies; "" for the built-in ones
+	ListenerLookup   bool                       // look up the others in Elastic Load Balancing
 
 	ObjectLimit    int64         // bytes of a log object after decompression; 0 for no limit
 	DeadlineMargin time.Duration // time kept free before the invocation's deadline
@@ -53,7 +54,7 @@ type variable struct {
 	set                     func(c *Config, value string) error
 }
 
-// variables are all settings; template.yaml and docs are tested against them.
+// variables are all settings. Tests compare template.yaml and the docs with them.
 var variables = []variable{
 	{"ALERT_TOPIC_ARN", "", "ARN of the SNS topic for alerts; if empty, no alerts are sent", func(c *Config, v string) error {
 		if v != "" && !topicARN.MatchString(v) {
@@ -184,38 +185,42 @@ var (
 	namespace  = regexp.MustCompile(`^[A-Za-z0-9._/#-][A-Za-z0-9._/#:-]{0,254}$`)
 )
 
-// FromEnv reads the configuration. An empty or missing variable has its
-// default. The error joins one error for each faulty variable.
-func FromEnv(getenv func(string) string) (Config, error) {
+// FromEnv reads the settings with the given names, or all if no name is given. A
+// setting that is empty, missing or not among the names has its default. The error
+// joins one error for each invalid setting.
+func FromEnv(getenv func(string) string, names ...string) (Config, error) {
 	c := Config{Rule: alert.Rule{Name: alert.FailedNegotiations}, ClientRule: alert.Rule{Name: alert.ClientFailures, PerClient: true}}
-	var faults []error
+	var invalid []error
 	for _, v := range variables {
-		value := strings.TrimSpace(getenv(v.name))
+		value := ""
+		if len(names) == 0 || slices.Contains(names, v.name) {
+			value = strings.TrimSpace(getenv(v.name))
+		}
 		if value == "" {
 			value = v.fallback
 		}
 		if err := v.set(&c, value); err != nil {
-			faults = append(faults, fmt.Errorf("%s=%q: %w", v.name, value, err))
+			invalid = append(invalid, fmt.Errorf("%s=%q: %w", v.name, value, err))
 		}
 	}
 	if !c.PublishClients {
 		c.LogClients = false
 		c.Metrics.Breakdowns.Client = false
 	}
-	if len(faults) == 0 { // settings that do not go together
+	if len(invalid) == 0 { // settings that contradict each other
 		if !c.PublishClients && c.ClientRule.MinFailed > 0 {
-			faults = append(faults, errors.New("CLIENT_ALERT_MIN_FAILED needs PUBLISH_CLIENTS=true: the rule is about clients by name"))
+			invalid = append(invalid, errors.New("CLIENT_ALERT_MIN_FAILED needs PUBLISH_CLIENTS=true: the rule is about clients by name"))
 		}
 		if c.StateBucket == "" && c.Rule.Window > logkey.Period {
-			faults = append(faults, errors.New("ALERT_WINDOW above 5m needs STATE_BUCKET: a window is more than one log object"))
+			invalid = append(invalid, errors.New("ALERT_WINDOW above 5m needs STATE_BUCKET: a window is more than one log object"))
 		}
 	}
 	c.ClientRule.Window, c.ClientRule.Cooldown, c.ClientRule.Growth, c.ClientRule.Reasons = c.Rule.Window, c.Rule.Cooldown, c.Rule.Growth, c.Rule.Reasons
-	return c, errors.Join(faults...)
+	return c, errors.Join(invalid...)
 }
 
-// ParseListenerPolicies reads a list of PORT=POLICY, where one may be without
-// its port; that is port 0 then.
+// ParseListenerPolicies reads a comma-separated list of PORT=POLICY. One of them may
+// lack the port, and is then for port 0, which stands for all other ports.
 func ParseListenerPolicies(v string) (secpolicy.ListenerPolicies, error) {
 	if v == "" {
 		return nil, nil
@@ -233,7 +238,7 @@ func ParseListenerPolicies(v string) (secpolicy.ListenerPolicies, error) {
 			return nil, fmt.Errorf("%q: want the name of a security policy", name)
 		}
 		if _, twice := policies[uint16(port)]; twice {
-			return nil, fmt.Errorf("%q: there is a policy for it already", item)
+			return nil, fmt.Errorf("%q: a second policy for the same port", item)
 		}
 		policies[uint16(port)] = name
 	}
@@ -243,11 +248,13 @@ func ParseListenerPolicies(v string) (secpolicy.ListenerPolicies, error) {
 // A Setting describes an environment variable.
 type Setting struct{ Name, Default, Meaning string }
 
-// Settings lists the environment variables that FromEnv reads.
-func Settings() []Setting {
+// Settings lists the settings with the given names, or all if no name is given.
+func Settings(names ...string) []Setting {
 	var list []Setting
 	for _, v := range variables {
-		list = append(list, Setting{v.name, v.fallback, v.meaning})
+		if len(names) == 0 || slices.Contains(names, v.name) {
+			list = append(list, Setting{v.name, v.fallback, v.meaning})
+		}
 	}
 	return list
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -84,8 +85,29 @@ func TestFromEnv(t *testing.T) {
 	}
 }
 
-// Every fault is reported, with the name and the value of its variable.
-func TestFaults(t *testing.T) {
+// A function reads its own settings only, and ignores the others, even invalid ones.
+func TestNames(t *testing.T) {
+	want := defaults
+	want.StateBucket = "state"
+	got, err := FromEnv(getenv(map[string]string{"STATE_BUCKET": "state", "ALERT_TOPIC_ARN": "alerts", "ALERT_WINDOW": "7m"}), Widget...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+	names := []string{}
+	for _, s := range Settings(Widget...) {
+		names = append(names, s.Name)
+	}
+	slices.Sort(names)
+	if !slices.Equal(names, Widget) {
+		t.Errorf("settings %v, want %v", names, Widget)
+	}
+}
+
+// Every invalid setting is reported with its name and value.
+func TestInvalid(t *testing.T) {
 	env := map[string]string{
 		"ALERT_TOPIC_ARN":          "alerts",
 		"METRIC_NAMESPACE":         "AWS/ApplicationELB",
@@ -117,14 +139,14 @@ func TestFaults(t *testing.T) {
 	for _, s := range Settings() {
 		value, ok := env[s.Name]
 		if !ok {
-			t.Errorf("no fault tried for %s", s.Name)
+			t.Errorf("no invalid value tried for %s", s.Name)
 		}
 		if !strings.Contains(err.Error(), s.Name+`="`+value+`": `) {
 			t.Errorf("%s is not in the error:\n%v", s.Name, err)
 		}
 	}
 	if n := strings.Count(err.Error(), "\n") + 1; n != len(env) {
-		t.Errorf("%d lines for %d faults:\n%v", n, len(env), err)
+		t.Errorf("%d lines for %d invalid settings:\n%v", n, len(env), err)
 	}
 	for _, env := range []map[string]string{
 		{"METRIC_NAMESPACE": ":x"}, {"METRIC_NAMESPACE": strings.Repeat("x", 256)}, {"ALERT_REASONS": "a,,b"},
