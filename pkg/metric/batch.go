@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// Bounds for the encoded size of data. They are above what the encodings of
-// the CloudWatch API (CBOR and JSON) need; package cwsink tests that.
+// Bounds for the encoded size of data. The encodings of the CloudWatch API, CBOR and
+// JSON, need less, which tests of package cwsink check.
 const (
-	requestSize   = 256 // what surrounds the data of a request
+	requestSize   = 256 // the request without its data
 	datumSize     = 160 // member names, unit, time stamp
 	dimensionSize = 32  // member names
 	numberSize    = 26  // a value or a count: 9 bytes in CBOR, up to 25 in JSON
@@ -23,8 +23,7 @@ func size(d Datum) int {
 	return n
 }
 
-// Batches splits data into requests within MaxData and MaxBytes. The order is
-// kept.
+// Batches splits data into requests within MaxData and MaxBytes. It keeps the order.
 func Batches(data []Datum) [][]Datum {
 	var batches [][]Datum
 	start, bytes := 0, requestSize
@@ -42,12 +41,18 @@ func Batches(data []Datum) [][]Datum {
 	return batches
 }
 
-// FitOne reports whether data go into one request.
-func FitOne(data []Datum) bool { return len(Batches(data)) <= 1 }
+// FitOne reports whether the data and those of the processor fit into one request.
+func FitOne(data []Datum, p *Processor) bool {
+	n, bytes := p.size()
+	for _, d := range data {
+		bytes += size(d)
+	}
+	return n+len(data) <= MaxData && requestSize+bytes <= MaxBytes
+}
 
-// Merge adds up the data of several summaries: a request should name each
-// metric, combination of dimensions and minute once, except where the values
-// are more than MaxValues. The result is in the order of [Data].
+// Merge adds up the data of several summaries: a request should have each metric,
+// combination of dimensions and minute once, unless there are more than MaxValues
+// values. The result is in the order of [Data].
 func Merge(lists ...[]Datum) []Datum {
 	type key struct {
 		name, dimensions string
@@ -69,7 +74,7 @@ func Merge(lists ...[]Datum) []Datum {
 			merged = append(merged, d)
 			continue
 		}
-		if sum := &merged[i]; !sum.add(d) { // full: go on with another one
+		if sum := &merged[i]; !sum.add(d) { // full: continue with another one
 			index[k] = len(merged)
 			d.Values, d.Counts = slices.Clone(d.Values), slices.Clone(d.Counts)
 			merged = append(merged, d)
@@ -79,7 +84,7 @@ func Merge(lists ...[]Datum) []Datum {
 	return merged
 }
 
-// add adds the values of e, unless they would be too many.
+// add adds the values of e, unless there would be too many.
 func (d *Datum) add(e Datum) bool {
 	fresh := 0
 	for _, v := range e.Values {

@@ -13,19 +13,18 @@ import (
 	"tlswatch/pkg/rollup"
 )
 
-// Options choose what is published of a load balancer. The metrics with the
-// dimension LoadBalancer alone, or none, always are.
+// Options choose what is published about a load balancer, besides the metrics with
+// only the dimension LoadBalancer, or none.
 type Options struct {
 	Breakdowns      Breakdowns
-	ClientMinFailed int // failures from which a client is named
-	ClientTop       int // clients named at the most
+	ClientMinFailed int // minimum failures of a named client
+	ClientTop       int // maximum named clients
 
-	// Only, if not nil, are the clients that may be named, of those that the
-	// other options choose. See TopClients.
+	// Only, if not nil, restricts the named clients further. See TopClients.
 	Only *ClientSet
 }
 
-// A ClientSet is clients that may be named in the minutes of one hour.
+// A ClientSet has the clients that may be named in the minutes of one hour.
 type ClientSet struct {
 	Names []string
 	Hour  time.Time // its start
@@ -40,15 +39,15 @@ type Breakdowns struct {
 	Port, Protocol, Cipher, KeyExchange, Reason, Client, Latency bool
 }
 
-// Stale counts connections that are not published because CloudWatch would
-// refuse their time stamp.
+// Stale counts connections that are not published because CloudWatch would reject
+// their time stamps.
 type Stale struct {
 	TooOld uint64 // more than MaxAge
 	TooNew uint64 // more than MaxAhead in the future
 }
 
-// clockMargin keeps data near CloudWatch's limits out of a request, which would
-// fail as a whole: a retry may send it minutes later.
+// clockMargin keeps data near CloudWatch's limits out of a request. A retry may send
+// it minutes later, and one invalid time stamp fails the whole request.
 const clockMargin = 5 * time.Minute
 
 // Data returns the metric data of a load balancer ("app/NAME/ID") in a fixed
@@ -73,8 +72,8 @@ func Data(s *rollup.Summary, loadBalancer string, now time.Time, o Options) ([]D
 	return data, b.stale
 }
 
-// Value makes a text fit for a dimension value: CloudWatch takes ASCII without
-// control characters, of which at least one is no space.
+// Value makes a text a valid dimension value: CloudWatch accepts ASCII without control
+// characters and with at least one character other than a space.
 func Value(s string) string {
 	s = strings.Map(func(r rune) rune {
 		if r < ' ' || r > '~' {
@@ -89,8 +88,8 @@ func Value(s string) string {
 	return s
 }
 
-// A series is a metric of one minute under one combination of dimensions; the
-// dimensions that it does not have are zero.
+// A series is a metric of one minute with one combination of dimensions. Dimensions
+// that it does not have are zero.
 type series struct {
 	name   string
 	minute rollup.Minute
@@ -112,7 +111,7 @@ func (b *builder) inTime(m rollup.Minute) bool {
 	return !t.Before(b.oldest) && !t.After(b.newest)
 }
 
-// count adds a number that is published as it is.
+// count adds to a number that is published as one value.
 func (b *builder) count(name string, m rollup.Minute, n uint64, dims ...Dimension) {
 	k := series{name: name, minute: m}
 	copy(k.dims[:], dims)
@@ -266,8 +265,8 @@ func (o Options) names(i int, c rollup.ClientCounts) bool {
 	return i < o.ClientTop && c.Failed >= uint64(o.ClientMinFailed)
 }
 
-// TopClients returns the dimension values of the clients that the options
-// choose to be named, those with most failures first.
+// TopClients returns the dimension values of the clients that the options name, most
+// failures first.
 func TopClients(s *rollup.Summary, o Options) []string {
 	if !o.Breakdowns.Client {
 		return nil
@@ -282,11 +281,11 @@ func TopClients(s *rollup.Summary, o Options) []string {
 	return names
 }
 
-// addClients adds the clients with most failures by name. The other failing
-// clients are summed so that failures over all values of Client are those of
-// the load balancer, also where the summary knows some only as a number.
+// addClients adds the clients with most failures by name. The other failing clients
+// are summed, so that the failures of all values of Client are those of the load
+// balancer, including those that the summary has only as a number.
 func (b *builder) addClients(s *rollup.Summary) {
-	failing := make(map[rollup.Client]string) // the name under which it is published, if it is
+	failing := make(map[rollup.Client]string) // the name, if it is published
 	for i, c := range s.FailingClients() {
 		failing[c.Client] = ""
 		if b.o.names(i, c) {
@@ -386,7 +385,7 @@ func compare(a, b Datum) int {
 		}))
 }
 
-// breakdownNames are the words of [ParseBreakdowns].
+// breakdownNames are the names that [ParseBreakdowns] reads.
 var breakdownNames = []struct {
 	name  string
 	field func(*Breakdowns) *bool

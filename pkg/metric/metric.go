@@ -1,5 +1,5 @@
-// Package metric turns a [rollup.Summary] into CloudWatch metric data, within
-// the limits of PutMetricData.
+// Package metric converts a [rollup.Summary] to CloudWatch metric data, within the
+// limits of PutMetricData.
 //
 // It only computes; package cwsink sends.
 package metric
@@ -31,8 +31,8 @@ const (
 	ProcessingLag        = "ProcessingLag"
 )
 
-// Names of the dimensions. LoadBalancer has the values that AWS's own metrics
-// have in the namespace AWS/ApplicationELB.
+// Names of the dimensions. LoadBalancer has the same values as in AWS's own namespace,
+// AWS/ApplicationELB.
 const (
 	LoadBalancer = "LoadBalancer"
 	ListenerPort = "ListenerPort"
@@ -43,18 +43,18 @@ const (
 	Reason       = "Reason"
 )
 
-// Dimension values that stand for others.
+// Dimension values that are not names from the log.
 const (
 	none  = "none"  // the log has no value
 	Other = "other" // all that are not listed
 )
 
-// A Definition describes a metric to those who read graphs.
+// A Definition describes a metric for its users.
 type Definition struct {
 	Name       string
 	Unit       Unit
 	Meaning    string
-	Dimensions [][]string // the sets of dimensions under which it is published
+	Dimensions [][]string // the combinations that it is published for
 }
 
 // Definitions lists everything that is published.
@@ -83,17 +83,19 @@ var Definitions = []Definition{
 // which have no dimensions.
 func AboutProcessor() []string {
 	var names []string
-	for _, d := range (&Processor{ClientsOverBudget: 1, Lags: []time.Duration{0}}).Data(time.Time{}) {
-		names = append(names, d.Name)
+	for _, d := range Definitions {
+		if len(d.Dimensions) == 1 && len(d.Dimensions[0]) == 0 {
+			names = append(names, d.Name)
+		}
 	}
 	return names
 }
 
-// delayAfter is the lag beyond which an object counts as delayed: three
-// periods, after which alarms may have passed its minutes by.
+// delayAfter is the lag beyond which an object counts as delayed: three periods, when
+// alarms may already have evaluated its minutes.
 const delayAfter = 15 * time.Minute
 
-// A Dimension is a name and value by which a metric is told apart.
+// A Dimension is a CloudWatch dimension.
 type Dimension struct{ Name, Value string }
 
 // A Datum is one metric, one combination of dimensions and one minute.
@@ -103,14 +105,14 @@ type Datum struct {
 	Unit       Unit
 	Time       time.Time
 	Values     []float64 // distinct values
-	Counts     []float64 // how often each of Values was seen; as long as Values
+	Counts     []float64 // how often each of Values occurred
 }
 
 // Limits of PutMetricData.
 // Source: https://docs.aws.amazon.com/AmazonCloudWatch/latest/APIReference/API_PutMetricData.html
 const (
 	MaxData        = 1000                // data in a request
-	MaxBytes       = 1_000_000           // of a request, here taken before compression
+	MaxBytes       = 1_000_000           // of a request before compression
 	MaxValues      = 150                 // distinct values in a datum
 	MaxValueLength = 1024                // characters of a dimension's value
 	MaxAge         = 14 * 24 * time.Hour // time stamps in the past

@@ -472,6 +472,37 @@ func TestBatches(t *testing.T) {
 	}
 }
 
+// FitOne agrees with Batches about the data together with those of a processor.
+func TestFitOne(t *testing.T) {
+	wide := Datum{Name: HandshakeLatency, Unit: Seconds, Values: make([]float64, MaxValues), Counts: make([]float64, MaxValues)}
+	plain := Datum{Name: Connections, Unit: Count, Values: []float64{1}, Counts: []float64{1}}
+	fits, fitsNot := 0, 0
+	for _, of := range []Datum{plain, wide} {
+		most := min(MaxData, MaxBytes/size(of))
+		for lags := range 4 * MaxValues {
+			p := &Processor{ClientsOverBudget: lags % 2}
+			for i := range lags {
+				p.Lags = append(p.Lags, time.Duration(i)*time.Second)
+			}
+			for n := most - 14; n <= most; n++ {
+				data := slices.Repeat([]Datum{of}, n)
+				want := len(Batches(slices.Concat(data, p.Data(time.Unix(0, 0))))) == 1
+				if got := FitOne(data, p); got != want {
+					t.Fatalf("%d %s and %d lags: %v, want %v", n, of.Name, lags, got, want)
+				}
+				if want {
+					fits++
+				} else {
+					fitsNot++
+				}
+			}
+		}
+	}
+	if fits < 1000 || fitsNot < 1000 {
+		t.Errorf("%d fit, %d do not", fits, fitsNot)
+	}
+}
+
 // hostile calls add with entries of new names and a new client in each.
 func hostile(lines int, step time.Duration, add func(*connlog.Entry)) {
 	for i := range lines {

@@ -5,9 +5,9 @@ import (
 	"time"
 )
 
-// A Processor counts what became of objects. It is published with every
-// request, zeros included, so that alarms and heartbeats have data; only
-// ClientsOverBudget, which is a rare event, costs nothing until it happens.
+// A Processor counts objects by their outcome. Its counters are published with every
+// request, including zeros, so that alarms always have data. ClientsOverBudget is
+// published only when it is not zero: it is rare, and a metric costs money.
 type Processor struct {
 	objectsProcessed int
 	ObjectsSkipped   int
@@ -21,7 +21,7 @@ type Processor struct {
 	Lags []time.Duration // of the objects processed; see ProcessingLag
 }
 
-// Plus returns what both count.
+// Plus returns the sums of both.
 func (p Processor) Plus(q Processor) Processor {
 	return Processor{
 		objectsProcessed:     p.objectsProcessed + q.objectsProcessed,
@@ -51,21 +51,8 @@ func (p *Processor) Processed(end, now time.Time, malformed uint64) {
 func (p *Processor) Data(now time.Time) []Datum {
 	now = now.UTC().Truncate(time.Minute)
 	var data []Datum
-	for _, c := range []struct {
-		name string
-		n    float64
-	}{
-		{ObjectsProcessed, float64(p.objectsProcessed)},
-		{ObjectsSkipped, float64(p.ObjectsSkipped)},
-		{MalformedLines, float64(p.malformedLines)},
-		{DuplicateObjects, float64(p.DuplicateObjects)},
-		{DelayedObjects, float64(p.delayedObjects)},
-		{UncertainRepublishes, float64(p.UncertainRepublishes)},
-	} {
+	for _, c := range p.counters() {
 		data = append(data, Datum{Name: c.name, Unit: Count, Time: now, Values: []float64{c.n}, Counts: []float64{1}})
-	}
-	if n := float64(p.ClientsOverBudget); n > 0 {
-		data = append(data, Datum{Name: ClientsOverBudget, Unit: Count, Time: now, Values: []float64{n}, Counts: []float64{1}})
 	}
 	var values, counts []float64
 	for _, lag := range slices.Sorted(slices.Values(p.Lags)) {
@@ -80,4 +67,34 @@ func (p *Processor) Data(now time.Time) []Datum {
 		data = append(data, Datum{Name: ProcessingLag, Unit: Seconds, Time: now, Values: values[i:end:end], Counts: counts[i:end:end]})
 	}
 	return data
+}
+
+type counter struct {
+	name string
+	n    float64
+}
+
+func (p *Processor) counters() []counter {
+	list := []counter{
+		{ObjectsProcessed, float64(p.objectsProcessed)},
+		{ObjectsSkipped, float64(p.ObjectsSkipped)},
+		{MalformedLines, float64(p.malformedLines)},
+		{DuplicateObjects, float64(p.DuplicateObjects)},
+		{DelayedObjects, float64(p.delayedObjects)},
+		{UncertainRepublishes, float64(p.UncertainRepublishes)},
+	}
+	if p.ClientsOverBudget > 0 {
+		list = append(list, counter{ClientsOverBudget, float64(p.ClientsOverBudget)})
+	}
+	return list
+}
+
+// size bounds the number of data and their encoded size, in bytes.
+func (p *Processor) size() (data, bytes int) {
+	for _, c := range p.counters() {
+		data++
+		bytes += datumSize + len(c.name) + 2*numberSize
+	}
+	lags := (len(p.Lags) + MaxValues - 1) / MaxValues
+	return data + lags, bytes + lags*(datumSize+len(ProcessingLag)) + 2*numberSize*len(p.Lags)
 }

@@ -35,7 +35,7 @@ func batches(tasks []*task) []batch {
 		if n := len(list) - 1; n >= 0 {
 			last := &list[n]
 			processor := last.processor.Plus(t.claim.processor)
-			if data := metric.Merge(last.data, t.claim.data); metric.FitOne(slices.Concat(data, processor.Data(time.Time{}))) {
+			if data := metric.Merge(last.data, t.claim.data); metric.FitOne(data, &processor) {
 				last.tasks, last.data, last.processor = append(last.tasks, t), data, processor
 				continue
 			}
