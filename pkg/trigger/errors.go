@@ -104,7 +104,7 @@ func (f Failures) Error() string {
 			fmt.Fprintf(&b, "and %d more", len(f)-i)
 			break
 		}
-		fmt.Fprintf(&b, "item %s: %s", clip(x.Item, maxQuote), clip(x.Err.Error(), maxFailure))
+		fmt.Fprintf(&b, "item %s: %s", clip(x.Item, maxQuote), shorten(x.Err.Error(), maxFailure))
 	}
 	return b.String()
 }
@@ -139,6 +139,16 @@ func wrongType(err error) error {
 		return fmt.Errorf("cannot be a JSON %s", t.Value)
 	}
 	return fmt.Errorf("%s cannot be a JSON %s", t.Field, t.Value)
+}
+
+// shorten leaves out the middle of s, where a long key stands: how an error begins and
+// ends says more. At most n bytes stay, and no character is cut.
+func shorten(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	half := (n - 3) / 2
+	return strings.ToValidUTF8(s[:half], "") + "..." + strings.ToValidUTF8(s[len(s)-half:], "")
 }
 
 // clip cuts s to at most n bytes, and never within a character.

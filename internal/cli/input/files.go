@@ -104,11 +104,24 @@ func OpenFile(ctx context.Context, path string) (io.ReadCloser, error) {
 		if info, err := r.f.Stat(); err == nil && info.Mode().IsRegular() {
 			return r.f, nil
 		}
-		return Interruptible(ctx, r.f), nil
+		return &pipeFile{Interruptible(ctx, r.f), r.f}, nil
 	case <-ctx.Done():
+		go func() { // the file may still open
+			if r := <-opened; r.err == nil {
+				r.f.Close()
+			}
+		}()
 		return nil, context.Cause(ctx)
 	}
 }
+
+// A pipeFile reads from a named pipe or a device.
+type pipeFile struct {
+	io.ReadCloser
+	file *os.File
+}
+
+func (p *pipeFile) Close() error { return errors.Join(p.ReadCloser.Close(), p.file.Close()) }
 
 // withoutPath removes the path from an error: messages begin with it anyway.
 func withoutPath(err error) error {
