@@ -91,6 +91,9 @@ func TestParse(t *testing.T) {
 			e.KeyExchange, e.LoadBalancer, e.Node = "secp256r1", "app/a/1", "192.0.2.1"
 		})},
 		{"unknown tail", docSuccess + ` - - - "-" - "new field" "and a broken one`, docEntry()},
+		{"quote in an unknown field", docSuccess + ` secp256r1 app/a/1 192.0.2.1 a"b`, vary(func(e *Entry) {
+			e.KeyExchange, e.LoadBalancer, e.Node = "secp256r1", "app/a/1", "192.0.2.1"
+		})},
 		{"placeholder before a field is released", docSuccess + ` -`, docEntry()},
 		{"quoted placeholder", docSuccess + ` "-"`, docEntry()},
 		{"plain HTTP", plainHTTP, Entry{
@@ -203,7 +206,8 @@ func TestShiftedFields(t *testing.T) {
 		`CN=a"b`, `CN=a" b`, `CN=a" `, `" b`, `CN=a" "b`, `CN=a" - b`, `CN=a" - - b`, `CN=a" - - Success`,
 		`-" - - Success TID_1c71a68d70587445ad5127ff8b2687d`, // and the quote: as long as a trace ID
 		`CN=a" NotBefore=1;NotAfter=2 b`, `CN=a" NotBefore=1;NotAfter=2 01 Success`,
-		forged, forged + " x", forged + " x y",
+		forged, forged + " x", forged + " x y", forged + ` "x`, forged + ` x "y`, strings.TrimSuffix(forged, "192.0.2.1") + `"n`,
+		`-" - - Success` + rest + " x", `-" - - Success` + rest + ` "x`,
 	}
 	for i := range len(forged) {
 		if forged[i] == ' ' {

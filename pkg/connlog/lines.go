@@ -278,7 +278,7 @@ func (l *lines) parseFields(line []byte, b *builder) *ParseError {
 	switch {
 	case l.named && n != len(l.columns):
 		return parseError("", line, errFieldNumber)
-	case check && bytes.Count(line[:len(line)-len(rest)], quote) != quotes: // see readOrigin
+	case check && bytes.Count(line[:len(line)-len(rest)], quote) != quotes: // see hasValidity
 		return parseError("", line, errQuote)
 	case n < l.kind.min && !l.named:
 		return parseError("", line, errFieldCount)

@@ -72,6 +72,9 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 		}
 		e.ClientCert.Validity = text
 	}
+	if !c.ended && hasValidity(c.rest) {
+		return parseError("", line, errQuote)
+	}
 	if text := c.next(); len(text) > 0 {
 		if !isSerial(text) {
 			return c.fail(text, errSerial)
@@ -112,10 +115,7 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	return nil
 }
 
-// readOrigin reads the fields after conn_trace_id, and checks that no field to the
-// end of the line has a quote inside. A client chooses the subject of its
-// certificate. If a quote in the subject ended the field, all following fields are
-// shifted, and the quote that should have ended it is inside one of them.
+// readOrigin reads the fields after conn_trace_id. It ignores further fields.
 func (p *Parser) readOrigin(c *cursor) (o origin, err *ParseError) {
 	all, before := c.rest, c.quotes
 	o.keyExchange = p.names.intern(c.next())
@@ -131,14 +131,18 @@ func (p *Parser) readOrigin(c *cursor) (o origin, err *ParseError) {
 	if bytes.Count(all[:len(all)-len(c.rest)], quote) != c.quotes-before {
 		return o, parseError("", all, errQuote)
 	}
-	for !c.ended && bytes.IndexByte(c.rest, '"') >= 0 {
-		before = c.quotes
-		if text = c.next(); c.quotes == before && bytes.IndexByte(text, '"') >= 0 {
-			return o, parseError("", text, errQuote)
-		}
-	}
 	return o, nil
 }
+
+// hasValidity reports whether one of the fields in text, which follow the validity
+// of the certificate, looks like a validity. A client chooses the subject of its
+// certificate. If a quote in the subject ended that field, the fields after it are
+// the client's, and the real validity follows them.
+func hasValidity(text []byte) bool {
+	return bytes.HasPrefix(text, notBefore) || bytes.Contains(text, spaceNotBefore)
+}
+
+var spaceNotBefore = []byte(" NotBefore=")
 
 var quote = []byte{'"'}
 

@@ -246,9 +246,10 @@ func guessSet(h *head, i int) uint64 {
 	return (w ^ (w1*3+w2*5+w3*7)&letter) * m >> (64 - guessBits)
 }
 
-// learn remembers the parameters in line[from:to], which ends with a space.
+// learn remembers the parameters in line[from:to], which ends with a space. With a
+// quote they are not usual: the parser of fields has to count it.
 func (p *Parser) learn(s parameters, line []byte, from, to int) {
-	if to-from > 8*guessWords {
+	if to-from > 8*guessWords || bytes.IndexByte(line[from:to], '"') >= 0 {
 		return
 	}
 	var h head
@@ -379,7 +380,7 @@ func isUsualStatus(status string) bool {
 // usualOrigin reads the fields after conn_trace_id. A carriage return at the end may
 // belong to the line end, which is not usual.
 func (p *Parser) usualOrigin(text []byte) (origin, bool) {
-	if text[len(text)-1] == '\r' {
+	if text[len(text)-1] == '\r' || hasValidity(text) {
 		return origin{}, false
 	}
 	o, err := p.readOrigin(&cursor{line: text, rest: text, n: maxFields - 3})

@@ -186,6 +186,9 @@ var strangeLines = func() (texts []string) {
 		start+"Failed:a\r\r\n"+start+"Failed:a\r\n",
 		start+"Failed:a\n"+start+"Failed:ab\n"+start+"Failed:a\n",
 	)
+	// A quote in the parameters, which must not be learned.
+	odd := strings.Replace(start, "443 - -", "443 TLSv1.2 EC\"DHE", 1) + "Success\n"
+	texts = append(texts, odd+odd+odd)
 	// A cipher suite that is too long for a guess, and ends like a latency.
 	long := strings.Replace(start, "- - ", "TLSv1.2 "+strings.Repeat("A", 36)+"0.012 ", 1) + "Success\n"
 	texts = append(texts, long+long)

@@ -42,8 +42,11 @@ func Reference(line string) []string {
 			f = ""
 		}
 		fields = append(fields, f)
+		if len(fields) == 9 && secondValidity.MatchString(rest) {
+			return nil // the fields are shifted
+		}
 	}
-	if len(fields) < 11 || !valid(fields) || strayQuote(rest) {
+	if len(fields) < 11 || !valid(fields) {
 		return nil
 	}
 	return fields
@@ -70,21 +73,7 @@ func valid(fields []string) bool {
 	return true
 }
 
-// strayQuote reports whether a field that does not begin with a quote has one,
-// up to the first field that is broken.
-func strayQuote(rest string) bool {
-	for rest != "" {
-		f := field.FindString(rest)
-		if f == "" || len(f) < len(rest) && rest[len(f)] != ' ' {
-			return false
-		}
-		if f[0] != '"' && strings.Contains(f, `"`) {
-			return true
-		}
-		rest = strings.TrimPrefix(rest[len(f):], " ")
-	}
-	return false
-}
+var secondValidity = regexp.MustCompile(`(^| )NotBefore=`)
 
 // isAddr reports whether s is an IP address without a zone. An IPv6 address may be in
 // brackets.
