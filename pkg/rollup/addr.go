@@ -7,11 +7,11 @@ import (
 	"net/netip"
 )
 
-// An addr is an IP address as a key: IPv4 is mapped into IPv6, as RFC 4291
-// section 2.5.5.2 does. An absent address is zero, as is the unspecified "::".
+// An addr is an IP address as a key. IPv4 addresses are mapped to IPv6 (RFC 4291,
+// section 2.5.5.2). An absent address is zero, like the unspecified "::".
 type addr struct{ hi, lo uint64 }
 
-// addrOf returns the address; of IPv6 the bits of the mask.
+// addrOf returns the address. An IPv6 address is reduced to the bits of the mask.
 func addrOf(a netip.Addr, ipv6Mask addr) addr {
 	if a.Is4() {
 		b := a.As4()
@@ -45,8 +45,8 @@ type addrKey struct {
 	n int64
 }
 
-// seed keeps clients, who choose some of their address bits, from choosing
-// where in a table they go.
+// seed prevents clients, which choose some bits of their addresses, from choosing
+// their place in a table.
 var seed = [3]uint64{rand.Uint64(), rand.Uint64(), rand.Uint64() | 1}
 
 func (k addrKey) hash() uint64 {
@@ -55,9 +55,9 @@ func (k addrKey) hash() uint64 {
 	return hi ^ lo
 }
 
-// An arena holds the rows of one or several tables, in the order in which they
-// were added. It grows without moving them: there is no time at which it takes
-// twice its memory, and no garbage.
+// An arena holds the rows of one or several tables in the order of their addition. It
+// grows without moving them, so it never needs twice its memory and leaves no
+// garbage.
 type arena[V any] struct {
 	chunks []*[arenaChunk]row[addrKey, V]
 	n      int
@@ -87,11 +87,10 @@ func (a *arena[V]) all(yield func(*row[addrKey, V]) bool) {
 	}
 }
 
-// An addrTable is a [table] for the many clients, whose rows are in an arena.
-// Its open addressing with linear probing takes half the time of a map, and less
-// memory.
+// An addrTable is a [table] for clients, which are many. Its rows are in an arena.
+// Open addressing with linear probing takes half the time of a map, and less memory.
 type addrTable[V any] struct {
-	slots []uint32 // rows + 1; 0 for a free slot. A power of two, of which rows take three quarters at the most
+	slots []uint32 // rows + 1; 0 for a free slot. Their number is a power of two; at most three quarters are in use
 	n     int      // rows of this table
 	rows  *arena[V]
 }
@@ -100,8 +99,7 @@ func newAddrTable[V any](rows *arena[V]) *addrTable[V] {
 	return &addrTable[V]{slots: make([]uint32, 64), rows: rows}
 }
 
-// value returns the value of k, a new one if the arena has less than max rows,
-// or nil.
+// value returns the value of k. If k is new and the arena has max rows, it is nil.
 func (t *addrTable[V]) value(k addrKey, max int) *V {
 	mask := uint64(len(t.slots) - 1)
 	i := k.hash() & mask

@@ -30,7 +30,7 @@ func benchLog(tb testing.TB) (plain, packed []byte) {
 	return log.Bytes(), gz.Bytes()
 }
 
-// BenchmarkAdd is the cost of the counters alone, over parsed entries.
+// BenchmarkAdd measures counting alone, with parsed entries.
 func BenchmarkAdd(b *testing.B) {
 	plain, _ := benchLog(b)
 	entries := readEntries(b, bytes.NewReader(plain))
@@ -60,8 +60,8 @@ func perLine(b *testing.B) float64 {
 	return float64(b.Elapsed().Nanoseconds()) / float64(b.N) / benchLines
 }
 
-// BenchmarkFold is the whole job: gunzip, parse, count. Each round is measured
-// beside gunzip alone, so that the ratio holds on a busy machine as well.
+// BenchmarkFold measures the whole job: decompress, parse, count. Each round also
+// measures decompression alone, so that the ratio is valid on a busy machine too.
 func BenchmarkFold(b *testing.B) {
 	plain, packed := benchLog(b)
 	var z gzip.Reader

@@ -5,16 +5,16 @@ import (
 	"slices"
 )
 
-// maxHeavy is the number of clients that are followed, of those that fail when
-// the tables of clients are full. Of n failures beyond them, a client with more
-// than n/maxHeavy is certain to be among these.
+// maxHeavy is the number of failing clients that are counted when the tables of
+// clients are full. Of n failures that the tables do not count, a client with more
+// than n/maxHeavy is certainly among them.
 const maxHeavy = 4096
 
-// heavy finds the clients with most failures in bounded memory, by the
-// Space-Saving algorithm (Metwally, Agrawal and El Abbadi, 2005): a new client
-// takes the place of the one with least, and with it, as an error, its count.
+// heavy finds the clients with most failures in bounded memory, by the Space-Saving
+// algorithm (Metwally, Agrawal and El Abbadi, 2005): a new client replaces the one
+// with fewest failures, and starts with its count as the error.
 type heavy struct {
-	heap  []heavyClient // the least count first
+	heap  []heavyClient // lowest count first
 	index map[addr]int  // of heap
 }
 
@@ -67,9 +67,9 @@ func (h *heavy) swap(i, j int) {
 	h.index[h.heap[i].client], h.index[h.heap[j].client] = i, j
 }
 
-// TopFailing returns the clients of FailingClients, and those with most failures
-// of the ones beyond MaxClients, in the same order. Counts of the latter are
-// lower bounds, and of their connections only the failed ones are known.
+// TopFailing returns the clients of FailingClients and, of the clients beyond
+// MaxClients, those with most failures, in the same order. For the latter, the counts
+// are lower bounds and include only failed connections.
 func (s *Summary) TopFailing() []ClientCounts {
 	list := slices.Clone(s.FailingClients())
 	if len(s.heavy.heap) == 0 {

@@ -60,8 +60,7 @@ func TestHeavy(t *testing.T) {
 	}
 }
 
-// A client that begins to fail when the tables are full is a suspect all the
-// same.
+// A client that starts to fail when the tables are full is still found.
 func TestSuspects(t *testing.T) {
 	s := New(Options{})
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)

@@ -6,45 +6,43 @@ import (
 	"time"
 )
 
-// RelativeError is how far a value of a [Histogram] may be from the latency
-// that was measured, in whole milliseconds and relative to the latter, up to
-// maxTracked.
+// RelativeError is the maximum relative difference between a value of a [Histogram]
+// and the latency in whole milliseconds, up to maxTracked.
 const RelativeError = 0.05
 
-// histogramBuckets is the number of values that a Histogram can tell apart,
-// within the 150 that CloudWatch takes for one datum.
+// histogramBuckets is the number of different values of a Histogram. CloudWatch
+// accepts 150 in a datum.
 const histogramBuckets = 143
 
 const (
-	exactTo    = 40 // milliseconds, each of which has a bucket of its own
+	exactTo    = 40 // milliseconds; up to there, each has its own bucket
 	gamma      = (1 + RelativeError) / (1 - RelativeError)
 	maxTracked = 1000 * time.Second // longer latencies count as this
-	tableSize  = 1024               // milliseconds that are looked up instead of computed
+	tableSize  = 1024               // milliseconds whose bucket is looked up, not computed
 )
 
-// A Histogram is a distribution of handshake latencies, which the log gives in
-// milliseconds. Up to exactTo, bucket i holds i ms, beyond it the latencies in
-// (exactTo * gamma^(i-exactTo-1), exactTo * gamma^(i-exactTo)] ms: a
-// logarithmic histogram as in DDSketch (Masson, Rim and Lee, 2019), whose
-// buckets bound the relative error.
+// A Histogram is a distribution of handshake latencies, which the log has in
+// milliseconds. Up to exactTo, bucket i counts i ms. Above, it counts the latencies in
+// (exactTo * gamma^(i-exactTo-1), exactTo * gamma^(i-exactTo)] ms, as in DDSketch
+// (Masson, Rim and Lee, 2019): this bounds the relative error.
 type Histogram struct {
 	buckets [histogramBuckets]uint64
 }
 
-// Add counts a latency. A negative one, which no log has, counts as 0.
+// Add counts a latency. A negative one counts as 0.
 func (h *Histogram) add(d time.Duration) {
 	h.buckets[bucketOf(max(d, 0))]++
 }
 
-// Merge adds the latencies that g counts.
+// Merge adds the latencies of g.
 func (h *Histogram) Merge(g *Histogram) {
 	for i, n := range g.buckets {
 		h.buckets[i] += n
 	}
 }
 
-// Values calls yield for each distinct value, in seconds and ascending, with
-// the number of latencies it stands for.
+// Values iterates over the different values, in seconds and ascending, and their
+// numbers of latencies.
 func (h *Histogram) Values() iter.Seq2[float64, uint64] {
 	return func(yield func(float64, uint64) bool) {
 		for i, n := range h.buckets {
@@ -70,9 +68,8 @@ func logBucket(ms int64) int {
 	return exactTo + int(math.Ceil(math.Log(float64(ms)/exactTo)/math.Log(gamma)))
 }
 
-// bucketTable has the bucket of every short latency, and bucketValues what
-// each bucket stands for: of a range, the value with the least relative error
-// to both ends.
+// bucketTable has the bucket of every short latency. bucketValues has the value of
+// each bucket: for a range, the value with the smallest relative error to both ends.
 var bucketTable, bucketValues = makeBuckets()
 
 func makeBuckets() (table [tableSize]uint8, values [histogramBuckets]time.Duration) {

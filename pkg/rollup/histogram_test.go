@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// one returns the value that a latency is counted as, in seconds.
+// one returns the value that counts a latency, in seconds.
 func one(t *testing.T, d time.Duration) float64 {
 	h := histogram(d)
 	for value, n := range h.Values() {

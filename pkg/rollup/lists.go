@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// Cells calls yield for each Cell and the number of entries in it, in no
-// particular order.
+// Cells iterates over the cells and their numbers of entries, in no particular
+// order.
 func (s *Summary) Cells(yield func(Cell, uint64) bool) {
 	for i := range s.cells.rows {
 		if r := &s.cells.rows[i]; !yield(r.key, r.value.entries) {
@@ -15,8 +15,8 @@ func (s *Summary) Cells(yield func(Cell, uint64) bool) {
 	}
 }
 
-// Latencies calls yield for each minute and protocol with the distribution of
-// handshake latencies, in no particular order.
+// Latencies iterates over the distributions of handshake latencies by minute and
+// protocol, in no particular order.
 func (s *Summary) Latencies(yield func(LatencyKey, *Histogram) bool) {
 	for i := range s.latencies.rows {
 		if r := &s.latencies.rows[i]; !yield(r.key, &r.value) {
@@ -31,8 +31,8 @@ type ClientMinute struct {
 	Minute Minute
 }
 
-// ClientMinutes calls yield for each client and minute, in no particular
-// order. Clients beyond MaxClients are in OtherClients only.
+// ClientMinutes iterates over the clients of each minute, in no particular order.
+// Clients beyond MaxClients are only in OtherClients.
 func (s *Summary) ClientMinutes(yield func(ClientMinute, Counts) bool) {
 	for r := range s.clients.all {
 		if !yield(ClientMinute{s.client(r.key.addr), Minute(r.key.n)}, r.value.counts()) {
@@ -79,8 +79,7 @@ func (s *Summary) failingClients() []ClientCounts {
 	return list
 }
 
-// A Negotiation is a combination of values that one client's connections have
-// in common.
+// A Negotiation counts connections of one client with the same outcome.
 type Negotiation struct {
 	Client       Client
 	ListenerPort uint16
@@ -100,8 +99,8 @@ func (s *Summary) Failures() []Negotiation {
 	return s.sortedFailures
 }
 
-// sort computes FailingClients and Failures, which several consumers ask for
-// once a log object is read to its end.
+// sort computes FailingClients and Failures. Several packages need them when a log
+// object has been read.
 func (s *Summary) sort() {
 	s.sortedAt = s.Totals
 	s.sortedClients = s.failingClients()

@@ -12,7 +12,7 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// heap is the memory that is in use.
+// heap returns the memory in use.
 func heap() int64 {
 	runtime.GC()
 	var m runtime.MemStats
@@ -20,9 +20,9 @@ func heap() int64 {
 	return int64(m.HeapAlloc)
 }
 
-// A Summary stays small whatever a log holds: millions of clients, half of which
-// fail, and names without end, in any number of minutes. make large tries what
-// the documentation promises, a quick test less of the same.
+// A Summary stays small whatever a log contains: millions of clients, half of which
+// fail, and as many names, in any number of minutes. "make large" checks what the
+// documentation promises, a quick test does less of the same.
 func TestMemory(t *testing.T) {
 	const most = 28 << 20
 	clients, ciphers := 600_000, 100_000
@@ -69,7 +69,7 @@ func TestMemory(t *testing.T) {
 	}
 }
 
-// unlike is a log in which no two lines have a name in common.
+// unlike is a log in which no two lines share a name.
 type unlike struct {
 	line, lines int
 	rest        []byte
@@ -90,7 +90,7 @@ func (h *unlike) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// So do a Reader and a Summary together.
+// A Reader and a Summary together stay small.
 func TestMemoryHostileLog(t *testing.T) {
 	lines := 60_000
 	if os.Getenv("TLSWATCH_LARGE") != "" {

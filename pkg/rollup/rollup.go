@@ -1,10 +1,10 @@
-// Package rollup folds connection-log entries into a [Summary]: counts per
+// Package rollup adds up the entries of connection logs in a [Summary]: counts per
 // minute and combination of TLS parameters, handshake latencies, clients and
 // failures. The order of the entries does not matter.
 //
-// A Summary's memory is bounded whatever the log holds: some 30 MB with every
-// table full, a third of that for real logs. Counts of what exceeds a bound go
-// to a row named [Other], so that sums stay exact.
+// A Summary's memory is bounded whatever the log contains: about 30 MB with all
+// tables full, a third of that for real logs. What exceeds a bound is counted in a
+// row named [Other], so that sums stay exact.
 package rollup
 
 import (
@@ -19,7 +19,7 @@ import (
 
 // Bounds of a Summary. Real objects stay far below them.
 const (
-	maxMinutes   = 20_480  // more than the two weeks that CloudWatch takes; what is beyond counts as minute 0
+	maxMinutes   = 20_480  // more than the two weeks that CloudWatch accepts; others count as minute 0
 	MaxCells     = 16_384  // combinations of minute, port, protocol, cipher, key exchange and status
 	maxLatencies = 1024    // combinations of minute and protocol
 	MaxClients   = 100_000 // combinations of minute and client, and as many again of clients that fail
@@ -33,24 +33,24 @@ const Other = "other"
 
 // Options of a Summary.
 type Options struct {
-	// IPv6Prefix is the number of leading bits by which IPv6 clients are told
-	// apart: one household or host usually has a /64. 0 means 128.
+	// IPv6Prefix is the prefix length that identifies an IPv6 client: one household
+	// or host usually has a /64. 0 means 128.
 	IPv6Prefix int
 
-	// Watch, if not nil, chooses successful connections to be counted by client
-	// as well, by their names in the log; see Watched. It must always answer
-	// the same.
+	// Watch, if not nil, selects the successful connections to count by client too,
+	// by their names in the log; see Watched. Its result must depend on the arguments
+	// only.
 	Watch func(protocol, cipher string) bool
 
-	// CertificateHorizon is how long before their end client certificates are
-	// counted; see Certificates. With 0 none is.
+	// CertificateHorizon is the time before the end of a client certificate in which
+	// it is counted; see Certificates. 0 means no certificates.
 	CertificateHorizon time.Duration
 }
 
-// A Summary is what entries add up to. Use [New] to make one.
+// A Summary is the sum of entries. Use [New] to make one.
 type Summary struct {
 	Lines        uint64    // entries and malformed lines
-	Malformed    uint64    // lines that are no entries
+	Malformed    uint64    // lines that are not entries
 	first, Last  time.Time // of all entries; zero if there are none
 	FirstFailed  time.Time // of the failed negotiations; zero if there are none
 	LastFailed   time.Time
@@ -71,11 +71,11 @@ type Summary struct {
 	cells        table[Cell, cellValue]
 	latencies    table[LatencyKey, Histogram]
 	combinations table[combination, struct{}]
-	clients      arena[clientCounts] // by client and minute, of which each has a table: those in use stay in the cache
+	clients      arena[clientCounts] // by client and minute; each minute has its own table, so that those in use stay in the cache
 	failures     *addrTable[uint64]  // by client and row of combinations
-	heavy        heavy               // clients that fail beyond those
+	heavy        heavy               // failing clients that exceed these tables
 
-	// What FailingClients and Failures returned when Totals were sortedAt.
+	// The results of FailingClients and Failures when Totals were sortedAt.
 	sortedAt       Counts
 	sortedClients  []ClientCounts
 	sortedFailures []Negotiation
@@ -93,7 +93,7 @@ type Counts struct {
 }
 
 // clientCounts are the Counts of a client in a minute, in half the memory. They
-// saturate, at more connections than a client can make in a minute.
+// saturate at more connections than a client can make in a minute.
 type clientCounts struct{ connections, failed uint32 }
 
 func (c clientCounts) counts() Counts { return Counts{uint64(c.connections), uint64(c.failed)} }
@@ -108,14 +108,14 @@ func (c *Counts) add(d Counts) {
 	c.Failed += d.Failed
 }
 
-// A Minute is the number of minutes since 1970 began, UTC.
+// A Minute is the number of minutes since the start of 1970, UTC.
 type Minute int64
 
 // Time returns the start of the minute.
 func (m Minute) Time() time.Time { return time.Unix(int64(m)*60, 0).UTC() }
 
-// A Cell is a combination of values of which entries are counted. Names are as
-// in the log, "" for an absent one.
+// A Cell is a combination of values, whose entries are counted. Names are as in the
+// log, "" if absent.
 type Cell struct {
 	Minute       Minute
 	ListenerPort uint16
@@ -125,12 +125,12 @@ type Cell struct {
 	Status       string
 }
 
-// TLS and Failed are as the methods of [connlog.Entry].
+// TLS and Failed are like the methods of [connlog.Entry].
 func (c *Cell) TLS() bool    { return c.Status != "" || c.Protocol != "" }
 func (c *Cell) Failed() bool { return strings.HasPrefix(c.Status, connlog.FailedPrefix) }
 
-// A Client is an IP address, or the block of IPv6 addresses that
-// Options.IPv6Prefix makes of it.
+// A Client is an IP address, or a block of IPv6 addresses of the length
+// Options.IPv6Prefix.
 type Client netip.Prefix
 
 // String returns the address, with the prefix length if it is a block.
@@ -176,7 +176,7 @@ func (s *Summary) AddMalformed() {
 	s.Malformed++
 }
 
-// Add counts an entry. It keeps nothing that belongs to the reader.
+// Add counts an entry. It keeps no memory of the reader.
 func (s *Summary) Add(e *connlog.Entry) {
 	s.Lines++
 	if e.Time.After(s.Last) || s.first.IsZero() || e.Time.Before(s.first) {
@@ -210,7 +210,7 @@ func (s *Summary) Add(e *connlog.Entry) {
 	}
 }
 
-// span extends the time from first to last, both zero if there is none yet.
+// span extends the time from first to last. Both are zero if there is none yet.
 func span(first, last, from, until time.Time) (time.Time, time.Time) {
 	switch {
 	case from.IsZero():
@@ -227,7 +227,7 @@ func span(first, last, from, until time.Time) (time.Time, time.Time) {
 	return first, last
 }
 
-// minuteOf rounds down, also before 1970.
+// minuteOf rounds down, even before 1970.
 func minuteOf(t time.Time) Minute {
 	seconds := t.Unix()
 	m := seconds / 60
@@ -237,8 +237,8 @@ func minuteOf(t time.Time) Minute {
 	return Minute(m)
 }
 
-// admit returns the minute under which everything of minute m is counted: m
-// itself, within the bound.
+// admit returns the minute that counts the entries of minute m: m itself, within the
+// bound.
 func (s *Summary) admit(m Minute) Minute {
 	if m == s.minute && s.current != nil {
 		return m
@@ -256,21 +256,21 @@ func (s *Summary) admit(m Minute) Minute {
 	return m
 }
 
-// A cellValue is what a Cell counts, with shortcuts to the other rows that its
-// entries count in.
+// A cellValue is the count of a Cell, with the indices of the other rows that count
+// its entries.
 type cellValue struct {
 	entries     uint64
 	latency     int32 // row of latencies + 1; 0 if there is none yet
 	combination int32 // row of combinations + 1; 0 if there is none yet
-	watched     bool  // successes that are counted by client
+	watched     bool  // its entries are counted by client too
 }
 
-// recentBits is the size of the direct-mapped cache in front of the cells: a log
-// has few combinations at a time, and comparing one is cheaper than hashing it.
+// recentBits is the size of the direct-mapped cache in front of the cells. At any time
+// a log has few combinations, and comparing one is faster than hashing it.
 const recentBits = 10
 
-// cellOf returns the row that counts an entry, whose minute is admitted. It
-// compares field by field, because building a Cell takes longer.
+// cellOf returns the row that counts an entry, whose minute was admitted. It compares
+// field by field, because building a Cell takes longer.
 func (s *Summary) cellOf(minute Minute, e *connlog.Entry) *row[Cell, cellValue] {
 	recent := &s.recent[(e.Hint()>>(64-recentBits)+uint64(minute))%uint64(len(s.recent))]
 	if i := *recent - 1; i >= 0 {
@@ -285,7 +285,7 @@ func (s *Summary) cellOf(minute Minute, e *connlog.Entry) *row[Cell, cellValue] 
 	return &s.cells.rows[i]
 }
 
-// cell returns the number of the row that counts c, whose minute is admitted.
+// cell returns the index of the row that counts c, whose minute was admitted.
 func (s *Summary) cell(c Cell) int {
 	i, ok := s.cells.find(c)
 	if !ok {
@@ -296,8 +296,8 @@ func (s *Summary) cell(c Cell) int {
 	return i
 }
 
-// newCell adds a row for c, within the bounds: of each minute, five rows at the
-// most go beyond MaxCells, one for each kind of status and one without TLS.
+// newCell adds a row for c, within the bounds: each minute may have at most five rows
+// beyond MaxCells, one for each kind of status and one without TLS.
 func (s *Summary) newCell(c Cell) int {
 	if s.cells.full() {
 		sum := Cell{Minute: c.Minute, Status: boundedStatus(c.Status, 0)}
@@ -321,8 +321,8 @@ func bounded(name string) string {
 	return name
 }
 
-// boundedStatus returns the status, or Other if it is longer than longest; a
-// success stays a success, a failure a failure.
+// boundedStatus returns the status, or Other if it is longer than longest. A success
+// remains a success, and a failure a failure.
 func boundedStatus(status string, longest int) string {
 	switch {
 	case status == connlog.StatusSuccess || len(status) <= longest:
@@ -333,13 +333,13 @@ func boundedStatus(status string, longest int) string {
 	return Other
 }
 
-// A LatencyKey says to which connections a Histogram applies.
+// A LatencyKey identifies the connections of a Histogram.
 type LatencyKey struct {
 	Minute   Minute
 	Protocol string
 }
 
-// latencyOf returns the distribution that the entries of a cell belong to.
+// latencyOf returns the distribution for the entries of a cell.
 func (s *Summary) latencyOf(c *row[Cell, cellValue]) *Histogram {
 	if c.value.latency == 0 {
 		c.value.latency = int32(s.latency(LatencyKey{c.key.Minute, c.key.Protocol}) + 1)
@@ -347,8 +347,8 @@ func (s *Summary) latencyOf(c *row[Cell, cellValue]) *Histogram {
 	return &s.latencies.rows[c.value.latency-1].value
 }
 
-// latency returns the row of k, within the bounds: of each minute, one row
-// goes beyond maxLatencies.
+// latency returns the row of k, within the bounds: each minute may have one row beyond
+// maxLatencies.
 func (s *Summary) latency(k LatencyKey) int {
 	if i, ok := s.latencies.find(k); ok {
 		return i
@@ -359,8 +359,7 @@ func (s *Summary) latency(k LatencyKey) int {
 	return s.latencies.insert(k)
 }
 
-// A combination is what negotiations have in common apart from client and
-// minute.
+// A combination is a Negotiation without the client and its count.
 type combination struct {
 	port     uint16
 	protocol string
@@ -384,11 +383,11 @@ func (s *Summary) combinationOf(c *row[Cell, cellValue]) int {
 	return int(c.value.combination) - 1
 }
 
-// client returns the address as callers know it.
+// client returns the address in the form for callers.
 func (s *Summary) client(a addr) Client {
 	ip := a.ip()
 	switch {
-	case a == addr{}: // the log gives no address
+	case a == addr{}: // no address in the log
 		return Client{}
 	case ip.Is4():
 		return Client(netip.PrefixFrom(ip, 32))
@@ -396,8 +395,8 @@ func (s *Summary) client(a addr) Client {
 	return Client(netip.PrefixFrom(ip, s.ipv6Prefix))
 }
 
-// addClient counts connections in the minute that was admitted last. It keeps
-// room for the clients that fail, which are those of interest.
+// addClient counts connections in the last admitted minute. It reserves room for
+// failing clients, which matter most.
 func (s *Summary) addClient(k addrKey, c Counts) {
 	room := MaxClients
 	if c.Failed > 0 {

@@ -23,7 +23,7 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// readEntries returns the entries of a log, without what Add must not keep.
+// readEntries returns the entries of a log, without the memory that Add must not keep.
 func readEntries(tb testing.TB, r io.Reader) []connlog.Entry {
 	var entries []connlog.Entry
 	z := connlog.NewReader(r)
@@ -44,7 +44,7 @@ func readEntries(tb testing.TB, r io.Reader) []connlog.Entry {
 	}
 }
 
-// A projection is everything that a Summary tells, in a form to compare.
+// A projection is everything in a Summary, in a form to compare.
 type projection struct {
 	Lines, Malformed, Plaintext, OtherFailed uint64
 	First, Last, FirstFailed, LastFailed     time.Time
@@ -94,7 +94,7 @@ func histogram(latencies ...time.Duration) Histogram {
 	return h
 }
 
-// One entry, and all that it counts as.
+// One entry, and everything that counts it.
 func TestAdd(t *testing.T) {
 	at := time.Date(2026, 11, 23, 10, 4, 59, 999_999_999, time.UTC)
 	minute := Minute(at.Unix() / 60)
@@ -212,7 +212,7 @@ func TestAdd(t *testing.T) {
 	}
 }
 
-// normal has nil for what is empty.
+// normal replaces what is empty by nil.
 func normal(p projection) projection {
 	if len(p.Latencies) == 0 {
 		p.Latencies = nil
@@ -250,8 +250,8 @@ func TestClientString(t *testing.T) {
 	}
 }
 
-// count is Add in the slow and obvious way, over the text of a log. Latencies
-// come as they are in the log.
+// count does what Add does in a slow and obvious way, from the text of a log. Latencies
+// are those in the log.
 func count(t *testing.T, log string, ipv6Prefix int) (projection, map[LatencyKey][]time.Duration) {
 	p := projection{Cells: make(map[Cell]uint64), ClientMinutes: make(map[ClientMinute]Counts)}
 	latencies := make(map[LatencyKey][]time.Duration)
@@ -336,7 +336,7 @@ func count(t *testing.T, log string, ipv6Prefix int) (projection, map[LatencyKey
 	return p, latencies
 }
 
-// makeLog returns a generated log with some odd lines in it.
+// makeLog returns a generated log with some unusual lines.
 func makeLog(t *testing.T, o connlogtest.Options) string {
 	var log bytes.Buffer
 	if err := connlogtest.Write(&log, o); err != nil {
@@ -445,8 +445,8 @@ func TestOrder(t *testing.T) {
 	}
 }
 
-// hostile calls add with entries that exceed every bound: each line has new
-// names, another minute and another client.
+// hostile calls add with entries that exceed all bounds: each line has new names,
+// another minute and another client.
 func hostile(lines int, add func(*connlog.Entry)) {
 	base := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	for i := range lines {
@@ -574,8 +574,8 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// At a bound everything is kept; beyond it the new is Other and the known is
-// still told apart.
+// At a bound everything is counted by name. Beyond it, new names count as Other, and
+// known ones keep their rows.
 func TestCellsAtTheBound(t *testing.T) {
 	s := New(Options{})
 	e := connlog.Entry{Time: time.Unix(0, 0), ListenerPort: 443, Protocol: "TLSv1.2", Status: connlog.StatusSuccess}
@@ -617,7 +617,7 @@ func TestMinutesAtTheBound(t *testing.T) {
 	}
 }
 
-// Names beyond maxName count as Other, without a change of what they mean.
+// Names beyond maxName count as Other. A failure remains a failure.
 func TestLongNames(t *testing.T) {
 	at := time.Unix(0, 0).UTC()
 	long := strings.Repeat("n", 60<<10)
@@ -648,7 +648,7 @@ func TestLongNames(t *testing.T) {
 	}
 }
 
-// However many clients succeed, those that fail are known by name.
+// Failing clients are counted by name however many clients succeed.
 func TestFailingClientAmongMany(t *testing.T) {
 	s := New(Options{})
 	e := connlog.Entry{Time: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), Protocol: "TLSv1.3", Status: connlog.StatusSuccess}
@@ -664,8 +664,8 @@ func TestFailingClientAmongMany(t *testing.T) {
 	}
 }
 
-// Entries with hints that lead to the same place, which differ in a single field,
-// are told apart.
+// Entries that differ in a single field are counted apart, even if their hints lead to
+// the same place.
 func TestCellsOfOneHint(t *testing.T) {
 	for field, set := range map[string]func(*connlog.Entry, string){
 		"protocol":     func(e *connlog.Entry, s string) { e.Protocol = s },

@@ -1,11 +1,11 @@
 package rollup
 
-// A table maps keys to values that are changed in place. Rows keep the order
-// in which they were added.
+// A table maps keys to values that are modified in place. Rows are in the order of
+// their addition.
 type table[K comparable, V any] struct {
 	index map[K]int
 	rows  []row[K, V]
-	max   int // rows, which the owner of the table observes
+	max   int // rows; the owner of the table checks it
 }
 
 type row[K comparable, V any] struct {
@@ -24,7 +24,7 @@ func (t *table[K, V]) find(k K) (int, bool) {
 	return i, ok
 }
 
-// insert returns the row of k, a new one if need be.
+// insert returns the row of k, and adds it if it is missing.
 func (t *table[K, V]) insert(k K) int {
 	if i, ok := t.index[k]; ok {
 		return i

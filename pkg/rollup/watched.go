@@ -8,17 +8,17 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// Bounds of what is counted beside the failures.
+// Bounds of what is counted besides failures.
 const (
 	maxWatched      = 50_000 // combinations of client, port, protocol and cipher
 	maxCertificates = 10_000
 )
 
-// Watched returns the successful connections that Options.Watch chooses, in
-// the order of Failures. Those beyond maxWatched are in OtherWatched only.
+// Watched returns the successful connections that Options.Watch selects, in the order
+// of Failures. Those beyond maxWatched are only in OtherWatched.
 func (s *Summary) Watched() []Negotiation { return s.negotiations(s.watched) }
 
-// watches reports whether the entries of a cell are to be counted by client.
+// watches reports whether to count the entries of a cell by client too.
 func (s *Summary) watches(c *Cell) bool {
 	return s.watch != nil && c.Status == connlog.StatusSuccess && s.watch(c.Protocol, c.Cipher)
 }
@@ -31,8 +31,8 @@ func (s *Summary) addWatched(client addr, combination int) {
 	}
 }
 
-// A Certificate is one that clients presented and that ends within
-// Options.CertificateHorizon of a connection with it, or had ended.
+// A Certificate is a client certificate that had ended at the time of a connection, or
+// was to end within Options.CertificateHorizon.
 type Certificate struct {
 	Subject     string // distinguished name, as in the log
 	Serial      string // hexadecimal
@@ -43,9 +43,9 @@ type Certificate struct {
 
 type certificateKey struct{ subject, serial string }
 
-// Certificates returns those that end soon, the soonest first, ties by subject
-// and serial number. Connections with those beyond maxCertificates are in
-// OtherCertificates only.
+// Certificates returns the certificates that end soon, earliest first, ties by subject
+// and serial number. Connections with those beyond maxCertificates are only in
+// OtherCertificates.
 func (s *Summary) Certificates() []Certificate {
 	list := make([]Certificate, 0, len(s.certificates.rows))
 	for _, r := range s.certificates.rows {

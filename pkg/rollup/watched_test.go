@@ -15,7 +15,7 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// old chooses all but TLS 1.3.
+// old selects all but TLS 1.3.
 func old(protocol, _ string) bool { return protocol != "TLSv1.3" }
 
 var watching = Options{IPv6Prefix: 64, Watch: old, CertificateHorizon: 60 * 24 * time.Hour}
@@ -30,8 +30,7 @@ func watchedOf(s *Summary) watched {
 	return watched{s.Watched(), s.Certificates(), [2]uint64{s.OtherWatched, s.OtherCertificates}}
 }
 
-// Watched finds what the slow and obvious way finds, in whatever order the
-// entries come.
+// Watched agrees with a slow and obvious way, in whatever order the entries come.
 func TestWatched(t *testing.T) {
 	log := makeLog(t, connlogtest.Options{Seed: 5, Lines: 5000})
 	successes, certificates := make(map[string]uint64), make(map[string][2]uint64)
@@ -94,7 +93,7 @@ func TestWatched(t *testing.T) {
 	}
 }
 
-// Without the options nothing of it is counted.
+// Without the options, nothing is watched.
 func TestNotWatched(t *testing.T) {
 	s := New(Options{})
 	fold(t, s, makeLog(t, connlogtest.Options{Lines: 1000}))
@@ -103,7 +102,7 @@ func TestNotWatched(t *testing.T) {
 	}
 }
 
-// Beyond the bounds the sums stay.
+// Sums are exact beyond the bounds.
 func TestWatchedBounds(t *testing.T) {
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 	s := New(watching)
