@@ -19,9 +19,9 @@ import (
 	"tlswatch/pkg/clienthello/capture"
 )
 
-// writeTraffic writes a capture of about n bytes: connections of about 100 kB,
-// 100 at a time, that take turns. Half of them have a post-quantum ClientHello in
-// two segments. It returns how many there are.
+// writeTraffic writes a capture of about n bytes: interleaved connections of about
+// 100 kB, 100 at a time. Half of them have a post-quantum ClientHello in two segments.
+// It returns the number of connections.
 func writeTraffic(w io.Writer, n int) (connections int, err error) {
 	p := pcapgo.NewWriter(w)
 	if err := p.WriteFileHeader(262144, layers.LinkTypeEthernet); err != nil {
@@ -130,7 +130,7 @@ func BenchmarkTracker(b *testing.B) {
 	}
 }
 
-// BenchmarkRead is the yardstick: the capture is read, and nothing done with it.
+// BenchmarkRead only reads the capture, for comparison.
 func BenchmarkRead(b *testing.B) {
 	var traffic bytes.Buffer
 	if _, err := writeTraffic(&traffic, 20e6); err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/gopacket/gopacket/layers"
 )
 
-// Ten thousand connections at the same time, of which each packet comes from
-// another one than the last.
+// Ten thousand connections at the same time, with every packet from another connection
+// than the previous one.
 func TestManyConnections(t *testing.T) {
 	const n = 10_000
 	hellos := [][]flight{classical(), hybrid()}
@@ -67,8 +67,7 @@ func TestManyConnections(t *testing.T) {
 	}
 }
 
-// What a Tracker remembers is bounded, whatever comes, and what it gives up is
-// counted.
+// The memory of a Tracker is bounded for any input, and what it gives up is counted.
 func TestBounds(t *testing.T) {
 	hello := onlyClient(hybrid())
 	addr := func(i int) string { return fmt.Sprintf("10.%d.%d.%d:5000", i>>16, i>>8&0xff, i&0xff) }
@@ -195,7 +194,7 @@ func TestOptions(t *testing.T) {
 		}
 		packets = append(packets, newScript(client, server).play(classical(), 1400).packets...)
 	}
-	// A server's port as a client's: not asked for.
+	// A server's port as a client's, which the options do not select.
 	packets = append(packets, newScript("192.0.2.1:443", "192.0.2.2:9000").play(classical(), 1400).packets...)
 	capture := ethernetPcap(packets)
 	for name, test := range map[string]struct {
@@ -216,7 +215,7 @@ func TestOptions(t *testing.T) {
 	}
 }
 
-// The ports of a connection may be used again, at once.
+// The ports of a connection may be reused immediately.
 func TestPortReuse(t *testing.T) {
 	first := usual().play(classical(), 1448)
 	second := usual()
@@ -252,7 +251,7 @@ func TestPortReuseAfterMidstream(t *testing.T) {
 	}
 }
 
-// Of a capture of one direction it is said that the other is missing.
+// For a capture of one direction, the note says that the other is missing.
 func TestOneDirection(t *testing.T) {
 	var client []packet
 	for _, p := range usual().play(classical(), 1448).packets {
@@ -266,7 +265,7 @@ func TestOneDirection(t *testing.T) {
 	}
 }
 
-// A packet without a time of its own has that of the one before.
+// A packet without a time has the time of the previous one.
 func TestPacketsWithoutTime(t *testing.T) {
 	var b bytes.Buffer
 	block := func(kind uint32, body []byte) {
@@ -285,8 +284,7 @@ func TestPacketsWithoutTime(t *testing.T) {
 	same(t, one(t, b.Bytes()), one(t, ethernetPcap(usual().play(hybrid(), 700).packets)))
 }
 
-// A connection that goes silent is reported when the capture's time has moved
-// on, and not before its end.
+// An idle connection is reported once the time of the capture has advanced, not before.
 func TestIdle(t *testing.T) {
 	quiet := usual().open()
 	quiet.send(true, onlyClient(hybrid()), 1448)

@@ -9,7 +9,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A connection is what is known of one TCP connection.
+// A connection is the state of one TCP connection.
 type connection struct {
 	key      capture.Flow
 	sides    [2]direction
@@ -24,10 +24,10 @@ type connection struct {
 	handshake    *Handshake // nil until the ClientHello begins
 	entry        *waiting
 	server       *serverHello  // the final one
-	serverLost   bool          // a ServerHello came, but is not all in the capture
+	serverLost   bool          // there was a ServerHello that is not complete in the capture
 	retry        tlsname.Group // of a HelloRetryRequest
 	asked        bool          // the server asked for a client certificate
-	early        *Outcome      // an alert that came in before the ClientHello it answers
+	early        *Outcome      // an alert captured before the ClientHello that it answers
 	warning      Alert         // the last alert that did not end the connection
 	warnedBy     Side
 	reaction     *Alert // of the client, after the server had closed the connection
@@ -35,11 +35,11 @@ type connection struct {
 	closedBy     *direction
 	ended        *Outcome    // kind, side and alert, as soon as they are known
 	older, newer *connection // in a list of the tracker
-	open         bool        // in that of open connections
+	open         bool        // in the list of open connections
 }
 
-// A direction is what one end of a connection sends. It takes the ordered bytes
-// from its stream and the events of its records.
+// A direction is what one end of a connection sends. It receives the ordered bytes
+// from its stream, and the events of its records.
 type direction struct {
 	c       *connection
 	stream  stream
@@ -48,14 +48,14 @@ type direction struct {
 
 	head     []byte // of a client, until its protocol is known
 	sniffed  bool
-	sslv2    int             // length of the SSL 2.0 ClientHello that head begins, or 0
-	segments int             // TCP segments until the end of the ClientHello
+	sslv2    int             // length of the SSL 2.0 ClientHello at the start of head, or 0
+	segments int             // TCP segments up to the end of the ClientHello
 	version  tlsname.Version // of the last record
 	count    int             // records
 	bytes    int             // bytes in order, missing ones included
-	missing  int             // of them, bytes that the capture lacks
-	changed  bool            // ChangeCipherSpec came
-	sealed   int             // records behind it that are handshake records
+	missing  int             // those of them that the capture lacks
+	changed  bool            // ChangeCipherSpec was sent
+	sealed   int             // handshake records after it
 	sent     int             // records of application data
 	answered int             // encrypted records of a client after the server's first
 	longest  int             // length of the longest of these
@@ -81,7 +81,7 @@ func (c *connection) side(d *direction) Side {
 	return Server
 }
 
-// packet takes a TCP packet from d. What it holds in buffers is then in cost.
+// packet takes a TCP packet from d, and updates cost.
 func (c *connection) packet(d *direction, p *capture.Segment) {
 	other := c.other(d)
 	c.now = p.Time
@@ -147,8 +147,9 @@ func (c *connection) packet(d *direction, p *capture.Segment) {
 	}
 }
 
-// locate decides where the bytes of d begin if its SYN is not in the capture: at
-// a packet that begins like the first one of a client, or where its peer says.
+// locate decides where the bytes of d begin if its SYN is not in the capture: at a
+// packet that begins like the first one of a client, or at the first packet of the
+// server.
 func (c *connection) locate(d *direction, p *capture.Segment) {
 	switch {
 	case c.client == nil:
@@ -161,14 +162,14 @@ func (c *connection) locate(d *direction, p *capture.Segment) {
 	}
 }
 
-// end says how the handshake ended, unless that is known already.
+// end sets how the handshake ended, unless that is known already.
 func (c *connection) end(o Outcome) {
 	if c.ended == nil {
 		c.ended = &o
 	}
 }
 
-// settle looks whether the packets so far decide how the handshake ended.
+// settle checks whether the packets so far show how the handshake ended.
 func (c *connection) settle() {
 	if c.ended != nil {
 		return
@@ -186,15 +187,15 @@ func (c *connection) settle() {
 	}
 }
 
-// finishedLen is the shortest record that a Finished message of TLS 1.3 fits:
-// its header, a hash of 32 bytes, the type of the content and a tag of 16. An
-// alert has alertLen.
+// finishedLen is the length of the shortest record with a Finished message of TLS 1.3:
+// its header, a hash of 32 bytes, the content type and a tag of 16 bytes. alertLen is
+// the length of an encrypted alert.
 const (
 	finishedLen = 4 + 32 + 1 + 16
 	alertLen    = 2 + 1 + 16
 )
 
-// agreed reports whether both sides went on with what the server chose.
+// agreed reports whether both sides continued with what the server chose.
 func (c *connection) agreed() bool {
 	client, server := c.client, c.other(c.client)
 	switch {
@@ -207,7 +208,7 @@ func (c *connection) agreed() bool {
 	}
 }
 
-// flush reads what waits behind gaps that will not be filled any more.
+// flush reads the segments after gaps, which will not be filled any more.
 func (c *connection) flush() {
 	if !c.guessed() {
 		return
@@ -223,8 +224,8 @@ func (c *connection) flush() {
 	}
 }
 
-// guessed reports whether the client is known, if need be by a ClientHello among
-// what came first. A connection without is over: it began before the capture.
+// guessed reports whether the client is known, at least by a ClientHello among the
+// first segments. A connection without one is over: it began before the capture.
 func (c *connection) guessed() bool {
 	for i := range c.sides {
 		if d := &c.sides[i]; c.client == nil && d.stream.startsTLS() {
@@ -237,7 +238,7 @@ func (c *connection) guessed() bool {
 	return c.client != nil
 }
 
-// begin notes that a ClientHello begins.
+// begin starts the handshake of a ClientHello.
 func (c *connection) begin(p Protocol, version tlsname.Version) {
 	c.handshake = &Handshake{Time: time.Unix(0, c.now).UTC(), Protocol: p, RecordVersion: version}
 	c.handshake.Client, c.handshake.Server = c.endpoints(c.client)
@@ -245,7 +246,7 @@ func (c *connection) begin(p Protocol, version tlsname.Version) {
 
 var errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", errIncomplete)
 
-// data takes bytes that are in order.
+// data takes the next bytes in order.
 func (d *direction) data(b []byte) {
 	d.bytes += len(b)
 	if d.c.ended != nil {
@@ -273,7 +274,7 @@ func (d *direction) data(b []byte) {
 	}
 }
 
-// hole takes note of bytes that the capture lacks.
+// hole skips n bytes that the capture lacks.
 func (d *direction) hole(n int) {
 	d.bytes += n
 	d.missing += n
@@ -299,7 +300,7 @@ func (d *direction) hole(n int) {
 	d.records.hole(n, d)
 }
 
-// sniff decides what the client speaks, when it has sent enough.
+// sniff detects the protocol of the client, once it has sent enough.
 func (d *direction) sniff() {
 	protocol, sure := sniff(d.head)
 	if !sure {
@@ -343,14 +344,14 @@ func (d *direction) record(contentType uint8, version tlsname.Version, length in
 	d.count++
 	d.version = version
 	if c.handshake == nil && c.whole && c.client != nil && c.client.missing > 0 {
-		// TLS it is, with a ClientHello that was lost.
+		// It is TLS, and the ClientHello was lost.
 		c.begin(TLS, 0)
 		c.handshake.Fault = errNotCaptured
 	}
 	switch contentType {
 	case recordChangeCipherSpec:
 		d.changed = true
-		// In TLS 1.3 it means nothing, and messages go on.
+		// In TLS 1.3 it has no meaning, and messages follow.
 		if c.server != nil && c.server.version < tlsname.TLS13 {
 			d.records.sealed = true
 		}

@@ -6,10 +6,10 @@ import (
 	"tlswatch/pkg/clienthello/capture"
 )
 
-// maxDatagramFlows is how many flows of QUIC and of DTLS are told apart.
+// maxDatagramFlows bounds the flows of QUIC and of DTLS that are counted.
 const maxDatagramFlows = 10_000
 
-// datagram looks for protocols over UDP that have a ClientHello too.
+// datagram detects the protocols over UDP that have a ClientHello too.
 func (t *Tracker) datagram(src, dst capture.Endpoint, data []byte) {
 	var flows map[capture.Flow]struct{}
 	switch {

@@ -1,13 +1,13 @@
 // Package clienthello reads packet captures and says what TLS clients offered
 // and how each handshake ended.
 //
-// A [Tracker] takes captures and calls back with a [Handshake] for each connection
-// whose ClientHello it saw. Package capture decodes the packets. The Tracker puts
-// TCP segments in order and follows the TLS record and handshake layers of both
-// directions as far as they are readable.
+// A [Tracker] reads captures and calls back with a [Handshake] for each connection
+// whose ClientHello it found. Package capture decodes the packets. The Tracker puts TCP
+// segments in order and follows the TLS record and handshake layers of both directions
+// as far as they are readable.
 //
-// Memory is bounded however large the capture: see [Tracker]. Nothing is
-// dropped without being counted: see [Stats].
+// Memory is bounded however large the capture is: see [Tracker]. Whatever is dropped is
+// counted: see [Stats].
 //
-// Only TLS over TCP is decoded. QUIC and DTLS are recognised and counted.
+// Only TLS over TCP is decoded. QUIC and DTLS are recognized and counted.
 package clienthello

@@ -37,8 +37,8 @@ func (h *ClientHello) ja3() string {
 }
 
 // JA4 returns the JA4 fingerprint of FoxIO's specification for TLS over TCP,
-// such as t13d1516h2_8daaf6152771_e5627efa2ab1. Other than JA3's it does not
-// depend on the order of cipher suites and extensions.
+// such as t13d1516h2_8daaf6152771_e5627efa2ab1. Unlike JA3, it does not depend on the
+// order of cipher suites and extensions.
 func (h *ClientHello) JA4() string {
 	suites := withoutGREASE(h.CipherSuites)
 	extensions := h.extensionTypes()
@@ -101,7 +101,7 @@ func alphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z'
 }
 
-// ja4Hash is the first half-dozen bytes of a SHA-256, or zeros for nothing.
+// ja4Hash returns the first six bytes of a SHA-256, or zeros for an empty list.
 func ja4Hash(list string) string {
 	if list == "" {
 		return "000000000000"

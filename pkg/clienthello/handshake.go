@@ -9,22 +9,21 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A Handshake is one attempt of a client to begin TLS, as a capture shows it.
+// A Handshake is one attempt of a client to start TLS, as seen in a capture.
 type Handshake struct {
 	Time   time.Time // of the packet with the first byte of the ClientHello, UTC
 	Client netip.AddrPort
 	Server netip.AddrPort
 
-	// Protocol is what the client speaks. For what is not TLS, only the fields
-	// above and Outcome are set.
+	// Protocol is the protocol of the client. If it is not TLS, only the fields above
+	// and Outcome are set.
 	Protocol Protocol
-	// RecordVersion is that of the record in which the ClientHello begins.
+	// RecordVersion is the version of the record in which the ClientHello begins.
 	RecordVersion tlsname.Version
-	// Hello is the first ClientHello, or nil if the capture holds none of it.
+	// Hello is the first ClientHello, or nil if the capture has nothing of it.
 	Hello *ClientHello
-	// Fault says why Hello is nil or not all that the client sent. If it is or
-	// wraps errIncomplete, bytes are missing from the capture; anything else
-	// is a fault of the client.
+	// Fault says why Hello is nil or incomplete: bytes are missing from the capture, see
+	// Truncated, or the client sent an invalid ClientHello.
 	Fault error
 	// Segments is the number of TCP segments that carried Hello.
 	Segments int
@@ -34,11 +33,11 @@ type Handshake struct {
 	Outcome Outcome
 }
 
-// Truncated reports whether the capture lacks bytes of the ClientHello: they
-// were cut by the snap length, lost, or came before or after the capture.
+// Truncated reports whether the capture lacks bytes of the ClientHello: the snap length
+// cut them off, they were lost, or sent before or after the capture.
 func (h *Handshake) Truncated() bool { return h.Protocol.TLS() && incomplete(h.Fault) }
 
-// A Protocol is what a client speaks on a connection.
+// A Protocol is the protocol that a client uses on a connection.
 type Protocol string
 
 // Protocols. SSLv2Hello is the ClientHello of SSL 2.0 that old clients use to
@@ -47,7 +46,7 @@ const (
 	TLS        Protocol = "TLS"
 	SSLv2Hello Protocol = "SSLv2 ClientHello"
 	HTTP       Protocol = "HTTP"
-	PROXY      Protocol = "PROXY" // the header of proxies before anything else
+	PROXY      Protocol = "PROXY" // the header that proxies send first
 	Unknown    Protocol = "unknown"
 )
 
@@ -66,25 +65,24 @@ const (
 type Kind string
 
 const (
-	// Negotiated: the server chose, and the client went on with it. With TLS 1.3
-	// the end of the handshake is encrypted; what counts then is that the client
-	// went on with more than an alert.
+	// Negotiated: the server chose, and the client continued. With TLS 1.3 the end of
+	// the handshake is encrypted; then the client must have continued with more than an
+	// alert.
 	Negotiated Kind = "negotiated"
 	// AlertSent: Outcome.By sent an alert that ends the connection. That may be
 	// close_notify.
 	AlertSent Kind = "alert"
-	// Closed: Outcome.By ended the connection (TCP FIN) before the handshake was
-	// complete, without an alert that can be read.
+	// Closed: Outcome.By closed the connection (TCP FIN) before the handshake was
+	// complete, without a readable alert.
 	Closed Kind = "closed"
-	// Reset: Outcome.By broke the connection (TCP RST).
+	// Reset: Outcome.By reset the connection (TCP RST).
 	Reset Kind = "reset"
 	// NotTLS: Outcome.By does not speak TLS.
 	NotTLS Kind = "not_tls"
-	// NoAnswer: the server sent nothing for five seconds or more, until the
-	// capture ended or two minutes had passed.
+	// NoAnswer: the server sent nothing for at least five seconds, until the capture
+	// ended or two minutes had passed.
 	NoAnswer Kind = "no_answer"
-	// CaptureEnded: the capture ended first, or the connection fell silent for
-	// two minutes.
+	// CaptureEnded: the capture ended first, or the connection was idle for two minutes.
 	CaptureEnded Kind = "capture_ended"
 )
 
@@ -94,18 +92,18 @@ type Outcome struct {
 	By    Side  // who ended it; empty for Negotiated, NoAnswer and CaptureEnded
 	Alert Alert // for AlertSent
 
-	// What a ServerHello said; zero, without Version, if none was seen.
+	// What the ServerHello chose; all zero if the capture has none.
 	Version     tlsname.Version
 	CipherSuite tlsname.Suite
-	Group       tlsname.Group // of the key exchange, where it could be read
-	Resumed     bool          // a former session goes on: no certificate is shown
+	Group       tlsname.Group // of the key exchange, if it is readable
+	Resumed     bool          // a previous session is continued, without certificates
 
 	// HelloRetry is the group that a HelloRetryRequest asked for, or 0.
 	HelloRetry tlsname.Group
-	// ClientCertificateRequested is whether the server asked for one. In TLS 1.3
-	// that is encrypted.
+	// ClientCertificateRequested is whether the server asked for a certificate, which
+	// TLS 1.3 encrypts.
 	ClientCertificateRequested bool
-	// Note says in a sentence what else is known, or what cannot be seen.
+	// Note is a sentence about what else is known, or what cannot be seen.
 	Note string
 }
 
@@ -115,18 +113,18 @@ type Alert struct {
 	description uint8
 }
 
-// Alert descriptions that are told apart.
+// Values of an alert that make a difference here.
 const (
 	alertFatal       = 2
 	alertCloseNotify = 0
 )
 
-// String is the description by its name in IANA's registry, or its number.
+// String returns the description's name in IANA's registry, or its number.
 func (a Alert) String() string {
 	return cmp.Or(tlsname.Alert(a.description), fmt.Sprintf("alert %d", a.description))
 }
 
-// LevelName is "warning", "fatal" or the number.
+// LevelName returns "warning", "fatal" or the number.
 func (a Alert) LevelName() string {
 	switch a.level {
 	case 1:

@@ -11,7 +11,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// errIncomplete means that a message ends before the length that it announces.
+// errIncomplete means that a message is shorter than its header says.
 var errIncomplete = errors.New("incomplete")
 
 // Handshake message types, RFC 8446, Section 4 and RFC 5246, Section 7.4.
@@ -54,9 +54,9 @@ const (
 	fallbackSCSV               tlsname.Suite = 0x5600 // RFC 7507, Section 2
 )
 
-// Versions returns the protocol versions that the client accepts, GREASE left
-// out: supported_versions if it is there, else all versions from TLS 1.0 up to
-// the legacy version, highest first (RFC 8446, Section 4.2.1).
+// Versions returns the protocol versions that the client accepts, without GREASE:
+// supported_versions if present, otherwise all versions from TLS 1.0 to the legacy
+// version, highest first (RFC 8446, Section 4.2.1).
 func (h *ClientHello) Versions() []tlsname.Version {
 	var versions []tlsname.Version
 	if h.has(extSupportedVersions) {
@@ -95,11 +95,10 @@ func (h *ClientHello) has(t ExtensionType) bool {
 	return slices.ContainsFunc(h.Extensions, func(e Extension) bool { return e.Type == t })
 }
 
-// parseClientHello decodes a handshake message of type client_hello, with its
-// header of four bytes. It returns an error, which is or wraps errIncomplete
-// if bytes are missing at the end, for anything that is not the whole of one
-// well-formed ClientHello. What was decoded before the fault is returned with
-// the error: lists in it are whole, but there may have been more.
+// parseClientHello decodes a handshake message of type client_hello, with its header of
+// four bytes. The error is or wraps errIncomplete if bytes are missing at the end. With
+// an error, it also returns what was decoded before: the lists in it are complete, but
+// others may be missing.
 func parseClientHello(message []byte) (*ClientHello, error) {
 	h := new(ClientHello)
 	body, whole, err := handshakeBody(message, typeClientHello)
@@ -112,8 +111,8 @@ func parseClientHello(message []byte) (*ClientHello, error) {
 	return h, nil
 }
 
-// handshakeBody takes the header off a handshake message. The body is not whole
-// if it is shorter than announced.
+// handshakeBody removes the header of a handshake message. The body is not whole if it
+// is shorter than the header says.
 func handshakeBody(message cryptobyte.String, want uint8) (body cryptobyte.String, whole bool, err error) {
 	var msgType uint8
 	var length uint32

@@ -13,8 +13,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// What crypto/tls says of the client it serves equals what is decoded of the
-// bytes that it got.
+// The ClientHelloInfo of crypto/tls equals what is decoded from the same bytes.
 func TestParseEqualsCryptoTLS(t *testing.T) {
 	for _, test := range []struct {
 		name   string
@@ -61,9 +60,9 @@ func equal[A, B ~uint16](t *testing.T, what string, got []A, want []B) {
 	}
 }
 
-// No strict prefix of a ClientHello is taken for one: with the header as it is,
-// it is incomplete, and with a header that fits it is malformed. The exception
-// is the end before the extensions, which older clients do not have.
+// No strict prefix of a ClientHello is accepted: with its header unchanged it is
+// incomplete, and with an adapted header it is malformed. The exception is the prefix
+// before the extensions, which old clients do not have.
 func TestPrefixes(t *testing.T) {
 	message := helloOf(t, hybrid())
 	if _, err := parseClientHello(message); err != nil {

@@ -11,12 +11,12 @@ import (
 	"tlswatch/pkg/clienthello/capture"
 )
 
-// Read takes a capture in as far as it is readable. Connections may go on from
-// one capture to the next. The end of ctx is looked for between packets.
+// Read reads a capture as far as possible. Connections may continue in the next one. Read
+// checks between packets whether ctx has ended.
 //
-// An error of the callback of [NewTracker] is returned as it is. If the capture
-// is cut or damaged, what came before that counts, and the error says after how
-// many packets.
+// It returns errors of the callback of [NewTracker] unchanged. If the capture is
+// truncated or damaged, the packets before that count, and the error gives their
+// number.
 func (t *Tracker) Read(ctx context.Context, r io.Reader) error {
 	packets := t.stats.Packets
 	source, err := capture.Open(r)
@@ -50,17 +50,16 @@ func (t *Tracker) packet(p capture.Packet) {
 	}
 }
 
-// A Capture is a file that can be opened more than once.
+// A Capture is a capture file, which can be opened more than once.
 type Capture struct {
 	Name string // in errors
 	Open func() (io.ReadCloser, error)
 }
 
-// ReadAll takes captures in as if they were one, packet by packet in the order
-// of time: rotated files in any order, or those of several hosts. Files are
-// open only for the time that they cover. What cannot be read to its end is
-// named in the error, and the rest counts; other errors are as for
-// [Tracker.Read].
+// ReadAll reads captures as if they were one, in the order of time: rotated files in
+// any order, or those of several hosts. A file is open only for the time that it
+// covers. The error names captures that cannot be read completely; what was read of
+// them counts. Other errors are those of [Tracker.Read].
 func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 	type entry struct {
 		Capture
@@ -123,7 +122,7 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 	return errors.Join(errs...)
 }
 
-// A cursor is at a packet of an open capture.
+// A cursor is a position in an open capture.
 type cursor struct {
 	Capture
 	file   io.Closer
@@ -132,8 +131,7 @@ type cursor struct {
 	packet capture.Packet
 }
 
-// openCursor opens a capture at its first packet. The error is io.EOF if there
-// is none.
+// openCursor opens a capture at its first packet. The error is io.EOF without one.
 func openCursor(c Capture) (*cursor, error) {
 	file, err := c.Open()
 	if err != nil {
@@ -150,7 +148,7 @@ func openCursor(c Capture) (*cursor, error) {
 	return s, nil
 }
 
-// advance goes on to the next packet. The error is io.EOF after the last.
+// advance moves to the next packet. The error is io.EOF after the last one.
 func (s *cursor) advance() error {
 	var err error
 	if s.packet, err = s.source(); err != nil && err != io.EOF {
@@ -160,7 +158,7 @@ func (s *cursor) advance() error {
 	return err
 }
 
-// damaged is the error of a capture that ends before its end.
+// damaged returns the error for a capture that cannot be read to its end.
 func damaged(packets int64, err error) error {
 	return fmt.Errorf("the capture is cut or damaged after packet %d: %w", packets, err)
 }

@@ -20,7 +20,7 @@ func record(contentType uint8, payload []byte) []byte {
 	return append(binary.BigEndian.AppendUint16([]byte{contentType, 3, 3}, uint16(len(payload))), payload...)
 }
 
-// clientFlights are those of one side.
+// clientFlights are the flights of one side.
 func onlyClient(flights []flight) []byte {
 	for _, f := range flights {
 		if f.client {
@@ -173,8 +173,8 @@ func TestOutcomes(t *testing.T) {
 	}
 }
 
-// The second ClientHello comes behind a ChangeCipherSpec (RFC 8446, Appendix
-// D.4), which must not be taken for the beginning of encryption.
+// The second ClientHello follows a ChangeCipherSpec (RFC 8446, Appendix D.4), which must
+// not be taken for the start of encryption.
 func TestHelloRetryRequest(t *testing.T) {
 	c := trusting()
 	c.CurvePreferences = []tls.CurveID{tls.X25519, tls.CurveP384}
@@ -217,7 +217,7 @@ func TestResumption(t *testing.T) {
 	}
 }
 
-// A snap length hides the offer, and that is said. Nothing is made up.
+// A snap length hides the offer, and the fault says so. Nothing is invented.
 func TestSnapLength(t *testing.T) {
 	for name, flights := range map[string][]flight{"TLS 1.3": hybrid(), "TLS 1.2": classical()} {
 		t.Run(name, func(t *testing.T) {
@@ -256,7 +256,7 @@ func TestSnapLength(t *testing.T) {
 	}
 }
 
-// What the capture has lost is said, and the rest is still read.
+// Lost packets are reported, and the rest is still read.
 func TestLostSegments(t *testing.T) {
 	packets := usual().play(classical(), 1448).packets
 	lost := func(i int) *Handshake { return one(t, ethernetPcap(slices.Delete(slices.Clone(packets), i, i+1))) }
@@ -322,8 +322,8 @@ func sslv2Hello() []byte {
 	return b
 }
 
-// A client that announces a ClientHello of an impossible length is at fault
-// itself: the capture lacks nothing.
+// A ClientHello with an impossible length is the client's fault: the capture lacks
+// nothing.
 func TestImpossibleLength(t *testing.T) {
 	for _, header := range [][]byte{{1, 0, 0, 0}, {1, 0xff, 0xff, 0xff}} {
 		s := usual().open()

@@ -11,13 +11,13 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// sniffLen is the most that sniff needs to decide.
+// sniffLen is the maximum number of bytes that sniff needs.
 const sniffLen = 12
 
 var httpMethods = []string{"GET ", "HEAD ", "POST ", "PUT ", "DELETE ", "CONNECT ", "OPTIONS ", "TRACE ", "PATCH ", "PRI * HTTP/2"}
 
-// sniff names the protocol by the first bytes that a client sends. It needs
-// more of them if it is not sure.
+// sniff detects the protocol by the first bytes of a client. It needs more of them if
+// it is not sure.
 func sniff(b []byte) (p Protocol, sure bool) {
 	if matches(b, []byte{recordHandshake, 3}) {
 		if len(b) <= recordHeaderLen {
@@ -49,7 +49,7 @@ func sniff(b []byte) (p Protocol, sure bool) {
 	return Unknown, true
 }
 
-// matches reports whether b begins with what, as far as both go.
+// matches reports whether b and what are equal up to the length of the shorter one.
 func matches(b, what []byte) bool {
 	n := min(len(b), len(what))
 	return n > 0 && bytes.Equal(b[:n], what[:n])

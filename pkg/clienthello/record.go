@@ -22,41 +22,40 @@ const (
 	// 6.2.3; those of TLS 1.3 are shorter.
 	maxRecord = 1<<14 + 2048
 
-	// maxHello is more than all fields of a ClientHello at their longest.
+	// maxHello is more than a ClientHello whose fields all have their maximum length.
 	maxHello = 140_000
 )
 
-// recordEvents is told what the records of one direction hold.
+// recordEvents receives the contents of the records of one direction.
 type recordEvents interface {
-	// record comes at the header of each record.
+	// record is called for the header of each record.
 	record(contentType uint8, version tlsname.Version, length int)
-	// alert comes with an alert that is not encrypted.
+	// alert is called for an alert that is not encrypted.
 	alert(level, description uint8)
-	// message comes with a handshake message that is not encrypted: as much of
-	// it as is of use and was captured. The bytes may be kept.
+	// message is called for a handshake message that is not encrypted, with the
+	// useful part of it that was captured. The bytes may be kept.
 	message(m handshakeMessage)
-	// begin comes with the first byte of a handshake message.
+	// begin is called for the first byte of a handshake message.
 	begin(msgType uint8)
 }
 
 type handshakeMessage struct {
 	msgType uint8
 	length  int    // of the body, as announced
-	bytes   []byte // with the header, of types that are of use; may be cut
-	missing bool   // bytes were asked for that the capture does not hold
+	bytes   []byte // with the header, for useful types; may be incomplete
 }
 
-// A recordReader follows the record layer of one direction, and the handshake
-// layer above it. Bytes come in order, in pieces of any size; where bytes are
-// missing from the capture, hole says so.
+// A recordReader follows the record layer of one direction, and the handshake layer
+// above it. It is given the bytes in order, in pieces of any size; hole stands for
+// bytes that the capture lacks.
 type recordReader struct {
 	header    [recordHeaderLen]byte
 	headerLen int
-	left      int // bytes of the record that are to come
+	left      int // remaining bytes of the record
 
 	// sealed means that handshake messages and alerts are encrypted.
 	sealed bool
-	// lost means that the beginning of the next record is not known.
+	// lost means that the start of the next record is unknown.
 	lost bool
 	// broken means that the bytes are not TLS records.
 	broken bool
@@ -71,14 +70,14 @@ func (r *recordReader) contentType() uint8 { return r.header[0] }
 
 func (r *recordReader) recordLen() int { return int(binary.BigEndian.Uint16(r.header[3:])) }
 
-// isRecordHeader reports whether b begins with what looks like a record header.
+// isRecordHeader reports whether b begins like a record header.
 func isRecordHeader(b []byte) bool {
 	return len(b) >= recordHeaderLen && recordChangeCipherSpec <= b[0] && b[0] <= recordApplicationData && b[1] == 3 && b[2] <= 4 &&
 		int(binary.BigEndian.Uint16(b[3:])) <= maxRecord
 }
 
-// segment says that what is read next begins a TCP segment. A reader that has
-// lost the records looks for one there: senders like to begin segments with them.
+// segment means that b is the start of a TCP segment. A reader that has lost the
+// records looks for one there, because many segments begin with a record.
 func (r *recordReader) segment(b []byte) {
 	if r.lost && isRecordHeader(b) {
 		r.lost, r.headerLen, r.left = false, 0, 0
@@ -129,7 +128,7 @@ func (r *recordReader) payload(b []byte, on recordEvents) {
 	}
 }
 
-// hole skips n bytes that the capture does not hold.
+// hole skips n bytes that the capture lacks.
 func (r *recordReader) hole(n int, on recordEvents) {
 	if r.lost || r.broken {
 		return
@@ -147,28 +146,28 @@ func (r *recordReader) hole(n int, on recordEvents) {
 	r.seen += n
 }
 
-// end says that no more bytes come: a message that has begun is reported.
+// end means that no bytes follow. It reports a message that has begun.
 func (r *recordReader) end(on recordEvents) {
 	if r.message.begun() {
 		r.message.hole(1, on)
 	}
 }
 
-// A handshakeReader cuts the handshake layer into messages, which may be
-// several to a record or one over several records.
+// A handshakeReader splits the handshake layer into messages. A record may have
+// several messages, and a message several records.
 type handshakeReader struct {
 	header    [handshakeHeaderLen]byte
 	headerLen int
-	left      int    // bytes of the message that are to come
-	want      int    // bytes of the message that are of use, header included
-	buffer    []byte // those that have come
-	lost      bool   // the beginning of the next message is not known
+	left      int    // remaining bytes of the message
+	want      int    // useful bytes of the message, header included
+	buffer    []byte // those read so far
+	lost      bool   // the start of the next message is unknown
 }
 
-// begun reports whether a message has begun that was not reported yet.
+// begun reports whether there is a message that was not reported yet.
 func (h *handshakeReader) begun() bool { return h.headerLen > 0 || len(h.buffer) > 0 }
 
-// useful is how much of a message is read.
+// useful returns how many bytes of a message are read.
 func useful(msgType uint8, length int) int {
 	switch msgType {
 	case typeClientHello, typeServerHello:
@@ -194,12 +193,12 @@ func (h *handshakeReader) read(b []byte, on recordEvents) {
 			h.left = int(h.header[1])<<16 | int(h.header[2])<<8 | int(h.header[3])
 			h.want = useful(h.header[0], h.left)
 			if h.want > maxHello {
-				h.want = handshakeHeaderLen // no hello is that long
+				h.want = handshakeHeaderLen // too long for any hello
 			}
 			h.headerLen = 0
 			h.buffer = append(h.buffer, h.header[:]...)
 			if h.want == handshakeHeaderLen {
-				h.deliver(on, false)
+				h.deliver(on)
 			}
 			continue
 		}
@@ -207,7 +206,7 @@ func (h *handshakeReader) read(b []byte, on recordEvents) {
 		if missing := h.want - len(h.buffer); len(h.buffer) > 0 && missing > 0 {
 			h.buffer = append(h.buffer, b[:min(n, missing)]...)
 			if len(h.buffer) == h.want {
-				h.deliver(on, false)
+				h.deliver(on)
 			}
 		}
 		h.left -= n
@@ -215,9 +214,9 @@ func (h *handshakeReader) read(b []byte, on recordEvents) {
 	}
 }
 
-func (h *handshakeReader) deliver(on recordEvents, missing bool) {
+func (h *handshakeReader) deliver(on recordEvents) {
 	length := int(h.header[1])<<16 | int(h.header[2])<<8 | int(h.header[3])
-	on.message(handshakeMessage{h.header[0], length, h.buffer, missing})
+	on.message(handshakeMessage{h.header[0], length, h.buffer})
 	h.buffer = nil
 }
 
@@ -232,7 +231,7 @@ func (h *handshakeReader) hole(n int, on recordEvents) {
 		h.lost = true
 	}
 	if len(h.buffer) > 0 {
-		h.deliver(on, true)
+		h.deliver(on)
 	}
 	if n > h.left {
 		h.lost = true

@@ -11,7 +11,7 @@ import (
 
 // serverHello is what the server chose, RFC 8446, Section 4.1.3.
 type serverHello struct {
-	version   tlsname.Version // supported_versions, else legacy_version
+	version   tlsname.Version // supported_versions, otherwise legacy_version
 	suite     tlsname.Suite
 	group     tlsname.Group // of key_share, or the one a HelloRetryRequest asks for
 	sessionID []byte
@@ -19,8 +19,8 @@ type serverHello struct {
 	retry     bool // HelloRetryRequest
 }
 
-// helloRetryRequest is the random of a ServerHello that is none: the SHA-256 of
-// "HelloRetryRequest", RFC 8446, Section 4.1.3.
+// helloRetryRequest is the random of a ServerHello that is a HelloRetryRequest: the
+// SHA-256 of this name, RFC 8446, Section 4.1.3.
 var helloRetryRequest = [32]byte{
 	0xcf, 0x21, 0xad, 0x74, 0xe5, 0x9a, 0x61, 0x11, 0xbe, 0x1d, 0x8c, 0x02, 0x1e, 0x65, 0xb8, 0x91,
 	0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
@@ -73,7 +73,7 @@ func parseServerHello(message []byte) (*serverHello, error) {
 
 var errServerHello = errors.New("ServerHello: malformed")
 
-// serverKeyExchangeLen is what groupOfServerKeyExchange needs of a message.
+// serverKeyExchangeLen is the length that groupOfServerKeyExchange needs.
 const serverKeyExchangeLen = 4 + 3
 
 // groupOfServerKeyExchange returns the named curve of an ECDHE ServerKeyExchange

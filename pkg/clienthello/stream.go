@@ -7,14 +7,14 @@ type stream struct {
 	begun   bool   // next is known
 	next    uint32 // sequence number of the first byte not yet read
 	pending []segment
-	held    int  // what pending costs, in bytes
-	fin     bool // a FIN came, at sequence number end
+	held    int  // cost of pending, in bytes
+	fin     bool // a FIN was sent, at sequence number end
 	end     uint32
 	acked   uint32 // what the other side acknowledged last
-	waited  int    // packets of the connection since the other side acknowledged what is missing
+	waited  int    // packets of the connection since the other side acknowledged missing bytes
 }
 
-// A segment is data of a TCP segment that came before its turn.
+// A segment is a TCP segment that arrived out of order.
 type segment struct {
 	seq     uint32
 	data    []byte
@@ -24,14 +24,14 @@ type segment struct {
 func (s segment) end() uint32 { return s.seq + uint32(len(s.data)+s.missing) }
 
 const (
-	segmentCost = 64        // of a pending segment, above its data
-	maxPending  = 256 << 10 // cost of what a stream keeps, in bytes
-	maxAhead    = 4 << 20   // how far ahead of its turn a segment is kept, in bytes
-	maxUnknown  = 16 << 10  // the same while it is not known where the stream begins
+	segmentCost = 64        // of a pending segment, in addition to its data
+	maxPending  = 256 << 10 // cost of the pending segments of a stream, in bytes
+	maxAhead    = 4 << 20   // how far ahead a segment may be to be kept, in bytes
+	maxUnknown  = 16 << 10  // likewise, while the start of the stream is unknown
 	maxWait     = 16        // packets for which an acknowledged gap may still be filled
 )
 
-// streamEvents takes the bytes of one direction in order.
+// streamEvents receives the bytes of one direction in order.
 type streamEvents interface {
 	data(b []byte)
 	hole(n int)
@@ -40,8 +40,8 @@ type streamEvents interface {
 // start sets the sequence number of the first byte.
 func (s *stream) start(seq uint32) { s.begun, s.next = true, seq }
 
-// add takes a segment. Bytes that were there before are ignored. It returns by
-// how much held changed.
+// add takes a segment, ignores bytes that it already has, and returns the change of
+// held.
 func (s *stream) add(g segment, on streamEvents) int {
 	before := s.held
 	if ahead := int32(g.seq - s.next); !s.begun || ahead > 0 {
@@ -55,7 +55,7 @@ func (s *stream) add(g segment, on streamEvents) int {
 	return s.held - before
 }
 
-// deliver reads a segment that does not begin after its turn.
+// deliver reads a segment that begins at next or before.
 func (s *stream) deliver(g segment, on streamEvents) {
 	old := int(s.next - g.seq)
 	if old >= len(g.data)+g.missing {
@@ -87,7 +87,7 @@ func (s *stream) keep(g segment) {
 	s.held += len(g.data) + segmentCost
 }
 
-// drain reads the pending segments whose turn it is.
+// drain reads the pending segments that have become next.
 func (s *stream) drain(on streamEvents) {
 	n := 0
 	for n < len(s.pending) && int32(s.pending[n].seq-s.next) <= 0 {
@@ -103,7 +103,7 @@ func (s *stream) drain(on streamEvents) {
 	}
 }
 
-// giveUp takes the next gap as missing and reads on behind it.
+// giveUp treats the next gap as missing and continues after it.
 func (s *stream) giveUp(on streamEvents) {
 	if len(s.pending) == 0 {
 		return
@@ -119,9 +119,9 @@ func (s *stream) giveUp(on streamEvents) {
 	s.drain(on)
 }
 
-// overdue reports whether the gap before the pending segments will not be
-// filled: too much is waiting, or the receiver has had the missing bytes for
-// some time.
+// overdue reports whether the gap before the pending segments will not be filled any
+// more: too much is pending, or the receiver acknowledged the missing bytes some time
+// ago.
 func (s *stream) overdue() bool {
 	if !s.begun {
 		return s.held > maxUnknown
@@ -142,8 +142,8 @@ func (s *stream) startsTLS() bool {
 	return sure && protocol.TLS()
 }
 
-// read reports whether all that will come was read: up to the FIN, or nothing
-// if nothing was seen.
+// read reports whether everything was read, up to the FIN. A stream without any
+// segment is read.
 func (s *stream) read() bool {
 	if !s.begun {
 		return len(s.pending) == 0

@@ -10,11 +10,11 @@ import (
 	"tlswatch/pkg/clienthello/capture"
 )
 
-// Limits of a Tracker. What is over them is ended early, oldest first, and
+// Limits of a Tracker. Connections beyond them are ended early, oldest first, and
 // counted in Stats.GivenUp.
 const (
 	maxConnections = 1 << 15  // remembered at a time, finished ones included
-	maxHeld        = 16 << 20 // bytes in buffers of reassembly, and in ClientHellos without an end
+	maxHeld        = 16 << 20 // bytes in reassembly buffers, and in ClientHellos of open connections
 	maxWaiting     = 16 << 20 // bytes of handshakes that wait for older ones
 	idleTime       = 2 * time.Minute
 	answerTime     = 5 * time.Second
@@ -31,27 +31,27 @@ type Options struct {
 	InTimeOrder bool
 }
 
-// Stats count what a [Tracker] met.
+// Stats count what a [Tracker] read.
 type Stats struct {
 	Packets    int64
 	Handshakes int64 // reported
-	Plaintext  int64 // connections of HTTP or PROXY on other ports than those of Options, or 443
+	Plaintext  int64 // connections of HTTP or PROXY on ports other than 443 and those of Options
 	Other      int64 // connections that are neither TLS nor HTTP
 	Empty      int64 // connections on which the client sent nothing
 	Unreadable int64 // connections whose first bytes were cut by the snap length or lost
-	Midstream  int64 // connections whose beginning is not in the capture
+	Midstream  int64 // connections that began before the capture
 	GivenUp    int64 // connections ended early to bound memory
 	Cut        int64 // TCP packets cut by the snap length
 	QUIC       int64 // flows of QUIC, which is not decoded
 	DTLS       int64 // flows of DTLS, which is not decoded
 	Fragments  int64 // IP fragments without the rest of their packet
-	Malformed  int64 // packets with headers that are not whole
-	OtherLinks int64 // packets of link types that are not understood
+	Malformed  int64 // packets with incomplete headers
+	OtherLinks int64 // packets of unsupported link types
 }
 
-// A Tracker follows the connections of one or more captures. It remembers at
-// most 32,768 connections, and 16 MiB each of open ones' segments and
-// ClientHellos, of IP fragments, and of handshakes that wait for older ones.
+// A Tracker follows the connections of one or more captures. It keeps at most 32,768
+// connections, and at most 16 MiB each of segments and ClientHellos of open
+// connections, of IP fragments, and of handshakes that wait for older ones.
 //
 // It is not safe for concurrent use.
 type Tracker struct {
@@ -74,8 +74,8 @@ type Tracker struct {
 	dtls    map[capture.Flow]struct{}
 }
 
-// NewTracker returns a Tracker that calls each with every handshake when it is
-// decided how it ended. An error of each ends the work and is returned.
+// NewTracker returns a Tracker that calls each for every handshake, when its outcome is
+// known. An error of each ends reading and is returned.
 func NewTracker(o Options, each func(*Handshake) error) *Tracker {
 	t := &Tracker{
 		options: o, each: each,
@@ -87,8 +87,7 @@ func NewTracker(o Options, each func(*Handshake) error) *Tracker {
 	return t
 }
 
-// Stats returns what was counted so far. Connections that are open are not in
-// it before Close.
+// Stats returns the counts so far. Open connections are not counted before Close.
 func (t *Tracker) Stats() Stats {
 	s := t.stats
 	s.QUIC, s.DTLS = int64(len(t.quic)), int64(len(t.dtls))
@@ -104,7 +103,7 @@ func (t *Tracker) Close() error {
 	return t.err
 }
 
-// handler is a Tracker as it receives the packets of a capture.
+// handler is a Tracker as the handler of decoded packets.
 type handler Tracker
 
 func (h *handler) Segment(p *capture.Segment) { (*Tracker)(h).segment(p) }
@@ -123,7 +122,7 @@ func (t *Tracker) segment(p *capture.Segment) {
 	key, at := capture.FlowOf(p.Src, p.Dst)
 	c := t.connections[key]
 	if c != nil && p.Flags&capture.SYN != 0 && c.sides[at].first != p.Seq+1 && (c.finished || c.sides[at].stream.begun) {
-		// The ports are used again.
+		// A new connection with the same ports.
 		if !c.finished {
 			t.finish(c, Closed)
 		}
@@ -163,8 +162,7 @@ func (t *Tracker) segment(p *capture.Segment) {
 	}
 }
 
-// wanted reports whether a packet may belong to a connection that the options
-// ask for.
+// wanted reports whether a packet may belong to a connection that the options select.
 func (t *Tracker) wanted(p *capture.Segment) bool {
 	if ports := t.options.Ports; len(ports) > 0 && !slices.Contains(ports, p.Src.Port) && !slices.Contains(ports, p.Dst.Port) {
 		return false
@@ -172,13 +170,12 @@ func (t *Tracker) wanted(p *capture.Segment) bool {
 	return len(t.options.Clients) == 0 || t.client(p.Src.Addr()) || t.client(p.Dst.Addr())
 }
 
-// client reports whether an address is in one of the networks asked for.
+// client reports whether an address is in one of Options.Clients.
 func (t *Tracker) client(a netip.Addr) bool {
 	return slices.ContainsFunc(t.options.Clients, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// advance moves the time of the capture on, and ends connections that have been
-// silent.
+// advance sets the time of the capture, and ends idle connections.
 func (t *Tracker) advance(now int64) {
 	t.now = max(t.now, now)
 	for c := t.open.oldest; c != nil && t.now-c.now > int64(idleTime); c = t.open.oldest {
@@ -205,9 +202,9 @@ func (t *Tracker) forget(c *connection) {
 	delete(t.connections, c.key)
 }
 
-// finish reports a connection's handshake, if it had one, and keeps the
-// connection only to know its packets again. The kind is used if the packets
-// do not say how it ended.
+// finish reports a connection's handshake, if it had one, and keeps the connection only
+// to recognize more of its packets. The kind is used if the packets do not show how the
+// handshake ended.
 func (t *Tracker) finish(c *connection, kind Kind) {
 	if c.ended == nil {
 		c.flush()
@@ -228,7 +225,7 @@ func (t *Tracker) finish(c *connection, kind Kind) {
 	t.open.remove(c)
 	t.closed.add(c)
 	t.report(c)
-	// Of a finished connection only first is looked at.
+	// Of a finished connection only first is needed.
 	for i := range c.sides {
 		d := &c.sides[i]
 		*d = direction{first: d.first, stream: stream{begun: d.stream.begun}}
@@ -277,7 +274,7 @@ func (t *Tracker) report(c *connection) {
 	t.release()
 }
 
-// release reports the handshakes that no older one is open for.
+// release reports the handshakes that wait for no older one.
 func (t *Tracker) release() {
 	if t.releasing {
 		return
@@ -302,7 +299,7 @@ func (t *Tracker) release() {
 	}
 }
 
-// asked reports whether a handshake is one of those the options ask for.
+// asked reports whether the options select a handshake.
 func (t *Tracker) asked(h *Handshake) bool {
 	return (len(t.options.Ports) == 0 || slices.Contains(t.options.Ports, h.Server.Port())) &&
 		(len(t.options.Clients) == 0 || t.client(h.Client.Addr()))
@@ -322,7 +319,7 @@ func (t *Tracker) tell(h *Handshake) {
 	}
 }
 
-// size is about what the handshake holds, in bytes.
+// size estimates the memory of the handshake, in bytes.
 func (h *Handshake) size() int {
 	n := 0
 	for _, hello := range []*ClientHello{h.Hello, h.SecondHello} {
@@ -337,7 +334,7 @@ func (h *Handshake) size() int {
 	return n
 }
 
-// A waiting handshake is one in a heap by time.
+// A waiting handshake is in a heap ordered by time.
 type waiting struct {
 	handshake  *Handshake
 	connection *connection // while it is open
@@ -359,7 +356,7 @@ func (h *waitingHeap) Pop() any {
 	return w
 }
 
-// A connectionList has its connections in the order in which they were added.
+// A connectionList has its connections in the order of their addition.
 type connectionList struct{ oldest, newest *connection }
 
 func (l *connectionList) add(c *connection) {

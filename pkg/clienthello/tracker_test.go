@@ -25,7 +25,7 @@ import (
 
 var unexported = cmp.AllowUnexported(Alert{}, ClientHello{}, Extension{})
 
-// same compares handshakes but for when and in how many segments they came.
+// same compares handshakes without their time and number of segments.
 func same(t *testing.T, got, want *Handshake) {
 	t.Helper()
 	if d := cmp.Diff(want, got, cmpopts.IgnoreFields(Handshake{}, "Time", "Segments"), cmpopts.EquateErrors(),
@@ -34,7 +34,7 @@ func same(t *testing.T, got, want *Handshake) {
 	}
 }
 
-// A large hello is the same however TCP carries it.
+// A large hello is the same however TCP transports it.
 func TestSegments(t *testing.T) {
 	flights := hybrid()
 	want := one(t, ethernetPcap(usual().play(flights, 65000).packets))
@@ -150,7 +150,7 @@ func TestSegments(t *testing.T) {
 	}
 }
 
-// The hello is the same whatever it is wrapped in.
+// The hello is the same in any encapsulation.
 func TestEncapsulation(t *testing.T) {
 	v4 := usual().play(hybrid(), 1448)
 	v6 := newScript("[2001:db8::77]:40000", "[2001:db8::10]:443").play(hybrid(), 1428)
@@ -291,8 +291,8 @@ func family(ip []byte) byte {
 	return 30
 }
 
-// fragmented cuts each packet of more than 100 bytes into three, in the order
-// given.
+// fragmented splits each packet of more than 100 bytes into three fragments, in the given
+// order.
 func fragmented(packets []packet, order []int, cut func(ip []byte, id, from, to int, more bool) []byte) []packet {
 	var all []packet
 	for id, p := range packets {
@@ -347,7 +347,7 @@ func (c *closer) Close() error {
 	return nil
 }
 
-// The formats of captures say the same.
+// All capture formats give the same handshakes.
 func TestFormats(t *testing.T) {
 	packets := usual().play(hybrid(), 1448).packets
 	want := one(t, ethernetPcap(packets))

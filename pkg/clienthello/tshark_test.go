@@ -52,7 +52,7 @@ func decimals[T ~uint16](values []T) string {
 	return strings.Join(texts, ",")
 }
 
-// tshark runs the program on a capture. Its absence skips the test.
+// tshark runs the program on a capture. Without it, the test is skipped.
 func tshark(t *testing.T, capture []byte, args ...string) string {
 	t.Helper()
 	program, err := exec.LookPath("tshark")
@@ -77,8 +77,8 @@ func tshark(t *testing.T, capture []byte, args ...string) string {
 	return string(out)
 }
 
-// The captures of real clients are decoded as tshark does: by what it said once,
-// and where it is on PATH by what it says now.
+// The captures of real clients are decoded as by tshark: its recorded output and, if it
+// is on PATH, its current output.
 func TestCaptures(t *testing.T) {
 	files := captureFiles(t)
 	names := slices.Sorted(maps.Keys(files))
@@ -117,7 +117,7 @@ func TestCaptures(t *testing.T) {
 	}
 }
 
-// So are captures of this test's own, of what tshark reads too.
+// Generated captures are decoded as by tshark too.
 func TestEqualsTshark(t *testing.T) {
 	vxlan := func(ip []byte) []byte {
 		outer := ipPacket(newScript("[2001:db8::1]:1", "[2001:db8::2]:1").ends[0].Addr(), newScript("[2001:db8::1]:1", "[2001:db8::2]:1").ends[1].Addr(),

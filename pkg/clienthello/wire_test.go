@@ -29,7 +29,7 @@ type flight struct {
 	data   []byte
 }
 
-// A tap records what goes through a connection.
+// A tap records the bytes of a connection.
 type tap struct {
 	net.Conn
 	client bool
@@ -61,8 +61,8 @@ var certificate = sync.OnceValues(func() (tls.Certificate, error) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, err
 })
 
-// exchange has real TLS ends talk: handshake, a request and a reply. It returns
-// what they wrote, up to where one of them gave up.
+// exchange runs a handshake, a request and a reply between real TLS implementations. It
+// returns what they wrote until the end or the first error.
 func exchange(t testing.TB, client, server *tls.Config) []flight {
 	t.Helper()
 	cert, err := certificate()
@@ -110,7 +110,7 @@ func exchange(t testing.TB, client, server *tls.Config) []flight {
 
 func trusting() *tls.Config { return &tls.Config{InsecureSkipVerify: true} }
 
-// flights of ordinary connections, made once.
+// Flights of ordinary connections, made once.
 var (
 	hybrid    = sync.OnceValue(func() []flight { return exchange(new(testing.T), trusting(), &tls.Config{}) })
 	classical = sync.OnceValue(func() []flight {
@@ -153,7 +153,7 @@ func index(client bool) int {
 	return 1
 }
 
-// segment adds a packet with the sequence number given.
+// segment adds a packet with the given sequence number.
 func (s *script) segment(client bool, flags uint8, seq uint32, data []byte) {
 	from, to := index(client), index(!client)
 	tcp := &layers.TCP{
@@ -252,7 +252,7 @@ func ethernetPcap(packets []packet) []byte {
 	return pcapOf(layers.LinkTypeEthernet, ethernet, packets)
 }
 
-// snapped is ethernetPcap with packets cut.
+// snapped is ethernetPcap with a snap length.
 func snapped(packets []packet, length int) []byte {
 	var b bytes.Buffer
 	w := pcapgo.NewWriter(&b)
@@ -284,7 +284,7 @@ func track(t testing.TB, o Options, captures ...[]byte) ([]*Handshake, Stats) {
 	return all, tracker.Stats()
 }
 
-// checkEmpty looks whether a closed Tracker has given everything back.
+// checkEmpty checks that a closed Tracker has released everything.
 func checkEmpty(t testing.TB, tracker *Tracker) {
 	t.Helper()
 	if tracker.held != 0 || tracker.waitingCost != 0 || len(tracker.waiting) != 0 || tracker.open.oldest != nil {
@@ -302,7 +302,7 @@ func one(t testing.TB, captures ...[]byte) *Handshake {
 	return all[0]
 }
 
-// helloOf is the ClientHello message of flights, cut out by hand.
+// helloOf returns the ClientHello message of flights.
 func helloOf(t testing.TB, flights []flight) []byte {
 	t.Helper()
 	b := flights[0].data

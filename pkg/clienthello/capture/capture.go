@@ -1,6 +1,6 @@
 // Package capture reads packet captures (pcap, pcapng, either compressed with gzip)
-// and takes the headers off their packets: link layer, tunnels (VLAN, VXLAN, GENEVE),
-// IP with its fragments. What comes out are TCP segments and UDP datagrams.
+// and removes the headers of their packets: link layer, tunnels (VLAN, VXLAN, GENEVE)
+// and IP with its fragments. The results are TCP segments and UDP datagrams.
 package capture
 
 import (

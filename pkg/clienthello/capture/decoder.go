@@ -13,7 +13,7 @@ import (
 
 const (
 	portVXLAN      = 4789 // RFC 7348
-	portVXLANLinux = 8472 // what Linux used before there was a number
+	portVXLANLinux = 8472 // used by Linux before the number was assigned
 	portGENEVE     = 6081 // RFC 8926
 
 	maxLayers = 32 // headers of a packet, tunnels included
@@ -21,15 +21,14 @@ const (
 	MaxFragments = 16 << 20
 )
 
-// A Handler receives what a [Decoder] finds.
+// A Handler receives the results of a [Decoder].
 type Handler interface {
 	Segment(*Segment) // valid until it returns
 	Datagram(src, dst Endpoint, payload []byte)
 }
 
-// A Decoder takes the headers off packets until there is TCP or UDP. Nearly every
-// packet is TCP over plain IP. It reads these two headers itself, and others through
-// gopacket.
+// A Decoder removes the headers of packets up to TCP or UDP. Nearly all packets are TCP
+// over plain IP: it decodes these two headers itself, and others with gopacket.
 type Decoder struct {
 	Handler   Handler
 	Malformed int64 // packets with incomplete headers
@@ -71,18 +70,17 @@ func firstLayer(link layers.LinkType) (gopacket.LayerType, bool) {
 	return 0, false
 }
 
-// Link types that gopacket has no names for: raw IP in files of programs that
-// wrote the number of their system rather than that of the format.
+// Link types without a name in gopacket: raw IP in files of programs that wrote the
+// number of their operating system instead of the format's.
 const (
 	linkTypeRawBSD     layers.LinkType = 12
 	linkTypeRawOpenBSD layers.LinkType = 14
 )
 
-// layerTypeIP stands for IPv4 or IPv6, which the first bits tell.
+// layerTypeIP stands for IPv4 or IPv6; the first bits show which.
 const layerTypeIP = gopacket.LayerType(-1)
 
-// Packet takes the headers off a packet. It returns false if the link type is not
-// supported.
+// Packet decodes a packet. It returns false if the link type is not supported.
 func (d *Decoder) Packet(p Packet) bool {
 	first, ok := firstLayer(p.Link)
 	if ok {
@@ -130,7 +128,7 @@ func (d *Decoder) link(next gopacket.LayerType, data []byte, at time.Time) {
 	d.Malformed++
 }
 
-// ip reads an IP packet. If it is a tunnel, the packet inside is returned.
+// ip reads an IP packet. If it is a tunnel, it returns the packet inside.
 func (d *Decoder) ip(data []byte) ([]byte, gopacket.LayerType) {
 	switch {
 	case len(data) >= ipv4HeaderLen && data[0]>>4 == 4:
@@ -153,7 +151,7 @@ func (d *Decoder) ip4(data []byte) ([]byte, gopacket.LayerType) {
 	headerLen := int(data[0]&0xf) * 4
 	length := int(binary.BigEndian.Uint16(data[2:]))
 	if length == 0 {
-		length = len(data) // of segments that the network card was to cut
+		length = len(data) // of segments that the network card would split
 	}
 	if headerLen < ipv4HeaderLen || length < headerLen || len(data) < headerLen {
 		d.Malformed++
@@ -198,8 +196,7 @@ func (d *Decoder) ip6(data []byte) ([]byte, gopacket.LayerType) {
 	return nil, 0
 }
 
-// A fragmentKey is what the fragments of one packet have in common. IPv6 has no
-// protocol in it: 0.
+// A fragmentKey identifies the packet of a fragment. protocol is 0 for IPv6.
 type fragmentKey struct {
 	src, dst Endpoint
 	id       uint32
@@ -224,7 +221,7 @@ func (d *Decoder) fragment4(data []byte) ([]byte, gopacket.LayerType) {
 	d.hold(key, len(data))
 	whole, err := d.defrag4.DefragIPv4WithTimestamp(ip, time.Unix(0, d.time))
 	switch {
-	case err != nil: // it contradicts the others, and all are let go
+	case err != nil: // it contradicts the others: all are dropped
 		d.dropped += d.waiting[key].count
 		d.release(key)
 		return nil, 0
@@ -238,7 +235,7 @@ func (d *Decoder) fragment4(data []byte) ([]byte, gopacket.LayerType) {
 // fragment6 returns the packet that a fragment completes, or nil.
 func (d *Decoder) fragment6(header, data []byte, length int) *layers.IPv6 {
 	if len(data) < length {
-		d.dropped++ // cut: never to be whole
+		d.dropped++ // cut, so the packet stays incomplete
 		return nil
 	}
 	header, data = bytes.Clone(header), bytes.Clone(data) // they are kept
@@ -257,9 +254,9 @@ func (d *Decoder) fragment6(header, data []byte, length int) *layers.IPv6 {
 	return whole
 }
 
-// hold counts a fragment, and lets all go when there are too many.
+// hold counts a fragment, and drops all when there are too many.
 func (d *Decoder) hold(key fragmentKey, n int) {
-	const overhead = 256 // of a fragment, above its bytes
+	const overhead = 256 // of a fragment, in addition to its bytes
 	n += overhead
 	if d.waiting == nil || d.held+n > MaxFragments {
 		d.dropped = d.Fragments()
@@ -288,8 +285,7 @@ func (d *Decoder) Fragments() int64 {
 	return n
 }
 
-// transport reads the payload of an IP packet, of which data may be only the
-// beginning.
+// transport reads the payload of an IP packet, of which data may be only the start.
 func (d *Decoder) transport(protocol layers.IPProtocol, data []byte, length int, src, dst []byte) ([]byte, gopacket.LayerType) {
 	switch protocol {
 	case layers.IPProtocolTCP:

@@ -31,7 +31,7 @@ type Endpoint struct {
 	Port      uint16
 }
 
-const mapped = 0xffff_0000_0000 // above the IPv4 address in low
+const mapped = 0xffff_0000_0000 // in front of the IPv4 address in low
 
 func endpoint4(address []byte, port uint16) Endpoint {
 	return Endpoint{0, mapped | uint64(binary.BigEndian.Uint32(address)), port}
@@ -52,7 +52,7 @@ func (e Endpoint) Addr() netip.Addr {
 // AddrPort returns the address and the port.
 func (e Endpoint) AddrPort() netip.AddrPort { return netip.AddrPortFrom(e.Addr(), e.Port) }
 
-// A Flow is the two ends of a connection, the lesser one first.
+// A Flow is the two ends of a connection, the lower one first.
 type Flow [2]Endpoint
 
 // FlowOf returns the flow of a packet, and which of its ends sent the packet.
