@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-lambda-go/lambdacontext"
@@ -36,18 +37,18 @@ func (h *handler) Invoke(ctx context.Context, payload []byte) ([]byte, error) {
 	}
 	event, err := trigger.Parse(payload)
 	if err != nil {
-		h.log.ErrorContext(ctx, "invalid event", "error", err.Error())
+		h.log.ErrorContext(ctx, "invalid event", "error", text.Printable(err.Error()))
 		return nil, fmt.Errorf("invalid event: %w", err)
 	}
 	for _, ignored := range event.Ignored {
-		h.log.InfoContext(ctx, "ignored", "reason", string(ignored.Reason), "what", ignored.What)
+		h.log.InfoContext(ctx, "ignored", "reason", string(ignored.Reason), "what", text.Printable(ignored.What))
 	}
 	outcomes := make([]error, len(event.Items))
 	var jobs []pipeline.Job
 	var items []int // of the jobs
 	for i, item := range event.Items {
 		if item.Err != nil {
-			h.log.ErrorContext(ctx, "invalid item in the event", "item", item.ID, "error", item.Err.Error())
+			h.log.ErrorContext(ctx, "invalid item in the event", "item", text.Printable(item.ID), "error", text.Printable(item.Err.Error()))
 		}
 		for _, o := range item.Objects {
 			jobs = append(jobs, pipeline.Job{Object: o.Object, Owner: event.Owner(o, requestID(ctx))})
@@ -84,7 +85,7 @@ func requestID(ctx context.Context) string {
 func (h *handler) report(ctx context.Context, r pipeline.Report) {
 	level, message := slog.LevelInfo, "processed"
 	switch {
-	case errors.Is(r.Err, pipeline.ErrInProgress):
+	case onlyInProgress(r.Err):
 		level, message = slog.LevelWarn, inProgress
 	case r.Err != nil:
 		level, message = slog.LevelError, "failed"
@@ -121,6 +122,18 @@ func (h *handler) report(ctx context.Context, r pipeline.Report) {
 // event is working on it or its alert.
 const inProgress = "in progress in another event"
 
+// onlyInProgress reports whether err is pipeline.ErrInProgress, or several of them:
+// anything else that was joined to them needs attention.
+func onlyInProgress(err error) bool {
+	switch e := err.(type) {
+	case interface{ Unwrap() []error }:
+		return !slices.ContainsFunc(e.Unwrap(), func(err error) bool { return !onlyInProgress(err) })
+	case interface{ Unwrap() error }:
+		return onlyInProgress(e.Unwrap())
+	}
+	return err == pipeline.ErrInProgress
+}
+
 // failingClient is the message of the lines from which Contributor Insights ranks
 // clients and reasons. The rules in template.yaml name it and the attributes of
 // the lines; names there may have only letters and digits.
@@ -130,9 +143,9 @@ const failingClient = "failing client"
 
 // attrs are the attributes of an object's log line. They name no client.
 func attrs(r pipeline.Report) []slog.Attr {
-	list := []slog.Attr{slog.String("bucket", r.Object.Bucket), slog.String("key", text.Printable(r.Object.Key))}
+	list := []slog.Attr{slog.String("bucket", text.Printable(r.Object.Bucket)), slog.String("key", text.Printable(r.Object.Key))}
 	if r.Err != nil {
-		list = append(list, slog.String("error", r.Err.Error()))
+		list = append(list, slog.String("error", text.Printable(r.Err.Error())))
 	}
 	if r.Object.Size >= 0 {
 		list = append(list, slog.Int64("compressedBytes", r.Object.Size))
