@@ -29,9 +29,10 @@ import (
 // replyTimeout is the longest time from a request to the headers of its reply.
 const replyTimeout = 15 * time.Second
 
-// alertPatience is longer than it takes to send an alert, but much shorter than
-// the time between an event's attempts. Nodes write their objects at the same
-// time, so several events meet the same alert.
+// alertPatience is enough for another event's two requests, the alert to SNS and
+// the record to S3, unless one is slow or sent again. It is much shorter than the
+// time between an event's attempts. Nodes write their objects at the same time, so
+// several events meet the same alert.
 const alertPatience = 2 * time.Second
 
 // newHandler builds the function from its environment.

@@ -20,9 +20,12 @@ import (
 // cooldown for the present.
 const maxAlertAge = 24 * time.Hour
 
-// firstPause is the first wait for a pending alert of another event. Each further
-// one is twice as long.
-const firstPause = 100 * time.Millisecond
+// Pauses between looks at another event's work: each is twice as long as the one
+// before, up to maxPause.
+const (
+	firstPause = 100 * time.Millisecond
+	maxPause   = 500 * time.Millisecond
+)
 
 // alerts are the result of evaluating the rules.
 type alerts struct {
@@ -76,8 +79,11 @@ func (p *Pipeline) alertObject(ctx context.Context, t *task) (all alerts) {
 	for _, rule := range p.Rules {
 		if a := rule.Evaluate(t.claim.window); a != nil {
 			policies, policyErr := p.policies(ctx, t.reading.key)
-			twice, err := p.send(ctx, a, policies)
-			all.add(alerts{sent: 1, maybeTwice: twice, policyErr: policyErr, err: err})
+			result := alerts{policyErr: policyErr}
+			if result.maybeTwice, result.err = p.send(ctx, a, policies); result.err == nil {
+				result.sent = 1
+			}
+			all.add(result)
 		}
 	}
 	return all
@@ -182,16 +188,20 @@ func candidates(ctx context.Context, rule alert.Rule, claims []ledger.AlertClaim
 // the same rule and load balancer is pending, which usually takes a moment, it
 // waits as long as there is patience.
 func (p *Pipeline) raise(ctx context.Context, c ledger.AlertClaim, shared *invocation) (ledger.AlertTicket, error) {
-	for pause := firstPause; ; pause *= 2 {
+	for pause := firstPause; ; pause = min(2*pause, maxPause) {
 		ticket, err := p.Ledger.RaiseAlert(ctx, c)
-		if err != nil || ticket.State != ledger.Busy || shared.patience < pause {
+		if err != nil || ticket.State != ledger.Busy || !p.wait(ctx, pause, shared) {
 			return ticket, err
 		}
-		shared.patience -= pause
-		if p.Sleep(ctx, pause) != nil {
-			return ticket, nil
-		}
 	}
+}
+
+// wait waits for another event, at most until patience is used up. It reports
+// whether it waited.
+func (p *Pipeline) wait(ctx context.Context, pause time.Duration, shared *invocation) bool {
+	pause = min(pause, shared.patience)
+	shared.patience -= pause
+	return pause > 0 && p.Sleep(ctx, pause) == nil
 }
 
 // sendClaimed sends an alert that this event has claimed. If it is unknown whether

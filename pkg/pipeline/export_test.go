@@ -5,3 +5,6 @@ const (
 	MaxAlertAge  = maxAlertAge
 	SkippedEmpty = skippedEmpty
 )
+
+// Owners is owners.
+func Owners(jobs []Job) []string { return owners(jobs) }

@@ -127,7 +127,7 @@ type Report struct {
 	Stale          metric.Stale        // connections that are too old or too new for CloudWatch
 	TakenOver      bool                // from an interrupted attempt: the data may count twice
 	Data           int                 // metric data published about the load balancer
-	Alerts         int                 // alerts sent
+	Alerts         int                 // alerts sent, or found if there is no AlertSink
 	Suppressed     int                 // alerts suppressed by earlier ones
 	AlertTakenOver bool                // an alert may have been sent twice
 	PolicyErr      error               // why an alert does not name the policies of listeners; fails nothing
@@ -162,10 +162,7 @@ func inProgress(until time.Time) error {
 // them twice, because CloudWatch adds up everything it receives.
 func (p *Pipeline) Run(ctx context.Context, jobs ...Job) []Report {
 	reports := make([]Report, 0, len(jobs))
-	shared := &invocation{claimed: make(map[Object]*task), patience: p.Patience}
-	for _, j := range jobs {
-		shared.owners = append(shared.owners, j.Owner)
-	}
+	shared := &invocation{owners: owners(jobs), claimed: make(map[Object]*task), patience: p.Patience}
 	for some := range slices.Chunk(jobs, maxClaimed) {
 		for _, t := range p.run(ctx, some, shared) {
 			reports = append(reports, t.report())
@@ -174,13 +171,24 @@ func (p *Pipeline) Run(ctx context.Context, jobs ...Job) []Report {
 	return reports
 }
 
+// owners returns the owners of jobs, each once: a claim looks them through, and one
+// event may name tens of thousands of objects.
+func owners(jobs []Job) []string {
+	list := make([]string, len(jobs))
+	for i, j := range jobs {
+		list[i] = j.Owner
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
 // maxClaimed limits the objects that are claimed and not yet published: their
 // data are in memory, and all of them are uncertain if the process crashes.
 const maxClaimed = 100
 
 // An invocation is what the objects of one Run share.
 type invocation struct {
-	owners   []string         // of all jobs
+	owners   []string         // of all jobs, each once
 	claimed  map[Object]*task // by the version of the object
 	pace     pace
 	patience time.Duration // that is left

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -295,8 +296,8 @@ func TestFaults(t *testing.T) {
 		return func(o *outcome) { o.Report.Attempts, o.Calls.Get = n, n }
 	}
 	// The alert fails after metrics were published.
-	unsent := func(publish int) outcome {
-		return whole().with(func(o *outcome) { o.Calls.Publish, o.Messages = publish, 0 })
+	notSent := func(publish int) outcome {
+		return whole().with(func(o *outcome) { o.Report.Alerts, o.Calls.Publish, o.Messages = 0, publish, 0 })
 	}
 	// Metrics are refused: neither they nor an alert are published.
 	refused := func(put int) outcome {
@@ -355,17 +356,16 @@ func TestFaults(t *testing.T) {
 		}, whole().with(func(o *outcome) { o.Report.Alerts, o.Calls.Publish, o.Messages = 0, 0, 0 }), []string{"may have been accepted"}},
 		{"SNS refuses", func(t *testing.T, w *world, o *pipeline.Object) {
 			w.SNS.SetFaults(always(wire.Refuse(403, "AuthorizationError")))
-		}, unsent(1), []string{"publishing alert failed-negotiations", "sns:Publish"}},
+		}, notSent(1), []string{"publishing alert failed-negotiations", "sns:Publish"}},
 		{"SNS fails for long", func(t *testing.T, w *world, o *pipeline.Object) {
 			w.SNS.SetFaults(always(wire.Refuse(500, "InternalError")))
-		}, unsent(5), []string{"publishing alert failed-negotiations"}},
+		}, notSent(5), []string{"publishing alert failed-negotiations"}},
 		{"one of two rules fails", func(t *testing.T, w *world, o *pipeline.Object) {
 			w.Rules = append(w.Rules, alert.Rule{Name: "second", MinFailed: 1}, alert.Rule{Name: "never", MinFailed: 1000})
 			w.SNS.SetFaults(wire.Refuse(403, "AuthorizationError").Once("sns:Publish", 1))
-		}, whole().with(func(o *outcome) { o.Report.Alerts, o.Calls.Publish = 2, 2 }), []string{"publishing alert failed-negotiations"}},
-		{"no alert sink", func(t *testing.T, w *world, o *pipeline.Object) { w.Alerts = nil }, unsent(0), nil},
-		{"no rules", func(t *testing.T, w *world, o *pipeline.Object) { w.Rules = nil },
-			unsent(0).with(func(o *outcome) { o.Report.Alerts = 0 }), nil},
+		}, whole().with(func(o *outcome) { o.Calls.Publish = 2 }), []string{"publishing alert failed-negotiations"}},
+		{"no alert sink", func(t *testing.T, w *world, o *pipeline.Object) { w.Alerts = nil }, notSent(0).with(func(o *outcome) { o.Report.Alerts = 1 }), nil},
+		{"no rules", func(t *testing.T, w *world, o *pipeline.Object) { w.Rules = nil }, notSent(0), nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			w := newWorld(t)
@@ -525,7 +525,7 @@ func TestDeadlineWhilePublishing(t *testing.T) {
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "failed-negotiations") {
 		t.Errorf("error %v", err)
 	}
-	w.check(t, object, r, whole().with(func(o *outcome) { o.Messages = 0 }))
+	w.check(t, object, r, whole().with(func(o *outcome) { o.Report.Alerts, o.Messages = 0, 0 }))
 }
 
 // TestTogether: one pipeline serves several goroutines.
@@ -558,6 +558,18 @@ func TestSleep(t *testing.T) {
 	cancel(over)
 	if err := pipeline.Sleep(ctx, time.Minute); err != over {
 		t.Errorf("error %v", err)
+	}
+}
+
+// TestOwners: a direct event may name tens of thousands of objects, all of one
+// owner. Each claim looks the owners through.
+func TestOwners(t *testing.T) {
+	jobs := make([]pipeline.Job, 50000)
+	for i := range jobs {
+		jobs[i].Owner = []string{"b", "a"}[i%2]
+	}
+	if got := pipeline.Owners(jobs); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("%d owners", len(got))
 	}
 }
 
