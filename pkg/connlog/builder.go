@@ -100,10 +100,14 @@ func (b *builder) setSerial(text []byte) error {
 
 func (b *builder) setLoadBalancer(text []byte) error {
 	if string(text) != b.p.loadBalancer {
-		if text != nil && !logkey.IsLoadBalancer(text) {
+		id, ok := logkey.LoadBalancerID(text)
+		switch {
+		case text != nil && !ok && b.p.lbOptional:
+			return nil
+		case text != nil && !ok:
 			return errLoadBalancer
 		}
-		b.p.loadBalancer = b.p.names.intern(text)
+		b.p.loadBalancer = b.p.names.intern(id)
 	}
 	b.e.LoadBalancer = b.p.loadBalancer
 	return nil

@@ -248,6 +248,43 @@ func TestLoadBalancerForm(t *testing.T) {
 	}
 }
 
+const arnPrefix = "arn:aws:elasticloadbalancing:us-east-2:123456789012:loadbalancer/"
+
+// The ARN names the load balancer, too. Any other value invalidates the line, unless
+// the caller knows the load balancer. Quotes and shifted fields invalidate it all the
+// same, and Reset ends the exception.
+func TestIgnoreLoadBalancer(t *testing.T) {
+	native := func(elb string) string { return docSuccess + " secp256r1 " + elb + " 192.0.2.1" }
+	asJSON := func(elb string) string {
+		return `{"time":"2026-09-23T07:11:27Z","tls_verify_status":"Success","tls_protocol":"TLSv1.3","elb":"` + elb + `"}`
+	}
+	r := NewReader(nil)
+	for _, line := range []func(string) string{native, asJSON} {
+		for elb, want := range map[string]string{"app/a/1": "app/a/1", arnPrefix + "app/a/1": "app/a/1", arnPrefix + "gwy/a/1": "", "arn:aws": "", "bare-name": "", "app/a/1F": ""} {
+			for _, known := range []bool{false, true, false} {
+				r.Reset(strings.NewReader(strings.Repeat(line(elb)+"\n", 3)))
+				if known {
+					r.IgnoreLoadBalancer()
+				}
+				for range 3 {
+					var e Entry
+					err := r.Read(&e)
+					if ok := known || want != ""; (err == nil) != ok || ok && (e.LoadBalancer != want || e.Status != StatusSuccess) {
+						t.Errorf("%q, known %v: %q, %q, %v", line(elb), known, e.LoadBalancer, e.Status, err)
+					}
+				}
+			}
+		}
+	}
+	for _, elb := range []string{`a"b`, `"x`, "x NotBefore=1;NotAfter=2"} {
+		r.Reset(strings.NewReader(native(elb)))
+		r.IgnoreLoadBalancer()
+		if err := r.Read(new(Entry)); !errors.Is(err, errQuote) {
+			t.Errorf("%q: %v", elb, err)
+		}
+	}
+}
+
 // Every strict prefix of a line is an error, or lacks optional fields. It is never
 // read as something else.
 func TestParsePrefixes(t *testing.T) {

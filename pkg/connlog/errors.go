@@ -17,7 +17,7 @@ var (
 	errLatency      = errors.New("not a latency in seconds")
 	errValidity     = errors.New("not of the form NotBefore=TIME;NotAfter=TIME")
 	errSerial       = errors.New("not a hexadecimal serial number")
-	errLoadBalancer = errors.New("not a load balancer's ID, app/NAME/ID or net/NAME/ID")
+	errLoadBalancer = errors.New("not a load balancer's ID, app/NAME/ID or net/NAME/ID, or its ARN")
 	errLineTooLong  = fmt.Errorf("line longer than %d bytes", MaxLineBytes)
 	errLineTooShort = errors.New("line too short for an entry")
 

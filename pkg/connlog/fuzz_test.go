@@ -50,7 +50,7 @@ func FuzzParse(f *testing.F) {
 	for _, subject := range []string{`a" b`, `a" "b`, `a" - - Success`, `a" - - Success T k app/a/1 1 "x`} {
 		f.Add(strings.Replace(docSuccess, "CN=", subject, 1))
 	}
-	for _, id := range []string{"app/a\x01/1", "app/a/1\x7f", "net/a-/1", "gwy/a/1", `"app/a/1"`, "app/a/1 10.0.0.1 a\"b"} {
+	for _, id := range []string{"app/a\x01/1", "app/a/1\x7f", "net/a-/1", "gwy/a/1", `"app/a/1"`, "app/a/1 10.0.0.1 a\"b", "arn:aws:elasticloadbalancing:us-east-2:1:loadbalancer/app/a/1", "arn:loadbalancer/app/a/1"} {
 		f.Add(docSuccess + " x25519 " + id)
 	}
 	var p Parser

@@ -36,6 +36,7 @@ type Parser struct {
 	minute       minuteCache
 	status       string // the last one of a failure
 	loadBalancer string // the last one that was set by field name
+	lbOptional   bool   // see Reader.IgnoreLoadBalancer
 	origins      memo[origin]
 	guesses      [1 << guessBits][2]guess
 }
@@ -107,7 +108,7 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 		e.KeyExchange, e.LoadBalancer, e.Node = o.keyExchange, o.loadBalancer, o.node
 		return nil
 	}
-	o, err := p.readOrigin(&c)
+	o, err := p.readOrigin(&c, p.lbOptional)
 	if err != nil {
 		return err
 	}
@@ -115,15 +116,19 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	return nil
 }
 
-// readOrigin reads the fields after conn_trace_id. It ignores further fields.
-func (p *Parser) readOrigin(c *cursor) (o origin, err *ParseError) {
+// readOrigin reads the fields after conn_trace_id. It ignores further fields and, if
+// lbOptional is set, a load balancer of unknown form.
+func (p *Parser) readOrigin(c *cursor, lbOptional bool) (o origin, err *ParseError) {
 	all, before := c.rest, c.quotes
 	o.keyExchange = p.names.intern(c.next())
 	text := c.next()
-	if len(text) > 0 && !logkey.IsLoadBalancer(text) {
+	id, ok := logkey.LoadBalancerID(text)
+	switch {
+	case ok:
+		o.loadBalancer = p.names.intern(id)
+	case len(text) > 0 && !lbOptional:
 		return o, parseError("elb", text, errLoadBalancer)
 	}
-	o.loadBalancer = p.names.intern(text)
 	o.node = p.names.intern(c.next())
 	if c.err != nil {
 		return o, c.fail(nil, nil)

@@ -75,7 +75,13 @@ func (z *Reader) Reset(r io.Reader) {
 	z.src = source{r: r}
 	z.peeked.Reset(&z.src)
 	z.state = state{}
+	z.parser.lbOptional = false
 }
+
+// IgnoreLoadBalancer lets the Reader drop a load balancer of unknown form instead of
+// the line, until Reset. It is for callers that know the load balancer, for example from
+// the object's key.
+func (z *Reader) IgnoreLoadBalancer() { z.parser.lbOptional = true }
 
 // close ends the goroutine of ReadAhead.
 func (z *Reader) close() {

@@ -378,12 +378,13 @@ func isUsualStatus(status string) bool {
 }
 
 // usualOrigin reads the fields after conn_trace_id. A carriage return at the end may
-// belong to the line end, which is not usual.
+// belong to the line end, which is not usual. Nor is a load balancer of unknown form:
+// whether it matters depends on the log.
 func (p *Parser) usualOrigin(text []byte) (origin, bool) {
 	if text[len(text)-1] == '\r' || hasValidity(text) {
 		return origin{}, false
 	}
-	o, err := p.readOrigin(&cursor{line: text, rest: text, n: maxFields - 3})
+	o, err := p.readOrigin(&cursor{line: text, rest: text, n: maxFields - 3}, false)
 	return o, err == nil
 }
 

@@ -221,21 +221,30 @@ var extensions = []string{"log", "json", "jsonl", "txt", "csv", "tsv", "w3c"}
 // periods in keys.
 func parseResource(s string) (id string, ok bool) {
 	id = strings.Replace(s, ".", "/", 2)
-	return id, IsLoadBalancer([]byte(id))
+	return id, isLoadBalancer([]byte(id))
 }
 
 // maxIdentifier bounds names and IDs of load balancers, and Regions: a name has
 // at most 32 characters, and all IDs and Regions seen are shorter.
 const maxIdentifier = 32
 
-// IsLoadBalancer reports whether id is the resource ID of an Application or
-// Network Load Balancer, app/NAME/ID or net/NAME/ID. It becomes part of object
-// keys, metric dimensions and messages, so a log must not choose it freely.
+// LoadBalancerID returns the resource ID of an Application or Network Load Balancer,
+// app/NAME/ID or net/NAME/ID, from the ID or from the ARN, which ends in it. It becomes
+// part of object keys, metric dimensions and messages, so a log must not choose it
+// freely: anything else is not ok.
+func LoadBalancerID(text []byte) (id []byte, ok bool) {
+	if rest, isARN := bytes.CutPrefix(text, []byte("arn:")); isARN {
+		_, text, _ = bytes.Cut(rest, []byte(":loadbalancer/"))
+	}
+	return text, isLoadBalancer(text)
+}
+
+// isLoadBalancer reports whether id has the form of a load balancer's resource ID.
 //
 // Source of the form of names:
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_CreateLoadBalancer.html
 // The ID has 16 hexadecimal digits in every example.
-func IsLoadBalancer(id []byte) bool {
+func isLoadBalancer(id []byte) bool {
 	if !bytes.HasPrefix(id, []byte("app/")) && !bytes.HasPrefix(id, []byte("net/")) {
 		return false
 	}

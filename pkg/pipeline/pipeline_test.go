@@ -210,6 +210,7 @@ func (w *world) check(t *testing.T, object pipeline.Object, r pipeline.Report, w
 func TestObjects(t *testing.T) {
 	long := strings.Repeat("x", 1<<20)
 	tenFields := fine[:strings.Index(fine, " Success")]
+	elevenFields := tenFields + " Success"
 	old := strings.Replace(failed, "2026-11-23", "1970-01-01", 1)
 	future := strings.Replace(failed, "2026-11-23", "2099-01-01", 1)
 	odd := strings.NewReplacer("ECDHE-RSA-AES256-SHA", "AES\x00\xff'256", "UnmappedConnectionError", "\xf0\x28\x00").Replace(failed)
@@ -251,6 +252,10 @@ func TestObjects(t *testing.T) {
 		{"names that CloudWatch would refuse", zip(text + odd + "\n"), whole().with(func(o *outcome) {
 			o.Report.Bytes, o.Report.Lines, o.Report.Counts = int64(len(text+odd)+1), 28, rollup.Counts{Connections: 26, Failed: 6}
 			o.Connections, o.Failed, o.Samples = 26, 6, 26
+		}), nil},
+		{"load balancer of unknown form, which the key names", zip(text + elevenFields + " - - bare-name\n"), whole().with(func(o *outcome) {
+			o.Report.Bytes, o.Report.Lines, o.Report.Counts.Connections = int64(len(text+elevenFields)+len(" - - bare-name\n")), 28, 26
+			o.Connections, o.Samples = 26, 26
 		}), nil},
 		{"times of 1970 and 2099", zip(old + "\n" + future + "\n" + future + "\n" + text), whole().with(func(o *outcome) {
 			o.Report.Bytes, o.Report.Lines = int64(len(text+old+future+future)+3), 30

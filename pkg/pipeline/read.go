@@ -140,6 +140,9 @@ func (p *Pipeline) summarize(ctx context.Context, r *reading) (*rollup.Summary, 
 		z = connlog.NewReader(nil, connlog.Limit(p.ObjectLimit))
 	}
 	z.Reset(body)
+	if named {
+		z.IgnoreLoadBalancer()
+	}
 	defer func() {
 		z.Reset(nil)
 		p.readers.Put(z)

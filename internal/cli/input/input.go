@@ -169,6 +169,9 @@ func (in *Logs) readOne(ctx context.Context, worker int, o *opening, r *connlog.
 	if err == nil {
 		defer body.Close()
 		r.Reset(&logReader{body, ctx, in.progress})
+		if o.loadBalancer() != "" {
+			r.IgnoreLoadBalancer()
+		}
 		err = work(worker, o.Log, r)
 		in.progress.Add(1, 0)
 	}

@@ -311,6 +311,9 @@ func (t *tailer) print(ctx context.Context, o *reading, body io.Reader) error {
 	}
 	r := t.reader
 	r.Reset(body)
+	if o.key.LoadBalancer != "" {
+		r.IgnoreLoadBalancer()
+	}
 	defer func() {
 		t.source.Bytes += r.Bytes()
 		t.out.flush()

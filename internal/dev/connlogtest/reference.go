@@ -15,6 +15,7 @@ var (
 	seconds      = regexp.MustCompile(`^0*(\d{1,9}|1000000000)(\.\d+)?$`)
 	validity     = regexp.MustCompile(`(?s)^NotBefore=.*;NotAfter=`)
 	serial       = regexp.MustCompile(`^-?[0-9A-Fa-f]+$`)
+	arn          = regexp.MustCompile(`^arn:(?s:.*?):loadbalancer/`)
 	loadBalancer = regexp.MustCompile(`^(app|net)/[A-Za-z0-9-]{1,32}/[a-z0-9]{1,32}$`)
 )
 
@@ -40,6 +41,9 @@ func Reference(line string) []string {
 		}
 		if f == "-" {
 			f = ""
+		}
+		if len(fields) == 13 {
+			f = arn.ReplaceAllString(f, "")
 		}
 		fields = append(fields, f)
 		if len(fields) == 9 && secondValidity.MatchString(rest) {

@@ -79,6 +79,7 @@ func ReferenceTLS(line string) []string {
 	if f[21] != "" {
 		when = f[21]
 	}
+	f[3] = arn.ReplaceAllString(f[3], "")
 	if f[2] == "" || f[3] != "" && !loadBalancer.MatchString(f[3]) {
 		return nil
 	}
