@@ -29,11 +29,11 @@ import (
 // replyTimeout is the longest time from a request to the headers of its reply.
 const replyTimeout = 15 * time.Second
 
-// alertPatience is enough for another event's two requests, the alert to SNS and
-// the record to S3, unless one is slow or sent again. It is much shorter than the
-// time between an event's attempts. Nodes write their objects at the same time, so
-// several events meet the same alert.
-const alertPatience = 2 * time.Second
+// patience is enough for another event's two requests, the metrics to CloudWatch or
+// the alert to SNS and the record to S3, unless one is slow or sent again. It is much
+// shorter than the time between an event's attempts. Nodes write their objects at
+// the same time, so several events meet the same alert.
+const patience = 2 * time.Second
 
 // newHandler builds the function from its environment.
 func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logger) (*handler, error) {
@@ -59,7 +59,7 @@ func newHandler(ctx context.Context, getenv func(string) string, log *slog.Logge
 		Rules:          c.Rules(),
 		ObjectLimit:    c.ObjectLimit,
 		Margin:         c.DeadlineMargin,
-		Patience:       alertPatience,
+		Patience:       patience,
 		Readers:        max(2, runtime.GOMAXPROCS(0)), // one more than cores keeps a single core busy
 		Now:            time.Now,
 		Sleep:          pipeline.Sleep,

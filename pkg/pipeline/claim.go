@@ -3,6 +3,7 @@ package pipeline
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"tlswatch/pkg/alert"
@@ -18,6 +19,7 @@ type claim struct {
 	duplicate string // why there is nothing to publish about the load balancer
 	ticket    ledger.Ticket
 	held      bool // the ticket must be committed or released
+	busy      bool // another event has a live claim; err says so
 	err       error
 
 	window    alert.Window // for rules, without a ledger
@@ -31,6 +33,41 @@ type claim struct {
 // duplicateInBatch is the claim of an object that this invocation has claimed.
 func duplicateInBatch() claim {
 	return claim{duplicate: "in this batch", processor: metric.Processor{DuplicateObjects: 1}}
+}
+
+// claimTask claims the object of a task, unless this invocation has. The summary is
+// kept only for another try.
+func (p *Pipeline) claimTask(ctx context.Context, t *task, shared *invocation) {
+	version := t.reading.version()
+	if first := shared.claimed[version]; first != nil && t.reading.summary != nil {
+		t.first, t.claim = first, duplicateInBatch()
+	} else {
+		t.claim = p.claim(ctx, t.job, t.reading, shared.owners)
+	}
+	if t.claim.held {
+		shared.claimed[version] = t
+	}
+	if !t.claim.busy {
+		t.reading.summary = nil
+	}
+}
+
+// claimBusy waits for the claims of other events, which usually end in a moment, as
+// long as there is patience and time. This invocation's own claims are published
+// before, so that two invocations do not wait for each other.
+func (p *Pipeline) claimBusy(ctx context.Context, tasks []*task, shared *invocation) {
+	free := func(t *task) bool { return !t.claim.busy }
+	busy := slices.DeleteFunc(slices.Clone(tasks), free)
+	for pause := firstPause; len(busy) > 0; pause = min(2*pause, maxPause) {
+		if shared.pace.tooSlow(ctx, p.Now().Add(pause)) || !p.wait(ctx, pause, shared) {
+			return
+		}
+		for _, t := range busy {
+			p.claimTask(ctx, t, shared)
+		}
+		p.publishTasks(ctx, busy)
+		busy = slices.DeleteFunc(busy, free)
+	}
 }
 
 // claim claims an object that was read, and prepares what is to be published.
@@ -81,7 +118,7 @@ func (p *Pipeline) ask(ctx context.Context, j Job, r reading, window alert.Windo
 	switch {
 	case c.err != nil:
 	case c.ticket.State == ledger.Busy:
-		c.err = inProgress(c.ticket.Until)
+		c.busy, c.err = true, inProgress(c.ticket.Until)
 	case c.ticket.State == ledger.Published:
 		c.duplicate = "published"
 		c.processor.DuplicateObjects++

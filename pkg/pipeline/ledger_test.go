@@ -597,6 +597,80 @@ func TestForeignClaim(t *testing.T) {
 	}
 }
 
+// TestWaitForClaim: an event that meets another's claim waits for it, after it has
+// published its own objects.
+func TestWaitForClaim(t *testing.T) {
+	f := newFleet(t)
+	f.Patience = time.Second
+	theirs, own := f.job(t, load{ok: 20, failed: 5}), f.job(t, load{node: 1, ok: 10})
+	jobs := []pipeline.Job{another(theirs), another(theirs), own}
+	f.claimedOnly(t, theirs)
+
+	var waited time.Duration
+	during := func() {}
+	f.Sleep = func(ctx context.Context, d time.Duration) error {
+		if n := f.connections(lb); waited == 0 && n != 10 {
+			t.Errorf("%d connections before the wait, want 10 of its own object", n)
+		}
+		waited += d
+		during()
+		return nil
+	}
+	reports := f.Run(t.Context(), jobs...)
+	for i, r := range reports[:2] {
+		if !errors.Is(r.Err, pipeline.ErrInProgress) {
+			t.Errorf("%d, while the claim is live: %v", i, r.Err)
+		}
+	}
+	if reports[2].Err != nil || waited != f.Patience {
+		t.Errorf("its own object: %v; waited %v", reports[2].Err, waited)
+	}
+
+	owner, _ := f.function(t)
+	during = func() {
+		during = func() {}
+		if r := owner.Run(t.Context(), theirs)[0]; r.Err != nil {
+			t.Errorf("the owner: %v", r.Err)
+		}
+	}
+	waited = 0
+	for i, r := range f.run(t, jobs...) {
+		if r.Duplicate != "published" {
+			t.Errorf("%d, when the owner is done: duplicate %q", i, r.Duplicate)
+		}
+	}
+	if waited >= f.Patience {
+		t.Errorf("waited %v", waited)
+	}
+	if n := f.connections(lb); n != 35 {
+		t.Errorf("%d connections, want 35", n)
+	}
+}
+
+// TestWaitUntilReleased: a claim that is given back passes to one of the jobs that
+// wait for it.
+func TestWaitUntilReleased(t *testing.T) {
+	f := newFleet(t)
+	f.Patience = time.Second
+	theirs := f.job(t, load{ok: 20, failed: 5})
+	f.claimedOnly(t, theirs)
+	owner, w := f.function(t)
+	f.Sleep = func(context.Context, time.Duration) error {
+		w.hurt(func(call string, n int) damage { return damage{refused: call == putMetrics} })
+		if r := owner.Run(t.Context(), theirs)[0]; r.Err == nil {
+			t.Error("the owner should give its claim back")
+		}
+		return nil
+	}
+	reports := f.run(t, another(theirs), another(theirs))
+	if reports[0].Duplicate != "" || reports[1].Duplicate != "in this batch" {
+		t.Errorf("duplicates %q, %q", reports[0].Duplicate, reports[1].Duplicate)
+	}
+	if n := f.connections(lb); n != 25 {
+		t.Errorf("%d connections, want 25", n)
+	}
+}
+
 // TestClaimOfBatch: the owner of a claim comes again in a batch, behind another
 // event about the same object, which need not wait for it.
 func TestClaimOfBatch(t *testing.T) {

@@ -85,8 +85,8 @@ type Pipeline struct {
 	// the objects.
 	Readers int
 
-	// Patience is how long a Run waits, in all, for pending alerts of other events.
-	// When it is used up, objects that meet such an alert fail with ErrInProgress.
+	// Patience is how long a Run waits, in all, for other events' claims and pending
+	// alerts. When it is used up, objects that meet one fail with ErrInProgress.
 	Patience time.Duration
 
 	// Margin is the time between the deadline of the context and the end of the
@@ -240,28 +240,16 @@ func (p *Pipeline) run(ctx context.Context, jobs []Job, shared *invocation) []*t
 		}
 		t := &task{job: job, reading: <-begun[i]}
 		start := p.Now()
-		version := t.reading.version()
-		if first := shared.claimed[version]; first != nil && t.reading.summary != nil {
-			t.first, t.claim = first, duplicateInBatch()
-		} else {
-			t.claim = p.claim(ctx, job, t.reading, shared.owners)
-		}
-		if t.claim.held {
-			shared.claimed[version] = t
-		}
+		p.claimTask(ctx, t, shared)
 		tasks[i] = t
-		t.reading.summary = nil
 		shared.pace.add(t.reading.took+p.Now().Sub(start), t.claim.took)
 	}
-	for _, b := range batches(tasks) {
-		for i, published := range p.publish(ctx, b) {
-			b.tasks[i].published = published
-		}
-	}
+	p.publishTasks(ctx, tasks)
+	p.claimBusy(ctx, tasks, shared)
 	p.alert(ctx, tasks, shared)
 	shared.pace.claims = 0
 	for _, t := range tasks {
-		t.claim.data = nil
+		t.claim.data, t.reading.summary = nil, nil
 	}
 	return tasks
 }

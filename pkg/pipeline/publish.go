@@ -45,6 +45,15 @@ func batches(tasks []*task) []batch {
 	return list
 }
 
+// publishTasks publishes the tasks that have not failed.
+func (p *Pipeline) publishTasks(ctx context.Context, tasks []*task) {
+	for _, b := range batches(tasks) {
+		for i, published := range p.publish(ctx, b) {
+			b.tasks[i].published = published
+		}
+	}
+}
+
 // publish sends the metrics of a batch and commits its objects. It returns a
 // result for each.
 func (p *Pipeline) publish(ctx context.Context, b batch) []publication {
