@@ -78,23 +78,12 @@ func (b *builder) setLatency(text []byte) error {
 }
 
 func (b *builder) setValidity(text []byte) error {
-	if text == nil {
-		return nil
-	}
-	c := &b.e.ClientCert
-	var ok bool
-	if c.NotBefore, c.NotAfter, ok = parseValidity(text); !ok {
-		return errValidity
-	}
-	c.Validity = text
+	b.e.ClientCert.setValidity(text)
 	return nil
 }
 
 func (b *builder) setSerial(text []byte) error {
-	if text != nil && !isSerial(text) {
-		return errSerial
-	}
-	b.e.ClientCert.Serial = text
+	b.e.ClientCert.setSerial(text)
 	return nil
 }
 

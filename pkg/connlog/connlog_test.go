@@ -124,6 +124,14 @@ func TestParse(t *testing.T) {
 		{"1970", swap("2023-10-04T", "1970-01-01T"), vary(func(e *Entry) { e.Time = at("1970-01-01T17:05:15.514108Z") })},
 		{"2099", swap("2023-10-04T", "2099-12-31T"), vary(func(e *Entry) { e.Time = at("2099-12-31T17:05:15.514108Z") })},
 		{"zero latency", swap("4.036", "0.000"), vary(func(e *Entry) { e.HandshakeLatency = 0 })},
+		{"validity without its first name", swap("NotBefore=", "from="), vary(func(e *Entry) {
+			e.ClientCert.Validity, e.ClientCert.NotBefore, e.ClientCert.NotAfter = nil, time.Time{}, time.Time{}
+		})},
+		{"validity without its second name", swap(";NotAfter=", ";"), vary(func(e *Entry) {
+			e.ClientCert.Validity, e.ClientCert.NotBefore, e.ClientCert.NotAfter = nil, time.Time{}, time.Time{}
+		})},
+		{"serial number with colons", swap("FEF2", "FE:F2"), vary(func(e *Entry) { e.ClientCert.Serial = nil })},
+		{"serial number without digits", swap("FEF257372D5C14D4", "-0x"), vary(func(e *Entry) { e.ClientCert.Serial = nil })},
 		{"strange validity", swap("NotAfter=2026-06-17T22:43:21Z", "NotAfter=never"), vary(func(e *Entry) {
 			e.ClientCert.Validity = []byte("NotBefore=2023-09-21T22:43:21Z;NotAfter=never")
 			e.ClientCert.NotBefore, e.ClientCert.NotAfter = time.Time{}, time.Time{}
@@ -173,9 +181,6 @@ func TestParseErrors(t *testing.T) {
 		{strings.Replace(docSuccess, `C=US" `, `C=US"x`, 1), "leaf_client_cert_subject", errQuote, `"CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US"x...`},
 		{strings.Replace(docSuccess, " 443 ", "  443 ", 1), "listener_port", errEmpty, docSuccess[strings.Index(docSuccess, " 443"):][:64] + "..."},
 		{docSuccess + ` "x`, "tls_keyexchange", errQuote, `"x`},
-		{strings.Replace(docSuccess, "NotBefore=", "from ", 1), "leaf_client_cert_validity", errValidity, "from"},
-		{strings.Replace(docSuccess, ";NotAfter=", ";", 1), "leaf_client_cert_validity", errValidity, "NotBefore=2023-09-21T22:43:21Z;2026-06-17T22:43:21Z"},
-		{strings.Replace(docSuccess, "FEF2", "G", 1), "leaf_client_cert_serial_number", errSerial, "G57372D5C14D4"},
 	}
 	var p Parser
 	for _, test := range tests {
@@ -207,6 +212,7 @@ func TestShiftedFields(t *testing.T) {
 		`-" - - Success TID_1c71a68d70587445ad5127ff8b2687d`, // and the quote: as long as a trace ID
 		`CN=a" NotBefore=1;NotAfter=2 b`, `CN=a" NotBefore=1;NotAfter=2 01 Success`,
 		forged, forged + " x", forged + " x y", forged + ` "x`, forged + ` x "y`, strings.TrimSuffix(forged, "192.0.2.1") + `"n`,
+		`CN=a" "v`, `CN=a" NotBefore=1;NotAfter=2 "01`, `CN=a" v "01`, `CN=a" v 01 "Success`, `CN=a" v 01 Success "t`,
 		`-" - - Success` + rest + " x", `-" - - Success` + rest + ` "x`,
 	}
 	for i := range len(forged) {

@@ -12,9 +12,9 @@
 // announces more. So 11 fields are required, the other documented ones are
 // optional, and further ones are ignored. Protocols, cipher suites, key exchanges
 // and status codes are text: unknown values pass through unchanged. Times,
-// addresses, ports, the validity and serial number of a certificate, and the load
-// balancer must have their documented form, or the line is malformed. For the load
-// balancer, its ARN will do, and see [Reader.IgnoreLoadBalancer].
+// addresses, ports and the load balancer must have their documented form, or the line
+// is malformed. For the load balancer, its ARN will do, and see
+// [Reader.IgnoreLoadBalancer]. A validity or serial number of another form is dropped.
 //
 // The format is described at
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html

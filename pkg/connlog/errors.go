@@ -15,8 +15,6 @@ var (
 	errAddr         = errors.New("not an IP address")
 	errPort         = errors.New("not a port number")
 	errLatency      = errors.New("not a latency in seconds")
-	errValidity     = errors.New("not of the form NotBefore=TIME;NotAfter=TIME")
-	errSerial       = errors.New("not a hexadecimal serial number")
 	errLoadBalancer = errors.New("not a load balancer's ID, app/NAME/ID or net/NAME/ID, or its ARN")
 	errLineTooLong  = fmt.Errorf("line longer than %d bytes", MaxLineBytes)
 	errLineTooShort = errors.New("line too short for an entry")

@@ -262,6 +262,20 @@ func TestTLSLog(t *testing.T) {
 	}
 }
 
+// A certificate whose validity and serial number have another form is still a
+// connection.
+func TestOddCertificate(t *testing.T) {
+	const certificate = `,"leaf_client_cert_validity":"x","leaf_client_cert_serial_number":"0A:1B"}`
+	r := NewReader(strings.NewReader(`{"time":"2026-09-23T07:11:27Z","tls_verify_status":"Failed:ClientCertExpired","leaf_client_cert_subject":"CN=a"` + certificate))
+	var e Entry
+	if err := r.Read(&e); err != nil {
+		t.Fatal(err)
+	}
+	if c := e.ClientCert; !e.Failed() || string(c.Subject) != "CN=a" || c.Validity != nil || c.Serial != nil || !c.NotAfter.IsZero() {
+		t.Errorf("%+v", e)
+	}
+}
+
 // Logs with a malformed line: its error by line number, field and kind.
 func TestMalformedForms(t *testing.T) {
 	const header = "#Version: 1.0\n#Fields: time client_ip tls_protocol tls_verify_status\n"
@@ -293,8 +307,6 @@ func TestMalformedForms(t *testing.T) {
 		{"json: something behind it", names + `{"time":"2026-09-23T07:11:27Z"} {}`, 2, "", errJSON},
 		{"json: array", names + `[]`, 2, "", errJSON},
 		{"json: load balancer", names + `{"time":"2026-09-23T07:11:27Z","elb":"app/a\u0001/1"}`, 2, "elb", errLoadBalancer},
-		{"json: validity", names + `{"time":"2026-09-23T07:11:27Z","leaf_client_cert_validity":"x"}`, 2, "leaf_client_cert_validity", errValidity},
-		{"json: serial number", names + `{"time":"2026-09-23T07:11:27Z","leaf_client_cert_serial_number":"x"}`, 2, "leaf_client_cert_serial_number", errSerial},
 		{"json: no time", names + `{"tls_verify_status":"Success"}`, 2, "time", errMissing},
 		{"json: time is null", names + `{"time":null}`, 2, "time", errTime},
 		{"json: time", names + `{"time":1790000000}`, 2, "time", errTime},
@@ -305,7 +317,10 @@ func TestMalformedForms(t *testing.T) {
 		{"json: control character", names + "{\"time\":\"2026-09-23T07:11:27Z\t\"}", 2, "", errJSON},
 		{"tab: too few fields", "2026-09-23T07:11:27Z\t192.0.2.1\t1", 1, "", errFieldCount},
 		{"tab: port", strings.ReplaceAll(fields15, " ", "\t") + "\n" + strings.Replace(strings.ReplaceAll(fields15, " ", "\t"), "64326", "x", 1), 2, "client_port", errPort},
-		{"tab: shifted fields", strings.ReplaceAll(fields15, " ", "\t") + "\n" + strings.Replace(strings.ReplaceAll(fields15, " ", "\t"), `"-"`, "\"CN=a\"\tb\"", 1), 2, "leaf_client_cert_validity", errValidity},
+		{"tab: shifted fields", strings.ReplaceAll(fields15, " ", "\t") + "\n" + strings.Replace(strings.ReplaceAll(fields15, " ", "\t"), `"-"`, "\"CN=a\"\tb\"", 1), 2, "elb", errLoadBalancer},
+		{"tab: quote in the validity", strings.ReplaceAll(fields15, " ", "\t") + "\n" + strings.Replace(strings.ReplaceAll(fields15, " ", "\t"), "\t-\t-\t", "\tb\"\t-\t", 1), 2, "", errQuote},
+		{"tab: validity in the next field", strings.ReplaceAll(fields15, " ", "\t") + "\n" + strings.Replace(strings.ReplaceAll(fields15, " ", "\t"), "\"-\"\t-\t-", "\"CN=a\"\t\"v\"\tNotBefore=1;NotAfter=2", 1), 2, "leaf_client_cert_serial_number", errQuote},
+		{"tab: validity at the end", strings.ReplaceAll(fields15, " ", "\t") + "\n" + strings.ReplaceAll(fields15, " ", "\t") + "\t\"x\"\tNotBefore=1;NotAfter=2", 2, "", errQuote},
 		{"tls: load balancer", swap("net/my-network-loadbalancer", "net/my\x01network-loadbalancer"), 2, "elb", errLoadBalancer},
 		{"tls: too few fields", tlsALPN + "\n" + tlsALPN[:strings.Index(tlsALPN, " 172.")], 2, "", errFieldCount},
 		{"tls: time", swap("08:51:42", "08:61:42"), 2, "time", errTime},

@@ -64,7 +64,7 @@ var (
 			"tls_cipher":                     func(b *builder, text []byte) error { return b.name(&b.e.Cipher, text) },
 			"tls_handshake_latency":          (*builder).setLatency,
 			"leaf_client_cert_subject":       func(b *builder, text []byte) error { b.e.ClientCert.Subject = text; return nil },
-			"leaf_client_cert_validity":      (*builder).setValidity,
+			certValidity:                     (*builder).setValidity,
 			"leaf_client_cert_serial_number": (*builder).setSerial,
 			"tls_verify_status":              func(b *builder, text []byte) error { return b.name(&b.e.Status, text) },
 			"conn_trace_id":                  func(b *builder, text []byte) error { b.e.TraceID = text; return nil },
@@ -165,6 +165,9 @@ func nameList(line []byte) []string {
 	}, string(line))))
 }
 
+// certValidity is a field that both forms of connection logs have.
+const certValidity = "leaf_client_cert_validity"
+
 // header sets the columns from a header.
 func (l *lines) header(line []byte) {
 	names := nameList(line)
@@ -253,6 +256,9 @@ func (l *lines) parseFields(line []byte, b *builder) *ParseError {
 		text, rest, more, ok = cutField(rest, delimiter)
 		if n++; n > len(l.columns) {
 			rest = field // a field that AWS added later
+			if check && bytes.Contains(rest, notBefore) {
+				return parseError("", line, errQuote)
+			}
 			break
 		}
 		c := &l.columns[n-1]
@@ -270,6 +276,8 @@ func (l *lines) parseFields(line []byte, b *builder) *ParseError {
 			return parseError(c.name, field, errEmpty)
 		case c.set == nil:
 			continue
+		case check && bytes.HasPrefix(text, notBefore) && c.name != certValidity: // see hasValidity
+			return parseError(c.name, text, errQuote)
 		}
 		if err := b.set(c.set, text); err != nil {
 			return parseError(c.name, text, err)

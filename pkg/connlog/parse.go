@@ -3,7 +3,6 @@ package connlog
 import (
 	"bytes"
 	"net/netip"
-	"time"
 
 	"tlswatch/pkg/connlog/internal/scan"
 	"tlswatch/pkg/logkey"
@@ -66,22 +65,11 @@ func (p *Parser) parse(line []byte, start int, e *Entry) *ParseError {
 	if text := c.next(); len(text) > 0 {
 		e.ClientCert.Subject = text
 	}
-	if text := c.next(); len(text) > 0 {
-		var ok bool
-		if e.ClientCert.NotBefore, e.ClientCert.NotAfter, ok = parseValidity(text); !ok {
-			return c.fail(text, errValidity)
-		}
-		e.ClientCert.Validity = text
-	}
+	e.ClientCert.setValidity(c.next())
 	if !c.ended && hasValidity(c.rest) {
 		return parseError("", line, errQuote)
 	}
-	if text := c.next(); len(text) > 0 {
-		if !isSerial(text) {
-			return c.fail(text, errSerial)
-		}
-		e.ClientCert.Serial = text
-	}
+	e.ClientCert.setSerial(c.next())
 	e.Status = p.names.intern(c.next())
 	if c.n < minFields {
 		return c.fail(nil, errFieldCount)
@@ -288,30 +276,33 @@ func (c *cursor) fail(text []byte, err error) *ParseError {
 
 var notBefore, notAfter = []byte("NotBefore="), []byte(";NotAfter=")
 
-// parseValidity parses "NotBefore=TIME;NotAfter=TIME". The times come from the
-// client's certificate, and a client must not be able to make its line malformed:
-// invalid times are zero.
-func parseValidity(b []byte) (from, until time.Time, ok bool) {
-	b, ok1 := bytes.CutPrefix(b, notBefore)
+// setValidity reads "NotBefore=TIME;NotAfter=TIME". The times come from the client's
+// certificate, and a client must not be able to take its connection out of the count:
+// invalid times are zero, and text of another form is dropped.
+func (c *ClientCert) setValidity(text []byte) {
+	b, ok1 := bytes.CutPrefix(text, notBefore)
 	first, last, ok2 := bytes.Cut(b, notAfter)
 	if !ok1 || !ok2 {
-		return time.Time{}, time.Time{}, false
+		return
 	}
+	c.Validity = text
 	from, fromOK := scan.Time(first)
 	until, untilOK := scan.Time(last)
-	if !fromOK || !untilOK {
-		return time.Time{}, time.Time{}, true
+	if fromOK && untilOK {
+		c.NotBefore, c.NotAfter = from, until
 	}
-	return from, until, true
 }
 
-// isSerial reports whether b is a hexadecimal number, perhaps a negative one.
-func isSerial(b []byte) bool {
-	b = bytes.TrimPrefix(b, []byte{'-'})
-	for _, c := range b {
-		if !isHex[c] {
-			return false
+// setSerial reads a hexadecimal number, perhaps a negative one. It drops any other
+// text, for setValidity's reason.
+func (c *ClientCert) setSerial(text []byte) {
+	digits := bytes.TrimPrefix(text, []byte{'-'})
+	for _, d := range digits {
+		if !isHex[d] {
+			return
 		}
 	}
-	return len(b) > 0
+	if len(digits) > 0 {
+		c.Serial = text
+	}
 }

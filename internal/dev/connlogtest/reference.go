@@ -53,6 +53,11 @@ func Reference(line string) []string {
 	if len(fields) < 11 || !valid(fields) {
 		return nil
 	}
+	for i, form := range map[int]*regexp.Regexp{8: validity, 9: serial} {
+		if !form.MatchString(fields[i]) {
+			fields[i] = "" // not needed to count the connection
+		}
+	}
 	return fields
 }
 
@@ -69,7 +74,7 @@ func valid(fields []string) bool {
 			return false
 		}
 	}
-	for i, form := range map[int]*regexp.Regexp{6: seconds, 8: validity, 9: serial, 13: loadBalancer} {
+	for i, form := range map[int]*regexp.Regexp{6: seconds, 13: loadBalancer} {
 		if i < len(fields) && fields[i] != "" && !form.MatchString(fields[i]) {
 			return false
 		}
