@@ -16,14 +16,14 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// A Client is what Sink needs of *cloudwatch.Client.
-type Client interface {
+// An API is what Sink needs of *cloudwatch.Client.
+type API interface {
 	PutMetricData(context.Context, *cloudwatch.PutMetricDataInput, ...func(*cloudwatch.Options)) (*cloudwatch.PutMetricDataOutput, error)
 }
 
 // Sink is a [pipeline.MetricSink].
 type Sink struct {
-	Client    Client
+	Client    API
 	Namespace string
 }
 

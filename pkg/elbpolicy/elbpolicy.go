@@ -1,5 +1,5 @@
-// Package elbpolicy asks Elastic Load Balancing v2 which load balancers,
-// listeners and security policies there are.
+// Package elbpolicy gets load balancers, listeners and security policies from Elastic
+// Load Balancing v2.
 //
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/
 package elbpolicy
@@ -20,14 +20,14 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// A Client is what this package needs of *elasticloadbalancingv2.Client.
-type Client interface {
+// An API is what this package needs of *elasticloadbalancingv2.Client.
+type API interface {
 	elb.DescribeLoadBalancersAPIClient
 	elb.DescribeListenersAPIClient
 	DescribeSSLPolicies(context.Context, *elb.DescribeSSLPoliciesInput, ...func(*elb.Options)) (*elb.DescribeSSLPoliciesOutput, error)
 }
 
-// A LoadBalancer is one with its listeners.
+// A LoadBalancer is a load balancer with its listeners.
 type LoadBalancer struct {
 	ARN       string
 	Path      string // "app/NAME/ID", as in connection logs and metrics
@@ -47,15 +47,14 @@ type Listener struct {
 	MutualTLS       string // off, passthrough or verify; "" where it does not apply
 }
 
-// LoadBalancers returns the application and network load balancers of the
-// client's account and Region, by name, with their listeners by port. With
-// names it returns only those, which must exist. A name may be a load
-// balancer's name, path or ARN.
-func LoadBalancers(ctx context.Context, client Client, names ...string) ([]LoadBalancer, error) {
+// LoadBalancers returns the application and network load balancers of the client's
+// account and Region, ordered by name, with their listeners by port. With names it
+// returns only those, which must exist. A name may be a name, path or ARN.
+func LoadBalancers(ctx context.Context, client API, names ...string) ([]LoadBalancer, error) {
 	in := &elb.DescribeLoadBalancersInput{}
 	if len(names) > 0 {
 		for _, n := range names {
-			// The API takes names or ARNs, never both: go by names.
+			// The API accepts names or ARNs, not both.
 			in.Names = append(in.Names, nameOf(n))
 		}
 	}
@@ -90,7 +89,7 @@ func LoadBalancers(ctx context.Context, client Client, names ...string) ([]LoadB
 	return list, nil
 }
 
-// nameOf is the name in a load balancer's path or ARN.
+// nameOf returns the name in a load balancer's path or ARN.
 func nameOf(n string) string {
 	if _, path, ok := strings.Cut(n, ":loadbalancer/"); ok {
 		n = path
@@ -127,10 +126,9 @@ func listeners(ctx context.Context, client elb.DescribeListenersAPIClient, arn s
 	return list, nil
 }
 
-// Policies returns the security policies that Application Load Balancers can
-// have in the client's region, as DescribeSSLPolicies has them, all pages of
-// it.
-func Policies(ctx context.Context, client Client) ([]secpolicy.Description, error) {
+// Policies returns the security policies of Application Load Balancers in the client's
+// Region, from all pages of DescribeSSLPolicies.
+func Policies(ctx context.Context, client API) ([]secpolicy.Description, error) {
 	var list []secpolicy.Description
 	in := &elb.DescribeSSLPoliciesInput{LoadBalancerType: types.LoadBalancerTypeEnumApplication}
 	for {
@@ -157,7 +155,7 @@ func Policies(ctx context.Context, client Client) ([]secpolicy.Description, erro
 	}
 }
 
-// explain says what is to be done about an error, where that is known.
+// explain adds what to do about an error, if that is known.
 func explain(operation string, err error) error {
 	if denied(err) {
 		return fmt.Errorf("access denied: the caller must be allowed elasticloadbalancing:%s: %w", operation, err)
@@ -165,8 +163,8 @@ func explain(operation string, err error) error {
 	return err
 }
 
-// denied reports whether IAM refused a call. The query protocol's code is
-// AccessDenied; some endpoints have another one.
+// denied reports whether IAM denied a call. The code of the query protocol is
+// AccessDenied; some endpoints use others.
 func denied(err error) bool {
 	api, ok := errors.AsType[smithy.APIError](err)
 	return ok && (api.ErrorCode() == "AccessDenied" || api.ErrorCode() == "AccessDeniedException" || api.ErrorCode() == "UnauthorizedOperation")

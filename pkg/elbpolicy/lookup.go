@@ -16,23 +16,23 @@ import (
 
 // Times of a Lookup.
 const (
-	// maxAge is for how long an answer holds: security policies change rarely,
-	// and the API's rate is shared by the whole account.
+	// maxAge is how long an answer is used: security policies change rarely, and the
+	// whole account shares the API's rate limit.
 	maxAge = 15 * time.Minute
 
-	// retryAfter is for how long a failure holds that may pass.
+	// retryAfter is the time before a lookup that failed is tried again.
 	retryAfter = 5 * time.Minute
 
-	// timeout bounds one question, with all its pages and retries.
+	// timeout bounds one lookup, with all its pages and retries.
 	timeout = 2 * time.Second
 )
 
 // maxKnown bounds the load balancers that a Lookup remembers.
 const maxKnown = 1000
 
-// A Lookup is a [pipeline.PolicySource] that asks for the listeners of a load
-// balancer and remembers the answer. It may be used by several goroutines at
-// once, which then ask one question together.
+// A Lookup is a [pipeline.PolicySource] that looks up the listeners of load balancers and
+// remembers the answers. Several goroutines may use it at once; they share a lookup of
+// the same load balancer.
 type Lookup struct {
 	client  elb.DescribeListenersAPIClient
 	now     func() time.Time
@@ -40,27 +40,26 @@ type Lookup struct {
 
 	mu     sync.Mutex
 	known  map[string]*answer   // by ARN of the load balancer
-	denied map[string]time.Time // by account, until when there is no use in asking
+	denied map[string]time.Time // by account: no lookup before this time
 }
 
 var _ pipeline.PolicySource = (*Lookup)(nil)
 
-// An answer is what is known of a load balancer.
+// An answer has the policies of a load balancer.
 type answer struct {
 	turn     chan struct{} // holds one token: its owner may ask AWS, or read the answer
 	policies secpolicy.ListenerPolicies
 	until    time.Time // when to ask again
 }
 
-// NewLookup returns a Lookup that knows nothing yet.
+// NewLookup returns a Lookup without any answers.
 func NewLookup(client elb.DescribeListenersAPIClient, now func() time.Time) *Lookup {
 	return &Lookup{client: client, now: now, timeout: timeout, known: make(map[string]*answer), denied: make(map[string]time.Time)}
 }
 
-// Policies implements [pipeline.PolicySource]. Each failure is an error once
-// and then holds for a while in silence; a lack of permission is an error once
-// for all load balancers of an account. Meanwhile the last answer, if there was
-// one, is still given. The result is shared: do not change it.
+// Policies implements [pipeline.PolicySource]. It returns a failure once, and then for a
+// while the last answer, if any, without an error. A lack of permission is returned once
+// for all load balancers of an account. The result is shared: do not change it.
 func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer string) (secpolicy.ListenerPolicies, error) {
 	arn := logkey.LoadBalancerARN(region, account, loadBalancer)
 	a := l.answer(arn)
@@ -90,7 +89,7 @@ func (l *Lookup) Policies(ctx context.Context, account, region, loadBalancer str
 	return a.policies, err
 }
 
-// ask asks for the policies of the listeners of a load balancer.
+// ask looks up the policies of the listeners of a load balancer.
 func (l *Lookup) ask(ctx context.Context, arn, region string) (secpolicy.ListenerPolicies, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, l.timeout, errors.New("time-out"))
 	defer cancel()
@@ -110,7 +109,7 @@ func (l *Lookup) ask(ctx context.Context, arn, region string) (secpolicy.Listene
 	return policies, nil
 }
 
-// answer returns the place for what is known of a load balancer.
+// answer returns the answer for a load balancer, a new one if there is none.
 func (l *Lookup) answer(arn string) *answer {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -132,8 +131,8 @@ func (l *Lookup) deniedUntil(account string) time.Time {
 	return l.denied[account]
 }
 
-// deny notes that an account's load balancers cannot be asked about, and
-// reports whether that is news.
+// deny stops lookups for an account until the given time, and reports whether this is the
+// first time.
 func (l *Lookup) deny(account string, until time.Time) (news bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

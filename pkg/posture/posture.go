@@ -1,7 +1,6 @@
-// Package posture is what log objects tell of the TLS that clients use when it
-// works: what is negotiated, who still uses weak protocols and cipher suites,
-// and which client certificates end soon. The ledger keeps one [Posture] for
-// each log object; a [Sum] adds them up.
+// Package posture summarizes successful TLS: what is negotiated, which clients still
+// use weak protocols and cipher suites, and which client certificates end soon. The
+// ledger keeps one [Posture] per log object; a [Sum] adds them up.
 package posture
 
 import (
@@ -14,45 +13,45 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A Posture is that of one log object. Its JSON is short, for there are many;
-// its lists are bounded.
+// A Posture is about one log object. Its JSON is short, because there are many, and its
+// lists are bounded.
 type Posture struct {
 	Negotiated    []Negotiated  `json:"negotiated,omitempty"`    // most connections first
 	Weak          []Weak        `json:"weak,omitempty"`          // likewise
-	OtherWeak     uint64        `json:"otherWeak,omitempty"`     // weak connections that Weak leaves out
-	Expiring      []Certificate `json:"expiring,omitempty"`      // the soonest first
-	OtherExpiring uint64        `json:"otherExpiring,omitempty"` // connections with certificates that Expiring leaves out
+	OtherWeak     uint64        `json:"otherWeak,omitempty"`     // weak connections that are not in Weak
+	Expiring      []Certificate `json:"expiring,omitempty"`      // earliest end first
+	OtherExpiring uint64        `json:"otherExpiring,omitempty"` // connections with certificates that are not in Expiring
 }
 
 // Negotiated counts successful connections.
 type Negotiated struct {
 	Protocol    string `json:"p,omitempty"`
 	Cipher      string `json:"c,omitempty"`
-	KeyExchange string `json:"k,omitempty"` // "" where the log has none
+	KeyExchange string `json:"k,omitempty"` // "" if the log has none
 	Connections uint64 `json:"n"`
 }
 
 // Weak counts the successful connections of a client for which [IsWeak] holds.
 type Weak struct {
-	Client       string `json:"client,omitempty"` // "" where clients are not to be named
+	Client       string `json:"client,omitempty"` // "" if clients must not be named
 	ListenerPort uint16 `json:"port,omitempty"`
 	Protocol     string `json:"p,omitempty"`
 	Cipher       string `json:"c,omitempty"`
 	Connections  uint64 `json:"n"`
 }
 
-// A Certificate is a client certificate that ends within Horizon of a
-// connection with it, or had ended.
+// A Certificate is a client certificate that had ended at the time of a connection, or
+// was to end within Horizon.
 type Certificate struct {
-	Subject     string    `json:"subject,omitempty"` // "" where clients are not to be named, as is Serial
+	Subject     string    `json:"subject,omitempty"` // "" if clients must not be named, as is Serial
 	Serial      string    `json:"serial,omitempty"`
 	NotAfter    time.Time `json:"notAfter"`
 	Connections uint64    `json:"n"`
 	Failed      uint64    `json:"failed,omitempty"`
 }
 
-// Horizon is how long before their end certificates are noted: the 30 days of
-// secpolicy.ExpiryWarning, and 10 more, because a digest comes once a week.
+// Horizon is the time before the end of a certificate in which it is recorded: the 30
+// days of secpolicy.ExpiryWarning, and 10 more, because the digest is weekly.
 const Horizon = 40 * 24 * time.Hour
 
 // Bounds of a Posture's lists.
@@ -63,9 +62,8 @@ const (
 	maxName       = 200 // bytes of a subject
 )
 
-// IsWeak reports whether a connection was negotiated with less than TLS 1.2, or
-// with a cipher suite that has no forward secrecy or no authenticated
-// encryption. Names that are not known are not weak.
+// IsWeak reports whether a connection uses a protocol below TLS 1.2, or a cipher suite
+// without forward secrecy or authenticated encryption. Unknown names are not weak.
 //
 // This is what "weak TLS" means in the digest. [tlsname.Weak] rates a cipher
 // suite alone, and secpolicy.Weakness ranks policies.
@@ -81,9 +79,9 @@ func IsWeak(protocol, cipher string) bool {
 	return s == tlsname.Weak || s == tlsname.Insecure
 }
 
-// Observe makes the posture of one log object. The summary is to have been made
-// with IsWeak as its Watch and Horizon as its CertificateHorizon. With clients
-// false it names no client address and no certificate.
+// Observe returns the posture of one log object. Its summary must have IsWeak as Watch
+// and Horizon as CertificateHorizon. Without clients, the posture has no addresses and
+// no subjects and serial numbers of certificates.
 func Observe(s *rollup.Summary, clients bool) Posture {
 	var sum Sum
 	for c, n := range s.Cells {
@@ -129,7 +127,7 @@ func Observe(s *rollup.Summary, clients bool) Posture {
 	return p
 }
 
-// A Sum adds up postures. Its zero value is empty. Its memory is bounded.
+// A Sum adds up postures, in bounded memory. Its zero value is empty.
 type Sum struct {
 	rows          map[Negotiated]uint64 // without Connections
 	clients       map[Weak]uint64       // likewise
@@ -167,7 +165,7 @@ func (s *Sum) Add(p Posture) {
 	s.otherExpiring += p.OtherExpiring
 }
 
-// Postures returns how many were added.
+// Postures returns the number of postures that were added.
 func (s *Sum) Postures() int { return s.postures }
 
 func (s *Sum) negotiated(n Negotiated) {
@@ -212,7 +210,7 @@ func (s *Sum) certificate(c Certificate) {
 	}
 }
 
-// Negotiated returns what was negotiated, most connections first, ties by name.
+// Negotiated returns the combinations, most connections first, ties by name.
 func (s *Sum) Negotiated() []Negotiated {
 	list := make([]Negotiated, 0, len(s.rows))
 	for r, n := range s.rows {
@@ -225,7 +223,7 @@ func (s *Sum) Negotiated() []Negotiated {
 	return list
 }
 
-// Weak returns the clients with weak connections, most of them first.
+// Weak returns the clients with weak connections, most connections first.
 func (s *Sum) Weak() []Weak {
 	list := make([]Weak, 0, len(s.clients))
 	for w, n := range s.clients {
@@ -239,10 +237,10 @@ func (s *Sum) Weak() []Weak {
 	return list
 }
 
-// OtherWeak is how many weak connections Weak leaves out.
+// OtherWeak returns the number of weak connections that are not in Weak.
 func (s *Sum) OtherWeak() uint64 { return s.otherWeak }
 
-// Expiring returns the certificates, the soonest end first.
+// Expiring returns the certificates, earliest end first.
 func (s *Sum) Expiring() []Certificate {
 	list := make([]Certificate, 0, len(s.certificates))
 	for _, c := range s.certificates {
@@ -254,6 +252,6 @@ func (s *Sum) Expiring() []Certificate {
 	return list
 }
 
-// OtherExpiring is how many connections had certificates that Expiring leaves
-// out.
+// OtherExpiring returns the number of connections with certificates that are not in
+// Expiring.
 func (s *Sum) OtherExpiring() uint64 { return s.otherExpiring }

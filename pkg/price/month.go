@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Month is the work of a month, as it is found in logs or assumed.
+// A Month is the work of a month, estimated from logs or assumed.
 type Month struct {
 	Objects float64 // log objects
 	Batches float64 // invocations: one for each object, or for each batch of messages
@@ -14,7 +14,7 @@ type Month struct {
 	Requests float64 // PutMetricData calls
 
 	Bytes       float64 // of the log objects, after decompression
-	StoredBytes float64 // of the log objects as S3 has them
+	StoredBytes float64 // of the log objects in S3
 
 	NamingObjects  float64 // objects with clients that become metric dimensions
 	FirstNamings   float64 // those of them with a client that is new in its hour
@@ -27,36 +27,35 @@ type Month struct {
 type Setup struct {
 	Queue        bool    // SQS between S3 and the function
 	Memory       float64 // of the function, MB
-	LogDays      float64 // that the log bucket keeps log objects; 0 leaves their storage out, as being paid for anyway
-	FunctionDays float64 // that the log group keeps the function's log
+	LogDays      float64 // retention of log objects; 0 leaves out their storage, which is paid for anyway
+	FunctionDays float64 // retention of the function's log
 	Alarms       float64 // metrics that alarms watch; see [StackAlarms]
 	Dashboards   float64
 	InsightRules float64
-	FreeTier     bool
-	ObjectTime   time.Duration // billed for an object; 0 lets the constants below say
+	ObjectTime   time.Duration // billed for an object; 0 for the constants below
 }
 
-// What the model takes for granted. The waits are usual within a Region, no
-// guarantee; `make load` measures the CPU time.
+// Assumptions of the model. The waits are typical within a Region, without a guarantee.
+// `make load` measures the CPU time.
 const (
-	WaitS3        = 25 * time.Millisecond // a request to S3, to its reply
+	WaitS3        = 25 * time.Millisecond // a request to S3, until its reply
 	WaitMetrics   = 40 * time.Millisecond // PutMetricData
 	ObjectCPU     = 2 * time.Millisecond  // requests, JSON, TLS, for one object
-	CPUPerMB      = 7 * time.Millisecond  // gunzip, parse and count, for a decompressed MB
+	CPUPerMB      = 7 * time.Millisecond  // decompress, parse and count, per decompressed MB
 	FullCPU       = 1769                  // MB of memory for which Lambda gives one vCPU
-	recordDays    = 30                    // that the state bucket keeps records
+	recordDays    = 30                    // retention of records in the state bucket
 	invocationLog = 600                   // bytes that Lambda itself logs of an invocation
 	objectLog     = 650                   // bytes of the function's line for an object
 	clientLog     = 320                   // bytes of the line for a failing client of an object
 	idlePolls     = 5 * 3 * 60            // receive requests an hour: Lambda keeps five long polls of 20 seconds
-	receiveBatch  = 10                    // messages that one SQS request can carry
+	receiveBatch  = 10                    // messages in one SQS request
 	gigabyte      = 1e9
 	daysPerMonth  = HoursPerMonth / 24.0
 	ledgerWrites  = 3 // requests for an object: PUT to claim, PUT to commit, LIST of the window
 )
 
-// StackAlarms are the metrics that alarms of template.yaml watch, unless its
-// parameters add or take away some. A queue has an alarm of its own.
+// StackAlarms returns the number of metrics that the alarms of template.yaml watch with
+// default parameters. A queue has its own alarm.
 func StackAlarms(queue bool) float64 {
 	if queue {
 		return 12
@@ -64,7 +63,7 @@ func StackAlarms(queue bool) float64 {
 	return 11
 }
 
-// Usage is what a month takes under a set-up.
+// Usage returns the usage of a month with a set-up.
 func (m Month) Usage(s Setup) Usage {
 	var u Usage
 	u[CustomMetrics] = m.Metrics
@@ -89,7 +88,7 @@ func (m Month) Usage(s Setup) Usage {
 	return u
 }
 
-// seconds are those that the function runs.
+// seconds returns the run time of the function.
 func (m Month) seconds(s Setup, u Usage) float64 {
 	if s.ObjectTime > 0 {
 		return m.Objects * s.ObjectTime.Seconds()

@@ -1,20 +1,20 @@
-// Package price has what AWS charges for what tlswatch uses, and the formula
-// from the work of a month to its bill. docs/cost.md explains both.
+// Package price has the AWS prices of everything that tlswatch uses, and the formula from
+// the work of a month to its bill. docs/cost.md explains both.
 //
-// Prices are data with a date and a Region, list prices in US dollars without
-// taxes or discounts. They are for comparing set-ups and for knowing the order
-// of a bill beforehand; AWS's own pages have the last word.
+// The prices are list prices of one date and Region, in US dollars without taxes and
+// discounts. They serve to compare set-ups and to estimate a bill; AWS's own pages are
+// authoritative.
 package price
 
 import "fmt"
 
-// What the prices are of.
+// Origin of the prices.
 const (
-	Date   = "2026-11-25" // when they were noted
+	Date   = "2026-11-25" // when they were recorded
 	Region = "us-east-1"
 )
 
-// HoursPerMonth is the month that AWS's monthly prices are divided by.
+// HoursPerMonth is the length of a month in AWS's monthly prices.
 const HoursPerMonth = 730
 
 // An Item is something that AWS charges for.
@@ -22,7 +22,7 @@ type Item int
 
 // The items.
 const (
-	CustomMetrics    Item = iota // metrics that have data in every hour of the month; others count by their hours
+	CustomMetrics    Item = iota // metrics with data in every hour of the month; others count by their hours
 	MetricRequests               // PutMetricData
 	FunctionRequests             // invocations
 	FunctionTime                 // GB-seconds
@@ -51,8 +51,8 @@ type Price struct {
 	Name  string
 	Unit  string
 	Tiers []Tier
-	Free  float64 // units a month that an account does not pay for, shared by all that it runs
-	Page  string  // where AWS publishes it
+	Free  float64 // free units per month and account
+	Page  string  // AWS's page
 }
 
 const (
@@ -66,7 +66,7 @@ const (
 
 func flat(price float64) []Tier { return []Tier{{0, price}} }
 
-// List has the price of each item, by Item. Function time is that of arm64.
+// List has the price of each Item. Function time is for arm64.
 var List = [items]Price{
 	CustomMetrics:    {"custom metrics", "metric-months", []Tier{{10_000, 0.30}, {250_000, 0.10}, {1_000_000, 0.05}, {0, 0.02}}, 10, cloudWatchPage},
 	MetricRequests:   {"PutMetricData calls", "calls", flat(0.01 / thousand), million, cloudWatchPage},
@@ -92,7 +92,7 @@ func (i Item) String() string {
 	return List[i].Name
 }
 
-// Cost returns what a quantity costs, by the tiers.
+// Cost returns the cost of a quantity.
 func (p *Price) Cost(quantity float64) float64 {
 	var cost, below float64
 	for _, t := range p.Tiers {
@@ -105,7 +105,7 @@ func (p *Price) Cost(quantity float64) float64 {
 	return cost
 }
 
-// A Usage is how much of each item a month takes.
+// A Usage has the quantity of each item for a month.
 type Usage [items]float64
 
 // A Line is an item of a bill.
@@ -115,8 +115,8 @@ type Line struct {
 	Cost     float64 // US dollars
 }
 
-// Bill returns a line for each item in use. With freeTier, an account that runs
-// nothing else is assumed.
+// Bill returns a line for each item in use. With freeTier, it assumes that the account
+// runs nothing else.
 func (u Usage) Bill(freeTier bool) []Line {
 	var lines []Line
 	for i, quantity := range u {
@@ -133,7 +133,7 @@ func (u Usage) Bill(freeTier bool) []Line {
 	return lines
 }
 
-// Total is the sum of a bill, in US dollars.
+// Total returns the sum of a bill, in US dollars.
 func (u Usage) Total(freeTier bool) float64 {
 	var sum float64
 	for _, l := range u.Bill(freeTier) {

@@ -9,21 +9,21 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// resumePause is the wait before a body is resumed; it doubles with each
-// attempt that brings nothing.
+// resumePause is the wait before a body is resumed. It doubles after each attempt without
+// any data.
 const resumePause = 200 * time.Millisecond
 
-// A resumer is the content of an object whose transfer may break off: it goes
-// on with a ranged request for the same ETag.
+// A resumer is the content of an object. If the transfer breaks off, it continues with a
+// ranged request for the same ETag.
 //
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/API/API_GetObject.html
 type resumer struct {
 	source Source
 	ctx    context.Context
-	object pipeline.Object // as S3 has it
-	body   io.ReadCloser   // nil between two of them
+	object pipeline.Object // as in S3
+	body   io.ReadCloser   // nil between two requests
 	offset int64
-	left   int   // attempts
+	left   int   // remaining attempts
 	err    error // why the last body ended
 }
 
@@ -39,7 +39,7 @@ func (r *resumer) Read(p []byte) (int, error) {
 		if n > 0 {
 			r.left = r.source.Resumes
 		}
-		if err == io.EOF || r.offset == r.object.Size { // all is there; what is wrong then is wrong for good
+		if err == io.EOF || r.offset == r.object.Size { // complete: resuming cannot help
 			return n, err
 		}
 		r.err = err
@@ -49,7 +49,7 @@ func (r *resumer) Read(p []byte) (int, error) {
 	}
 }
 
-// resume opens the next body, or returns why there is none.
+// resume opens the next body, or returns the reason why it cannot.
 func (r *resumer) resume() error {
 	if r.body != nil {
 		r.body.Close()

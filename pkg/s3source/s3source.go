@@ -19,22 +19,22 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// A Client is what Source needs of *s3.Client.
-type Client interface {
+// An API is what Source needs of *s3.Client.
+type API interface {
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 }
 
 // Source is a [pipeline.Source].
 //
-// The body that it opens streams: the SDK's retries end where it begins. A
-// checksum that S3 sends with it is verified by the SDK when it ends, so
-// nothing may be believed of a body before its io.EOF.
+// The bodies are streams: the SDK does not retry once a body has begun. At its end the
+// SDK verifies the checksum that S3 may have sent, so a body must not be trusted before
+// its io.EOF.
 type Source struct {
-	Client Client
+	Client API
 
-	// Resumes is how many times in a row, without a byte in between, a body
-	// that broke off is asked for again from where it did. A body that was
-	// resumed is not held against S3's checksum of the whole; gzip has its own.
+	// Resumes is the maximum number of consecutive attempts, without any data in
+	// between, to continue a body that broke off. A resumed body is not compared with
+	// S3's checksum of the object; gzip has its own.
 	Resumes int
 
 	stall time.Duration // for tests; default maxStall
@@ -47,9 +47,9 @@ const maxStall = 15 * time.Second
 
 var _ pipeline.Source = Source{}
 
-// Open opens the version of the object that the event announced: by its
-// version if it has one, else on condition that its ETag is still the same. The
-// object that it returns has the key and the ETag that S3 has.
+// Open opens the version of the object that the event announced: by its version if it
+// has one, otherwise only if its ETag is still the same. The returned object has the key
+// and the ETag in S3.
 func (s Source) Open(ctx context.Context, o pipeline.Object) (pipeline.Object, io.ReadCloser, error) {
 	opened, body, err := s.open(ctx, o, 0)
 	if errors.Is(err, pipeline.ErrGone) && o.AltKey != "" {
@@ -92,9 +92,8 @@ func (s Source) open(ctx context.Context, o pipeline.Object, offset int64) (pipe
 	return o, newBody(ctx, cancel, out.Body, cmp.Or(s.stall, maxStall)), nil
 }
 
-// explain says in the words of package pipeline what an error of GetObject
-// means, or what to do about it. Naming the object is left to the caller, who
-// knows it too.
+// explain translates an error of GetObject to those of package pipeline, or says what to
+// do about it. The caller adds the name of the object.
 // Source: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html
 func explain(o pipeline.Object, err error) error {
 	status := 0
@@ -125,7 +124,7 @@ func explain(o pipeline.Object, err error) error {
 	return err
 }
 
-// A body is an object's content that fails when its sender stalls.
+// A body is the content of an object. Reading fails if the sender stalls.
 type body struct {
 	io.ReadCloser
 	ctx    context.Context // of the request; canceled when the sender stalls

@@ -16,8 +16,8 @@ import (
 	"tlswatch/pkg/ledger"
 )
 
-// A Client is the part of *s3.Client that a Store needs.
-type Client interface {
+// An API is the part of *s3.Client that a Store needs.
+type API interface {
 	s3.ListObjectsV2APIClient
 	GetObject(context.Context, *s3.GetObjectInput, ...func(*s3.Options)) (*s3.GetObjectOutput, error)
 	PutObject(context.Context, *s3.PutObjectInput, ...func(*s3.Options)) (*s3.PutObjectOutput, error)
@@ -28,7 +28,7 @@ type Client interface {
 // without it S3 reports a missing object as a forbidden one. To read, PutObject
 // is not needed.
 type Store struct {
-	Client Client
+	Client API
 	Bucket string
 }
 

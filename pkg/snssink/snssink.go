@@ -18,14 +18,14 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// A Client is what Sink needs of *sns.Client.
-type Client interface {
+// An API is what Sink needs of *sns.Client.
+type API interface {
 	Publish(context.Context, *sns.PublishInput, ...func(*sns.Options)) (*sns.PublishOutput, error)
 }
 
 // Sink is a [pipeline.AlertSink].
 type Sink struct {
-	Client   Client
+	Client   API
 	TopicARN string
 }
 

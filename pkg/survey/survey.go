@@ -1,9 +1,8 @@
-// Package survey reads a span of time out of the ledger, over many load
-// balancers, within bounds of time, memory and requests. It says what it left
-// out.
+// Package survey reads a time span of the ledger for many load balancers, within bounds
+// of time, memory and requests. It reports what it left out.
 //
-// It only reads: package ledger has the records' meaning, and [ledger.Reader] is
-// the usual [Source].
+// It only selects records: package ledger reads and interprets them. The [Source] is a
+// [ledger.Reader], except in tests.
 package survey
 
 import (
@@ -18,42 +17,42 @@ import (
 	"tlswatch/pkg/ledger"
 )
 
-// A Source is the part of the ledger that reads.
+// A Source reads the ledger.
 type Source interface {
-	// LoadBalancers lists those that have records.
+	// LoadBalancers lists the load balancers that have records.
 	LoadBalancers(context.Context) ([]string, error)
 
 	// Records is as in [ledger.Reader].
 	Records(ctx context.Context, loadBalancer string, from, until time.Time) ([]ledger.Record, error)
 }
 
-// A Record is a log object that the ledger knows.
+// A Record is the ledger's record of a log object.
 type Record struct {
 	LoadBalancer string
 	ledger.Record
 }
 
-// Query says what to list.
+// A Query selects records.
 type Query struct {
-	LoadBalancers []string // all that there are, if nil
+	LoadBalancers []string // nil for all
 	From, Until   time.Time
-	Parallel      int // requests at a time
-	Most          int // records from which no more are asked for; no limit if 0
+	Parallel      int // maximum concurrent requests
+	Most          int // stop after this number of records; 0 for no limit
 }
 
-// chunk is the time that is listed at once: the newest come first, so that a
-// survey that runs out of time has them.
+// chunk is the time span of one request. The newest comes first, so that a survey that
+// runs out of time has it.
 const chunk = 24 * time.Hour
 
-// A Listing is what a survey found.
+// A Listing is the result of a survey.
 type Listing struct {
-	LoadBalancers []string // those looked at, sorted
-	Records       []Record // of periods that end after From and at Until at the latest, in no order
-	Unlisted      int      // days of load balancers for which there was no time or no room
+	LoadBalancers []string // those surveyed, sorted
+	Records       []Record // of periods that end after From and not after Until, in no order
+	Unlisted      int      // load-balancer days left out for lack of time or room
 }
 
-// List lists the records of a span of time. When the context's deadline
-// passes, or it has q.Most records, it returns what it has.
+// List lists the records of a time span. It stops, without an error, at the deadline of
+// the context or when it has q.Most records.
 func List(ctx context.Context, s Source, q Query) (Listing, error) {
 	l := Listing{LoadBalancers: slices.Clone(q.LoadBalancers)}
 	if q.LoadBalancers == nil {
@@ -103,12 +102,12 @@ func List(ctx context.Context, s Source, q Query) (Listing, error) {
 	return l, err
 }
 
-// errFull ends a listing that has records enough.
-var errFull = errors.New("records enough")
+// errFull ends a listing that has enough records.
+var errFull = errors.New("enough records")
 
-// MostFailed returns the records with failures, at most so many, those with
-// most of them first; how many others there are; and how many failures those
-// have at the most.
+// MostFailed returns at most the given number of records with failures, most failures
+// first. It also returns the number of other records with failures, and an upper bound
+// of the failures in those.
 func MostFailed(records []Record, most int) (some []Record, others int, otherFailures uint64) {
 	some = slices.DeleteFunc(slices.Clone(records), func(r Record) bool { return r.FailedAtMost == 0 })
 	slices.SortFunc(some, func(a, b Record) int {
@@ -121,8 +120,8 @@ func MostFailed(records []Record, most int) (some []Record, others int, otherFai
 	return some[:len(some)-others], others, otherFailures
 }
 
-// Spread returns at most so many of the records, evenly spread over time. The
-// same records give the same choice.
+// Spread returns at most the given number of records, evenly spread over time. Its
+// choice is deterministic.
 func Spread(records []Record, most int) []Record {
 	all := slices.SortedFunc(slices.Values(records), func(a, b Record) int {
 		return cmp.Or(a.PeriodEnd.Compare(b.PeriodEnd), cmp.Compare(a.Key, b.Key))
@@ -137,9 +136,9 @@ func Spread(records []Record, most int) []Record {
 	return some
 }
 
-// Each calls read for each record, from so many goroutines at a time, and
-// returns for how many it was done. It begins none after the context's
-// deadline, which is no error, and none after an error.
+// Each calls read for each record, in parallel goroutines, and returns the number of
+// calls that succeeded. It starts no call after an error, or after the deadline of the
+// context, which is not an error.
 func Each(ctx context.Context, parallel int, records []Record, read func(context.Context, Record) error) (done int, err error) {
 	return each(ctx, parallel, records, read)
 }
