@@ -7,14 +7,13 @@ import (
 	"fmt"
 )
 
-// The structs below hold only what is used, instead of the larger ones of
-// aws-lambda-go: a field that nobody reads must not be able to fail a record,
-// a size must be told from no size, and one bad key escape must not fail the
-// records beside it.
+// The structs of this package have only the fields that are used, unlike those of
+// aws-lambda-go: an unused field must not make a record fail, a missing size must differ
+// from 0, and an invalid escape in one key must not make other records fail.
 
-// A parser decodes one event. Its budget is shared by all nesting levels.
+// A parser decodes one event. All nesting levels share its budget.
 type parser struct {
-	budget int // records that may still come
+	budget int // remaining records
 }
 
 // decode reads one JSON value of any shape. depth is 1 for the payload itself.
@@ -41,9 +40,8 @@ func (p *parser) decode(text []byte, depth int) (*Event, error) {
 	return nil, &unknownShapeError{Kind: "number"}
 }
 
-// shapeKeys are the top-level keys by which shapes are told apart. They are
-// compared exactly, unlike the fields of Go structs: "messageId" is SQS and
-// "MessageId" SNS.
+// shapeKeys are the top-level keys that identify a shape. They are compared exactly,
+// unlike fields of Go structs: SQS has "messageId", and SNS "MessageId".
 var shapeKeys = map[string]bool{
 	"Records": true,                                      // S3, SQS, SNS
 	"Event":   true,                                      // s3:TestEvent
@@ -93,19 +91,19 @@ func (p *parser) object(raw json.RawMessage, depth int) (*Event, error) {
 		return nil, unknown(keys, total, "")
 	}
 	var u *unknownShapeError
-	if errors.As(err, &u) && u.Kind == "" { // raised here, not in a nested event
+	if errors.As(err, &u) && u.Kind == "" { // from this event, not from a nested one
 		return nil, unknown(keys, total, u.Note)
 	}
 	return e, err
 }
 
-// notKnown means: the object at hand is not of the shape its keys promised.
+// notKnown returns the error for an object that does not have the shape of its keys.
 func notKnown(format string, args ...any) error {
 	return &unknownShapeError{Note: fmt.Sprintf(format, args...)}
 }
 
-// records reads the list that S3, SQS and SNS all call Records, and tells
-// them apart by the event source.
+// records reads the list that S3, SQS and SNS all call Records. The event source shows
+// which of them it is.
 func (p *parser) records(list json.RawMessage, depth int) (*Event, error) {
 	var records []json.RawMessage
 	var shape Shape
@@ -130,7 +128,7 @@ func (p *parser) records(list json.RawMessage, depth int) (*Event, error) {
 		return e, nil
 	}
 	if shape == "" {
-		return nil, notKnown("event source %q of the records is none of aws:s3, aws:sqs, aws:sns", clip(seen, maxQuote))
+		return nil, notKnown("event source %q of the records is not aws:s3, aws:sqs or aws:sns", clip(seen, maxQuote))
 	}
 	e := newEvent(shape)
 	for i, r := range records {
@@ -146,7 +144,7 @@ func (p *parser) records(list json.RawMessage, depth int) (*Event, error) {
 	return e, nil
 }
 
-// text returns the string in raw, or "" if it is none.
+// text returns the string in raw, or "" if raw is not a string.
 func text(raw json.RawMessage) string {
 	var s string
 	if json.Unmarshal(raw, &s) != nil {
@@ -155,7 +153,7 @@ func text(raw json.RawMessage) string {
 	return s
 }
 
-// each calls f for each element of a JSON list. It stops at the budget before
+// each calls f for each element of a JSON list. If the budget is spent, it stops before
 // the rest of the list takes memory.
 func (p *parser) each(name string, list json.RawMessage, f func(json.RawMessage)) error {
 	d := json.NewDecoder(bytes.NewReader(list))
@@ -175,8 +173,8 @@ func (p *parser) each(name string, list json.RawMessage, f func(json.RawMessage)
 	return nil
 }
 
-// fields returns the values of an object that tell its shape, the first keys
-// in it, and how many keys there are.
+// fields returns the values of an object under shapeKeys, its first keys, and the number of
+// keys.
 func fields(object json.RawMessage) (f map[string]json.RawMessage, keys []string, total int, err error) {
 	d := json.NewDecoder(bytes.NewReader(object))
 	if _, err := d.Token(); err != nil {

@@ -25,8 +25,8 @@ func (p *parser) direct(list json.RawMessage) (*Event, error) {
 	return e, nil
 }
 
-// directItem reads "s3://bucket/key" or an object with bucket and key. A field
-// it does not know is an error: people type these.
+// directItem reads "s3://bucket/key" or an object with bucket and key. Unknown fields are
+// errors, because people type these.
 func directItem(i int, raw json.RawMessage) Item {
 	item := Item{ID: strconv.Itoa(i)}
 	if raw[0] == '"' {

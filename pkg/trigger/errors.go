@@ -15,12 +15,12 @@ var (
 	// errTooDeep means event shapes nested deeper than maxDepth.
 	errTooDeep = fmt.Errorf("event shapes nested more than %d deep", maxDepth)
 
-	// errNotProcessed is the outcome of an Item that Reply was told nothing about.
+	// errNotProcessed is the outcome of an Item that Reply was not given an outcome for.
 	errNotProcessed = errors.New("not processed")
 )
 
-// Bounds of what error texts quote. An error of an asynchronous invocation is
-// carried in its dead letter, which has to fit a queue message.
+// Bounds of error texts. The dead letter of an asynchronous invocation contains its error
+// and has to fit into a queue message.
 const (
 	maxKeys     = 12  // keys named by an unknownShapeError
 	maxQuote    = 128 // bytes of any quoted name
@@ -28,13 +28,12 @@ const (
 	maxFailure  = 512 // bytes of each
 )
 
-// An unknownShapeError means a payload that is well-formed JSON but no event
-// known here.
+// An unknownShapeError means that a payload is valid JSON but not a known event.
 type unknownShapeError struct {
 	Kind string   // what it is instead, such as "object" or "number"
 	Keys []string // top-level keys of an object, sorted; at most 12, each cut to 128 bytes
 	More int      // keys not listed
-	Note string   // what was nearly recognised; may be empty
+	Note string   // what makes it almost a known shape; may be empty
 }
 
 func (e *unknownShapeError) Error() string {
@@ -62,10 +61,9 @@ func unknown(keys []string, total int, note string) *unknownShapeError {
 	return &unknownShapeError{Kind: "object", Keys: keys, More: total - len(keys), Note: note}
 }
 
-// Permanent marks err as one that trying again cannot help. S3 Batch
-// Operations is then told PermanentFailure instead of TemporaryFailure; other
-// senders have no such word. An error type says the same of itself with a
-// method Permanent() bool.
+// Permanent marks err as one that a retry cannot help. The reply to S3 Batch Operations is
+// then PermanentFailure instead of TemporaryFailure; other senders make no difference.
+// An error type can mark itself with a method Permanent() bool.
 func Permanent(err error) error {
 	if err == nil {
 		return nil
@@ -83,7 +81,7 @@ func isPermanent(err error) bool {
 	return errors.As(err, &p) && p.Permanent()
 }
 
-// A failedItem is an Item that was not done.
+// A failedItem is an Item that failed.
 type failedItem struct {
 	Item string
 	Err  error
@@ -117,7 +115,7 @@ func (f Failures) Unwrap() []error {
 	return errs
 }
 
-// malformed adds the offset, which json.SyntaxError knows but does not print.
+// malformed adds the offset, which json.SyntaxError has but does not print.
 func malformed(err error) error {
 	var s *json.SyntaxError
 	if errors.As(err, &s) {
@@ -126,8 +124,7 @@ func malformed(err error) error {
 	return fmt.Errorf("malformed JSON: %w", err)
 }
 
-// wrongType says of a field of the wrong JSON type what its user can see,
-// instead of the Go type it does not fit.
+// wrongType describes a field of the wrong JSON type in terms of JSON instead of Go.
 func wrongType(err error) error {
 	var t *json.UnmarshalTypeError
 	switch {

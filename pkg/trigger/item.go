@@ -18,14 +18,14 @@ func (e *Event) ignore(item string, r Reason, what string) {
 	e.Ignored = append(e.Ignored, Ignored{item, r, clip(what, maxFailure)})
 }
 
-// fail records what could not be understood.
+// fail records an error about a part of the item.
 func (i *Item) fail(err error) {
 	if i.Err = err; !errors.Is(err, errTooMany) { // the next batch may leave room
 		i.Err = Permanent(err)
 	}
 }
 
-// own gives an owner to those objects that have none.
+// own sets the owner of the objects that have none.
 func (i *Item) own(owner string) {
 	for j := range i.Objects {
 		if i.Objects[j].owner == "" {
@@ -38,7 +38,7 @@ func (i *Item) own(owner string) {
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 const maxKey = 1024
 
-// add adds an object, if S3 could have one of that name.
+// add adds an object, if S3 allows its name.
 func (i *Item) add(o pipeline.Object, alt string) {
 	switch {
 	case o.Bucket == "":
@@ -56,7 +56,7 @@ func (i *Item) add(o pipeline.Object, alt string) {
 	}
 }
 
-// size returns -1 for a size that the event did not carry.
+// size returns -1 for a size that is missing in the event.
 func size(n *int64) int64 {
 	if n == nil || *n < 0 {
 		return -1
@@ -64,7 +64,7 @@ func size(n *int64) int64 {
 	return *n
 }
 
-// orPosition returns id, or for a unit without one its position in the list.
+// orPosition returns id, or without one the position in the list.
 func orPosition(id string, i int) string {
 	if id == "" {
 		return strconv.Itoa(i)

@@ -9,8 +9,8 @@ import (
 
 // sqsMessage reads one message of a queue batch.
 //
-// A message that Lambda itself put into a dead-letter queue has the request id
-// of the failed invocation as an attribute:
+// A message that Lambda sent to a dead-letter queue has the request ID of the failed
+// invocation as an attribute:
 // https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-configuring.html
 func (p *parser) sqsMessage(e *Event, i int, raw json.RawMessage, depth int) {
 	type attribute struct {
@@ -25,7 +25,7 @@ func (p *parser) sqsMessage(e *Event, i int, raw json.RawMessage, depth int) {
 			ErrorCode attribute `json:"ErrorCode"`
 		} `json:"messageAttributes"`
 	}
-	err := json.Unmarshal(raw, &m) // fills what it can, so the id is known even of a bad message
+	err := json.Unmarshal(raw, &m) // fills what it can: the ID of an invalid message is known too
 	item := Item{ID: orPosition(m.MessageID, i), token: m.MessageID}
 	switch {
 	case err != nil:
@@ -90,8 +90,8 @@ func (p *parser) snsMessage(e *Event, i int, raw json.RawMessage, depth int) err
 	return nil
 }
 
-// invocationRecord reads what Lambda sends to a destination and finds in it
-// the event of the invocation that failed.
+// invocationRecord reads the record that Lambda sends to a destination. It contains the
+// event of the failed invocation.
 func (p *parser) invocationRecord(raw json.RawMessage, depth int) (*Event, error) {
 	var r struct {
 		RequestContext struct {
@@ -119,13 +119,13 @@ func (p *parser) invocationRecord(raw json.RawMessage, depth int) (*Event, error
 	return e, nil
 }
 
-// unwrap adds to item all that the event in text holds. owner is for objects
-// that the inner event gives none.
+// unwrap adds everything in the inner event, text, to item. owner is for objects without
+// an owner in the inner event.
 func (p *parser) unwrap(e *Event, item *Item, where string, text []byte, depth int, owner string) {
 	budget := p.budget
 	inner, err := p.decode(text, depth+1)
 	if err != nil {
-		p.budget = budget // nothing is kept of it, so its neighbours need not pay
+		p.budget = budget // it is dropped, and must not count against the others
 		item.fail(fmt.Errorf("%s: %w", where, err))
 		return
 	}

@@ -7,19 +7,18 @@ import (
 	"github.com/aws/aws-lambda-go/events"
 )
 
-// Reply turns the outcome of each item into what the handler must return, value
-// and error, for the event's sender to draw the right conclusion. outcomes[i]
-// is that of Items[i]: nil is done. Item.Err need not be repeated in it. Items
-// with objects but without an outcome, because the time was up, count as
-// failed with errNotProcessed.
+// Reply converts the outcomes of the items to the value and error that the handler must
+// return, so that the sender handles them correctly. outcomes[i] is the outcome of
+// Items[i], nil for success; it need not repeat Item.Err. Items with objects but without
+// an outcome, because the time was up, count as failed.
 //
-//   - S3, EventBridge, SNS: an error if any item failed. Lambda then runs the
-//     whole event again and at last sends it to the failure destination.
-//   - SQS: [events.SQSEventResponse] naming exactly the failed messages. It
-//     carries no reason: log Item.Err and the outcomes. Only if a failed
-//     message came without an id is the whole batch failed, by an error.
+//   - S3, EventBridge, SNS: an error if any item failed. Lambda then retries the whole
+//     event, and finally sends it to the failure destination.
+//   - SQS: [events.SQSEventResponse] with the failed messages. It has no reasons: log
+//     Item.Err and the outcomes. If a failed message has no ID, the reply is an error, and
+//     the whole batch fails.
 //   - Batch: [events.S3BatchJobResponse] with one result per task; see [Permanent].
-//   - Direct, Redrive: an error if any item failed, else a [Summary].
+//   - Direct, Redrive: an error if any item failed, otherwise a [Summary].
 func (e *Event) Reply(outcomes []error) (any, error) {
 	if len(outcomes) > len(e.Items) {
 		return nil, fmt.Errorf("trigger: %d outcomes for %d items", len(outcomes), len(e.Items))
@@ -55,7 +54,7 @@ func (e *Event) Reply(outcomes []error) (any, error) {
 	return nil, nil
 }
 
-// Summary is the reply to a Direct or Redrive event that was done in full.
+// Summary is the reply to a Direct or Redrive event without failures.
 type Summary struct {
 	Objects int `json:"objects"`
 	Ignored int `json:"ignored"`
@@ -63,7 +62,7 @@ type Summary struct {
 
 // https://docs.aws.amazon.com/lambda/latest/dg/services-sqs-errorhandling.html
 func (e *Event) replySQS(all []error) (any, error) {
-	failures := []events.SQSBatchItemFailure{} // not nil: "batchItemFailures": [] is all done
+	failures := []events.SQSBatchItemFailure{} // not nil: "batchItemFailures": [] means success
 	for i, err := range all {
 		if err == nil {
 			continue
@@ -81,10 +80,10 @@ func (e *Event) replySQS(all []error) (any, error) {
 // https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
 const (
 	resultSucceeded = "Succeeded"
-	resultTemporary = "TemporaryFailure" // tried again before the job ends
+	resultTemporary = "TemporaryFailure" // retried before the job ends
 	resultPermanent = "PermanentFailure" // goes to the completion report
 
-	maxResultString = 1024 // bytes; ours, to keep completion reports readable
+	maxResultString = 1024 // bytes; our limit, for readable completion reports
 )
 
 func (e *Event) replyBatch(all []error) events.S3BatchJobResponse {
@@ -96,7 +95,7 @@ func (e *Event) replyBatch(all []error) events.S3BatchJobResponse {
 	}
 	for i, err := range all {
 		if e.Items[i].token == "" {
-			continue // cannot be named, so TreatMissingKeysAs answers for it
+			continue // has no name in the reply: TreatMissingKeysAs applies
 		}
 		r := events.S3BatchJobResult{TaskID: e.Items[i].token, ResultCode: resultSucceeded}
 		if err != nil {

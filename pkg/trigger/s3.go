@@ -14,9 +14,8 @@ import (
 
 // s3Record reads one record of an S3 notification.
 //
-// Its major version must be 2; AWS changes it when a reader would break. Every
-// minor since 2.0 has the fields used here. From 2.4 on all kinds of events
-// share one minor, before it 2.1 was that of creations.
+// Its major version must be 2; AWS increases it for incompatible changes. All minor
+// versions since 2.0 have the fields used here.
 func (p *parser) s3Record(e *Event, i int, raw json.RawMessage) {
 	item := Item{ID: strconv.Itoa(i)}
 	defer func() { e.Items = append(e.Items, item) }()
@@ -61,8 +60,7 @@ func (p *parser) s3Record(e *Event, i int, raw json.RawMessage) {
 	item.add(pipeline.Object{Bucket: r.S3.Bucket.Name, Key: key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size)}, "")
 }
 
-// eventBridge reads an S3 event, or a destination's invocation record, that
-// came over an event bus.
+// eventBridge reads an S3 event or a destination's invocation record from an event bus.
 func (p *parser) eventBridge(raw json.RawMessage, depth int) (*Event, error) {
 	var v struct {
 		ID         string          `json:"id"`
@@ -119,8 +117,8 @@ func (p *parser) eventBridge(raw json.RawMessage, depth int) (*Event, error) {
 	return e, nil
 }
 
-// batch reads a request of S3 Batch Operations. Schema 1.0 names the bucket by
-// its ARN, 2.0 by its name; keys are form-encoded in both.
+// batch reads a request of S3 Batch Operations. Schema 1.0 has the ARN of the bucket, 2.0
+// its name; both have form-encoded keys.
 func (p *parser) batch(raw json.RawMessage) (*Event, error) {
 	var b struct {
 		SchemaVersion string          `json:"invocationSchemaVersion"`

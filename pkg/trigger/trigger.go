@@ -1,10 +1,9 @@
-// Package trigger turns whatever started the function into the S3 objects to
-// work on, and the outcome of that work into the reply its sender understands.
+// Package trigger converts an event of any shape to the S3 objects to process, and the
+// outcomes to the reply that the event's sender expects.
 //
-// [Parse] reads one event. Every unit that the sender can acknowledge apart
-// from its neighbours (a queue message, a batch task, a record) becomes an
-// [Item]; whatever is no work of ours is listed in [Event.Ignored] with the
-// reason. [Event.Reply] takes one outcome per Item:
+// [Parse] reads one event. Every unit that the sender can acknowledge separately (a queue
+// message, a batch task, a record) becomes an [Item]. Everything else is listed in
+// [Event.Ignored] with the reason. [Event.Reply] takes one outcome per Item:
 //
 //	e, err := trigger.Parse(payload)
 //	if err != nil {
@@ -28,17 +27,15 @@
 //   - invocation record of a destination: https://docs.aws.amazon.com/lambda/latest/dg/invocation-async-retain-records.html
 //   - direct: {"bucket": "b", "key": "k"}, "s3://b/k", a list of these, or {"objects": [...]}
 //
-// Shapes nest: a queue message may hold an SNS envelope that holds an S3
-// notification. The outermost shape decides the reply, since its sender is
-// the one that reads it.
+// Shapes nest: a queue message may contain an SNS envelope with an S3 notification. The
+// outermost shape decides the reply, because its sender reads the reply.
 //
 // # Keys
 //
-// S3 notifications and Batch Operations carry keys form-encoded (a space is
-// "+"): they are decoded here. EventBridge keys are taken as they are: AWS
-// documents no encoding and most reports say there is none, but not every reader
-// agrees, so [pipeline.Object.AltKey] holds the other reading where there is one.
-// Direct keys are taken as they are.
+// S3 notifications and Batch Operations have form-encoded keys (a space is "+"), which are
+// decoded. EventBridge keys are used unchanged: AWS documents no encoding, and most
+// reports say that there is none. Because some disagree, [pipeline.Object.AltKey] has the
+// decoded key if it differs. Direct keys are used unchanged.
 package trigger
 
 import (
@@ -48,7 +45,7 @@ import (
 	"tlswatch/pkg/pipeline"
 )
 
-// A Shape says who sent an event and so how to answer it.
+// A Shape is the kind of event, which decides the form of the reply.
 type Shape string
 
 const (
@@ -57,42 +54,41 @@ const (
 	SNS         Shape = "sns"         // SNS subscription, asynchronous
 	SQS         Shape = "sqs"         // SQS event source mapping with ReportBatchItemFailures
 	Batch       Shape = "s3-batch"    // S3 Batch Operations job
-	Direct      Shape = "direct"      // a person or program that names objects
+	Direct      Shape = "direct"      // objects named by a person or program
 	Redrive     Shape = "redrive"     // a destination's invocation record, sent again
 )
 
 // Limits of Parse.
 const (
-	// maxRecords is the most records of one event, those of every nesting
-	// level together. The largest event AWS sends is a queue batch of 10,000
-	// messages.
+	// maxRecords bounds the records of one event, on all nesting levels together. The
+	// largest event from AWS is a queue batch of 10,000 messages.
 	maxRecords = 50_000
 
-	// maxDepth is the deepest nesting of shapes. The deepest real one is 5:
-	// queue message, SNS envelope, invocation record, SNS event, S3 event.
+	// maxDepth bounds the nesting of shapes. The deepest real one has 5 levels: queue
+	// message, SNS envelope, invocation record, SNS event, S3 event.
 	maxDepth = 6
 )
 
 // An Event is one parsed invocation payload.
 type Event struct {
 	Shape   Shape
-	Items   []Item    // in the order of the event; an Item without work is listed too
-	Ignored []Ignored // what is no work, and why; nothing is left out without an entry here
+	Items   []Item    // in the order of the event; those without objects too
+	Ignored []Ignored // all parts of the event without objects to process
 
 	schemaVersion, invocationID string // of a Batch request, returned in its reply
 }
 
 // An Item is one unit of acknowledgement.
 //
-// Objects and Err can both be set: a queue message with one good and one bad
-// record. Its objects are to be processed, and Reply fails it whatever their
-// outcome.
+// Objects and Err can both be set, as for a queue message with a valid and an invalid
+// record. Its objects have to be processed, and Reply reports it as failed regardless of
+// their outcome.
 type Item struct {
 	ID      string   // message id, task id, event id, or position in the list ("0"); never empty
-	Objects []Object // empty where nothing in the unit is work
-	Err     error    // a part of the unit could not be understood; trying again does not help
+	Objects []Object // objects to process
+	Err     error    // a part of the unit is invalid; a retry does not help
 
-	token string // the sender's id, as the reply must name it; empty where it sent none
+	token string // the sender's ID of the unit, for the reply; empty if there is none
 }
 
 // An Object is an S3 object to process.
@@ -101,19 +97,18 @@ type Object struct {
 	owner string
 }
 
-// Owner returns the identity under which to claim o, given the request id of
-// this invocation.
+// Owner returns the identity under which to claim o, given the request ID of this
+// invocation.
 //
-// It is the id of the queue message, for a dead letter the request id of the
-// invocation that failed (which is what that invocation claimed under), and
-// else requestID. A queue and an asynchronous invocation keep it over their
-// retries. A Batch or Direct caller that tries again gets a new one, and so do
-// messages that the SQS console moves out of a dead-letter queue.
+// It is the ID of the queue message, for a dead letter the request ID of the failed
+// invocation (which claimed under it), and otherwise requestID. A queue and an asynchronous
+// invocation keep it for their retries. A Batch or Direct caller that retries gets a new
+// one, as do messages that the SQS console moves out of a dead-letter queue.
 func (e *Event) Owner(o Object, requestID string) string {
 	return cmp.Or(o.owner, requestID)
 }
 
-// Objects counts the objects of all items.
+// Objects returns the number of objects of all items.
 func (e *Event) Objects() int {
 	n := 0
 	for _, item := range e.Items {
@@ -122,22 +117,22 @@ func (e *Event) Objects() int {
 	return n
 }
 
-// A Reason says why something in an event is no work. The set is small, so
-// that it can be counted by.
+// A Reason says why a part of an event is ignored. There are only a few, so that they can
+// be counted.
 type Reason string
 
 const (
 	testEvent   Reason = "test event"                   // S3 sends one when a notification is configured
-	notCreation Reason = "not an object creation"       // What has the event's name
+	notCreation Reason = "not an object creation"       // What is the event's name
 	empty       Reason = "empty list"                   // no record, task or object in it
 	succeeded   Reason = "invocation already succeeded" // record of a success destination
 )
 
-// An Ignored is a part of an event that is no work.
+// An Ignored is a part of an event without objects to process.
 type Ignored struct {
-	Item   string `json:"item"` // ID of the Item it was in; empty where the event has no items
+	Item   string `json:"item"` // ID of its Item; empty if the event has no items
 	Reason Reason `json:"reason"`
-	What   string `json:"what,omitempty"` // the event's name, and the object's as sent
+	What   string `json:"what,omitempty"` // the name of the event, and the object's as sent
 }
 
 func (i Ignored) String() string {
@@ -149,10 +144,9 @@ func (i Ignored) String() string {
 
 // Parse reads one invocation payload.
 //
-// The error is for payloads of which nothing can be said, and fails the whole
-// invocation: malformed JSON (a [json.SyntaxError] with its offset), an unknown
-// shape, or too many or too deeply nested records. Within a known shape, what
-// cannot be understood is the Err of its own Item and leaves the others alone.
+// An error fails the whole invocation: malformed JSON (a [json.SyntaxError] with its
+// offset), an unknown shape, or too many or too deeply nested records. Within a known
+// shape, an invalid part is the Err of its own Item and does not affect others.
 func Parse(event []byte) (*Event, error) {
 	p := parser{budget: maxRecords}
 	e, err := p.decode(event, 1)
