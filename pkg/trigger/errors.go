@@ -26,6 +26,7 @@ const (
 	maxQuote    = 128 // bytes of any quoted name
 	maxFailures = 50  // failures spelled out by Failures.Error
 	maxFailure  = 512 // bytes of each
+	maxEnd      = 144 // of them, bytes of its end: room for pipeline.ErrInProgress with its time
 )
 
 // An unknownShapeError means that a payload is valid JSON but not a known event.
@@ -138,14 +139,13 @@ func wrongType(err error) error {
 	return fmt.Errorf("%s cannot be a JSON %s", t.Field, t.Value)
 }
 
-// shorten leaves out the middle of s, where a long key stands: how an error begins and
-// ends says more. At most n bytes stay, and no character is cut.
+// shorten leaves out a part of s, but keeps its last maxEnd bytes: an error may end
+// with the time of a retry. At most n bytes stay, and no character is cut.
 func shorten(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	half := (n - 3) / 2
-	return strings.ToValidUTF8(s[:half], "") + "..." + strings.ToValidUTF8(s[len(s)-half:], "")
+	return clip(s, n-maxEnd) + strings.ToValidUTF8(s[len(s)-maxEnd:], "")
 }
 
 // clip cuts s to at most n bytes, and never within a character.
