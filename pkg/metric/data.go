@@ -11,6 +11,7 @@ import (
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/rollup"
+	"tlswatch/pkg/tlsname"
 )
 
 // Options choose what is published about a load balancer, besides the metrics with
@@ -171,8 +172,9 @@ func (b *builder) addCell(c rollup.Cell, n uint64) bool {
 }
 
 // MaxNames is the number of values of each optional dimension except Client that
-// the metrics of a log object have: those with most connections. The rest is
-// [Other]. A custom metric costs money, and a log can contain any name.
+// the metrics of a log object have: known names of protocols, cipher suites and groups
+// first, then those with most connections. The rest is [Other]. A custom metric costs
+// money, and a log can contain any name.
 const MaxNames = 100
 
 // The dimensions with values from the log. A cipher suite is counted with its
@@ -228,14 +230,38 @@ func (b *builder) choose(s *rollup.Summary) {
 		if len(values) <= MaxNames {
 			continue
 		}
+		known := make(map[string]int) // 1 for a known name
+		for v := range values {
+			if isKnown(i, v) {
+				known[v] = 1
+			}
+		}
 		sorted := slices.SortedFunc(maps.Keys(values), func(a, b string) int {
-			return cmp.Or(cmp.Compare(values[b], values[a]), cmp.Compare(a, b))
+			return cmp.Or(cmp.Compare(known[b], known[a]), cmp.Compare(values[b], values[a]), cmp.Compare(a, b))
 		})
 		b.chosen[i] = make(map[string]bool, MaxNames)
 		for _, v := range sorted[:MaxNames] {
 			b.chosen[i][v] = true
 		}
 	}
+}
+
+// isKnown reports whether the value of a dimension has only known names, as logs spell
+// them. Unlimited spellings and numbers can be parsed, so these do not count.
+func isKnown(dimension int, value string) bool {
+	switch dimension {
+	case byProtocol:
+		v, err := tlsname.ParseVersion(value)
+		return err == nil && v.Known() && v.String() == value
+	case bySuite:
+		protocol, cipher, _ := strings.Cut(value, "\n")
+		s, err := tlsname.ParseSuite(cipher)
+		return err == nil && s.Known() && s.String() == cipher && isKnown(byProtocol, protocol)
+	case byKeyExchange:
+		g, err := tlsname.ParseGroup(value)
+		return err == nil && g.String() == value && !strings.HasPrefix(value, "0x")
+	}
+	return false
 }
 
 // value returns the value of a dimension in a cell as it is published.

@@ -611,6 +611,39 @@ func TestNames(t *testing.T) {
 	}
 }
 
+// Invented names, other spellings of known ones, and unknown numbers do not displace
+// known names, however frequent they are.
+func TestKnownNames(t *testing.T) {
+	s := rollup.New(rollup.Options{})
+	add := func(n int, protocol, cipher, group string) {
+		for range n {
+			s.Add(&connlog.Entry{Time: start, ListenerPort: 443, Protocol: protocol, Cipher: cipher, KeyExchange: group, Status: connlog.StatusSuccess})
+		}
+	}
+	for i := range 2 * MaxNames {
+		add(3, fmt.Sprint("TLSv1.2-", i), fmt.Sprint("AES128-", i), fmt.Sprintf("0x%04X", 0xE000+i))
+	}
+	add(2, "tlsv1.2", "ecdhe-rsa-aes128-gcm-sha256", "SECP256R1")
+	add(1, "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1")
+	data, _ := Data(s, loadBalancer, now, Options{Breakdowns: all})
+	published := make(map[string]bool)
+	for _, d := range data {
+		for _, dim := range d.Dimensions {
+			published[dim.Name+" "+dim.Value] = true
+		}
+	}
+	for _, name := range []string{"Protocol TLSv1.2", "Cipher ECDHE-RSA-AES128-GCM-SHA256", "KeyExchange secp256r1"} {
+		if !published[name] {
+			t.Errorf("%s is not published", name)
+		}
+	}
+	for _, name := range []string{"Protocol tlsv1.2", "Cipher ecdhe-rsa-aes128-gcm-sha256", "KeyExchange SECP256R1"} {
+		if published[name] {
+			t.Errorf("%s is published", name)
+		}
+	}
+}
+
 // checkData holds data against the limits of PutMetricData.
 func checkData(t *testing.T, data []Datum) {
 	t.Helper()
