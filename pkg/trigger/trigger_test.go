@@ -377,7 +377,7 @@ func TestParseErrors(t *testing.T) {
 		{"keys sorted", `{"z":1,"a":[],"Detail":{}}`, `unknown event shape: object with keys "Detail", "a", "z"`},
 		{"key quoted", `{"a\nb":1}`, `unknown event shape: object with keys "a\nb"`},
 		{"case counts", `{"records":[]}`, `unknown event shape: object with keys "records"`},
-		{"records of another service", `{"Records":[{"eventSource":"aws:kinesis"}]}`, `unknown event shape: object with keys "Records": event source "aws:kinesis" of the records is none of aws:s3, aws:sqs, aws:sns`},
+		{"records of another service", `{"Records":[{"eventSource":"aws:kinesis"}]}`, `unknown event shape: object with keys "Records": event source "aws:kinesis" of the records is not aws:s3, aws:sqs or aws:sns`},
 		{"records no list", `{"Records":{}}`, `unknown event shape: object with keys "Records": Records is not a list`},
 		{"schedule", `{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}`, `unknown event shape: object with keys "detail", "detail-type", "source": EventBridge source "aws.events" with detail-type "Scheduled Event"`},
 		{"CloudTrail", `{"source":"aws.s3","detail-type":"AWS API Call via CloudTrail","detail":{}}`, `unknown event shape: object with keys "detail", "detail-type", "source": EventBridge source "aws.s3" with detail-type "AWS API Call via CloudTrail"`},
