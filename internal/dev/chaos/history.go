@@ -35,7 +35,8 @@ func (p *publication) uncertain() float64 {
 
 // owns reports whether a datum is of an object.
 func (o *logObject) owns(d wire.Datum) bool {
-	return d.Dims["LoadBalancer"] == o.lb && d.Time.Equal(o.minute)
+	minutes := d.Time.Sub(o.first) / time.Minute
+	return d.Dims["LoadBalancer"] == o.lb && d.Time.Compare(o.first) >= 0 && (minutes == 0 || o.wide && minutes < 5)
 }
 
 // A sender is an attempt as the function's log says: a process and Lambda's id

@@ -32,30 +32,27 @@ func (w *world) judge() {
 func (w *world) judgeObject(o *logObject) {
 	times := make(map[string]int)
 	for _, p := range w.publications {
-		named := make(map[string]wire.Sum) // failures by client, which have to add up
+		named := make(map[time.Time]wire.Sum) // failures by client, which have to add up
 		for _, d := range p.data {
 			if !o.owns(d) {
 				continue
 			}
 			dims := maps.Clone(d.Dims)
 			delete(dims, "LoadBalancer")
-			times[series(d.Name, dims)]++
+			times[series(d.Name, d.Time, dims)]++
 			if c := dims["Client"]; c != "" {
-				named[d.Name] = named[d.Name].Plus(d.Sum)
+				named[d.Time] = named[d.Time].Plus(d.Sum)
 				if c == "other" {
 					continue
 				}
 			}
-			if want := o.reference(d.Name, dims); !near(d.Sum, want, d.Name) {
+			if want := o.reference(d.Name, d.Time, dims); !near(d.Sum, want, d.Name) {
 				w.violate("wrong", "%s: %s %v is %v, want %v", w.name(o), d.Name, d.Dims, d.Sum, want)
 			}
 		}
-		for name, s := range named {
-			if o.ports > 1000 { // in several requests
-				break
-			}
-			if want := o.reference(name, nil); s.Total != want.Total {
-				w.violate("wrong", "%s: %s by Client adds up to %v, want %v", w.name(o), name, s.Total, want.Total)
+		for minute, s := range named {
+			if want := o.reference("FailedNegotiations", minute, nil); s.Total != want.Total && !o.wide { // else some are in another request
+				w.violate("wrong", "%s: failures by Client add up to %v, want %v", w.name(o), s.Total, want.Total)
 			}
 		}
 	}
@@ -129,10 +126,10 @@ func near(s, want wire.Sum, name string) bool {
 func (w *world) judgeTotals(p *publication) {
 	want := make(map[time.Time]wire.Sum)
 	for _, o := range p.objects {
-		if o.ports > 1000 {
+		if o.wide {
 			return
 		}
-		want[o.minute] = want[o.minute].Plus(o.reference("FailedNegotiations", nil))
+		want[o.first] = want[o.first].Plus(o.reference("FailedNegotiations", o.first, nil))
 	}
 	for _, d := range p.data {
 		if d.Name == "FailedNegotiations" && len(d.Dims) == 0 && d.Sum != want[d.Time] {

@@ -23,7 +23,7 @@ func (w *world) window(r rule, lb string, end time.Time) failing {
 		if o.lb != lb || o.end.After(end) || !o.end.After(end.Add(-r.window)) {
 			continue
 		}
-		n, all, byClient := o.failures()
+		n, all, byClient := o.failures(r.reason)
 		failed += n
 		connections += all
 		for c, n := range byClient {
@@ -180,7 +180,7 @@ func (w *world) judgeAlert(r rule, a *alertMessage) {
 	failed := 0
 	for _, o := range w.objects {
 		if slices.Contains(a.Window.Objects, o.uri()) {
-			n, _, _ := o.failures()
+			n, _, _ := o.failures(r.reason)
 			failed += n
 		}
 	}

@@ -18,7 +18,7 @@ func history(t *testing.T, r rule, failed ...int) *world {
 	w.objects, w.rules = nil, []rule{r}
 	end := time.Date(2026, 11, 30, 12, 0, 0, 0, time.UTC)
 	for node, n := range failed {
-		w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", end, node, n, 2))
+		w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", end, node, n, false))
 	}
 	for _, o := range w.objects {
 		w.publications = append(w.publications, w.publish(o))
@@ -38,11 +38,11 @@ func (w *world) publish(objects ...*logObject) *publication {
 				dims = make(map[string]string)
 			}
 			dims["LoadBalancer"] = o.lb
-			p.data = append(p.data, wire.Datum{Name: d.Name, Dims: dims, Time: o.minute, Sum: o.reference(d.Name, d.Dims)})
+			p.data = append(p.data, wire.Datum{Name: d.Name, Dims: dims, Time: d.Time, Sum: o.reference(d.Name, d.Time, d.Dims)})
 		}
-		all := o.reference("FailedNegotiations", nil)
-		p.data = append(p.data, wire.Datum{Name: "FailedNegotiations", Dims: map[string]string{"LoadBalancer": o.lb, "Client": "other"}, Time: o.minute, Sum: all})
-		totals[o.minute] = totals[o.minute].Plus(all)
+		all := o.reference("FailedNegotiations", o.first, nil)
+		p.data = append(p.data, wire.Datum{Name: "FailedNegotiations", Dims: map[string]string{"LoadBalancer": o.lb, "Client": "other"}, Time: o.first, Sum: all})
+		totals[o.first] = totals[o.first].Plus(all)
 	}
 	for minute, s := range totals {
 		p.data = append(p.data, wire.Datum{Name: "FailedNegotiations", Time: minute, Sum: s})
@@ -122,11 +122,11 @@ func TestJudge(t *testing.T) {
 		{"two in one request, told as two", func(w *world) { w.publications = append(w.publications, told(w.publish(w.objects...), 2)) }, ""},
 		{"more clients than the budget", func(w *world) {
 			o := w.objects[0]
-			_, _, clients := o.failures()
+			_, _, clients := o.failures("")
 			for c := range clients {
 				w.publications[0].data = append(w.publications[0].data, wire.Datum{
-					Name: "FailedNegotiations", Dims: map[string]string{"Client": c, "LoadBalancer": o.lb}, Time: o.minute,
-					Sum: o.reference("FailedNegotiations", map[string]string{"Client": c}),
+					Name: "FailedNegotiations", Dims: map[string]string{"Client": c, "LoadBalancer": o.lb}, Time: o.first,
+					Sum: o.reference("FailedNegotiations", o.first, map[string]string{"Client": c}),
 				})
 			}
 			w.publications[0].data = slices.DeleteFunc(w.publications[0].data, func(d wire.Datum) bool { return d.Dims["Client"] == "other" })
@@ -183,13 +183,13 @@ func TestJudgeAlerts(t *testing.T) {
 		}, "missed"},
 		{"alert of another window", plainRule, func(w *world) {
 			a := alertOf(w, "a", 50)
-			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40, 2))
+			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40, false))
 			w.publications = append(w.publications, w.publish(w.objects[2]))
 			w.alerts = append(w.alerts, a)
 		}, "missed"},
 		{"alert of another window, in its cooldown", cooldown, func(w *world) {
 			a := alertOf(w, "a", 50)
-			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40, 2))
+			w.objects = append(w.objects, newLogObject(w.random(), "app/shop/1", w.objects[0].end.Add(period), 0, 40, false))
 			w.publications = append(w.publications, w.publish(w.objects[2]))
 			w.alerts = append(w.alerts, a)
 		}, ""},

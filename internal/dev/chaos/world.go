@@ -57,6 +57,7 @@ type rule struct {
 	cooldown  time.Duration
 	growth    float64
 	perClient bool
+	reason    string // the one that counts; "" for all
 }
 
 // newWorld draws a world from a seed.
@@ -84,8 +85,8 @@ func (w *world) describe() {
 		w.trace("%s=%s", name, w.settings[name])
 	}
 	for _, o := range w.objects {
-		failed, connections, _ := o.failures()
-		w.trace("%s: %d of %d connections failed, %d ports, %s", w.name(o), failed, connections, o.ports, o.key)
+		failed, connections, _ := o.failures("")
+		w.trace("%s: %d of %d connections failed, wide %v, %s", w.name(o), failed, connections, o.wide, o.key)
 	}
 	for _, e := range w.events {
 		var names []string
@@ -101,6 +102,7 @@ func (w *world) settle(r *rand.Rand) {
 	n := rule{
 		name: "failed-negotiations", minFailed: 8 + r.IntN(30), percent: float64(r.IntN(6)),
 		window: time.Duration(1+r.IntN(3)) * period, cooldown: []time.Duration{0, time.Hour}[r.IntN(2)], growth: []float64{1.5, 3}[r.IntN(2)],
+		reason: []string{"", "", "UnmappedConnectionError"}[r.IntN(3)],
 	}
 	w.rules = []rule{n}
 	clients := 0
@@ -112,7 +114,7 @@ func (w *world) settle(r *rand.Rand) {
 	}
 	w.settings = map[string]string{
 		"ALERT_MIN_FAILED": strconv.Itoa(n.minFailed), "ALERT_MIN_FAILED_PERCENT": fmt.Sprint(n.percent), "ALERT_WINDOW": n.window.String(),
-		"ALERT_COOLDOWN": n.cooldown.String(), "ALERT_GROWTH": fmt.Sprint(n.growth), "CLIENT_ALERT_MIN_FAILED": strconv.Itoa(clients),
+		"ALERT_COOLDOWN": n.cooldown.String(), "ALERT_REASONS": n.reason, "ALERT_GROWTH": fmt.Sprint(n.growth), "CLIENT_ALERT_MIN_FAILED": strconv.Itoa(clients),
 		"CLIENT_MIN_FAILED": strconv.Itoa(1 + r.IntN(3)), "CLIENT_BUDGET": strconv.Itoa(2 + r.IntN(8)),
 		"DEADLINE_MARGIN": fmt.Sprintf("%dms", 200+r.IntN(800)), "GOMAXPROCS": strconv.Itoa(1 + r.IntN(2)),
 	}
@@ -124,12 +126,12 @@ func (w *world) makeObjects(r *rand.Rand) {
 	now := time.Now().UTC().Truncate(period)
 	threshold := w.rules[0].minFailed
 	for _, lb := range []string{"app/shop/50dc6c495c0c9188", "app/till/1234567890abcdef", "app/api/00000000deadbeef"}[:1+r.IntN(3)] {
-		ports := 1 + r.IntN(3)
-		if r.IntN(12) == 0 {
-			ports = 1100
+		nodes, wide := 5, r.IntN(10) == 0
+		if wide {
+			nodes = 1
 		}
 		for back := range 1 + r.IntN(4) {
-			for node := range 1 + r.IntN(5) {
+			for node := range 1 + r.IntN(nodes) {
 				failed := r.IntN(threshold)
 				switch r.IntN(8) {
 				case 0:
@@ -137,7 +139,7 @@ func (w *world) makeObjects(r *rand.Rand) {
 				case 1:
 					failed = threshold * (3 + r.IntN(12))
 				}
-				o := newLogObject(r, lb, now.Add(-time.Duration(back)*period), node, failed, ports)
+				o := newLogObject(r, lb, now.Add(-time.Duration(back)*period), node, failed, wide)
 				w.store.Objects[logBucket+"/"+o.key] = o.body
 				w.objects = append(w.objects, o)
 			}
@@ -147,7 +149,7 @@ func (w *world) makeObjects(r *rand.Rand) {
 
 // name is short for an object: load balancer, end of the period, node.
 func (w *world) name(o *logObject) string {
-	return fmt.Sprintf("%s@%s#%d", strings.Split(o.lb, "/")[1], o.end.Format("15:04"), int(o.minute.Sub(o.end.Add(-period)).Minutes()))
+	return fmt.Sprintf("%s@%s#%d", strings.Split(o.lb, "/")[1], o.end.Format("15:04"), int(o.first.Sub(o.end.Add(-period)).Minutes()))
 }
 
 // shortKey puts the short name of a log object in the place of its key.

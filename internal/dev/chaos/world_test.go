@@ -4,14 +4,22 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 )
 
 // The lines of AWS's documentation, and one of a listener without TLS.
 func TestParse(t *testing.T) {
+	minute := func(text string) time.Time {
+		at, err := time.Parse("2006-01-02 15:04", text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return at
+	}
 	for line, want := range map[string]entry{
-		`2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 4.036 "CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US" NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z FEF257372D5C14D4 Success TID_3180a73013c8ca4bac2f731159d4b0fe`: {"203.0.113.1", "443", "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "none", "4.036", true, false, "Success"},
-		`2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 - "CN=a b" - - Failed:ClientCertUntrusted TID_1 secp256r1 app/a/1 192.0.2.1`:                                                                                                                      {"203.0.113.1", "443", "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1", "none", true, true, "ClientCertUntrusted"},
-		`2025-07-18T12:51:25.299253Z 52.34.228.235 38910 80 - - - "-" - - - TID_3f9ddfa803beb546812b02872b46c30b`:                                                                                                                                                                                {"52.34.228.235", "80", "none", "none", "none", "none", false, false, "none"},
+		`2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 4.036 "CN=amazondomains.com,O=endEntity,L=Seattle,ST=Washington,C=US" NotBefore=2023-09-21T22:43:21Z;NotAfter=2026-06-17T22:43:21Z FEF257372D5C14D4 Success TID_3180a73013c8ca4bac2f731159d4b0fe`: {minute("2023-10-04 17:05"), "203.0.113.1", "443", "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "none", "4.036", true, false, "Success"},
+		`2023-10-04T17:05:15.514108Z 203.0.113.1 36280 443 TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 - "CN=a b" - - Failed:ClientCertUntrusted TID_1 secp256r1 app/a/1 192.0.2.1`:                                                                                                                      {minute("2023-10-04 17:05"), "203.0.113.1", "443", "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1", "none", true, true, "ClientCertUntrusted"},
+		`2025-07-18T12:51:25.299253Z 52.34.228.235 38910 80 - - - "-" - - - TID_3f9ddfa803beb546812b02872b46c30b`:                                                                                                                                                                                {minute("2025-07-18 12:51"), "52.34.228.235", "80", "none", "none", "none", "none", false, false, "none"},
 	} {
 		if got := parse(line + "\n"); got != want {
 			t.Errorf("%s\n%+v, want %+v", line, got, want)
