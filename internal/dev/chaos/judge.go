@@ -59,14 +59,12 @@ func (w *world) judgeObject(o *logObject) {
 	for _, n := range times {
 		o.published = max(o.published, n)
 	}
-	for _, name := range slices.Sorted(maps.Keys(o.expected())) {
-		switch n := times[name]; {
-		case n == 0 && o.published == 0:
-			w.violate("lost", "%s was never published", w.name(o))
-			return
-		case n == 0:
-			w.violate("lost", "%s: %s was never published", w.name(o), name)
-		}
+	missing := slices.DeleteFunc(slices.Sorted(maps.Keys(o.expected())), func(name string) bool { return times[name] > 0 })
+	switch {
+	case o.published == 0:
+		w.violate("lost", "%s was never published", w.name(o))
+	case len(missing) > 0:
+		w.violate("lost", "%s: %d series were never published, such as %s", w.name(o), len(missing), missing[0])
 	}
 }
 

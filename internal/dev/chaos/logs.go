@@ -100,7 +100,7 @@ func (o *logObject) line(r *rand.Rand, status string, i, fields int) string {
 		}
 		if o.wide {
 			at = at.Add(time.Duration(i/variety%5) * time.Minute)
-			port, cipher = fmt.Sprint(1000+i%variety), fmt.Sprintf("CHAOS-%d", i%variety)
+			port, protocol, cipher = fmt.Sprint(1000+i%variety), "TLSv1.2", fmt.Sprintf("CHAOS-%d", i%variety)
 		}
 	case status == "Failed:ClientCertExpired":
 		subject = `"CN=till 4, O=Shop"`
