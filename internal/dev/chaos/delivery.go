@@ -200,7 +200,7 @@ func (w *world) random() *rand.Rand {
 func (w *world) randomPause(most int) time.Duration { return pause(w.random(), most) }
 
 // maxReceives is how often a message is received before it is a dead letter.
-const maxReceives = 4
+const maxReceives = 6
 
 // poll receives batches of messages until all are deleted or dead.
 func (w *world) poll(r *rand.Rand) {

@@ -32,6 +32,7 @@ type options struct {
 	parallel  int
 	bootstrap string
 	traces    string
+	keep      bool
 }
 
 func main() {
@@ -45,6 +46,7 @@ func main() {
 	flag.IntVar(&o.parallel, "parallel", 12, "seeds at the same time")
 	flag.StringVar(&o.bootstrap, "bootstrap", "", "the built function; built from this checkout if empty")
 	flag.StringVar(&o.traces, "traces", "build/chaos", "directory for the traces of seeds that failed")
+	flag.BoolVar(&o.keep, "keep", false, "keep the traces of all seeds")
 	flag.Parse()
 	if err := o.run(); err != nil {
 		fmt.Fprintln(os.Stderr, "chaos:", err)

@@ -75,7 +75,7 @@ func (o options) enough(totals []total, begun int) bool {
 
 // report says what was violated in a seed.
 func (o options) report(w *world, after time.Duration) {
-	if len(w.violations) == 0 {
+	if len(w.violations) == 0 && !o.keep {
 		return
 	}
 	name, err := w.write(o.traces)

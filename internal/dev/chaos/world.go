@@ -67,7 +67,7 @@ func newWorld(h *harness, g group, seed uint64) *world {
 		harness: h, seed: seed, began: time.Now(), idle: make(chan *process),
 		store: wire.Store{Objects: make(map[string][]byte)}, alertsTold: make(map[sender]bool), takeOvers: make(map[string]bool), muted: make(map[sender]bool),
 	}
-	w.trouble = trouble{seed: seed, group: g, calls: make(map[string]int), kill: 0.005 + 0.03*r.Float64(), fault: 0.02 + 0.15*r.Float64()}
+	w.trouble = trouble{seed: seed, group: g, calls: make(map[string]int), most: 3 + r.IntN(20), kill: 0.004 + 0.012*r.Float64(), fault: 0.01 + 0.06*r.Float64()}
 	w.patient = seed%10 == 0
 	w.freezeIdle = r.IntN(2) == 0
 	w.store.PageSize = []int{2, 5, 1000}[r.IntN(3)]
@@ -125,7 +125,7 @@ func (w *world) settle(r *rand.Rand) {
 func (w *world) makeObjects(r *rand.Rand) {
 	now := time.Now().UTC().Truncate(period)
 	threshold := w.rules[0].minFailed
-	for _, lb := range []string{"app/shop/50dc6c495c0c9188", "app/till/1234567890abcdef", "app/api/00000000deadbeef"}[:1+r.IntN(3)] {
+	for _, lb := range []string{"app/shop/50dc6c495c0c9188", "app/till/1234567890abcdef", "app/api/00000000deadbeef", "app/web/0123456789abcdef"}[:1+r.IntN(4)] {
 		nodes, wide := 5, r.IntN(10) == 0
 		if wide {
 			nodes = 1
@@ -133,7 +133,7 @@ func (w *world) makeObjects(r *rand.Rand) {
 		for back := range 1 + r.IntN(4) {
 			for node := range 1 + r.IntN(nodes) {
 				failed := r.IntN(threshold)
-				switch r.IntN(8) {
+				switch r.IntN(6) {
 				case 0:
 					failed = threshold + r.IntN(threshold)
 				case 1:

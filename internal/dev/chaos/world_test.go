@@ -53,7 +53,7 @@ func TestFailedItems(t *testing.T) {
 // for.
 func TestFaults(t *testing.T) {
 	draw := func(g group, seed uint64) (list []fault) {
-		f := trouble{seed: seed, group: g, kill: 0.02, fault: 0.1, calls: make(map[string]int)}
+		f := trouble{seed: seed, group: g, most: 1, kill: 0.02, fault: 0.1, calls: make(map[string]int)}
 		for range 300 {
 			list = append(list, f.fate("cloudwatch", call{operation: "PutMetricData"}))
 		}
@@ -79,7 +79,7 @@ func TestFaults(t *testing.T) {
 			t.Errorf("%s: replies replaced: %v", g.name, seen[replace])
 		}
 	}
-	calm := trouble{seed: 1, group: groups[2], kill: 1, fault: 1, calm: true, calls: make(map[string]int)}
+	calm := trouble{seed: 1, group: groups[2], most: 1, kill: 1, fault: 1, calm: true, calls: make(map[string]int)}
 	if f := calm.fate("sns", call{operation: "Publish"}); f != (fault{}) {
 		t.Errorf("a fault while all is calm: %v", f)
 	}
