@@ -6,12 +6,15 @@ import (
 	"bytes"
 	"context"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
+	"tlswatch/internal/cli/clitest"
 	"tlswatch/internal/cli/command"
 )
 
@@ -55,5 +58,26 @@ func TestInterrupted(t *testing.T) {
 			t.Errorf("%s goes on", test.args)
 		}
 		cancel()
+	}
+}
+
+// Ctrl-C ends a request that AWS does not answer.
+func TestInterruptedRequest(t *testing.T) {
+	done := make(chan struct{})
+	silent := httptest.NewServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { <-done }))
+	defer silent.Close()
+	defer close(done)
+	for name, value := range map[string]string{
+		"AWS_ENDPOINT_URL": silent.URL, "AWS_REGION": "eu-central-1", "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x",
+	} {
+		t.Setenv(name, value)
+	}
+	for _, args := range [][]string{{"listeners"}, {"report", "--policy", "live", "../../events/sample"}, {"policy", "update", "-o", filepath.Join(t.TempDir(), "p.json")}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(300*time.Millisecond, cancel)
+		status, _, stderr := clitest.Run(ctx, New(), args...)
+		if status != command.ExitInterrupted {
+			t.Errorf("%q: exit status %d: %s", args, status, stderr)
+		}
 	}
 }

@@ -98,11 +98,16 @@ func Usage(err error) error { return &usageError{err} }
 func Usagef(format string, args ...any) error { return Usage(fmt.Errorf(format, args...)) }
 
 // Runs adapts a function for cobra. Its errors end the command with exit status 1,
-// unless they are about usage.
+// unless they are about usage, or say that Ctrl-C ended a request.
 func Runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
 		err := f(cmd, args)
-		if err == nil || errors.As(err, new(*failure)) || errors.As(err, new(*usageError)) {
+		switch {
+		case err == nil || errors.As(err, new(*failure)):
+			return err
+		case cmd.Context().Err() != nil && errors.Is(err, context.Canceled):
+			return Interrupted("interrupted")
+		case errors.As(err, new(*usageError)):
 			return err
 		}
 		return &failure{ExitFailed, err}
