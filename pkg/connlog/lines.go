@@ -262,12 +262,8 @@ func (l *lines) parseFields(line []byte, b *builder) *ParseError {
 			break
 		}
 		c := &l.columns[n-1]
-		switch {
-		case !check:
-		case c.set == nil: // may hold anything
-			quotes += bytes.Count(field[:len(field)-len(rest)], quote)
-		case ok && len(field) > 0 && field[0] == '"':
-			quotes += 2 + bytes.Count(text, quote)
+		if check {
+			quotes += expectedQuotes(c, field[:len(field)-len(rest)], text)
 		}
 		switch {
 		case !ok && c.set != nil:
@@ -292,6 +288,18 @@ func (l *lines) parseFields(line []byte, b *builder) *ParseError {
 		return parseError("", line, errFieldCount)
 	}
 	return nil
+}
+
+// expectedQuotes returns how many quotes a field with this text may have. A field
+// of an unknown column may have any number.
+func expectedQuotes(c *column, field, text []byte) int {
+	switch {
+	case c.set == nil:
+		return bytes.Count(field, quote)
+	case len(field) > 0 && field[0] == '"':
+		return 2 + bytes.Count(text, quote)
+	}
+	return 0
 }
 
 // tryDelimiters finds the delimiter that splits the line into the right number of
