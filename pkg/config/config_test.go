@@ -85,7 +85,8 @@ func TestFromEnv(t *testing.T) {
 	}
 }
 
-// A function reads its own settings only, and ignores the others, even invalid ones.
+// TestNames checks that a function reads only its own settings and ignores
+// the others, even if they are invalid.
 func TestNames(t *testing.T) {
 	want := defaults
 	want.StateBucket = "state"
@@ -106,7 +107,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Every invalid setting is reported with its name and value.
+// TestInvalid checks that every invalid setting is reported with its name and value.
 func TestInvalid(t *testing.T) {
 	env := map[string]string{
 		"ALERT_TOPIC_ARN":          "alerts",

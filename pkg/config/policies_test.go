@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// FuzzListenerPolicies: what is accepted means the same when it is written
-// out, and every name in it can be that of a policy.
+// FuzzListenerPolicies checks that accepted text parses to the same value after it
+// is formatted, and that every name in it can be a policy's.
 func FuzzListenerPolicies(f *testing.F) {
 	for _, seed := range []string{
 		"", "ELBSecurityPolicy-2016-08", "443=ELBSecurityPolicy-2016-08", "443=A,8443=B, C", "0=A", "65535=A", "65536=A", "443=A,443=B", "443=A,", "=A", "443=", "443=A=B", "443=A B",
@@ -38,7 +38,7 @@ func FuzzListenerPolicies(f *testing.F) {
 		slices.Sort(items)
 		again, err := ParseListenerPolicies(strings.Join(items, ","))
 		if err != nil || !maps.Equal(again, policies) {
-			t.Errorf("%q: got %v, written out %v, %v", text, policies, again, err)
+			t.Errorf("%q: got %v, formatted %v, %v", text, policies, again, err)
 		}
 		if got, want := strings.Count(text, ",")+1, len(policies); text != "" && got != want {
 			t.Errorf("%q: %d of %d are left", text, want, got)

@@ -33,8 +33,8 @@ const (
 	describeListeners = "elasticloadbalancing:DescribeListeners"
 )
 
-// newClient returns a client for the environment, as the function makes it but
-// for shorter pauses.
+// newClient returns a client from the environment like the function's, but with
+// a shorter back-off.
 func newClient(t *testing.T, env map[string]string) *elb.Client {
 	t.Helper()
 	awstest.Setenv(t, env)
@@ -61,7 +61,7 @@ func start(t *testing.T) (*localaws.Stack, *elb.Client) {
 
 var shopPolicies = secpolicy.ListenerPolicies{443: "ELBSecurityPolicy-2016-08", 8443: "ELBSecurityPolicy-FS-2018-06"}
 
-// A lookup is a Lookup with a clock in front of a stand-in.
+// A lookup is a Lookup of a stand-in, with a settable clock.
 type lookup struct {
 	*Lookup
 	*localaws.Stack
@@ -77,8 +77,8 @@ func newLookup(t *testing.T) *lookup {
 	return l
 }
 
-// want asks and checks the answer, a part of the error ("" for none) and how
-// many calls were made for it.
+// want looks up, and checks the answer, a part of the error ("" for none) and the
+// number of calls.
 func (l *lookup) want(t *testing.T, path string, want secpolicy.ListenerPolicies, problem string, calls int) {
 	t.Helper()
 	before := l.Calls.Counts()[describeListeners]
@@ -115,8 +115,8 @@ func TestLookupPages(t *testing.T) {
 	l.want(t, shop, shopPolicies, "", 0)
 }
 
-// TestLookupFails: a failure is told once, costs no call for a while, and the
-// last answer outlives it.
+// TestLookupFails checks that a failure is reported once, delays the next call,
+// and leaves the last answer in use.
 func TestLookupFails(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault wire.Fault
@@ -150,8 +150,8 @@ func TestLookupFails(t *testing.T) {
 	}
 }
 
-// TestLookupDenied: without permission there is one error for the account, and
-// no call for as long as an answer would hold.
+// TestLookupDenied checks that missing permission is reported once per account,
+// and delays the next call for as long as an answer would be kept.
 func TestLookupDenied(t *testing.T) {
 	l := newLookup(t)
 	l.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
@@ -159,7 +159,7 @@ func TestLookupDenied(t *testing.T) {
 	l.want(t, shop, nil, "", 0)
 	l.want(t, "app/other/1234567890abcdef", nil, "", 0)
 	if _, err := l.Policies(t.Context(), "210987654321", region, shop); err == nil {
-		t.Error("nothing is said about another account")
+		t.Error("no error for another account")
 	}
 	l.time = l.time.Add(maxAge)
 	l.want(t, shop, nil, "", 1) // it was said before
@@ -169,7 +169,7 @@ func TestLookupDenied(t *testing.T) {
 	l.want(t, shop, shopPolicies, "", 1)
 }
 
-// TestLookupTimeout: a service that does not answer costs the time-out once.
+// TestLookupTimeout checks that a service without answers costs the time-out once.
 func TestLookupTimeout(t *testing.T) {
 	l := newLookup(t)
 	l.timeout = 20 * time.Millisecond
@@ -182,7 +182,8 @@ func TestLookupTimeout(t *testing.T) {
 	l.want(t, shop, nil, "", 0)
 }
 
-// TestLookupCut: who runs out of time blames nobody, and the next one asks.
+// TestLookupCut checks that a caller without time left gets no error, and that the
+// next caller makes the call.
 func TestLookupCut(t *testing.T) {
 	l := newLookup(t)
 	ctx, cancel := context.WithCancel(t.Context())
@@ -200,7 +201,7 @@ func TestLookupCut(t *testing.T) {
 	l.want(t, shop, shopPolicies, "", 1)
 }
 
-// TestLookupTogether: many who ask at once ask one question.
+// TestLookupTogether checks that concurrent look-ups make one call.
 func TestLookupTogether(t *testing.T) {
 	l := newLookup(t)
 	var all sync.WaitGroup
@@ -222,7 +223,7 @@ func TestLookupForgets(t *testing.T) {
 	for i := range maxKnown + 10 {
 		l.answer(fmt.Sprintf("arn:%d", i))
 		if len(l.known) > maxKnown {
-			t.Fatalf("%d load balancers are remembered", len(l.known))
+			t.Fatalf("%d load balancers are kept", len(l.known))
 		}
 	}
 	l.want(t, shop, shopPolicies, "", 1)
@@ -280,7 +281,7 @@ func TestLoadBalancers(t *testing.T) {
 	}
 }
 
-// sslPolicies are those that are compiled in, as the stand-in has them.
+// sslPolicies are the built-in policies in the form of the stand-in.
 func sslPolicies() (list []localelb.SSLPolicy) {
 	for _, p := range secpolicy.Builtin().Policies() {
 		s := localelb.SSLPolicy{Name: p.Name, LoadBalancerTypes: []string{"application"}}
@@ -295,8 +296,8 @@ func sslPolicies() (list []localelb.SSLPolicy) {
 	return list
 }
 
-// TestPolicies: what is compiled in comes back as it is, over any pages, in the
-// order of the priorities.
+// TestPolicies checks that the built-in policies come back unchanged, in order of
+// priority, for any page size.
 func TestPolicies(t *testing.T) {
 	stack, client := start(t)
 	all := sslPolicies()
@@ -320,7 +321,7 @@ func TestPolicies(t *testing.T) {
 		}
 		for i, p := range set.Policies() {
 			if d := secpolicy.Compare(&secpolicy.Builtin().Policies()[i], &p); !d.Same() || p.Unrecognized != nil {
-				t.Errorf("%s has changed on its way: %+v", p.Name, d)
+				t.Errorf("%s has changed: %+v", p.Name, d)
 			}
 		}
 	}
@@ -330,7 +331,8 @@ func TestPolicies(t *testing.T) {
 	}
 }
 
-// TestMoto holds the adapter against somebody else's idea of the service.
+// TestMoto checks the adapter with moto, an independent implementation of the
+// service.
 func TestMoto(t *testing.T) {
 	endpoint := awstest.Moto(t, "nothing was held against an independent Elastic Load Balancing")
 	client := newClient(t, map[string]string{
@@ -405,8 +407,8 @@ func TestMoto(t *testing.T) {
 	}
 }
 
-// motoSubnets are two of the default network, by plain HTTP: no other test needs
-// an SDK for EC2.
+// motoSubnets returns two subnets of the default network. It uses plain HTTP
+// because no other test needs the SDK for EC2.
 func motoSubnets(t *testing.T, endpoint string) []string {
 	var reply struct {
 		IDs []string `xml:"subnetSet>item>subnetId"`

@@ -65,8 +65,8 @@ func makeLog(t *testing.T, o connlogtest.Options) string {
 	return log.String()
 }
 
-// The files of testdata are logs; the golden file beside each has a line for
-// each datum.
+// TestGolden publishes the logs in testdata. Each has a golden file with one line
+// per datum.
 func TestGolden(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.log")
 	if err != nil || len(files) == 0 {
@@ -112,7 +112,7 @@ func line(d Datum) string {
 	return b.String()
 }
 
-// A sum is what CloudWatch makes of a series.
+// A sum is a series in CloudWatch.
 type sum struct{ Sum, Samples float64 }
 
 // sums adds up data over all minutes, by name and dimensions.
@@ -133,9 +133,9 @@ func sums(data []Datum) map[string]sum {
 	return m
 }
 
-// count makes the sums of all but latencies and clients in the slow and
-// obvious way, from the text of a log. Numbers that are published as one value
-// for a minute have a sample for each minute.
+// count computes the sums of everything except latencies and clients directly
+// from the text of a log. A number that is published as one value per minute has
+// one sample per minute.
 func count(log string) map[string]sum {
 	m := make(map[string]sum)
 	minutes := make(map[string]bool)
@@ -200,8 +200,8 @@ func TestSums(t *testing.T) {
 	}
 }
 
-// Samples of HandshakeLatency are the lines with a latency; their sum is within
-// the relative error.
+// TestLatencySums checks that HandshakeLatency has a sample for each line with a
+// latency, and that its sum is within the relative error.
 func TestLatencySums(t *testing.T) {
 	log := makeLog(t, connlogtest.Options{Lines: 5000})
 	want := make(map[string]sum)
@@ -229,8 +229,8 @@ func TestLatencySums(t *testing.T) {
 	}
 }
 
-// Over all values of Client, failures are those of the load balancer, in every
-// minute.
+// TestClients checks that the failures of all values of Client add up to the load
+// balancer's, in every minute.
 func TestClients(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 2))
 	generated := summarize(t, makeLog(t, connlogtest.Options{Lines: 3000}))
@@ -298,7 +298,7 @@ func TestDefinitions(t *testing.T) {
 	want := make(map[string]bool)
 	for _, d := range Definitions {
 		if d.Meaning == "" {
-			t.Errorf("%s has no meaning", d.Name)
+			t.Errorf("%s has no description", d.Name)
 		}
 		for _, dims := range d.Dimensions {
 			k := strings.Join(append([]string{d.Name, string(d.Unit)}, dims...), " ")
@@ -461,7 +461,7 @@ func TestBatches(t *testing.T) {
 			t.Errorf("%d %s: -want +got\n%s", test.n, test.of.Name, d)
 		}
 		if d := cmp.Diff(slices.Concat(batches...), slices.Clip(data)); d != "" && test.n > 0 {
-			t.Errorf("%d %s: not the data that went in\n%s", test.n, test.of.Name, d)
+			t.Errorf("%d %s: not the same data as before\n%s", test.n, test.of.Name, d)
 		}
 		for _, b := range batches {
 			_ = append(b, Datum{Name: "mine"}) // must not touch the next batch
@@ -472,7 +472,7 @@ func TestBatches(t *testing.T) {
 	}
 }
 
-// FitOne agrees with Batches about the data together with those of a processor.
+// TestFitOne checks FitOne against Batches of the data and a processor's.
 func TestFitOne(t *testing.T) {
 	wide := Datum{Name: HandshakeLatency, Unit: Seconds, Values: make([]float64, MaxValues), Counts: make([]float64, MaxValues)}
 	plain := Datum{Name: Connections, Unit: Count, Values: []float64{1}, Counts: []float64{1}}
@@ -503,7 +503,7 @@ func TestFitOne(t *testing.T) {
 	}
 }
 
-// hostile calls add with entries of new names and a new client in each.
+// hostile calls add with entries that each have new names and a new client.
 func hostile(lines int, step time.Duration, add func(*connlog.Entry)) {
 	for i := range lines {
 		name := fmt.Sprintf("\x00ö %d", i)
@@ -534,7 +534,7 @@ func hostile(lines int, step time.Duration, add func(*connlog.Entry)) {
 	}
 }
 
-// Whatever the log holds, CloudWatch takes the data.
+// TestHostile checks that CloudWatch accepts the data of any log.
 func TestHostile(t *testing.T) {
 	for _, step := range []time.Duration{0, time.Second, -time.Minute, time.Minute} {
 		s := rollup.New(rollup.Options{})
@@ -554,7 +554,7 @@ func TestHostile(t *testing.T) {
 			t.Errorf("step %v: got %v, want %v failed of %v", step, got, failed, tls)
 		}
 	}
-	// Clients of the current minute behind more minutes than the bound.
+	// Clients of the current minute come after more minutes than MaxCells.
 	s := rollup.New(rollup.Options{})
 	hostile(3*rollup.MaxCells, -time.Minute, func(e *connlog.Entry) { s.Add(e) })
 	hostile(100, 0, func(e *connlog.Entry) { s.Add(e) })
@@ -562,8 +562,8 @@ func TestHostile(t *testing.T) {
 	checkData(t, data)
 }
 
-// However many names a log has, at most MaxNames values of a dimension become
-// metrics, the most frequent ones, and their sums stay right.
+// TestNames checks that at most the MaxNames most frequent values of a dimension
+// become metrics, and that the sums stay right.
 func TestNames(t *testing.T) {
 	for _, names := range []int{MaxNames, MaxNames + 1, 3000} {
 		s := rollup.New(rollup.Options{})
@@ -611,8 +611,8 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// Invented names, other spellings of known ones, and unknown numbers do not displace
-// known names, however frequent they are.
+// TestKnownNames checks that invented names, other spellings and unknown numbers do
+// not displace known names, even if they are more frequent.
 func TestKnownNames(t *testing.T) {
 	s := rollup.New(rollup.Options{})
 	add := func(n int, protocol, cipher, group string) {
@@ -644,7 +644,7 @@ func TestKnownNames(t *testing.T) {
 	}
 }
 
-// checkData holds data against the limits of PutMetricData.
+// checkData checks data against the limits of PutMetricData.
 func checkData(t *testing.T, data []Datum) {
 	t.Helper()
 	defined := make(map[string]bool)
@@ -663,7 +663,7 @@ func checkData(t *testing.T, data []Datum) {
 			t.Fatalf("%s: %d values, %d counts", d.Name, len(d.Values), len(d.Counts))
 		}
 		for i, v := range d.Values {
-			// A count that went below zero comes out near 2^64.
+			// A count below zero would be near 2^64.
 			if math.IsNaN(v) || v < 0 || v > 1e9 || d.Counts[i] < 1 || d.Counts[i] > 1e9 || slices.Contains(d.Values[:i], v) {
 				t.Fatalf("%s", line(d))
 			}
@@ -728,7 +728,8 @@ func TestProcessor(t *testing.T) {
 	}
 }
 
-// The literals have no field names, so a new field does not compile until it is here too.
+// TestProcessorPlus uses literals without field names, so that a new field does not
+// compile until it is added here.
 func TestProcessorPlus(t *testing.T) {
 	p := Processor{1, 2, 3, 4, 5, 6, 7, []time.Duration{8}}
 	q := Processor{10, 20, 30, 40, 50, 60, 70, []time.Duration{80}}
@@ -762,8 +763,9 @@ func TestProcessorManyLags(t *testing.T) {
 	}
 }
 
-// Merged data add up to the same sums, name each metric, dimensions and minute
-// once as far as MaxValues allows, and do not depend on the order.
+// TestMerge checks that merged data have the same sums, that each metric,
+// dimensions and minute is one datum unless it has more than MaxValues, and that
+// the order does not matter.
 func TestMerge(t *testing.T) {
 	var lists [][]Datum
 	for seed := range uint64(6) {
@@ -798,7 +800,7 @@ func TestMerge(t *testing.T) {
 		t.Errorf("-forward +backward\n%s", d)
 	}
 
-	// One metric of many values does not exceed the limit.
+	// A metric with many values is split at the limit.
 	var many [][]Datum
 	for i := range 400 {
 		many = append(many, []Datum{{Name: Connections, Unit: Count, Time: now, Values: []float64{float64(i)}, Counts: []float64{1}}})
@@ -814,7 +816,8 @@ func TestMerge(t *testing.T) {
 	}
 }
 
-// Clients outside the set, or in another hour, are summed with the others.
+// TestOnlyClients checks that clients outside the set, or in another hour, are
+// summed with the others.
 func TestOnlyClients(t *testing.T) {
 	log := strings.Join([]string{
 		"2026-11-23T10:59:59Z 192.0.2.1 1 443 - - - - - - Failed:X",

@@ -28,7 +28,7 @@ func observe(t *testing.T, log string, clients bool) Posture {
 }
 
 // weakLog has one client with CBC, one with TLS 1.0 and one certificate that
-// ends soon, between successes that are in order.
+// expires soon, between successes without weaknesses.
 func weakLog(n int) string {
 	var b strings.Builder
 	line := func(client, protocol, cipher, group, subject, validity, serial, status string) {
@@ -79,7 +79,7 @@ func TestObserve(t *testing.T) {
 	}
 	for _, s := range []string{"203.0.113", "10.0.0", "CN=", "0A", "0B"} {
 		if strings.Contains(string(text), s) {
-			t.Errorf("%s is in %s, where clients are not to be named", s, text)
+			t.Errorf("%s is in %s, which must not name clients", s, text)
 		}
 	}
 	if len(nameless.Weak) != 2 || nameless.Weak[0].Connections != 5 || len(nameless.Expiring) != 2 {
@@ -95,7 +95,7 @@ func TestObserve(t *testing.T) {
 	}
 }
 
-// The sum of the parts is the whole, as long as no bound is reached.
+// TestSum checks that the sum of the parts is the whole if no bound is reached.
 func TestSum(t *testing.T) {
 	var parts Sum
 	for n := range 5 {
@@ -113,8 +113,8 @@ func TestSum(t *testing.T) {
 	}
 }
 
-// Whatever a log holds, the record of a posture stays small, and no connection
-// is lost from its sums.
+// TestBounds checks that a posture's record stays small for any log, and that
+// its sums include every connection.
 func TestBounds(t *testing.T) {
 	s := rollup.New(options)
 	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)

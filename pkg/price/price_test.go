@@ -24,7 +24,7 @@ func TestCost(t *testing.T) {
 	}
 }
 
-// Every item has a name, a unit, a page, and tiers that rise and end.
+// TestList checks that every item has a name, a unit, a page and ascending tiers.
 func TestList(t *testing.T) {
 	for i, p := range List {
 		if p.Name == "" || p.Unit == "" || len(p.Tiers) == 0 {
@@ -50,8 +50,8 @@ func TestList(t *testing.T) {
 	}
 }
 
-// The bill of nothing is nothing; more work never costs less; the free tier
-// never costs more.
+// TestUsage checks that no work costs nothing, that more work never costs less,
+// and that the free tier never costs more.
 func TestUsage(t *testing.T) {
 	if lines := (Usage{}).Bill(false); len(lines) != 0 {
 		t.Errorf("no usage is billed: %v", lines)
@@ -85,7 +85,8 @@ func TestUsage(t *testing.T) {
 	}
 }
 
-// A month of one quiet node, by hand: 8,760 objects of 1 MB at 512 MB.
+// TestMonthByHand compares a manual calculation: one quiet node for a month, 8,760
+// objects of 1 MB with 512 MB of memory.
 func TestMonthByHand(t *testing.T) {
 	m := Month{Objects: 8760, Batches: 8760, Metrics: 20, Requests: 8760, Bytes: 8760e6, RecordBytes: 8760 * 1000}
 	u := m.Usage(Setup{Memory: 512, FunctionDays: 30})

@@ -32,8 +32,8 @@ const (
 
 var content = bytes.Repeat([]byte("0123456789abcdef\n"), 20_000)
 
-// start returns a stand-in with a bucket, and a client made from the
-// environment, as the function's is. Only its back-off is shorter.
+// start returns a stand-in with a bucket, and a client from the environment like
+// the function's, but with a shorter back-off.
 func start(t *testing.T, client aws.HTTPClient) (*localaws.Stack, *s3.Client) {
 	t.Helper()
 	stack := awstest.Start(t, localaws.Options{}, bucket)
@@ -50,7 +50,7 @@ func put(t *testing.T, stack *localaws.Stack, key string, body []byte) locals3.O
 	return o
 }
 
-// read opens an object and reads it to its end.
+// read opens an object and reads all of it.
 func read(t *testing.T, s s3source.Source, o pipeline.Object) ([]byte, error) {
 	t.Helper()
 	_, body, err := s.Open(t.Context(), o)
@@ -100,8 +100,8 @@ func TestOpen(t *testing.T) {
 	}
 }
 
-// TestVersion: with its version, an object is read as it was announced,
-// whatever came after.
+// TestVersion checks that an object with a version is read as it was when the
+// event was sent, even after a later upload.
 func TestVersion(t *testing.T) {
 	stack, client := start(t, awshttp.NewBuildableClient())
 	if _, err := client.PutBucketVersioning(t.Context(), &s3.PutBucketVersioningInput{
@@ -112,9 +112,9 @@ func TestVersion(t *testing.T) {
 	first := put(t, stack, key, content)
 	put(t, stack, key, []byte("second"))
 	if first.VersionID == "" {
-		t.Fatal("the bucket has no versions")
+		t.Fatal("the bucket is not versioned")
 	}
-	// The ETag is that of another version, and must not matter.
+	// The ETag belongs to another version, and must not matter.
 	got, err := read(t, s3source.Source{Client: client}, pipeline.Object{Bucket: bucket, Key: key, VersionID: first.VersionID, ETag: "0"})
 	if err != nil || !bytes.Equal(got, content) {
 		t.Errorf("%d bytes, %v", len(got), err)
@@ -149,7 +149,7 @@ func TestRefusals(t *testing.T) {
 				t.Fatalf("error %v, want %v", err, test.err)
 			}
 			if test.err == nil && (errors.Is(err, pipeline.ErrGone) || errors.Is(err, pipeline.ErrReplaced)) {
-				t.Errorf("passed over: %v", err)
+				t.Errorf("skipped: %v", err)
 			}
 			for _, text := range test.says {
 				if !strings.Contains(err.Error(), text) {
@@ -163,7 +163,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestNoBucket is the real answer of a stand-in without the bucket.
+// TestNoBucket checks the error of a stand-in without the bucket.
 func TestNoBucket(t *testing.T) {
 	_, client := start(t, awshttp.NewBuildableClient())
 	_, err := read(t, s3source.Source{Client: client}, pipeline.Object{Bucket: "another-bucket", Key: key})
@@ -200,7 +200,7 @@ func TestCutBody(t *testing.T) {
 	}
 }
 
-// A forger changes replies on their way.
+// A forger changes replies.
 type forger struct {
 	client aws.HTTPClient
 	forge  func(*http.Response)
@@ -268,8 +268,8 @@ func TestStall(t *testing.T) {
 	}
 }
 
-// TestSlow: a transfer may take longer than the stall time, and so may the
-// reader between two reads.
+// TestSlow checks that a transfer, or the time between two reads, may be longer
+// than the stall time.
 func TestSlow(t *testing.T) {
 	const stall = 250 * time.Millisecond
 	stack, client := start(t, awshttp.NewBuildableClient())
@@ -304,7 +304,8 @@ func TestSlow(t *testing.T) {
 	}
 }
 
-// TestEndings: what ends the caller's context, or Close, ends the transfer.
+// TestEndings checks that the end of the caller's context, or Close, ends the
+// transfer.
 func TestEndings(t *testing.T) {
 	stack, client := start(t, awshttp.NewBuildableClient())
 	put(t, stack, key, content)
@@ -343,8 +344,8 @@ func TestEndings(t *testing.T) {
 	}
 }
 
-// TestResume: a body that breaks off again and again goes on where it did, for
-// the same ETag.
+// TestResume checks that a transfer that breaks off several times resumes each
+// time, as long as the ETag is the same.
 func TestResume(t *testing.T) {
 	stack, client := start(t, awshttp.NewBuildableClient())
 	put(t, stack, key, content)
@@ -365,7 +366,7 @@ func TestResume(t *testing.T) {
 		t.Errorf("%d requests, want 5", n)
 	}
 
-	// A half that never comes again ends the attempts.
+	// A server that never sends the second half ends the attempts.
 	stack.Calls.Reset()
 	stack.S3.SetFaults(func(op string, n int) wire.Fault {
 		if n == 1 {
@@ -378,7 +379,7 @@ func TestResume(t *testing.T) {
 		t.Errorf("refused: %d bytes, %v", len(got), err)
 	}
 
-	// What a server sends from the beginning does not go on where the body broke off.
+	// A reply from the beginning is not appended to the first half.
 	stack.Calls.Reset()
 	stack.S3.SetFaults(cut.Once(operation, 1))
 	whole := s3.New(client.Options(), func(o *s3.Options) { o.HTTPClient = withoutRange{o.HTTPClient} })
@@ -387,7 +388,7 @@ func TestResume(t *testing.T) {
 		t.Errorf("without ranges: %d bytes, %v", len(got), err)
 	}
 
-	// An object that was replaced in between is not patched together.
+	// The halves of an object that was replaced in between are not joined.
 	stack.Calls.Reset()
 	stack.S3.SetFaults(cut.Once(operation, 1))
 	_, body, err := source.Open(t.Context(), pipeline.Object{Bucket: bucket, Key: key})
@@ -401,7 +402,8 @@ func TestResume(t *testing.T) {
 	}
 }
 
-// withoutRange is a way to a server that knows no ranges.
+// withoutRange removes ranges from requests, as if the server did not support
+// them.
 type withoutRange struct{ aws.HTTPClient }
 
 func (c withoutRange) Do(r *http.Request) (*http.Response, error) {

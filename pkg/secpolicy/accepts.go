@@ -8,24 +8,23 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// An Offer is what a client is able to negotiate, as in its ClientHello, and
-// what is known of the listener that it meets. Meaningless values, such as
-// those of GREASE, are ignored.
+// An Offer is what a client offers in its ClientHello, with what is known about
+// the listener's certificates. Values that no policy has, such as GREASE, are
+// ignored.
 type Offer struct {
 	Versions []tlsname.Version
 	Suites   []tlsname.Suite
 
-	// Optional; nil where not known. They never decide: see [Verdict.Hints].
+	// Nil if unknown. They only lead to [Verdict.Hints].
 	Groups           []tlsname.Group
 	SignatureSchemes []tlsname.SignatureScheme
 
-	// Certificates are the kinds of key that the listener's certificates have, 0
-	// if that is not known. Then any suite of the policy counts as usable.
+	// Certificates are the kinds of key in the listener's certificates, 0 if
+	// unknown: then every suite of the policy counts as usable.
 	Certificates KeyKinds
 }
 
-// KeyKinds is a set of the kinds of key that a listener's certificates
-// have. A listener can have several.
+// KeyKinds is the set of the kinds of key in a listener's certificates.
 type KeyKinds uint8
 
 const (
@@ -45,7 +44,7 @@ func (k KeyKinds) String() string {
 	return "RSA and ECDSA"
 }
 
-// ParseKeyKind reads a kind of key: "rsa" or "ecdsa".
+// ParseKeyKind parses "rsa" or "ecdsa" in any case.
 func ParseKeyKind(s string) (KeyKinds, error) {
 	switch strings.ToLower(s) {
 	case "rsa":
@@ -56,24 +55,24 @@ func ParseKeyKind(s string) (KeyKinds, error) {
 	return 0, fmt.Errorf("certificate %q: want rsa or ecdsa", s)
 }
 
-// fits reports whether one of the certificates can authenticate suite s. With
-// an unknown set it does.
+// fits reports whether one of the certificates can authenticate suite s, true if
+// they are unknown.
 func (k KeyKinds) fits(s tlsname.Suite) bool {
 	need := authentication(s)
 	return k == 0 || need == 0 || k&need != 0
 }
 
-// A Code says for machines why a verdict is as it is.
+// A Code identifies the reason of a verdict.
 type Code string
 
 const (
 	Accepted              Code = "accepted"
 	ProtocolNotInPolicy   Code = "protocol-not-in-policy"
 	CipherNotInPolicy     Code = "cipher-not-in-policy"
-	CipherNotInProtocol   Code = "cipher-not-in-protocol"   // in the policy, but not of the version that would be negotiated
-	CipherDisputed        Code = "cipher-disputed"          // sources differ about whether it is in the policy
+	CipherNotInProtocol   Code = "cipher-not-in-protocol"   // in the policy, but not for the version that would be negotiated
+	CipherDisputed        Code = "cipher-disputed"          // sources differ on whether it is in the policy
 	CertificateDoesNotFit Code = "certificate-does-not-fit" // the suites need another kind of certificate
-	CipherListNotReadable Code = "cipher-list-not-readable" // newer data names suites that this version does not know
+	CipherListNotReadable Code = "cipher-list-not-readable" // newer data names suites that this version of tlswatch does not know
 )
 
 // A Verdict says whether a policy accepts an offer, and why.
@@ -83,19 +82,19 @@ type Verdict struct {
 	Code     Code
 	Reason   string // for people: a clause whose subject is the policy
 
-	// What the load balancer would negotiate: its highest version that the
-	// client has too, and the first suite of its own order. 0 if there is none.
+	// The load balancer negotiates the highest version that both support, and
+	// the first suite in its own order that both support. 0 if there is none.
 	version tlsname.Version
 	Suite   tlsname.Suite
 
-	// Hints are reasons, from what is known of s2n-tls, why the negotiation
-	// may fail although protocol and cipher suite match. They are no proof.
+	// Hints are reasons, from the source of s2n-tls, why the negotiation may fail
+	// although protocol and cipher suite match. They prove nothing.
 	Hints []string
 }
 
 // Accepts reports whether the policy has a protocol and cipher suite for the
-// client, as a server does that negotiates the highest common version and
-// then the first suite of its own list that the client offers too.
+// client. A server negotiates the highest common version, then the first suite
+// in its own list that the client offers.
 func (p *Policy) Accepts(o Offer) Verdict {
 	v := Verdict{Policy: p}
 	for _, version := range slices.Backward(p.Protocols) {
@@ -159,7 +158,8 @@ func (v Verdict) refuse(code Code, reason string) Verdict {
 	return v
 }
 
-// alsoCiphers completes the reason of a refused protocol.
+// alsoCiphers completes the reason of a refused protocol if the policy has none
+// of the client's suites either.
 func (p *Policy) alsoCiphers(o Offer) string {
 	if len(o.Suites) == 0 || common(p.Ciphers, o.Suites) {
 		return ""
@@ -167,7 +167,7 @@ func (p *Policy) alsoCiphers(o Offer) string {
 	return " and " + list(ciphers(o.Suites), "and")
 }
 
-// hints say what may prevent a connection that protocol and suite allow.
+// hints returns what may prevent a connection although protocol and suite match.
 func (p *Policy) hints(o Offer, v Verdict) []string {
 	var hints []string
 	if o.Groups != nil && p.Groups != nil && ephemeral(v.Suite) && !common(o.Groups, p.Groups) {
@@ -183,12 +183,12 @@ func common[T comparable](a, b []T) bool {
 	return slices.ContainsFunc(a, func(x T) bool { return slices.Contains(b, x) })
 }
 
-// ephemeral reports whether the suite agrees on keys by (EC)DHE, which takes a
-// group and, to sign with, a signature scheme.
+// ephemeral reports whether the suite uses (EC)DHE key exchange, which needs a
+// group and a signature scheme.
 func ephemeral(s tlsname.Suite) bool { return s.ForwardSecrecy() }
 
-// authentication returns the kind of certificate that a suite needs, 0 for the
-// suites of TLS 1.3, which work with any.
+// authentication returns the kind of certificate that a suite needs, 0 for a TLS
+// 1.3 suite, which works with any.
 func authentication(s tlsname.Suite) KeyKinds {
 	switch s.Authentication() {
 	case tlsname.AuthRSA:
@@ -199,8 +199,8 @@ func authentication(s tlsname.Suite) KeyKinds {
 	return 0
 }
 
-// cipherName names a suite as the log does, with the IANA name, under which it
-// is found in a packet capture.
+// cipherName returns the name in the log and the IANA name, which packet
+// captures show.
 func cipherName(s tlsname.Suite) string {
 	if name := s.String(); name == s.IANA() || s.IANA() == "" {
 		return name
@@ -227,7 +227,8 @@ func names[T fmt.Stringer](list []T) []string {
 // maxNames is how many names a sentence lists.
 const maxNames = 4
 
-// join enumerates names, but no more than maxNames and one.
+// join enumerates at most maxNames+1 names, or maxNames and the number of the
+// rest.
 func join(names []string, last string) string {
 	if len(names) > maxNames+1 {
 		names = append(slices.Clone(names[:maxNames]), fmt.Sprintf("%d more", len(names)-maxNames))
@@ -235,7 +236,7 @@ func join(names []string, last string) string {
 	return enumerate(names, last)
 }
 
-// enumerate is "a, b and c".
+// enumerate returns "a, b and c".
 func enumerate(names []string, last string) string {
 	switch n := len(names); n {
 	case 0:

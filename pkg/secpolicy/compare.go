@@ -6,23 +6,23 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A Difference is what changes from policy A to policy B.
+// A Difference lists what changes from policy A to policy B.
 type Difference struct {
 	A, B             *Policy
 	ProtocolsRemoved []tlsname.Version
 	ProtocolsAdded   []tlsname.Version
 	CiphersRemoved   []tlsname.Suite // in the order of A
 	CiphersAdded     []tlsname.Suite // in the order of B
-	Reordered        bool            // the suites that both have are in another order
+	Reordered        bool            // the suites that both have are in a different order
 
-	// From s2n-tls, as hints; empty where that is silent about A or B.
+	// Hints from s2n-tls, empty if it has none on A or B.
 	GroupsRemoved  []tlsname.Group
 	GroupsAdded    []tlsname.Group
 	SchemesRemoved []tlsname.SignatureScheme
 	SchemesAdded   []tlsname.SignatureScheme
 }
 
-// Compare says how two policies differ.
+// Compare returns the differences between two policies.
 func Compare(a, b *Policy) Difference {
 	d := Difference{
 		A: a, B: b,
@@ -41,15 +41,15 @@ func Compare(a, b *Policy) Difference {
 	return d
 }
 
-// Same reports whether the policies accept the same, in the same order, as far
-// as AWS documents it.
+// Same reports whether the policies accept the same protocols and suites in the
+// same order, and agree on FIPS and post-quantum key exchange.
 func (d *Difference) Same() bool {
 	return len(d.ProtocolsRemoved)+len(d.ProtocolsAdded)+len(d.CiphersRemoved)+len(d.CiphersAdded) == 0 &&
 		!d.Reordered && d.A.PostQuantum == d.B.PostQuantum && d.A.FIPS == d.B.FIPS
 }
 
-// Caveats say for people what is not confirmed about policies, nil being one
-// that is not known: for each that has a [Policy.Caveat], that with its name.
+// Caveats returns the [Policy.Caveat] of each policy that has one, after its
+// name. It skips nil, which stands for an unknown policy.
 func Caveats(policies ...*Policy) []string {
 	var list []string
 	for _, p := range policies {
@@ -63,8 +63,8 @@ func Caveats(policies ...*Policy) []string {
 	return list
 }
 
-// Weakens returns what B gives up that A does not, Strengthens the reverse;
-// both the gravest first.
+// Weakens returns the weaknesses that only B has, Strengthens those that only A
+// has, both most serious first.
 func (d *Difference) Weakens() []Weakness     { return without(d.B.Weaknesses(), d.A.Weaknesses()) }
 func (d *Difference) Strengthens() []Weakness { return without(d.A.Weaknesses(), d.B.Weaknesses()) }
 

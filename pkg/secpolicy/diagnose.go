@@ -12,55 +12,55 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A Diagnosis says why a negotiation failed, or soon will.
+// A Diagnosis explains why a negotiation failed, or soon will.
 type Diagnosis struct {
 	ID     DiagnosisID `json:"id"`
-	Cause  string      `json:"cause"`  // a sentence or more for people
-	Remedy string      `json:"remedy"` // the next step, likewise
+	Cause  string      `json:"cause"`  // one or more sentences
+	Remedy string      `json:"remedy"` // the next step, one or more sentences
 
-	// Advice says, where the policy refuses the client, which other policy
-	// would accept it and what that weakens. It is empty where the policy is
-	// not the reason, or not known.
+	// If the policy refuses the client, Advice names a policy that would accept
+	// it, and what that weakens. It is empty if the policy is not the reason or
+	// is unknown.
 	Advice string `json:"advice,omitempty"`
 
 	// Change is the smallest change of policy that would accept the client, nil
-	// if there is none. It is never to be shown without what it weakens.
+	// if there is none. Always show what it weakens along with it.
 	Change *Difference `json:"-"`
 }
 
-// A DiagnosisID names a kind of diagnosis for machines. Those of client
-// certificates that the load balancer refused are "client-cert-" and the rest
-// of the log's reason code in lower case: client-cert-untrusted.
+// A DiagnosisID identifies a kind of diagnosis. For a client certificate that the
+// load balancer refused it is the log's reason code in lower case with hyphens:
+// client-cert-untrusted.
 type DiagnosisID string
 
 const (
 	ProtocolRefused       DiagnosisID = "protocol-not-in-policy"
 	CipherRefused         DiagnosisID = "cipher-not-in-policy"
-	CipherUncertain       DiagnosisID = "cipher-disputed"           // the policy's list is not certain in this point
-	OfferAccepted         DiagnosisID = "offer-in-policy"           // protocol and cipher suite are in the policy: it was something else
-	PolicyUnknown         DiagnosisID = "policy-unknown"            // what the listener accepts is not known
-	RefusedByAll          DiagnosisID = "in-no-policy"              // likewise, but no policy accepts the client
-	NoCipher              DiagnosisID = "no-cipher"                 // a protocol of the policy, and no cipher suite in the log
-	NothingNegotiated     DiagnosisID = "nothing-negotiated"        // neither protocol nor cipher suite in the log
-	ClientCertExpired     DiagnosisID = "client-cert-expired"       // also if the log gives another reason, or none
-	ClientCertNotYetValid DiagnosisID = "client-cert-not-yet-valid" // likewise
-	ClientCertExpiresSoon DiagnosisID = "client-cert-expires-soon"  // of a connection that succeeded
+	CipherUncertain       DiagnosisID = "cipher-disputed"           // sources differ on whether the policy has it, or its list is not readable
+	OfferAccepted         DiagnosisID = "offer-in-policy"           // protocol and cipher suite are in the policy: the reason is another
+	PolicyUnknown         DiagnosisID = "policy-unknown"            // some policies accept the client; the listener's is unknown
+	RefusedByAll          DiagnosisID = "in-no-policy"              // the listener's policy is unknown, but no policy accepts the client
+	NoCipher              DiagnosisID = "no-cipher"                 // the log has a protocol of the policy, but no cipher suite
+	NothingNegotiated     DiagnosisID = "nothing-negotiated"        // the log has neither protocol nor cipher suite
+	ClientCertExpired     DiagnosisID = "client-cert-expired"       // by its validity, also if the log has another reason or none
+	ClientCertNotYetValid DiagnosisID = "client-cert-not-yet-valid" // by its validity, also if the log has another reason or none
+	ClientCertExpiresSoon DiagnosisID = "client-cert-expires-soon"  // the connection succeeded
 	OfferUnreadable       DiagnosisID = "offer-not-readable"        // the log has a name that tlswatch does not know
-	ServerCertRejected    DiagnosisID = "server-cert-rejected"      // by an alert of the client
-	ChoiceRejected        DiagnosisID = "choice-rejected"           // likewise
-	ClientAlert           DiagnosisID = "client-alert"              // likewise, for another reason
-	UnknownReason         DiagnosisID = "unknown-reason"            // a reason code that AWS does not describe
+	ServerCertRejected    DiagnosisID = "server-cert-rejected"      // according to the client's alert
+	ChoiceRejected        DiagnosisID = "choice-rejected"           // according to the client's alert
+	ClientAlert           DiagnosisID = "client-alert"              // the client sent another alert
+	UnknownReason         DiagnosisID = "unknown-reason"            // a reason code that AWS does not document
 	ScannerNoise          DiagnosisID = "scanner-noise"
 )
 
-// ExpiryWarning is how long before its end people are warned of a client's
-// certificate: by a diagnosis, the digest and the report.
+// ExpiryWarning is how long before the expiry of a client's certificate a
+// diagnosis, the digest and the report warn.
 const ExpiryWarning = 30 * 24 * time.Hour
 
-// unmapped is the reason code of all failures for which AWS has no other.
+// unmapped is AWS's reason code for all failures without a code of their own.
 const unmapped = "UnmappedConnectionError"
 
-// clientCert has the reason codes about client certificates.
+// clientCert maps reason codes about client certificates to diagnoses.
 // Source: "Error reason codes" of
 // https://docs.aws.amazon.com/elasticloadbalancing/latest/application/load-balancer-connection-logs.html
 var clientCert = map[string]Diagnosis{
@@ -102,15 +102,14 @@ var clientCert = map[string]Diagnosis{
 		"Issue the client a certificate whose key and signature the policy allows, or choose a policy that allows them.", "", nil},
 }
 
-// Diagnose says why the negotiation of a log entry failed at a listener with
-// policy p, nil if that is not known; the likeliest cause first. Of a
-// successful one it says if the client's certificate will soon be a reason to
-// fail. It returns nothing about entries for which there is nothing to say.
+// Diagnose explains why the negotiation of a log entry failed at a listener with
+// policy p, nil if unknown, with the likeliest cause first. For a successful
+// negotiation it warns if the client's certificate expires soon. It returns nil
+// if there is nothing to report.
 //
-// The log does not say why a failure without a code of its own failed. That
-// the policy lacks what the client presented is a sufficient reason, and so
-// the diagnosis; that it has it rules the policy out, as far as it is
-// confirmed.
+// The log has no reason for most failures. If the policy lacks what the client
+// presented, that is a sufficient reason and becomes the diagnosis. If the policy
+// has it, the policy is not the reason, as far as its list is confirmed.
 func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	var list []Diagnosis
 	validity, outside := diagnoseValidity(e)
@@ -129,7 +128,7 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	default:
 		coded, ok := clientCert[e.Reason()]
 		if outside && (!ok || coded.ID == validity.ID) {
-			break // the validity says the same with dates, or is likelier than what the policy lacks
+			break // the validity is the same reason with dates, or likelier than one from the policy
 		}
 		list = s.diagnoseAttempt(Attempt{e.Protocol, e.Cipher, e.Reason()}, p)
 	}
@@ -139,15 +138,14 @@ func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	return list
 }
 
-// An Attempt is what the log says about a failed negotiation, or what several
-// have in common.
+// An Attempt is what the log has on a failed negotiation, or on several alike.
 type Attempt struct {
-	Protocol, Cipher string // as in the log; "" for none
-	Reason           string // the code after "Failed:"; "" for none
+	Protocol, Cipher string // as in the log, "" if absent
+	Reason           string // the code after "Failed:", "" if absent
 }
 
 // DiagnoseAttempt returns the likeliest reason why the attempt failed at a
-// listener with policy p, nil if that is not known.
+// listener with policy p, nil if unknown.
 func (s *Set) DiagnoseAttempt(a Attempt, p *Policy) Diagnosis { return s.diagnoseAttempt(a, p)[0] }
 
 // diagnoseAttempt returns at least one diagnosis, the likeliest first.
@@ -170,8 +168,8 @@ func (s *Set) diagnoseAttempt(a Attempt, p *Policy) []Diagnosis {
 		"Look it up on AWS's documentation page about connection logs.", "", nil})
 }
 
-// diagnoseValidity reports whether the client's certificate was outside its
-// validity at the time of the entry.
+// diagnoseValidity diagnoses a client certificate that had expired, or was not
+// valid yet, at the time of the entry. It returns false for any other.
 func diagnoseValidity(e *connlog.Entry) (Diagnosis, bool) {
 	c := &e.ClientCert
 	switch {
@@ -197,10 +195,11 @@ func days(d time.Duration) string {
 	return text.Plural(d/(24*time.Hour), "day")
 }
 
-// capture is the next step where the log does not say enough.
+// capture is the next step if the log has too little for a diagnosis.
 const capture = "Capture the connection on the client, and run `tlswatch hello` on the capture to see what the client offers."
 
-// diagnoseOffer judges a failure by what the client presented.
+// diagnoseOffer diagnoses a failure from the protocol and cipher suite in the
+// log.
 func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	if a.Protocol == "" && a.Cipher == "" {
 		return Diagnosis{NothingNegotiated,
@@ -252,7 +251,7 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	return d
 }
 
-// offerProtocol is what to do about a client with other versions.
+// offerProtocol is the remedy for a client whose versions the policy lacks.
 func (p *Policy) offerProtocol(versions []tlsname.Version) string {
 	if slices.Max(versions) > p.MaxVersion() {
 		return "The client is newer than the policy: change the policy, not the client."
@@ -261,10 +260,10 @@ func (p *Policy) offerProtocol(versions []tlsname.Version) string {
 	return fmt.Sprintf("Update the client to offer %s.", join(names(current), "or"))
 }
 
-// offerCipher is what to do about a client with other cipher suites.
+// offerCipher is the remedy for a client whose cipher suites the policy lacks.
 func (p *Policy) offerCipher(version tlsname.Version) string {
 	s := fmt.Sprintf("Update the client to offer a cipher that the policy has for %s", version)
-	var best [RSA | ECDSA]string // by what they need less 1
+	var best [RSA | ECDSA]string // index: the kind of certificate that the suite needs, minus 1
 	for _, suite := range slices.Backward(p.Ciphers) {
 		if !suite.UsableIn(version) {
 			continue
@@ -284,16 +283,15 @@ func (p *Policy) offerCipher(version tlsname.Version) string {
 	return s + "."
 }
 
-// Offer returns the one protocol and the one cipher suite that the log names of
-// the client's offer. It returns false if it does not name both, or names what
-// tlswatch does not know.
+// Offer returns an offer of the attempt's protocol and cipher suite. It returns
+// false if the attempt lacks one of them, or tlswatch does not know it.
 func (a Attempt) Offer() (Offer, bool) {
 	o, _, unreadable := a.offer()
 	return o, !unreadable && a.Protocol != "" && a.Cipher != ""
 }
 
-// offer returns what the log says of the client's offer, and its name. Without
-// a protocol it has all protocols that fit the cipher suite.
+// offer returns what the log has of the client's offer, and its name. Without a
+// protocol the offer has every protocol of the cipher suite.
 func (a Attempt) offer() (o Offer, name string, unreadable bool) {
 	var parts []string
 	if a.Protocol != "" {
@@ -306,7 +304,7 @@ func (a Attempt) offer() (o Offer, name string, unreadable bool) {
 	}
 	if a.Cipher != "" {
 		suite, err := tlsname.ParseSuite(a.Cipher)
-		if err != nil || len(suite.Versions()) == 0 { // a number of none, or a signal
+		if err != nil || len(suite.Versions()) == 0 { // unknown number or signalling value
 			parts, unreadable = append(parts, strconv.Quote(a.Cipher)), true
 		} else {
 			o.Suites, parts = []tlsname.Suite{suite}, append(parts, cipherName(suite))
@@ -325,7 +323,8 @@ func (p *Policy) caveatSentence() string {
 	return ""
 }
 
-// certificateKind asks for the kind of certificate that a suite needs.
+// certificateKind is what to check about the listener's certificate if the suite
+// needs a certain kind.
 func certificateKind(s tlsname.Suite) string {
 	if kind := authentication(s); kind != 0 {
 		return fmt.Sprintf(", whether the listener has an %s certificate, which this cipher needs", kind)
@@ -333,7 +332,7 @@ func certificateKind(s tlsname.Suite) string {
 	return ""
 }
 
-// Advice says what the change of policy would do, for better and for worse.
+// Advice describes the change of policy: what it adds, weakens and drops.
 func (d *Difference) Advice() string {
 	s := fmt.Sprintf("The smallest policy change that accepts such clients is %s", d.B.Name)
 	if added := append(names(d.ProtocolsAdded), names(d.CiphersAdded)...); len(added) > 0 {
@@ -344,7 +343,7 @@ func (d *Difference) Advice() string {
 		weaker = append(weaker, w.Text())
 	}
 	if len(weaker) > 0 {
-		s += ". It weakens the listener for all clients: it " + enumerate(weaker, "and") // all of it: that is the price
+		s += ". It weakens the listener for all clients: it " + enumerate(weaker, "and") // never shortened: that is the price of the change
 	} else {
 		s += ". It weakens nothing, as far as tlswatch knows"
 	}
@@ -354,7 +353,7 @@ func (d *Difference) Advice() string {
 	return s + "." + d.B.caveatSentence()
 }
 
-// diagnoseAny judges without the listener's policy.
+// diagnoseAny diagnoses without the listener's policy.
 func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 	accepting := 0
 	for i := range s.policies {
@@ -372,16 +371,17 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 		"Run `tlswatch policy accept` to list the policies that accept it. For a diagnosis, set the listener's policy: with --policy for a command, with LISTENER_POLICIES for the function.", "", nil}
 }
 
-// scannerClients is how many clients, with one attempt each and nothing
-// negotiated, it takes to call them scanners.
+// scannerClients is the least number of clients, each with one attempt that
+// negotiated nothing, that count as scanners.
 const scannerClients = 10
 
-// Noise is failures that look like those of scanners.
+// Noise counts failures that look like scans.
 type Noise struct {
 	Clients uint64 // each with one failure
 }
 
-// Diagnose explains the noise. It returns false if there are too few clients.
+// Diagnose explains the noise. It returns false for fewer than scannerClients
+// clients.
 func (n Noise) Diagnose() (Diagnosis, bool) {
 	if n.Clients < scannerClients {
 		return Diagnosis{}, false

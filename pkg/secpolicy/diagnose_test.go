@@ -12,8 +12,7 @@ import (
 	"tlswatch/pkg/connlog"
 )
 
-// TestDiagnose compares whole texts with a golden file: they are for people,
-// who are to judge them.
+// TestDiagnose compares whole texts with a golden file, which people can review.
 func TestDiagnose(t *testing.T) {
 	const policy = "TLS13-1-2-2021-06"
 	at := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -30,7 +29,7 @@ func TestDiagnose(t *testing.T) {
 	}
 	tests := []struct {
 		name   string
-		policy string // "" if not known
+		policy string // "" if unknown
 		entry  connlog.Entry
 		want   []DiagnosisID
 	}{
@@ -88,7 +87,7 @@ func TestDiagnose(t *testing.T) {
 			golden.WriteString("\n")
 			if d.Change != nil {
 				if d.Change.A != p || len(d.Change.Weakens()) > 0 && !strings.Contains(d.Advice, "weakens") {
-					t.Errorf("%s: the change is advised without its price: %s", test.name, d.Advice)
+					t.Errorf("%s: the advice does not name what the change weakens: %s", test.name, d.Advice)
 				}
 			}
 		}
@@ -115,8 +114,8 @@ func compareGolden(t *testing.T, name, got string) {
 	}
 }
 
-// TestReasonCodes checks that every documented reason code has a diagnosis of
-// its own, named after it.
+// TestReasonCodes checks that every documented reason code has a diagnosis with
+// an ID derived from the code.
 func TestReasonCodes(t *testing.T) {
 	for _, code := range []string{
 		"ClientCertMaxChainDepthExceeded", "ClientCertMaxSizeExceeded", "ClientCertCrlHit", "ClientCertCrlProcessingError",
@@ -139,8 +138,8 @@ func TestNoise(t *testing.T) {
 	}
 }
 
-// Whatever number or name stands for the cipher suite, there is a diagnosis,
-// with and without a protocol.
+// Every number or name in place of a cipher suite has a diagnosis, with and
+// without a protocol.
 func TestDiagnoseAnySuite(t *testing.T) {
 	policy, err := Lookup("ELBSecurityPolicy-TLS13-1-2-2021-06")
 	if err != nil {

@@ -7,7 +7,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A possibility is an answer, or a set of them if it is not certain.
+// A possibility is the set of possible answers.
 type possibility uint8
 
 const (
@@ -16,28 +16,29 @@ const (
 	maybe = no | yes
 )
 
-// knowledge is what one kind of connection proves about its clients, and what
-// follows for another policy. See [Question.WhatIf] for what it rests on.
+// knowledge is what connections that are alike prove about their clients, and
+// what follows for another policy. [Question.WhatIf] lists the assumptions.
 type knowledge struct {
-	from, to     *Policy // from is nil if not known
+	from, to     *Policy // from is nil if unknown
 	version      tlsname.Version
 	suite        tlsname.Suite
-	group        tlsname.Group // 0 if the log has none
-	certificates KeyKinds      // all that the listener has, 0 if not known
-	shown        KeyKinds      // of a failed connection: that the listener is known to have
+	group        tlsname.Group // 0 if not in the log
+	certificates KeyKinds      // all that the listener has, 0 if unknown
+	shown        KeyKinds      // for a failed connection: certificates that the listener is known to have
 	failed       bool
 
 	result possibility
-	reason string // why it is no, or not certain
+	reason string // why the result is not yes
 }
 
 func (k *knowledge) certainly(p possibility) bool { return k.result == p }
 
-// outcome finds what becomes of the clients under the new policy: what the
-// highest version that they may have in common leads to.
+// outcome sets the result and its reason: whether the new policy accepts the
+// clients at the highest version that both support. The log does not show all
+// versions of a client, so there may be several candidates.
 func (k *knowledge) outcome() {
 	k.result, k.reason = 0, ""
-	var helpful []tlsname.Version // those that work, if the client has them
+	var helpful []tlsname.Version // versions that work if the client supports them
 	for _, v := range slices.Backward(k.to.Protocols) {
 		has := k.hasVersion(v)
 		if has == no {
@@ -67,19 +68,19 @@ func (k *knowledge) outcome() {
 	}
 }
 
-// hasVersion reports whether the clients have version v.
+// hasVersion reports whether the clients support version v.
 func (k *knowledge) hasVersion(v tlsname.Version) possibility {
 	switch {
 	case v == k.version:
 		return yes
 	case v > k.version && k.from != nil && slices.ContainsFunc(k.from.Protocols, func(w tlsname.Version) bool { return k.version < w && w <= v }):
-		return no // or the load balancer would have negotiated w
+		return no // otherwise the load balancer would have negotiated w
 	}
 	return maybe
 }
 
-// accepts reports whether the new policy accepts a client at version v, which
-// is the highest that they have in common.
+// accepts reports whether the new policy accepts a client if v is the highest
+// version that both support, and why it may not.
 func (k *knowledge) accepts(v tlsname.Version) (possibility, string) {
 	if len(k.to.Unrecognized) > 0 {
 		return maybe, fmt.Sprintf("%s has cipher suites that this version of tlswatch cannot read.", k.to.Name)
@@ -108,7 +109,7 @@ func (k *knowledge) accepts(v tlsname.Version) (possibility, string) {
 	return no, fmt.Sprintf("%s lacks %s, and the client can use none of its cipher suites for %s.", k.to.Name, k.suite, v)
 }
 
-// acceptsUnseen is accepts for a version that the clients were not seen with.
+// acceptsUnseen is accepts for a version that the clients did not negotiate.
 func (k *knowledge) acceptsUnseen(v tlsname.Version) (possibility, string) {
 	usable := slices.ContainsFunc(k.to.Ciphers, func(s tlsname.Suite) bool { return s.UsableIn(v) })
 	switch {
@@ -126,7 +127,7 @@ func (k *knowledge) acceptsUnseen(v tlsname.Version) (possibility, string) {
 	return yes, ""
 }
 
-// Values that RFC 8446 section 9.1 makes mandatory, and AES_256_GCM.
+// Values that RFC 8446 section 9.1 makes mandatory in TLS 1.3, and AES_256_GCM.
 const (
 	aes128GCM   = tlsname.Suite(0x1301)
 	aes256GCM   = tlsname.Suite(0x1302)
@@ -139,8 +140,8 @@ const (
 	ecdsaSHA1 = tlsname.SignatureScheme(0x0203)
 )
 
-// canUse reports whether the clients and the listener can use suite s at the
-// version that was seen.
+// canUse reports whether the clients and the listener can use suite s with the
+// negotiated version.
 func (k *knowledge) canUse(s tlsname.Suite) possibility {
 	switch {
 	case s == k.suite:
@@ -150,8 +151,8 @@ func (k *knowledge) canUse(s tlsname.Suite) possibility {
 	case k.from == nil || !slices.Contains(k.from.Protocols, k.version):
 		return maybe
 	}
-	// The current policy has the version, so it would have negotiated s rather
-	// than nothing, or rather than a suite that it prefers less.
+	// The current policy has the version, so it would have negotiated s instead
+	// of failing, or instead of a suite that it prefers less.
 	refused := k.failed && slices.Contains(k.from.Ciphers, s)
 	passed := !k.failed && k.from.OrderConfirmed && slices.Contains(k.from.Ciphers[:k.from.Position(k.suite)], s) &&
 		!(authentication(k.suite) == ECDSA && authentication(s) == RSA)
@@ -168,13 +169,13 @@ func (k *knowledge) canUse(s tlsname.Suite) possibility {
 // could use under the new one.
 func (k *knowledge) hadGroup() bool {
 	if !k.failed && ephemeral(k.suite) {
-		return true // they had one in common
+		return true // it negotiated one
 	}
 	return k.from.Groups != nil && k.to.Groups != nil && len(without(k.usable(k.to.Groups), k.from.Groups)) == 0
 }
 
 // hadSignature reports whether the current policy had a signature scheme for
-// suite s that clients which offer s verify.
+// suite s that every client with s supports.
 func (k *knowledge) hadSignature(s tlsname.Suite) bool {
 	if !k.failed && ephemeral(k.suite) && authentication(s) == authentication(k.suite) {
 		return true
@@ -183,14 +184,14 @@ func (k *knowledge) hadSignature(s tlsname.Suite) bool {
 		(len(without(k.to.SignatureSchemes, k.from.SignatureSchemes)) == 0 || k.verify(k.from.SignatureSchemes, s))
 }
 
-// usable are the groups that the version can use. Post-quantum ones take TLS
-// 1.3.
+// usable returns the groups for the negotiated version: post-quantum groups need
+// TLS 1.3.
 func (k *knowledge) usable(groups []tlsname.Group) []tlsname.Group {
 	return slices.DeleteFunc(slices.Clone(groups), func(g tlsname.Group) bool { return k.version < tlsname.TLS13 && g.PostQuantum() })
 }
 
-// obstacle is what may keep clients from using, under the new policy, the
-// suite that they were seen with; "" if there is nothing.
+// obstacle returns what may prevent clients from using the negotiated suite under
+// the new policy, "" if nothing.
 func (k *knowledge) obstacle() string {
 	if !ephemeral(k.suite) {
 		return ""
@@ -222,7 +223,7 @@ func (k *knowledge) keepsGroup() bool {
 	return len(without(had, k.to.Groups)) == 0
 }
 
-// classicalGroups are all that policies have for versions below TLS 1.3.
+// classicalGroups are all groups of all policies for versions below TLS 1.3.
 var classicalGroups = []tlsname.Group{0x001d, 0x0017, 0x0018, 0x0019}
 
 func (k *knowledge) keepsSignature() bool {
@@ -236,18 +237,18 @@ func (k *knowledge) keepsSignature() bool {
 	return k.verify(schemes, k.suite)
 }
 
-// verify reports whether clients that offer suite s verify one of the
-// signature schemes, at the version that was seen.
+// verify reports whether every client with suite s supports one of the signature
+// schemes with the negotiated version.
 func (k *knowledge) verify(schemes []tlsname.SignatureScheme, s tlsname.Suite) bool {
 	sha256, sha1 := rsaSHA256, rsaSHA1
 	switch {
 	case k.version >= tlsname.TLS13:
 		return slices.Contains(schemes, ecdsaSHA256) && slices.Contains(schemes, pssSHA256)
-	case k.version < tlsname.TLS12: // does not negotiate them
+	case k.version < tlsname.TLS12: // fixed to SHA-1, not negotiated
 		return slices.Contains(schemes, rsaSHA1) && slices.Contains(schemes, ecdsaSHA1)
 	case authentication(s) == ECDSA:
 		sha256, sha1 = ecdsaSHA256, ecdsaSHA1
 	}
-	older := s.HasReason(tlsname.SHA1MAC) // perhaps a client without SHA-2
+	older := s.HasReason(tlsname.SHA1MAC) // the client may lack SHA-2
 	return slices.Contains(schemes, sha256) && (!older || slices.Contains(schemes, sha1))
 }

@@ -12,11 +12,11 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// schema names the form of the files that [Write] writes. Members are added to
-// it, not changed or removed.
+// schema is the format of the files that [Write] writes. Later versions may add
+// members, but not change or remove them.
 const schema = "tlswatch.policies/v1"
 
-// A Description is a policy as DescribeSSLPolicies has it.
+// A Description is a policy in the answer of DescribeSSLPolicies.
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/APIReference/API_SslPolicy.html
 type Description struct {
 	Name      string   `json:"name"`
@@ -24,7 +24,7 @@ type Description struct {
 	Ciphers   []string `json:"ciphers"` // most preferred first
 }
 
-// file is what Load reads: the form of Write, or the output of
+// file is the input of Load: the output of Write or of
 // `aws elbv2 describe-ssl-policies`.
 type file struct {
 	Schema    string        `json:"schema"`
@@ -40,15 +40,14 @@ type file struct {
 		} `json:"Ciphers"`
 	} `json:"SslPolicies"`
 	NextMarker string `json:"NextMarker"`
-	NextToken  string `json:"NextToken"` // of the AWS CLI, with --max-items
+	NextToken  string `json:"NextToken"` // from the AWS CLI with --max-items
 }
 
-// maxFile bounds a data file; that of all policies has some 100 KB.
+// maxFile bounds a data file. One with all policies has about 100 KB.
 const maxFile = 8 << 20
 
-// Read reads descriptions of policies and the date that they are of, "" if the
-// file has none: what [Write] wrote, or the output of
-// `aws elbv2 describe-ssl-policies`.
+// Read reads the output of [Write] or of `aws elbv2 describe-ssl-policies`. It
+// returns the descriptions and their date, "" if the file has none.
 func Read(r io.Reader) ([]Description, string, error) {
 	data, err := io.ReadAll(io.LimitReader(r, maxFile+1))
 	if err != nil {
@@ -84,7 +83,7 @@ func Read(r io.Reader) ([]Description, string, error) {
 	return f.Policies, f.Retrieved, nil
 }
 
-// at names the line of an error in JSON.
+// at adds the line number to a JSON error.
 func at(data []byte, err error) error {
 	var offset int64
 	if e, ok := errors.AsType[*json.SyntaxError](err); ok {
@@ -97,8 +96,7 @@ func at(data []byte, err error) error {
 	return fmt.Errorf("line %d: %w", 1+strings.Count(string(data[:min(offset, int64(len(data)))]), "\n"), err)
 }
 
-// Write writes descriptions in a form that [Read] and [Load] read. The date
-// that they are of is YYYY-MM-DD.
+// Write writes descriptions and their date, YYYY-MM-DD, for [Read] and [Load].
 func Write(w io.Writer, retrieved string, descriptions []Description) error {
 	enc := json.NewEncoder(w)
 	enc.SetIndent("", " ")
@@ -109,8 +107,8 @@ func Write(w io.Writer, retrieved string, descriptions []Description) error {
 	}{schema, retrieved, descriptions})
 }
 
-// Load reads a data file as [Read] does and returns the policies of [Builtin],
-// with those of the file instead of or in addition to them.
+// Load reads a data file like [Read]. It returns the policies of [Builtin],
+// replaced or extended by those of the file.
 func Load(r io.Reader) (*Set, error) {
 	descriptions, retrieved, err := Read(r)
 	if err != nil {
@@ -119,9 +117,9 @@ func Load(r io.Reader) (*Set, error) {
 	return Builtin().With(retrieved, descriptions)
 }
 
-// With returns the set with the described policies instead of those of the
-// same name, and new ones behind the others. What DescribeSSLPolicies does not
-// say comes from the policy of that name that was replaced, or from the name.
+// With returns a copy of the set in which the described policies replace those
+// of the same name, with new ones at the end. What DescribeSSLPolicies lacks
+// comes from the replaced policy or from the name.
 func (s *Set) With(retrieved string, descriptions []Description) (*Set, error) {
 	if len(descriptions) == 0 {
 		return nil, errors.New("security policies: the data has none")
@@ -152,11 +150,11 @@ func (s *Set) With(retrieved string, descriptions []Description) (*Set, error) {
 	return t, nil
 }
 
-// policy reads a description.
+// policy parses a description.
 func (d Description) policy() (Policy, error) {
 	p := Policy{
 		Name: d.Name,
-		// No field of DescribeSSLPolicies tells these; the names do.
+		// DescribeSSLPolicies has no fields for these; the names show them.
 		PostQuantum:    strings.Contains(d.Name, "-PQ-"),
 		FIPS:           strings.Contains(d.Name, "-FIPS-"),
 		ForwardSecrecy: true,

@@ -39,7 +39,7 @@ func TestLoad(t *testing.T) {
 	}
 	again, retrieved, err := Read(bytes.NewReader(saved.Bytes()))
 	if err != nil || retrieved != "2031-02-03" || !reflect.DeepEqual(again, descriptions) {
-		t.Errorf("what Write wrote is read as %v, %q, %v", again, retrieved, err)
+		t.Errorf("Read of Write's output: %v, %q, %v", again, retrieved, err)
 	}
 
 	set, err := Load(&saved)
@@ -67,7 +67,7 @@ func TestLoad(t *testing.T) {
 		t.Errorf("%+v", v)
 	}
 	if v := lookup(t, "TLS13-1-2-Ext1-PQ-2025-09"); v.Status != StatusDisputed || len(v.Ciphers) != 15 {
-		t.Error("the policies that are compiled in were changed")
+		t.Error("the built-in policies changed")
 	}
 }
 

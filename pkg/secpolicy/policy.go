@@ -1,17 +1,16 @@
-// Package secpolicy knows the security policies of Elastic Load Balancing:
-// which TLS versions and cipher suites each one accepts, in which order, and
-// how sure that is. It answers whether a policy accepts what a client offers
-// ([Policy.Accepts]), how policies differ ([Compare]) and which policies are
+// Package secpolicy has the security policies of Elastic Load Balancing: the TLS
+// versions and cipher suites that each accepts, in order of preference, and
+// whether that is confirmed. It answers whether a policy accepts a client's offer
+// ([Policy.Accepts]), how policies differ ([Compare]), and which policies are
 // strictest for given clients ([Set.Suggest]).
 //
-// The policies are compiled in, from public documentation, captures of
-// DescribeSSLPolicies and the source of s2n-tls, AWS's TLS library. [Load]
-// reads newer ones. AWS documents protocols and cipher suites. It does not
-// document the key-exchange groups (other than the hybrid ones) and signature
-// schemes of its load balancers; what s2n-tls says about them is given as a
-// hint and proves nothing.
+// The built-in policies come from public documentation, captures of
+// DescribeSSLPolicies and the source of s2n-tls, AWS's TLS library. [Load] reads
+// newer ones. AWS documents protocols and cipher suites, but not the key-exchange
+// groups (other than the hybrid ones) and signature schemes of its load
+// balancers. Those from s2n-tls are hints and prove nothing.
 //
-// Policies, and all that they refer to, are shared: do not change them.
+// Policies and everything they refer to are shared: do not change them.
 //
 // Source: https://docs.aws.amazon.com/elasticloadbalancing/latest/application/describe-ssl-policies.html
 package secpolicy
@@ -24,8 +23,8 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A Policy is a predefined security policy of a load balancer. There are no
-// others for Application Load Balancers.
+// A Policy is a predefined security policy. Application Load Balancers have no
+// custom ones.
 type Policy struct {
 	Name           string            // such as "ELBSecurityPolicy-TLS13-1-2-2021-06"
 	Protocols      []tlsname.Version // lowest first
@@ -33,20 +32,20 @@ type Policy struct {
 	PostQuantum    bool              // offers hybrid post-quantum key exchange, in TLS 1.3 only
 	FIPS           bool              // uses the FIPS module
 	ForwardSecrecy bool              // every cipher suite has forward secrecy
-	Legacy         bool              // AWS no longer names it for Application Load Balancers
+	Legacy         bool              // AWS no longer documents it for Application Load Balancers
 
-	Status         Status          // of Ciphers as a set
-	OrderConfirmed bool            // of Ciphers: by the API, or by two sources
-	Disputed       []tlsname.Suite // not in Ciphers; some sources have them
-	Unrecognized   []string        // names of cipher suites, from newer data, that this version cannot read
-	Notes          []string        // for people, about the sources
+	Status         Status          // how well Ciphers is known as a set
+	OrderConfirmed bool            // the order of Ciphers is confirmed by the API or by two sources
+	Disputed       []tlsname.Suite // not in Ciphers, but in some sources
+	Unrecognized   []string        // cipher suites in newer data that this version of tlswatch does not know
+	Notes          []string        // about the sources
 
-	// Hints from s2n-tls; nil if there are none.
+	// Hints from s2n-tls, nil if there are none.
 	Groups           []tlsname.Group
 	SignatureSchemes []tlsname.SignatureScheme
 }
 
-// Status says how well a list of cipher suites is known.
+// Status rates the sources of a list of cipher suites.
 type Status uint8
 
 const (
@@ -66,11 +65,10 @@ func (s Status) String() string {
 }
 
 // Confirmed reports whether the protocols and the set of cipher suites are
-// certain. The order of the suites may still not be: see OrderConfirmed.
+// confirmed. Their order may not be: see OrderConfirmed.
 func (p *Policy) Confirmed() bool { return p.Status == StatusConfirmed && len(p.Unrecognized) == 0 }
 
-// Caveat says for people what about the policy is not confirmed, "" if
-// everything is.
+// Caveat returns what is not confirmed about the policy, "" if everything is.
 func (p *Policy) Caveat() string {
 	order := "the order of its cipher suites is not confirmed"
 	switch set := p.setCaveat(); {
@@ -83,8 +81,8 @@ func (p *Policy) Caveat() string {
 	}
 }
 
-// setCaveat is Caveat without the order, which does not matter to whether a
-// client is accepted.
+// setCaveat is Caveat without the order, which does not affect whether the policy
+// accepts a client.
 func (p *Policy) setCaveat() string {
 	switch {
 	case len(p.Unrecognized) > 0:
@@ -97,7 +95,7 @@ func (p *Policy) setCaveat() string {
 	return ""
 }
 
-// MinVersion and MaxVersion are the ends of p.Protocols, 0 if it is empty.
+// MinVersion returns the lowest protocol, 0 if there is none.
 func (p *Policy) MinVersion() tlsname.Version {
 	if len(p.Protocols) == 0 {
 		return 0
@@ -105,6 +103,7 @@ func (p *Policy) MinVersion() tlsname.Version {
 	return p.Protocols[0]
 }
 
+// MaxVersion returns the highest protocol, 0 if there is none.
 func (p *Policy) MaxVersion() tlsname.Version {
 	if len(p.Protocols) == 0 {
 		return 0
@@ -112,23 +111,24 @@ func (p *Policy) MaxVersion() tlsname.Version {
 	return p.Protocols[len(p.Protocols)-1]
 }
 
-// Position returns the place of a cipher suite in the order of preference,
-// -1 if the policy does not have it.
+// Position returns the index of a suite in Ciphers, -1 if it is not there.
 func (p *Policy) Position(s tlsname.Suite) int { return slices.Index(p.Ciphers, s) }
 
-// A Set is a collection of policies under their names.
+// A Set is a collection of policies with different names.
 type Set struct {
 	policies  []Policy
 	Retrieved string // date of the data, YYYY-MM-DD
 }
 
-// Builtin returns the policies that are compiled in.
+// Builtin returns the policies in the program.
 func Builtin() *Set { return &builtin }
 
-// Policies returns all policies: current ones before legacy ones, families together.
+// Policies returns all policies, current ones before legacy ones, grouped by
+// family.
 func (s *Set) Policies() []Policy { return s.policies }
 
-// Lookup returns the policy with the given name. The error says whether AWS mentions that name.
+// Lookup returns the policy with the given name. The error says whether AWS source
+// code names it.
 func (s *Set) Lookup(name string) (*Policy, error) {
 	for i := range s.policies {
 		if s.policies[i].Name == name {
@@ -138,14 +138,13 @@ func (s *Set) Lookup(name string) (*Policy, error) {
 	return nil, &unknownError{name, slices.Contains(unavailable, name)}
 }
 
-// Lookup is that of [Builtin].
+// Lookup looks a policy up in [Builtin].
 func Lookup(name string) (*Policy, error) { return builtin.Lookup(name) }
 
-// An unknownError says that no known policy has this name. It does not say
-// whether AWS has such a policy.
+// An unknownError reports that no known policy has this name. AWS may have one.
 type unknownError struct {
 	Name      string
-	Mentioned bool // in source code of AWS, but not among the policies that it offers
+	Mentioned bool // AWS source code names it, but AWS is not known to offer it
 }
 
 func (e *unknownError) Error() string {
@@ -155,5 +154,5 @@ func (e *unknownError) Error() string {
 	return fmt.Sprintf("unknown policy %q: see `tlswatch policy list`, or refresh with `tlswatch policy update`", e.Name)
 }
 
-// Prefix begins the names of all policies.
+// Prefix starts every policy's name.
 const Prefix = "ELBSecurityPolicy-"

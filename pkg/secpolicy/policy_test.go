@@ -54,11 +54,11 @@ func TestLookup(t *testing.T) {
 	}
 	_, err := Lookup("ELBSecurityPolicy-TLS-1-1-Res-2017-01")
 	if unknown, ok := errors.AsType[*unknownError](err); !ok || !unknown.Mentioned {
-		t.Errorf("a name that is only mentioned: %v", err)
+		t.Errorf("a name that AWS source code has: %v", err)
 	}
 }
 
-// TestDerived checks what With concludes from names and suites against the data.
+// TestDerived compares what With derives from names and suites with the data.
 func TestDerived(t *testing.T) {
 	for _, p := range Builtin().Policies() {
 		d := Description{Name: p.Name, Protocols: names(p.Protocols), Ciphers: names(p.Ciphers)}
@@ -71,7 +71,7 @@ func TestDerived(t *testing.T) {
 			t.Errorf("%s: derived %v %v %v, want %v %v %v", p.Name, q.PostQuantum, q.FIPS, q.ForwardSecrecy, p.PostQuantum, p.FIPS, p.ForwardSecrecy)
 		}
 		if !slices.Equal(q.Protocols, p.Protocols) || !slices.Equal(q.Ciphers, p.Ciphers) || len(q.Unrecognized) > 0 {
-			t.Errorf("%s: names do not give the values back", p.Name)
+			t.Errorf("%s: names do not parse back to the values", p.Name)
 		}
 		if !slices.IsSorted(p.Protocols) {
 			t.Errorf("%s: protocols are not sorted", p.Name)
@@ -80,10 +80,10 @@ func TestDerived(t *testing.T) {
 }
 
 // TestAcceptsAll compares the verdict on every pair of protocol and suite with
-// the names in the data that the tables are made of.
+// the source data of the tables.
 func TestAcceptsAll(t *testing.T) {
 	source := readSource(t)
-	suites := []string{"ECDHE-RSA-CHACHA20-POLY1305", "DHE-RSA-AES128-SHA", "RC4-SHA"} // of no policy
+	suites := []string{"ECDHE-RSA-CHACHA20-POLY1305", "DHE-RSA-AES128-SHA", "RC4-SHA"} // in no policy
 	for _, p := range source.Policies {
 		suites = append(suites, without(p.Ciphers, suites)...)
 	}
@@ -141,7 +141,7 @@ func TestAccepts(t *testing.T) {
 		code    Code
 		version tlsname.Version
 		suite   tlsname.Suite
-		reason  string // part of it
+		reason  string // a part of it
 	}{
 		"article": {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{cbc, 0x00ff}}, CipherNotInPolicy, 0, 0,
 			"lacks ciphers ECDHE-RSA-AES256-SHA (TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA) and TLS_EMPTY_RENEGOTIATION_INFO_SCSV"},
@@ -179,7 +179,7 @@ func TestHints(t *testing.T) {
 	}
 	v := lookup(t, "TLS13-1-2-RFC9151-FIPS-2023-07").Accepts(o)
 	if !v.Accepted || len(v.Hints) != 2 || !strings.Contains(v.Hints[0], "s2n-tls") || !strings.Contains(v.Hints[0], "secp384r1") {
-		t.Errorf("hints decide, or say nothing: %+v", v)
+		t.Errorf("hints change the verdict, or are missing: %+v", v)
 	}
 }
 
@@ -249,7 +249,7 @@ func TestSuggest(t *testing.T) {
 			}
 			for i, s := range list {
 				if !test.constraints.allow(s.Policy) {
-					t.Errorf("%s is against the constraints", s.Policy.Name)
+					t.Errorf("%s does not meet the constraints", s.Policy.Name)
 				}
 				for _, o := range test.clients {
 					if !s.Policy.Accepts(o).Accepted {

@@ -32,13 +32,13 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// The verdicts hold in reality: servers that are restricted to the protocols
-// and cipher suites of a policy answer ClientHellos with any offers as Accepts
-// says. A ClientHello is written by hand, since no client library offers
-// everything, and the ServerHello, which is the server's choice, read likewise.
+// These tests compare verdicts with real servers: a server restricted to a
+// policy's protocols and cipher suites must answer a ClientHello as Accepts
+// predicts. The tests encode the ClientHello and decode the ServerHello
+// themselves, because no client library offers every combination.
 
-// hello offers the versions of o, one after the other, and its suites in their
-// order. Groups and signature schemes are those that every server has.
+// hello offers the versions and suites of o in order, with groups and signature
+// schemes that every server supports.
 func hello(o Offer) []byte {
 	vector := func(size int, data []byte) []byte {
 		length := binary.BigEndian.AppendUint32(nil, uint32(len(data)))
@@ -79,7 +79,7 @@ func hello(o Offer) []byte {
 	return append([]byte{22, 3, 1}, vector(2, record)...)
 }
 
-// ask sends a ClientHello and returns what the server negotiates, false if it
+// ask sends a ClientHello and returns what the server negotiates, or false if it
 // refuses.
 func ask(conn net.Conn, o Offer) (v tlsname.Version, s tlsname.Suite, ok bool, err error) {
 	defer conn.Close()
@@ -123,12 +123,11 @@ func ask(conn net.Conn, o Offer) (v tlsname.Version, s tlsname.Suite, ok bool, e
 		}
 		b = b[4+n:]
 	}
-	// A client hangs up on a version that it did not offer.
+	// A client rejects a version that it did not offer.
 	return v, s, slices.Contains(o.Versions, v), nil
 }
 
-// offers are every pair of version and suite, and random mixtures, which
-// clients could have sent.
+// offers returns every pair of version and suite, and random combinations.
 func offers(r *mathrand.Rand, mixtures int) []Offer {
 	suites := append(slices.Clone(lookupAny("TLS13-1-2-Ext2-2021-06").Ciphers), 0x000a, 0x0033, 0xcca8, 0x1304)
 	versions := []tlsname.Version{tlsname.TLS10, tlsname.TLS11, tlsname.TLS12, tlsname.TLS13}
@@ -141,7 +140,7 @@ func offers(r *mathrand.Rand, mixtures int) []Offer {
 	for range mixtures {
 		lowest := r.IntN(4)
 		o := Offer{Versions: versions[lowest : lowest+1+r.IntN(4-lowest)], Suites: some(r, suites, r.Float64())}
-		o.Suites = append(o.Suites, 0x00ff) // and none besides, perhaps
+		o.Suites = append(o.Suites, 0x00ff) // a signalling value, which may be the only element
 		r.Shuffle(len(o.Suites), func(i, j int) { o.Suites[i], o.Suites[j] = o.Suites[j], o.Suites[i] })
 		list = append(list, o)
 	}
@@ -162,7 +161,7 @@ func distinct() []*Policy {
 	return list
 }
 
-// restricted is a policy with the suites that a server knows.
+// restricted returns the policy with only the suites that the server supports.
 func (p *Policy) restricted(known func(tlsname.Suite) bool) *Policy {
 	q := *p
 	q.Ciphers = slices.DeleteFunc(slices.Clone(p.Ciphers), func(s tlsname.Suite) bool { return !known(s) })
@@ -198,11 +197,11 @@ func newKeyPairs(t *testing.T) map[KeyKinds]keyPair {
 	return map[KeyKinds]keyPair{RSA: newKeyPair(t, r), ECDSA: newKeyPair(t, e)}
 }
 
-// A judge compares answers of servers with verdicts.
+// A judge compares servers' answers with verdicts.
 type judge struct{ accepted, refused int }
 
-// judge compares one answer. Where the server has an order of its own, only
-// whether it accepts, and the version, count.
+// judge compares one answer. If the server has its own order of suites, judge
+// compares only acceptance and version.
 func (j *judge) judge(t *testing.T, p *Policy, o Offer, conn net.Conn, ownOrder bool) {
 	t.Helper()
 	v, s, ok, err := ask(conn, o)
@@ -212,7 +211,7 @@ func (j *judge) judge(t *testing.T, p *Policy, o Offer, conn net.Conn, ownOrder 
 	}
 	verdict := p.Accepts(o)
 	if ok != verdict.Accepted || ok && v != verdict.version || ok && !ownOrder && s != verdict.Suite {
-		t.Errorf("%s, %v: the server says %t, %s, %s; Accepts %+v", p.Name, o, ok, v, s, verdict)
+		t.Errorf("%s, %v: the server answers %t, %s, %s; Accepts %+v", p.Name, o, ok, v, s, verdict)
 	}
 	if ok {
 		j.accepted++
@@ -221,12 +220,12 @@ func (j *judge) judge(t *testing.T, p *Policy, o Offer, conn net.Conn, ownOrder 
 	}
 }
 
-// check makes sure that both answers came up.
+// check requires that both answers occurred.
 func (j *judge) check(t *testing.T) {
 	t.Helper()
 	t.Logf("%d accepted, %d refused", j.accepted, j.refused)
 	if j.accepted < 300 || j.refused < 300 {
-		t.Error("that is not enough to mean anything")
+		t.Error("too few answers of one kind")
 	}
 }
 
@@ -254,7 +253,7 @@ func TestRealityCryptoTLS(t *testing.T) {
 				config.CipherSuites = append(config.CipherSuites, uint16(s))
 			}
 		}
-		if p.MaxVersion() == tlsname.TLS13 { // whose suites cannot be chosen
+		if p.MaxVersion() == tlsname.TLS13 { // crypto/tls does not let its suites be chosen
 			p.Ciphers = append(p.Ciphers, without([]tlsname.Suite{0x1301, 0x1302, 0x1303}, p.Ciphers)...)
 		}
 		for _, o := range offers(r, 20) {

@@ -7,8 +7,8 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A Weakness is something that a policy gives up against the strictest there
-// could be. Lesser values are graver.
+// A Weakness is a property of a policy that the strictest policy would not have.
+// A lower value is more serious.
 type Weakness uint8
 
 const (
@@ -35,12 +35,13 @@ var weaknesses = [...]struct{ id, text string }{
 	notPostQuantum:   {"not-post-quantum", "lacks post-quantum key exchange"},
 }
 
-// String is the weakness for machines, Text a clause for people whose subject
-// is the policy.
+// String returns the identifier, such as tls-1.0.
 func (w Weakness) String() string { return weaknesses[w].id }
-func (w Weakness) Text() string   { return weaknesses[w].text }
 
-// Weaknesses returns what the policy gives up, gravest first.
+// Text returns a clause whose subject is the policy.
+func (w Weakness) Text() string { return weaknesses[w].text }
+
+// Weaknesses returns the policy's weaknesses, most serious first.
 func (p *Policy) Weaknesses() []Weakness {
 	has := func(r tlsname.Reason) bool {
 		return slices.ContainsFunc(p.Ciphers, func(s tlsname.Suite) bool { return s.HasReason(r) })
@@ -64,16 +65,16 @@ func (p *Policy) Weaknesses() []Weakness {
 	return list
 }
 
-// Constraints say which policies are in question.
+// Constraints restrict the policies to suggest.
 type Constraints struct {
-	MinVersion     tlsname.Version // no policy allows a lower one
+	MinVersion     tlsname.Version // the lowest that the policy may allow
 	ForwardSecrecy bool
 	PostQuantum    bool
-	Confirmed      bool // only policies whose protocols and suites are confirmed
-	Legacy         bool // also policies that AWS no longer names
+	Confirmed      bool // only policies with [Policy.Confirmed]
+	Legacy         bool // also legacy policies
 
-	// The secure listeners of one load balancer all have FIPS policies, or
-	// none has. With neither, both kinds are in question.
+	// At most one is set. All secure listeners of a load balancer have FIPS
+	// policies, or none has.
 	OnlyFIPS, NoFIPS bool
 }
 
@@ -86,17 +87,17 @@ func (c Constraints) allow(p *Policy) bool {
 		(p.FIPS || !c.OnlyFIPS) && (!p.FIPS || !c.NoFIPS)
 }
 
-// A Suggestion is a policy that accepts all clients.
+// A Suggestion is a policy that accepts all the clients.
 type Suggestion struct {
 	Policy  *Policy
-	GivesUp []Weakness // gravest first
-	Hints   []string   // of the clients' verdicts, each once
+	GivesUp []Weakness // most serious first
+	Hints   []string   // from the clients' verdicts, without duplicates
 }
 
-// Suggest returns the policies that accept every one of the clients and meet
-// the constraints, strictest first: those with the graver [Weakness] later,
-// then confirmed before unconfirmed ones, those without FIPS before those
-// with, those with fewer cipher suites before those with more.
+// Suggest returns the policies that accept all the clients and meet the
+// constraints, strictest first: those with less serious weaknesses, then those
+// that are confirmed, then those without FIPS, then those with fewer cipher
+// suites.
 func (s *Set) Suggest(clients []Offer, c Constraints) []Suggestion {
 	var list []Suggestion
 	for i := range s.policies {
@@ -128,7 +129,7 @@ func (p *Policy) acceptsAll(clients []Offer) (hints []string, ok bool) {
 	return hints, true
 }
 
-// compareWeaknesses compares by the gravest weakness that one of them has alone.
+// compareWeaknesses compares by the most serious weakness that only one side has.
 func compareWeaknesses(a, b []Weakness) int {
 	onlyA, onlyB := without(a, b), without(b, a)
 	switch {
@@ -150,9 +151,10 @@ func compareBool(a, b bool) int {
 	return -1
 }
 
-// SmallestChange returns the policy that accepts the clients, and all that
-// current accepts, with the least in addition; false if there is none. It
-// keeps FIPS and post-quantum key exchange as they are.
+// SmallestChange returns the change to the policy that accepts the clients and
+// everything that current accepts, and adds the least. It returns false if there
+// is none. The new policy has the same FIPS module, and post-quantum key exchange
+// if current has.
 func (s *Set) SmallestChange(current *Policy, clients []Offer) (Difference, bool) {
 	var best Difference
 	found := false
@@ -175,7 +177,7 @@ func (s *Set) SmallestChange(current *Policy, clients []Offer) (Difference, bool
 	return best, found
 }
 
-// smaller reports whether c changes less than d, for the same A.
+// smaller reports whether c is a smaller change of the same policy than d.
 func (c *Difference) smaller(d *Difference) bool {
 	return cmp.Or(compareWeaknesses(c.Weakens(), d.Weakens()),
 		compareBool(!c.B.Confirmed(), !d.B.Confirmed()),

@@ -112,5 +112,5 @@ var builtin = Set{Retrieved: "2026-11-23", policies: []Policy{
 	{Name: "ELBSecurityPolicy-TLS-1-0-2015-04", Protocols: protocols26, Ciphers: ciphers53, Groups: groups21, SignatureSchemes: signatures22, Legacy: true, OrderConfirmed: true, Notes: notes54},
 }}
 
-// unavailable are names that s2n-tls or the CDK mention, and AWS is not known to offer.
+// unavailable are names in the source of s2n-tls or the CDK that AWS is not known to offer.
 var unavailable = []string{"ELBSecurityPolicy-TLS13-1-3-CNSA2-INTEROP1-FIPS-PQ-2026-07", "ELBSecurityPolicy-TLS13-1-2-CNSA2-INTEROP2-FIPS-PQ-2026-07", "ELBSecurityPolicy-TLS13-1-2-CNSA2-INTEROP3-FIPS-PQ-2026-07", "ELBSecurityPolicy-TLS13-1-1-FIPS-PQ-2025-09", "ELBSecurityPolicy-TLS12-1-2-RFC9151-2024-01", "ELBSecurityPolicy-TLS12-1-2-Ext0-RFC9151-2024-01", "ELBSecurityPolicy-Backend-2016-08", "ELBSecurityPolicy-SSLv3-2013-12", "ELBSecurityPolicy-TLS-1-1-Res-2017-01", "ELBSecurityPolicy-TLS-1-0-2015-05"}

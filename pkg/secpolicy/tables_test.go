@@ -17,7 +17,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite generated and golden files")
 
-// source is the collection of public data that the tables are made of.
+// source is the public data from which the tables are generated.
 type source struct {
 	Retrieved string
 	Policies  []struct {
@@ -53,7 +53,7 @@ func readSource(t *testing.T) source {
 	return s
 }
 
-// schemes are the names that s2n-tls uses.
+// schemes maps s2n-tls's names.
 // Source: RFC 8446 section 4.2.3, and RFC 5246 section 7.4.1.4.1 for those with SHA-224.
 var schemes = map[string]uint16{
 	"rsa_pkcs1_sha1": 0x0201, "ecdsa_sha1": 0x0203,
@@ -159,7 +159,7 @@ func (s source) generate(t *testing.T) []byte {
 		names = append(names, u.Name)
 	}
 	fmt.Fprintf(&out, ")\n\nvar builtin = Set{Retrieved: %q, policies: []Policy{\n%s}}\n\n", s.Retrieved, policies.Bytes())
-	fmt.Fprintf(&out, "// unavailable are names that s2n-tls or the CDK mention, and AWS is not known to offer.\nvar unavailable = []string{%s}\n", strings.Join(quoted(names), ","))
+	fmt.Fprintf(&out, "// unavailable are names in the source of s2n-tls or the CDK that AWS is not known to offer.\nvar unavailable = []string{%s}\n", strings.Join(quoted(names), ","))
 	code, err := format.Source(out.Bytes())
 	if err != nil {
 		t.Fatalf("%v\n%s", err, out.Bytes())
@@ -187,6 +187,6 @@ func TestTables(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(got, want) {
-		t.Error("tables.go is not what testdata/elb-security-policies.json gives: run go test -run TestTables -update")
+		t.Error("tables.go does not match testdata/elb-security-policies.json: run go test -run TestTables -update")
 	}
 }

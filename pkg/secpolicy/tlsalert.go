@@ -2,9 +2,9 @@ package secpolicy
 
 import "fmt"
 
-// diagnoseAlert diagnoses a failure by the alert that the client sent, which the
-// TLS log of a Network Load Balancer has. The alerts are those of RFC 8446,
-// section 6.2, by name.
+// diagnoseAlert diagnoses a failure from the alert that the client sent, by its
+// name in RFC 8446, section 6.2. Only the TLS logs of Network Load Balancers have
+// alerts.
 func diagnoseAlert(alert string) Diagnosis {
 	switch alert {
 	case "unknown_ca", "certificate_unknown", "bad_certificate", "unsupported_certificate", "certificate_expired", "certificate_revoked", "bad_certificate_status_response":

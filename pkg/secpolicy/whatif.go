@@ -11,7 +11,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// An Observation is what the log says of connections that are alike.
+// An Observation is what the log has on connections that are alike.
 type Observation struct {
 	Client      string
 	Listener    Listener
@@ -23,67 +23,67 @@ type Observation struct {
 
 // A Listener is a port of a load balancer.
 type Listener struct {
-	LoadBalancer string // "app/NAME/ID", "" if not known
+	LoadBalancer string // "app/NAME/ID", "" if unknown
 	Port         uint16
 }
 
-// A Class is what becomes of a connection under another policy.
+// A Class is the effect of a change of policy on a connection.
 type Class uint8
 
 const (
-	KeepsWorking Class = iota // it succeeded, and will
-	Breaks                    // it succeeded, and will fail
-	Fixed                     // it failed, and will succeed
-	StillFails                // it failed, and will
+	KeepsWorking Class = iota // it succeeded, and still would
+	Breaks                    // it succeeded, and would fail
+	Fixed                     // it failed, and would succeed
+	StillFails                // it failed, and still would
 	Unknown
 	classes
 )
 
-// String returns the name of a class in JSON documents.
+// String returns the name in JSON documents.
 func (c Class) String() string {
 	return [classes]string{"keepsWorking", "breaks", "fixed", "stillFails", "unknown"}[c]
 }
 
-// Text returns the name of a class for people, about several connections.
+// Text returns the name for people, for several connections.
 func (c Class) Text() string {
 	return [classes]string{"keep working", "will break", "fixed", "still fail", "unknown"}[c]
 }
 
-// An assessment is the class of a connection, and why. KeepsWorking has no
-// reason.
+// An assessment is the class of a connection and the reason, none for
+// KeepsWorking and Fixed.
 type assessment struct {
 	Class  Class
-	Reason string // a sentence for people
+	Reason string // one or more sentences
 }
 
 // A Question is about a change of policy.
 type Question struct {
-	// From returns the policy that a listener had when the log was written,
-	// nil if it is not known; a nil function knows none. Without it less is
+	// From returns the policy that a listener had when the log was written, nil
+	// if unknown. A nil From means that all are unknown; then fewer answers are
 	// certain.
 	From func(Listener) *Policy
 	To   *Policy
 
 	// Certificates are all kinds of certificate that the listeners have, 0 if
-	// that is not known. Either way each successful connection shows one.
+	// unknown. In either case each successful connection shows one.
 	Certificates KeyKinds
 }
 
-// A Forecast says what a change of policy does to the connections of a log.
+// A Forecast is the effect of a change of policy on the connections in a log.
 type Forecast struct {
 	Connections [classes]uint64
-	Clients     [classes]int // that have connections of the class; a client may have some of several
+	Clients     [classes]int // clients with connections of the class; one client can be in several classes
 	Breaking    []Breaking   // most connections first
 	Undecided   []Undecided  // why the outcome is unknown, most connections first
-	Plaintext   uint64       // connections to listeners without TLS, which no policy concerns
+	Plaintext   uint64       // connections to listeners without TLS, which have no policy
 
-	// Contradicting counts successful connections that the policy of From does
-	// not allow: it was not the policy of that listener at that time. They are
-	// assessed as if it were not known.
+	// Contradicting counts successful connections that the policy from From does
+	// not allow: the listener had another one at that time. They are assessed as
+	// if the policy were unknown.
 	Contradicting uint64
 }
 
-// Breaking is a client that stops working, with what it negotiated.
+// Breaking is a client that would stop working, with what it negotiated.
 type Breaking struct {
 	Client      string `json:"client"`
 	Protocol    string `json:"protocol"`
@@ -92,33 +92,35 @@ type Breaking struct {
 	Reason      string `json:"reason"`
 }
 
-// Undecided counts connections whose outcome is unknown for the same reason.
+// Undecided counts connections with an unknown outcome by reason.
 type Undecided struct {
 	Reason      string `json:"reason"`
 	Connections uint64 `json:"connections"`
 }
 
-// WhatIf assesses observations, each with the number of connections of which
-// it is true. It reads them twice: certificates that one connection shows say
-// something about others.
+// WhatIf assesses observations, each with its number of connections. It reads
+// them twice: the certificate that one connection shows counts for the other
+// connections to the same listener.
 //
-// What is certain rests on this. The load balancer negotiates the highest
-// version that the client has too, and then the first suite of its own order
-// that the client offers and one of its certificates can authenticate. So a
-// client that negotiated a version has no higher one of the current policy,
-// and can use none of the suites that the current policy prefers to the one it
-// negotiated, be it because it does not offer them or because the certificate
-// does not fit: certificates stay as they are. Where a listener has both RSA
-// and ECDSA certificates, it may prefer the certificate to the order of
-// suites; so ECDSA suites prove nothing about RSA suites. The versions that a
-// client has leave no gap. A client with TLS 1.3 has what RFC 8446 section 9.1
-// makes mandatory, and AES_256_GCM as an alternative to AES_128_GCM; one with
-// suites of TLS 1.2 verifies SHA-256 signatures. Key-exchange groups and
-// signature schemes are those of s2n-tls, and only ever make an answer less
-// certain. A client that failed with a protocol or cipher suite that the
-// current policy does not have failed because of that, and for no other reason;
-// if it uses ECDHE, it is taken to have secp256r1. Where the current policy is
-// not known, another reason may be behind any failure.
+// An answer other than Unknown is certain under these assumptions:
+//   - The load balancer negotiates the highest version that both sides support,
+//     then the first suite in its own order that the client offers and one of its
+//     certificates can authenticate. So a client that negotiated a version
+//     supports no higher one of the current policy. It can use none of the suites
+//     that the current policy prefers to the negotiated one: it does not offer
+//     them, or the certificate does not fit.
+//   - Certificates stay the same. A listener with RSA and ECDSA certificates may
+//     choose the certificate before the suite, so an ECDSA suite proves nothing
+//     about RSA suites.
+//   - A client supports every version between its lowest and its highest.
+//   - A TLS 1.3 client supports what RFC 8446 section 9.1 makes mandatory, and
+//     AES_256_GCM if it lacks AES_128_GCM. One with TLS 1.2 suites verifies SHA-256
+//     signatures.
+//   - Key-exchange groups and signature schemes come from s2n-tls. They only make
+//     an answer less certain.
+//   - A client that failed with a protocol or cipher suite that the current policy
+//     lacks failed for that reason alone. If it uses ECDHE, it supports secp256r1.
+//     If the current policy is unknown, any failure may have another reason.
 func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast {
 	f := &Forecast{}
 	certificates := make(map[Listener]KeyKinds)
@@ -134,7 +136,7 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 		contradicting bool
 	}
 	var (
-		assessed = make(map[Observation]result) // without the client, on which nothing depends
+		assessed = make(map[Observation]result) // the key has no client: the result does not depend on it
 		clients  [classes]map[string]struct{}
 		breaking = make(map[Observation]*Breaking)
 		unknown  = make(map[string]uint64)
@@ -189,8 +191,9 @@ func (q Question) WhatIf(observations iter.Seq2[Observation, uint64]) *Forecast 
 	return f
 }
 
-// assess judges one kind of connection. Shown are the certificates that
-// successful connections to the listener used.
+// assess classifies connections that are alike. Shown are the certificates that
+// successful connections to the listener used. Contradicting means that the
+// current policy does not allow a successful connection.
 func (q Question) assess(o Observation, shown KeyKinds) (a assessment, contradicting bool) {
 	var from *Policy
 	if q.From != nil {
@@ -242,8 +245,8 @@ func (q Question) assess(o Observation, shown KeyKinds) (a assessment, contradic
 	return assessment{Unknown, k.reason}, contradicting
 }
 
-// refuses reports whether the policy lacks the version or the suite. A nil
-// policy is one that is not known.
+// refuses reports whether the policy, nil if unknown, lacks the version or the
+// suite.
 func (p *Policy) refuses(v tlsname.Version, s tlsname.Suite) possibility {
 	switch {
 	case p == nil:
@@ -268,8 +271,7 @@ func (o *Observation) suite() (tlsname.Suite, bool) {
 	return s, err == nil && s.Known()
 }
 
-// group returns the named group of the key exchange, 0 if the log has none
-// that is known.
+// group returns the named group of the key exchange, 0 if absent or unknown.
 func (o *Observation) group() tlsname.Group {
 	if g, err := tlsname.ParseGroup(o.KeyExchange); err == nil && o.KeyExchange != "" {
 		return g

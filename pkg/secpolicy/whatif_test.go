@@ -13,7 +13,7 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// A simClient offers what it likes, within what WhatIf takes for granted.
+// A simClient offers anything that WhatIf's assumptions allow.
 type simClient struct {
 	versions []tlsname.Version
 	suites   []tlsname.Suite
@@ -24,12 +24,12 @@ type simClient struct {
 // A simListener negotiates as a load balancer does.
 type simListener struct {
 	certificates KeyKinds
-	curve        tlsname.Group // of the ECDSA certificate
-	ecdsaFirst   bool          // an ECDSA certificate is preferred to the order of suites
-	needsSHA1    bool          // TLS 1.0 and 1.1 need a policy with SHA-1 signatures
+	curve        tlsname.Group // the ECDSA certificate's curve
+	ecdsaFirst   bool          // prefers an ECDSA certificate to its order of suites
+	needsSHA1    bool          // TLS 1.0 and 1.1 only work with a policy that has SHA-1 signatures
 }
 
-// allSchemes are those that clients offer with classical certificates.
+// allSchemes are the schemes of clients that accept classical certificates.
 var allSchemes = []tlsname.SignatureScheme{
 	0x0201, 0x0203, 0x0301, 0x0303, 0x0401, 0x0403, 0x0501, 0x0503, 0x0601, 0x0603,
 	0x0804, 0x0805, 0x0806, 0x0807, 0x0808, 0x0809, 0x080a, 0x080b,
@@ -37,7 +37,7 @@ var allSchemes = []tlsname.SignatureScheme{
 
 func isRSA(s tlsname.SignatureScheme) bool { return s&0xff == 1 || s>>8 == 8 }
 
-// negotiate returns what the two agree on.
+// negotiate returns what client and listener agree on.
 func (l simListener) negotiate(p *Policy, c simClient) (v tlsname.Version, s tlsname.Suite, g tlsname.Group, ok bool) {
 	for _, version := range p.Protocols {
 		if slices.Contains(c.versions, version) {
@@ -101,7 +101,7 @@ func (l simListener) negotiate(p *Policy, c simClient) (v tlsname.Version, s tls
 	return v, 0, 0, false
 }
 
-// some returns a random part of list, with each element at the given chance.
+// some returns each element of list with the given probability.
 func some[T any](r *rand.Rand, list []T, chance float64) []T {
 	var part []T
 	for _, v := range list {
@@ -120,7 +120,7 @@ func newSimClient(r *rand.Rand) simClient {
 	chance := r.Float64()
 	for _, suites := range [][]tlsname.Suite{
 		lookupAny("TLS-1-0-2015-04").Ciphers,
-		{0x1301, 0x1302, 0x1303, 0x1304, 0xcca8, 0xcca9, 0x0039, 0x0005, 0x00ff, 0x1a1a}, // with some that no policy has
+		{0x1301, 0x1302, 0x1303, 0x1304, 0xcca8, 0xcca9, 0x0039, 0x0005, 0x00ff, 0x1a1a}, // some are in no policy
 	} {
 		c.suites = append(c.suites, some(r, suites, chance)...)
 	}
@@ -158,7 +158,7 @@ func lookupAny(name string) *Policy {
 	return p
 }
 
-// actual is what a policy may be at AWS, which is not certain of all.
+// actual returns a policy as AWS may really have it: disputed details vary.
 func actual(r *rand.Rand, p *Policy) *Policy {
 	q := *p
 	q.Ciphers = slices.Clone(p.Ciphers)
@@ -171,9 +171,9 @@ func actual(r *rand.Rand, p *Policy) *Policy {
 	return &q
 }
 
-// simulate lets a random client connect to a random listener under one policy,
-// has WhatIf assess what the log then says, and compares that with what the
-// client meets under another. With lie the question names a wrong policy.
+// simulate connects a random client to a random listener with one policy, lets
+// WhatIf assess the resulting log entry, and compares the answer with the result
+// under another policy. If lie is set, the question has a wrong current policy.
 func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 	policies := Builtin().Policies()
 	from, to := &policies[r.IntN(len(policies))], &policies[r.IntN(len(policies))]
@@ -185,7 +185,7 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 	realFrom, realTo := actual(r, from), actual(r, to)
 	v, s, g, ok := l.negotiate(realFrom, c)
 	o := Observation{Client: "192.0.2.1", Status: connlog.StatusSuccess}
-	gaveUp := ok && r.IntN(6) == 0 // a client that does not trust the listener's certificate, say
+	gaveUp := ok && r.IntN(6) == 0 // for example, it does not trust the listener's certificate
 	if ok {
 		o.Protocol, o.Cipher = v.String(), s.String()
 		if g != 0 && r.IntN(2) == 0 {
@@ -227,7 +227,7 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 	case gaveUp:
 		wrong = true
 	default:
-		// What a failed connection says of groups and signatures is nothing.
+		// A failed connection shows nothing about groups and signatures.
 		_, _, _, wrong = l.negotiate(realTo, simClient{c.versions, c.suites, append(slices.Clone(c.groups), secp256r1, l.curve), allSchemes})
 		wrong = !wrong
 	}
@@ -237,8 +237,8 @@ func simulate(r *rand.Rand, lie bool) (class Class, failure string) {
 	return class, failure
 }
 
-// TestWhatIfSound is the property that answers which claim to be certain are
-// right, whatever clients offer and however the listener chooses.
+// TestWhatIfSound checks that certain answers are right, for any offer of a
+// client and any choice of the listener.
 func TestWhatIfSound(t *testing.T) {
 	const rounds = 60_000
 	r := rand.New(rand.NewPCG(20_261_125, 1))
@@ -253,12 +253,12 @@ func TestWhatIfSound(t *testing.T) {
 	t.Log(counts)
 	for class, n := range counts {
 		if n < rounds/200 {
-			t.Errorf("class %d came up %d times in %d", class, n, rounds)
+			t.Errorf("class %d occurred %d times in %d", class, n, rounds)
 		}
 	}
 }
 
-// FuzzWhatIfSound looks for counter-examples beyond those of TestWhatIfSound.
+// FuzzWhatIfSound checks TestWhatIfSound's property with other seeds.
 func FuzzWhatIfSound(f *testing.F) {
 	f.Add(uint64(0))
 	f.Fuzz(func(t *testing.T, seed uint64) {
@@ -268,7 +268,7 @@ func FuzzWhatIfSound(f *testing.F) {
 	})
 }
 
-// TestWhatIfSoundPlanted shows that the property does not hold of wrong answers.
+// TestWhatIfSoundPlanted checks that TestWhatIfSound's property can fail.
 func TestWhatIfSoundPlanted(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	wrong := make(map[Class]int)
@@ -282,7 +282,7 @@ func TestWhatIfSoundPlanted(t *testing.T) {
 	}
 }
 
-// TestWhatIf has cases with their reasons, which people read.
+// TestWhatIf compares answers with the reasons that people read.
 func TestWhatIf(t *testing.T) {
 	const (
 		old     = "2016-08"
@@ -300,7 +300,7 @@ func TestWhatIf(t *testing.T) {
 	var golden strings.Builder
 	for _, test := range []struct {
 		name     string
-		from, to string // from is "" if not known
+		from, to string // from is "" if unknown
 		o        Observation
 		want     Class
 	}{
@@ -358,7 +358,7 @@ func TestForecast(t *testing.T) {
 		{"a", one, "TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256", "secp256r1", "Success"}:      10,
 		{"a", one, "TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1", "Success"}:             3,
 		{"a", two, "TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1", "Success"}:             2,
-		{"b", one, "TLSv1", "ECDHE-RSA-AES256-SHA", "secp256r1", "Success"}:               7, // not by the current policy
+		{"b", one, "TLSv1", "ECDHE-RSA-AES256-SHA", "secp256r1", "Success"}:               7, // contradicts the current policy
 		{"c", one, "TLSv1.2", "ECDHE-RSA-AES256-SHA", "secp256r1", "Success"}:             9,
 		{"d", one, "TLSv1.2", "AES256-GCM-SHA384", "", "Failed:UnmappedConnectionError"}:  4,
 		{"d", two, "TLSv1.2", "DHE-RSA-AES256-SHA", "", "Failed:UnmappedConnectionError"}: 5,

@@ -17,7 +17,7 @@ import (
 
 var start = time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
 
-// A fake ledger has a record of each load balancer's every hour.
+// A fake ledger has a record for every hour of each load balancer.
 type fake struct {
 	lbs []string
 	err error
@@ -49,7 +49,7 @@ func (f *fake) Records(ctx context.Context, lb string, from, until time.Time) ([
 	return list, f.err
 }
 
-// Whatever the span, each record in it is listed once.
+// TestList checks that each record is listed once, for spans of any length.
 func TestList(t *testing.T) {
 	for _, hours := range []int{0, 1, 23, 24, 25, 24 * 14} {
 		f := &fake{lbs: []string{"app/b/1", "app/a/1", "app/c/1"}}
@@ -76,7 +76,7 @@ func TestList(t *testing.T) {
 	}
 }
 
-// deadline is a context whose deadline passes when its function is called.
+// deadline is a context whose deadline passes when the test calls its function.
 type deadline struct {
 	context.Context
 	over atomic.Bool
@@ -89,7 +89,7 @@ func (d *deadline) Err() error {
 	return d.Context.Err()
 }
 
-// When time runs out, the newest days are there.
+// TestListOutOfTime checks that the newest days are listed if time runs out.
 func TestListOutOfTime(t *testing.T) {
 	ctx := &deadline{Context: t.Context()}
 	f := &fake{lbs: []string{"app/a/1", "app/b/1"}, at: 6, stop: func() { ctx.over.Store(true) }}
@@ -108,7 +108,8 @@ func TestListOutOfTime(t *testing.T) {
 	}
 }
 
-// When there is no room for more, the newest days are there.
+// TestListOutOfRoom checks that the newest days are listed if there are too many
+// records.
 func TestListOutOfRoom(t *testing.T) {
 	f := &fake{lbs: []string{"app/a/1", "app/b/1"}}
 	l, err := List(t.Context(), f, Query{From: start, Until: start.Add(10 * 24 * time.Hour), Parallel: 1, Most: 5*24 - 1})
@@ -117,7 +118,7 @@ func TestListOutOfRoom(t *testing.T) {
 	}
 	for _, r := range l.Records {
 		if !r.PeriodEnd.After(start.Add(7 * 24 * time.Hour)) {
-			t.Errorf("%v is older than days that are left out", r.PeriodEnd)
+			t.Errorf("%v is older than a day that is left out", r.PeriodEnd)
 		}
 	}
 	f.err = errors.New("denied")
@@ -155,7 +156,7 @@ func TestMostFailed(t *testing.T) {
 	}
 }
 
-// A spread leaves no gap that is larger than need be.
+// TestSpread checks that the gaps are as small as possible.
 func TestSpread(t *testing.T) {
 	all := records(1000)
 	for _, most := range []int{1, 2, 7, 333, 999, 1000, 5000} {
@@ -170,7 +171,7 @@ func TestSpread(t *testing.T) {
 		}
 	}
 	if Spread(nil, 10) != nil {
-		t.Error("nothing spreads into something")
+		t.Error("a spread of nothing is not empty")
 	}
 }
 

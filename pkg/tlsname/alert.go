@@ -1,7 +1,7 @@
 package tlsname
 
-// alerts are those of TLS 1.3 (RFC 8446, section 6), of the versions before and
-// of extensions, as IANA's registry of TLS alerts names them.
+// alerts are the names in IANA's registry of TLS alerts: TLS 1.3 (RFC 8446,
+// section 6), earlier versions and extensions.
 var alerts = [...]string{
 	0:   "close_notify",
 	10:  "unexpected_message",
@@ -40,8 +40,8 @@ var alerts = [...]string{
 	121: "ech_required",
 }
 
-// Alert returns the name of an alert by its description, the second byte of its
-// message: "handshake_failure" for 40; "" for one that has none.
+// Alert returns the name of an alert description, the second byte of an alert
+// message: "handshake_failure" for 40. It is "" for an unknown one.
 func Alert(description uint8) string {
 	if int(description) < len(alerts) {
 		return alerts[description]

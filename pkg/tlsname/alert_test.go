@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// crypto/tls knows the same alerts, in words of its own.
+// TestAlert checks that every alert of crypto/tls has a name here.
 func TestAlert(t *testing.T) {
 	spelling := regexp.MustCompile(`^[a-z]+(_[a-z]+)*$`)
 	seen := make(map[string]uint8)
@@ -15,7 +15,7 @@ func TestAlert(t *testing.T) {
 		d := uint8(d)
 		name := Alert(d)
 		if theirs := tls.AlertError(d).Error(); name == "" && !strings.Contains(theirs, "alert(") {
-			t.Errorf("%d has no name, and is %q for crypto/tls", d, theirs)
+			t.Errorf("%d has no name, and is %q in crypto/tls", d, theirs)
 		}
 		if name == "" {
 			continue

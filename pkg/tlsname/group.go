@@ -2,7 +2,7 @@ package tlsname
 
 import "strings"
 
-// A Group is a named group for the key exchange, as it is on the wire (RFC
+// A Group is a named group for key exchange, with its value on the wire (RFC
 // 8446, section 4.2.7).
 type Group uint16
 
@@ -23,9 +23,9 @@ func (g Group) row() *groupRow {
 	return &noGroup
 }
 
-// ParseGroup reads a group by its name in the registry or in use elsewhere
-// (secp256r1, prime256v1, P-256, CurveP256, X25519MLKEM768), whatever the case,
-// or by its number: 0x001D, 001d, 00,1d. A number may be of an unknown group.
+// ParseGroup parses a group's IANA name or another common name (secp256r1,
+// prime256v1, P-256, CurveP256, X25519MLKEM768) in any case, or its number:
+// 0x001D, 001d, 00,1d. The number of an unknown group is no error.
 func ParseGroup(s string) (Group, error) {
 	name := strings.TrimSpace(s)
 	if i, ok := search(name, len(groupIndex), indexedGroupName); ok {
@@ -52,7 +52,8 @@ func indexedGroupName(i int) string {
 	return groups[at].name
 }
 
-// String is the name in IANA's registry "TLS Supported Groups", or the number.
+// String returns the name in IANA's registry "TLS Supported Groups", or the
+// number of an unknown group.
 func (g Group) String() string {
 	switch row := g.row(); {
 	case row.name != "":
@@ -63,6 +64,6 @@ func (g Group) String() string {
 	return hex(uint16(g))
 }
 
-// PostQuantum reports whether a quantum computer of the future could not
-// derive the keys from a recording: ML-KEM, alone or with a classical group.
+// PostQuantum reports whether recorded traffic stays secret from a future
+// quantum computer: ML-KEM, alone or combined with a classical group.
 func (g Group) PostQuantum() bool { return g.row().postQuantum }

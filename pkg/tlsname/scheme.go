@@ -1,7 +1,7 @@
 package tlsname
 
-// A SignatureScheme is the algorithm of a signature as it is on the wire, in
-// the extensions signature_algorithms and signature_algorithms_cert (RFC 8446,
+// A SignatureScheme is a signature algorithm, with its value on the wire in the
+// extensions signature_algorithms and signature_algorithms_cert (RFC 8446,
 // section 4.2.3). In TLS 1.2 its bytes are a hash and an algorithm (RFC 5246,
 // section 7.4.1.4.1).
 type SignatureScheme uint16
@@ -43,8 +43,9 @@ var schemeNames = map[SignatureScheme]string{
 	0x0906: "mldsa87",
 }
 
-// String is the name in IANA's registry "TLS SignatureScheme", for older pairs of
-// hash and algorithm one of the same form, or the number.
+// String returns the name in IANA's registry "TLS SignatureScheme", a name of
+// the same form for the pairs of hash and algorithm that are only in TLS 1.2, or
+// the number of an unknown one.
 func (s SignatureScheme) String() string {
 	if name, ok := schemeNames[s]; ok {
 		return name

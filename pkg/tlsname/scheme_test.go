@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// crypto/tls names the same schemes as the registry, in another spelling.
+// TestSignatureSchemes compares the names with those of crypto/tls, which are
+// spelled differently.
 func TestSignatureSchemes(t *testing.T) {
 	spell := strings.NewReplacer("_", "", "secp256r1", "p256", "secp384r1", "p384", "secp521r1", "p521", "rsae", "")
 	for scheme, name := range schemeNames {
@@ -16,7 +17,7 @@ func TestSignatureSchemes(t *testing.T) {
 		}
 		got := strings.NewReplacer("with", "", "and", "").Replace(strings.ToLower(theirs))
 		if got != spell.Replace(strings.ReplaceAll(name, "rsa_p", "p")) {
-			t.Errorf("%#04x is %s, and %s for crypto/tls", uint16(scheme), name, theirs)
+			t.Errorf("%#04x is %s, and %s in crypto/tls", uint16(scheme), name, theirs)
 		}
 	}
 	for scheme, want := range map[SignatureScheme]string{

@@ -2,13 +2,13 @@ package tlsname
 
 import "fmt"
 
-// A Strength is how much a suite protects. Stronger ones are greater.
+// A Strength rates the protection of a suite. A stronger one is greater.
 type Strength uint8
 
 const (
-	Unrated  Strength = iota // no known suite, or a signalling value
-	Insecure                 // broken: no or no real encryption, no authentication, RC4, MD5
-	Weak                     // known weaknesses, not broken in practice: see Reasons
+	Unrated  Strength = iota // unknown suite or signalling value
+	Insecure                 // no encryption or breakable encryption, no authentication, RC4, MD5
+	Weak                     // has known weaknesses, but is not broken in practice: see Reasons
 	Strong                   // ephemeral key exchange and authenticated encryption
 )
 
@@ -26,10 +26,10 @@ func (s Strength) String() string {
 	return fmt.Sprintf("Strength(%d)", uint8(s))
 }
 
-// A Reason is something that weakens a suite.
+// A Reason is a weakness of a suite.
 type Reason uint8
 
-// Reasons, the graver ones first.
+// Reasons, most serious first.
 const (
 	NullEncryption Reason = iota
 	Anonymous
@@ -56,14 +56,14 @@ var reasonTexts = [reasonCount]struct{ id, text string }{
 	DES:              {"des", "56-bit DES keys can be found by brute force (RFC 5469)"},
 	MD5:              {"md5", "MD5 is broken"},
 	SmallBlock:       {"64-bit-block", "64-bit blocks collide in long connections (Sweet32)"},
-	NoForwardSecrecy: {"no-forward-secrecy", "whoever obtains the server's key can decrypt earlier recordings"},
+	NoForwardSecrecy: {"no-forward-secrecy", "anyone who obtains the server's key can decrypt earlier recordings"},
 	CBC:              {"cbc", "CBC mode has a history of padding attacks (BEAST, Lucky 13)"},
 	SHA1MAC:          {"sha1-mac", "integrity relies on SHA-1, which is being phased out"},
 	ShortTag:         {"short-tag", "an 8-byte tag makes forgery easier"},
 	NotRegistered:    {"not-iana-registered", "not registered with IANA: a draft or private use"},
 }
 
-// String is the reason for machines, such as no-forward-secrecy.
+// String returns the identifier, such as no-forward-secrecy.
 func (r Reason) String() string {
 	if int(r) < reasonCount {
 		return reasonTexts[r].id
@@ -71,7 +71,7 @@ func (r Reason) String() string {
 	return fmt.Sprintf("Reason(%d)", uint8(r))
 }
 
-// Text is the reason for people.
+// Text returns a clause for people.
 func (r Reason) Text() string {
 	if int(r) < reasonCount {
 		return reasonTexts[r].text
@@ -79,11 +79,12 @@ func (r Reason) Text() string {
 	return r.String()
 }
 
-// Strength rates s. It looks at the suite alone: keys and groups may be weak
-// as well.
+// Strength rates the suite alone: a weak key or group can still weaken a
+// connection.
 func (s Suite) Strength() Strength { return s.row().strength }
 
-// Reasons are what weakens s, the graver ones first. A strong suite has none.
+// Reasons returns the weaknesses of s, most serious first. A strong suite has
+// none.
 func (s Suite) Reasons() []Reason {
 	set := s.row().reasons
 	var list []Reason
@@ -95,5 +96,5 @@ func (s Suite) Reasons() []Reason {
 	return list
 }
 
-// HasReason reports whether r weakens s.
+// HasReason reports whether s has the weakness r.
 func (s Suite) HasReason(r Reason) bool { return s.row().reasons&(1<<r) != 0 }

@@ -2,14 +2,14 @@ package tlsname
 
 import "strings"
 
-// A Suite is a cipher suite as it is on the wire (RFC 8446, appendix B.4).
+// A Suite is a cipher suite, with its value on the wire (RFC 8446, appendix B.4).
 type Suite uint16
 
-// suiteRow is what the tables have of a suite. Names may be missing.
+// suiteRow is a suite's row in the table. A missing name is "".
 type suiteRow struct {
 	suite                 Suite
 	iana, openssl, gnutls string
-	keyExchange, auth     uint8 // of the tables of these names
+	keyExchange, auth     uint8 // indexes of keyExchanges and authentications
 	encryption, mac       uint8
 	bits                  uint16
 	min, max              Version
@@ -25,7 +25,7 @@ const (
 	signalling
 )
 
-// row returns what is known of s; an empty row if nothing.
+// row returns the row of s in the table, noSuite if there is none.
 func (s Suite) row() *suiteRow {
 	low, high := 0, len(suites)
 	for low < high {
@@ -43,8 +43,8 @@ func (s Suite) row() *suiteRow {
 
 var noSuite suiteRow
 
-// Suites returns the known suites, signalling values included, by value.
-// GREASE is not among them.
+// Suites returns the known suites and signalling values, sorted by value, without
+// GREASE.
 func Suites() []Suite {
 	list := make([]Suite, len(suites))
 	for i := range suites {
@@ -53,16 +53,15 @@ func Suites() []Suite {
 	return list
 }
 
-// ParseSuite reads a cipher suite by any name of it (IANA, OpenSSL, GnuTLS, Go,
-// Java, historic ones), with hyphens or underscores, whatever the case, or by
-// its number: 0xC02F, c02f, C0,2F, {0xC0,0x2F}. A number may be of an unknown
-// suite.
+// ParseSuite parses any name of a cipher suite (IANA, OpenSSL, GnuTLS, Go, Java
+// or historic), with hyphens or underscores, in any case, or its number: 0xC02F,
+// c02f, C0,2F, {0xC0,0x2F}. The number of an unknown suite is no error.
 func ParseSuite(s string) (Suite, error) {
 	name := strings.TrimSpace(s)
 	if suite, ok := suiteByName(name); ok {
 		return suite, nil
 	}
-	// Java kept the first name of suites that are as old as SSL.
+	// Java still names the oldest suites SSL_.
 	if old := cutPrefixFold(name, "SSL_"); old != name {
 		var buf [64]byte
 		if suite, ok := suiteByName(string(append(append(buf[:0], "TLS_"...), old...))); ok {
@@ -103,9 +102,9 @@ func indexedSuiteName(i int) string {
 	return suiteAliases[at].name
 }
 
-// String is the suite as connection logs and security policies have it: by the
-// OpenSSL name, which is IANA's for TLS 1.3; else by the IANA name, or by its
-// number.
+// String returns the name that connection logs and security policies use: the
+// OpenSSL name, which is the IANA name for TLS 1.3. Without one it is the IANA
+// name, or the number.
 func (s Suite) String() string {
 	switch row := s.row(); {
 	case row.openssl != "":
@@ -118,11 +117,11 @@ func (s Suite) String() string {
 	return s.Hex()
 }
 
-// Hex is the number, such as 0xC02F.
+// Hex returns the number, such as 0xC02F.
 func (s Suite) Hex() string { return hex(uint16(s)) }
 
-// IANA is the name in the registry "TLS Cipher Suites", or of a draft; it is
-// GREASE for what the registry reserves as such, and empty if there is none.
+// IANA returns the name in the registry "TLS Cipher Suites" or in a draft, GREASE
+// for a GREASE value, "" if there is none.
 func (s Suite) IANA() string {
 	if s.IsGREASE() {
 		return grease
@@ -130,14 +129,14 @@ func (s Suite) IANA() string {
 	return s.row().iana
 }
 
-// OpenSSL is the name that OpenSSL has, or had in a version that knew the
-// suite; empty if there is none.
+// OpenSSL returns the name in OpenSSL, or in the last version that supported the
+// suite, "" if there is none.
 func (s Suite) OpenSSL() string { return s.row().openssl }
 
-// GnuTLS is the name that GnuTLS has, empty if it does not know the suite.
+// GnuTLS returns the name in GnuTLS, "" if there is none.
 func (s Suite) GnuTLS() string { return s.row().gnutls }
 
-// Go is the name of the constant in crypto/tls, empty if there is none.
+// Go returns the name of the constant in crypto/tls, "" if there is none.
 func (s Suite) Go() string {
 	if row := s.row(); row.flags&inGo != 0 {
 		return row.iana
@@ -145,26 +144,26 @@ func (s Suite) Go() string {
 	return ""
 }
 
-// Known reports whether the tables have s, as a suite or signalling value.
-// GREASE is recognised but not known.
+// Known reports whether s is a known suite or signalling value. A GREASE value is
+// not.
 func (s Suite) Known() bool { return s.row() != &noSuite }
 
-// IsGREASE reports whether s is one of the values without meaning of RFC 8701.
+// IsGREASE reports whether s is one of the reserved values of RFC 8701.
 func (s Suite) IsGREASE() bool { return IsGREASE(uint16(s)) }
 
-// IsSignalling reports whether s is not a suite but a message of the client in
-// place of one: that it knows secure renegotiation (RFC 5746) or that it has
-// fallen back to a lower version (RFC 7507).
+// IsSignalling reports whether s is not a suite but a signal from the client:
+// that it supports secure renegotiation (RFC 5746) or that it has fallen back to
+// a lower version (RFC 7507).
 func (s Suite) IsSignalling() bool { return s.row().flags&signalling != 0 }
 
-// UsableIn reports whether s may be negotiated in version v.
+// UsableIn reports whether s can be negotiated in version v.
 func (s Suite) UsableIn(v Version) bool {
 	row := s.row()
 	return row.max != 0 && row.min <= v && v <= row.max
 }
 
-// Versions are those that s may be negotiated in, oldest first; none if s is no
-// known suite.
+// Versions returns the versions that s can be negotiated in, oldest first, none
+// for an unknown suite.
 func (s Suite) Versions() []Version {
 	row := s.row()
 	if row.max == 0 {
@@ -177,37 +176,37 @@ func (s Suite) Versions() []Version {
 	return list
 }
 
-// Values of Authentication that matter for the certificate of a server.
+// Values of Authentication for suites that use a server certificate.
 const (
-	AuthAny   = "any" // the certificate may be of either kind: TLS 1.3
+	AuthAny   = "any" // TLS 1.3: a certificate of either kind
 	AuthRSA   = "RSA"
 	AuthECDSA = "ECDSA"
 )
 
-// Authentication says by what the server shows who it is, mostly the kind of
-// key that its certificate has: AuthRSA, AuthECDSA, AuthAny, or DSS, PSK, SRP,
-// NONE (anonymous) and rarer ones. Empty if s is not a known suite.
+// Authentication returns how the server authenticates, normally the kind of key
+// in its certificate: AuthRSA, AuthECDSA, AuthAny, DSS, PSK, SRP, NONE (anonymous)
+// or a rarer one. It is "" for an unknown suite.
 func (s Suite) Authentication() string { return authentications[s.row().auth] }
 
-// KeyExchange is the method of key exchange: ECDHE, DHE, RSA, ECDH, DH, PSK,
-// any (TLS 1.3, where the named group says it) and rarer ones. Empty if s is no
-// known suite.
+// KeyExchange returns the key exchange method: ECDHE, DHE, RSA, ECDH, DH, PSK,
+// any (TLS 1.3, where the named group decides) or a rarer one. It is "" for an
+// unknown suite.
 func (s Suite) KeyExchange() string { return keyExchanges[s.row().keyExchange] }
 
-// Encryption is the cipher with its mode, such as AES_128_GCM or
-// CHACHA20_POLY1305. Empty if s is not a known suite.
+// Encryption returns the cipher and its mode, such as AES_128_GCM or
+// CHACHA20_POLY1305. It is "" for an unknown suite.
 func (s Suite) Encryption() string { return encryptions[s.row().encryption] }
 
-// KeyBits is the effective length of the encryption key.
+// KeyBits returns the effective length of the encryption key in bits.
 func (s Suite) KeyBits() int { return int(s.row().bits) }
 
-// MAC is what protects integrity: SHA, SHA256, SHA384, MD5 and rarer ones, or
-// AEAD where the encryption does. Empty if s is not a known suite.
+// MAC returns the algorithm that protects integrity: SHA, SHA256, SHA384, MD5, a
+// rarer one, or AEAD where the encryption does it. It is "" for an unknown suite.
 func (s Suite) MAC() string { return macs[s.row().mac] }
 
-// AEAD reports whether encryption and integrity are one (RFC 5116).
+// AEAD reports whether the encryption also protects integrity (RFC 5116).
 func (s Suite) AEAD() bool { return s.row().flags&aead != 0 }
 
-// ForwardSecrecy reports whether connections stay secret when the server's
-// private key becomes known later.
+// ForwardSecrecy reports whether recorded connections stay secret if the
+// server's private key leaks later.
 func (s Suite) ForwardSecrecy() bool { return s.row().flags&forwardSecrecy != 0 }

@@ -1,12 +1,12 @@
-// Package tlsname knows the numbers and names of TLS: protocol versions, cipher
-// suites, named groups, signature schemes and alerts, as IANA, OpenSSL, GnuTLS, Go
-// and the logs and policies of Elastic Load Balancing spell them, and what is weak
-// about a suite.
+// Package tlsname translates between the numbers and names of TLS protocol
+// versions, cipher suites, named groups, signature schemes and alerts, in the
+// spellings of IANA, OpenSSL, GnuTLS, Go and Elastic Load Balancing's logs and
+// policies. It also lists the weaknesses of each suite.
 //
-// All types hold the value that is on the wire. A value without a name prints
-// as its number, and GREASE, which means nothing and tests that peers ignore
-// what they do not know, as such (RFC 8701). The tables are generated from the
-// data beside internal/dev/tlsnamegen; looking something up allocates nothing.
+// Every type holds the value on the wire. A value without a name prints as its
+// number. GREASE values, which clients send to test that servers ignore unknown
+// values (RFC 8701), print as GREASE. The tables are generated from the data in
+// internal/dev/tlsnamegen. Look-ups do not allocate.
 package tlsname
 
 import (
@@ -17,32 +17,33 @@ import (
 
 //go:generate go run ../../internal/dev/tlsnamegen -o tables.go
 
-// An unknownError is a name that is not known.
+// An unknownError reports an unknown name.
 type unknownError struct {
-	Kind string // what it should name: "TLS version", "cipher suite" or "named group"
+	Kind string // "TLS version", "cipher suite" or "named group"
 	Name string
 }
 
 func (e *unknownError) Error() string { return fmt.Sprintf("unknown %s %q", e.Kind, e.Name) }
 
-// An index lists names in the order of compare: the row, or the alias, shifted
-// left by two bits, and the column of the row, or aliasColumn.
+// An index lists names in the order of compare. An element is the row of the
+// table, or of the aliases, shifted left by two bits, plus the column of the name
+// in the row, or aliasColumn.
 const aliasColumn = 3
 
-// alias is a name besides those of a row.
+// alias is a further name of a value in the table.
 type alias[T any] struct {
 	name  string
 	value T
 }
 
-// search finds a name among n that nameAt returns in the order of compare.
+// search finds a name among n names, which nameAt returns in the order of
+// compare.
 func search(name string, n int, nameAt func(int) string) (int, bool) {
 	return sort.Find(n, func(i int) int { return compare(name, nameAt(i)) })
 }
 
-// compare orders names without regard to case, hyphens being underscores: some
-// programs have TLS-RSA-WITH-AES-128-CBC-SHA, and AWS once had
-// TLS-AES-128-GCM-SHA256.
+// compare ignores case and treats an underscore as a hyphen: some programs write
+// TLS-RSA-WITH-AES-128-CBC-SHA, and AWS once wrote TLS-AES-128-GCM-SHA256.
 func compare(a, b string) int {
 	for i := range min(len(a), len(b)) {
 		if x, y := fold(a[i]), fold(b[i]); x != y {
@@ -62,9 +63,9 @@ func fold(c byte) byte {
 	return c
 }
 
-// parseValue reads two bytes as people and tools write them: 0xC02F, c02f,
-// C0,2F, 0xC0,0x2F, {0xC0,0x2F}, c0:2f, and 0x2f for 0x002F. Four digits
-// without anything else are hexadecimal.
+// parseValue parses two bytes in the forms that people and tools use: 0xC02F,
+// c02f, C0,2F, 0xC0,0x2F, {0xC0,0x2F}, c0:2f, and 0x2f for 0x002F. Four digits
+// alone are hexadecimal.
 func parseValue(s string) (uint16, bool) {
 	if inner, ok := strings.CutPrefix(s, "{"); ok {
 		if s, ok = strings.CutSuffix(inner, "}"); !ok {
@@ -79,8 +80,8 @@ func parseValue(s string) (uint16, bool) {
 	return parseHex(s, 4, 4)
 }
 
-// parseHex reads hexadecimal digits: after 0x from one to most of them, without
-// it from least on.
+// parseHex parses 1 to most hexadecimal digits after 0x, or least to most without
+// it.
 func parseHex(s string, least, most int) (uint16, bool) {
 	if len(s) > 2 && s[0] == '0' && s[1]|0x20 == 'x' {
 		s, least = s[2:], 1
@@ -103,20 +104,19 @@ func parseHex(s string, least, most int) (uint16, bool) {
 	return v, true
 }
 
-// hex is how this package prints a number.
 func hex(v uint16) string { return fmt.Sprintf("0x%04X", v) }
 
 const grease = "GREASE"
 
-// IsGREASE reports whether v is reserved to keep peers tolerant of values that
-// they do not know (RFC 8701, section 2): 0x0A0A, 0x1A1A to 0xFAFA.
+// IsGREASE reports whether v is one of the reserved values of RFC 8701, section
+// 2: 0x0A0A, 0x1A1A to 0xFAFA.
 func IsGREASE(v uint16) bool { return v&0x0F0F == 0x0A0A && v>>8 == v&0xFF }
 
-// greaseName prints a GREASE value so that it can be parsed again.
+// greaseName formats a GREASE value so that parseGREASE can read it.
 func greaseName(v uint16) string { return grease + "(" + hex(v) + ")" }
 
-// parseGREASE reads what greaseName prints, and GREASE alone as the first of
-// the values.
+// parseGREASE parses the form of greaseName, and GREASE alone as the first
+// value.
 func parseGREASE(s string) (uint16, bool) {
 	if len(s) < len(grease) || compare(s[:len(grease)], grease) != 0 {
 		return 0, false

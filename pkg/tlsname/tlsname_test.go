@@ -114,14 +114,14 @@ func TestUnknownValues(t *testing.T) {
 	s := Suite(0x1234)
 	if s.String() != "0x1234" || s.Known() || s.IANA()+s.OpenSSL()+s.GnuTLS()+s.Go() != "" || s.Versions() != nil || s.Strength() != Unrated ||
 		s.Authentication() != "" || s.UsableIn(0) || s.Reasons() != nil {
-		t.Errorf("an unknown suite is more than its number: %v", s)
+		t.Errorf("unknown suite %v has names or properties", s)
 	}
 	if got := Suite(0x2A2A); got.String() != "GREASE(0x2A2A)" || got.IANA() != "GREASE" || got.Known() || !got.IsGREASE() {
 		t.Errorf("GREASE: %v, %s", got, got.IANA())
 	}
 	for _, s := range []Suite{0x2A1A, 0x2B2B, 0x0A0B} {
 		if s.IsGREASE() {
-			t.Errorf("%v passes for GREASE", s.Hex())
+			t.Errorf("%v is called GREASE", s.Hex())
 		}
 	}
 	if got := Version(0x7F1C).String() + Group(0x9999).String() + Version(0x0A0A).String(); got != "0x7F1C0x9999GREASE(0x0A0A)" {
@@ -132,7 +132,8 @@ func TestUnknownValues(t *testing.T) {
 	}
 }
 
-// TestTables holds the generated tables to what the code expects of them.
+// TestTables checks the generated tables for the properties that the code
+// relies on.
 func TestTables(t *testing.T) {
 	if !slices.IsSortedFunc(suites[:], func(a, b suiteRow) int { return int(a.suite) - int(b.suite) }) {
 		t.Error("suites are out of order")
@@ -166,7 +167,7 @@ func TestTables(t *testing.T) {
 	}
 }
 
-// TestNamesRoundTrip: every name of every value leads back to it.
+// TestNamesRoundTrip parses every name of every value.
 func TestNamesRoundTrip(t *testing.T) {
 	names := 0
 	for _, s := range Suites() {
@@ -232,11 +233,11 @@ func TestGo(t *testing.T) {
 			t.Errorf("%s is called %q", c.Name, s.Go())
 		}
 		if weak := s.Strength() < Strong; c.Insecure && !weak {
-			t.Errorf("%s: insecure for Go, %v here", c.Name, s.Strength())
+			t.Errorf("%s: insecure in Go, %v here", c.Name, s.Strength())
 		}
 		for _, v := range []Version{TLS10, TLS11, TLS12, TLS13} {
 			if got, want := s.UsableIn(v), slices.Contains(c.SupportedVersions, uint16(v)); got != want {
-				t.Errorf("%s in %v: %t, for Go %t", c.Name, v, got, want)
+				t.Errorf("%s in %v: %t, in Go %t", c.Name, v, got, want)
 			}
 		}
 	}
@@ -249,7 +250,7 @@ func TestGo(t *testing.T) {
 	}
 }
 
-// TestOpenSSL compares every column of openssl ciphers.
+// TestOpenSSL compares every column of `openssl ciphers`.
 func TestOpenSSL(t *testing.T) {
 	out, err := exec.Command("openssl", "ciphers", "-V", "-stdname", "ALL:@SECLEVEL=0").Output()
 	if err != nil {
@@ -258,7 +259,7 @@ func TestOpenSSL(t *testing.T) {
 	row := regexp.MustCompile(`(?m)^\s*0x(..),0x(..) - (\S+)\s+- (\S+)\s+(\S+)\s+Kx=(\S+)\s+Au=(\S+)\s+Enc=(\w+)(?:/\w+)?(?:\((\d+)\))?\s+Mac=(\S+)\s*$`)
 	rows := row.FindAllStringSubmatch(string(out), -1)
 	if len(rows) < 50 || len(rows) != strings.Count(string(out), "\n") {
-		t.Fatalf("%d rows are understood, of\n%s", len(rows), out)
+		t.Fatalf("parsed %d rows of\n%s", len(rows), out)
 	}
 	for _, r := range rows {
 		s, err := ParseSuite(r[1] + "," + r[2])
@@ -289,7 +290,7 @@ func TestOpenSSL(t *testing.T) {
 			}
 		}
 		if enc == "3DES" {
-			bits = "168" // as keys are made, not as they protect
+			bits = "168" // the length of the key, not its effective length
 		}
 		if enc == "None" {
 			bits = ""
@@ -299,7 +300,7 @@ func TestOpenSSL(t *testing.T) {
 		}
 		version := s.Versions()[0].String()
 		if version == "TLSv1" && r[5] == "SSLv3" {
-			version = "SSLv3" // OpenSSL took suites into SSL 3.0 that RFCs define for TLS
+			version = "SSLv3" // OpenSSL also allows suites in SSL 3.0 that RFCs define for TLS
 		}
 		got := []string{s.IANA(), s.OpenSSL(), version, kx, auth, enc, bits, mac}
 		if want := r[3:]; !slices.Equal(got, want) {
@@ -358,7 +359,7 @@ func BenchmarkParseSuite(b *testing.B) {
 	}
 }
 
-// BenchmarkMap is the yardstick: a look-up of the same name in a map that was built before.
+// BenchmarkMap looks the same name up in a map, for comparison.
 func BenchmarkMap(b *testing.B) {
 	m := map[string]Suite{}
 	for _, s := range Suites() {

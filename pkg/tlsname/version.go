@@ -2,8 +2,8 @@ package tlsname
 
 import "strings"
 
-// A Version is the protocol version as it is on the wire (RFC 8446, section
-// 4.1.2). Later versions are greater, but for GREASE and unknown ones.
+// A Version is a protocol version, with its value on the wire (RFC 8446, section
+// 4.1.2). A later known version is greater.
 type Version uint16
 
 // Protocol versions.
@@ -16,8 +16,8 @@ const (
 	TLS13 Version = 0x0304
 )
 
-// String is the version as connection logs and security policies have it, such
-// as TLSv1.2; TLS 1.0 is TLSv1 there.
+// String returns the name that connection logs and security policies use, such
+// as TLSv1.2. They call TLS 1.0 TLSv1.
 func (v Version) String() string {
 	switch v {
 	case SSL20:
@@ -39,18 +39,18 @@ func (v Version) String() string {
 	return v.Hex()
 }
 
-// Hex is the number, such as 0x0303.
+// Hex returns the number, such as 0x0303.
 func (v Version) Hex() string { return hex(uint16(v)) }
 
 // Known reports whether v is a version of SSL or TLS.
 func (v Version) Known() bool { return v == SSL20 || SSL30 <= v && v <= TLS13 }
 
-// ParseVersion reads a version as logs, policies, programs and people write
-// it: TLSv1.2, tlsv12 (Network Load Balancers), TLS 1.2, tls1_2, VersionTLS12,
-// 1.2, 0x0303, 03,03. A number may be of an unknown version.
+// ParseVersion parses the forms that logs, policies, programs and people use:
+// TLSv1.2, tlsv12 (Network Load Balancers), TLS 1.2, tls1_2, VersionTLS12, 1.2,
+// 0x0303, 03,03. The number of an unknown version is no error.
 func ParseVersion(s string) (Version, error) {
 	trimmed := strings.TrimSpace(s)
-	var buf [8]byte // longer than any name without what is dropped
+	var buf [8]byte // longer than any name without the dropped characters
 	name := buf[:0]
 	for _, c := range []byte(cutPrefixFold(trimmed, "version")) {
 		switch {

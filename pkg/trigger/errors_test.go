@@ -7,7 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// A long key leaves room for the end of an error, which says when to retry.
+// TestLongFailures checks that an error with a long key keeps its end, which says
+// when to retry.
 func TestLongFailures(t *testing.T) {
 	for _, key := range []string{strings.Repeat("k", 1024), strings.Repeat("é", 512)} {
 		err := Failures{{Item: "0", Err: errors.New("s3://b/" + key + ": in progress; retry after 2026-11-30T10:00:00Z")}}.Error()

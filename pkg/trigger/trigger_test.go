@@ -31,13 +31,13 @@ const (
 	message = "059f36b4-87a3-44ab-83d2-661975830a7d"
 )
 
-// eventFiles says what each file of events/ must come to. The objects of an
-// item are its keys; "!" stands for an item with an error.
+// eventFiles has the expected result for each file in events/: the keys of each
+// item, or "!" for an item with an error.
 var eventFiles = map[string]struct {
 	shape   Shape
 	items   [][]string
 	ignored int
-	owner   string // of the first object, for request id "req"
+	owner   string // the first object's, for request ID "req"
 }{
 	"s3-put.json":                     {S3, [][]string{{key1}}, 0, "req"},
 	"s3-put-encoded-key.json":         {S3, [][]string{{"team a+é/" + key1}}, 0, "req"},
@@ -133,7 +133,7 @@ func TestEventFiles(t *testing.T) {
 	}
 }
 
-// describe is the content of a golden file: what was parsed, and every reply.
+// describe returns the content of a golden file: the parsed event and every reply.
 func describe(t *testing.T, e *Event) []byte {
 	t.Helper()
 	type item struct {
@@ -219,7 +219,7 @@ func TestGoldenFilesAllUsed(t *testing.T) {
 	for _, name := range names {
 		event := strings.TrimSuffix(filepath.Base(name), ".golden") + ".json"
 		if _, ok := eventFiles[event]; !ok {
-			t.Errorf("%s belongs to no event", name)
+			t.Errorf("%s has no event", name)
 		}
 	}
 }
@@ -258,8 +258,8 @@ func quote(s string) string {
 	return string(b)
 }
 
-// TestParse lists facts: the payload, and its items as "ID=keys", "!" and the
-// error's text after an item that has one.
+// TestParse compares the items of a payload as "ID=keys", followed by "!" and the
+// text of the item's error, if any.
 func TestParse(t *testing.T) {
 	for _, c := range []struct {
 		name, payload string
@@ -476,13 +476,13 @@ func TestReply(t *testing.T) {
 		t.Error("more outcomes than items were accepted")
 	}
 
-	// A message that cannot be named must not be taken as done.
+	// A message without an ID must not count as done.
 	e, _ = Parse([]byte(`{"Records":[{"eventSource":"aws:sqs","body":"x"},{"messageId":"m1","eventSource":"aws:sqs","body":"\"s3://b/k\""}]}`))
 	if v, err := e.Reply(make([]error, 2)); v != nil || err == nil {
 		t.Errorf("reply %v, %v", v, err)
 	}
 
-	// Errors of the caller are still found in the reply.
+	// errors.Is still finds the caller's error in the reply.
 	e, _ = Parse([]byte(s3Event("a", "b", "c")))
 	_, err = e.Reply([]error{boom, nil})
 	var failed Failures
@@ -490,7 +490,7 @@ func TestReply(t *testing.T) {
 		t.Errorf("reply error %v", err)
 	}
 
-	// A Batch task without id cannot be answered, and counts as temporary.
+	// The reply has no place for a Batch task without ID. It counts as temporary.
 	e, _ = Parse([]byte(`{"invocationSchemaVersion":"2.0","invocationId":"i","tasks":[{"s3Key":"k","s3Bucket":"b"},{"taskId":"t1","s3Key":"k","s3Bucket":"b"}]}`))
 	v, err = e.Reply([]error{nil, fmt.Errorf("read: %w", Permanent(errors.New(strings.Repeat("é", 2000))))})
 	r, ok := v.(events.S3BatchJobResponse)
@@ -587,7 +587,7 @@ func FuzzParse(f *testing.F) {
 			return
 		}
 		if len(e.Items) == 0 && len(e.Ignored) == 0 {
-			t.Error("nothing found and nothing said")
+			t.Error("neither items nor ignored entries nor an error")
 		}
 		for _, i := range e.Items {
 			if i.ID == "" {
