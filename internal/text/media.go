@@ -15,15 +15,22 @@ import (
 // writes <, > and & as they are. Runes that are not printable become \u escapes,
 // so that a terminal which shows the text cannot be steered by it; a program
 // that parses it gets the same strings.
-func JSON(v any, indent string) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
+func JSON(v any, indent string) ([]byte, error) { return JSONEncoder(indent)(v) }
+
+// JSONEncoder returns [JSON] for many values in turn. Each call overwrites what the
+// one before returned.
+func JSONEncoder(indent string) func(v any) ([]byte, error) {
+	b := new(bytes.Buffer)
+	enc := json.NewEncoder(b)
 	enc.SetIndent("", indent)
 	enc.SetEscapeHTML(false)
-	if err := enc.Encode(v); err != nil {
-		return nil, err
+	return func(v any) ([]byte, error) {
+		b.Reset()
+		if err := enc.Encode(v); err != nil {
+			return nil, err
+		}
+		return escapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 	}
-	return escapeJSON(bytes.TrimSuffix(b.Bytes(), []byte("\n"))), nil
 }
 
 // WriteJSON writes a value as [JSON] does, and a line feed.
@@ -40,7 +47,12 @@ func WriteJSON(w io.Writer, v any, indent string) error {
 // has no such rune but the line feeds of its indentation.
 func escapeJSON(b []byte) []byte {
 	unprintable := func(r rune) bool { return r != '\n' && !strconv.IsPrint(r) }
-	if bytes.IndexFunc(b, unprintable) < 0 {
+	// Nearly all text is ASCII, and a report has many rows.
+	ascii := true
+	for _, c := range b {
+		ascii = ascii && (c >= ' ' && c <= '~' || c == '\n')
+	}
+	if ascii || bytes.IndexFunc(b, unprintable) < 0 {
 		return b
 	}
 	var out []byte

@@ -13,8 +13,9 @@ import (
 // own line. It encodes rows one by one, since there may be many.
 func (r *Result) WriteJSON(w io.Writer) error {
 	b := bufio.NewWriter(w)
+	encoded := text.JSONEncoder("")
 	encode := func(v any) error {
-		row, err := text.JSON(v, "")
+		row, err := encoded(v)
 		b.Write(row)
 		return err
 	}
