@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"hash/fnv"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -79,13 +80,14 @@ type weighted struct {
 type group struct {
 	name    string
 	faults  []weighted
-	batches bool // all events come by the queue, in batches
+	batches bool     // all events come by the queue, in batches
+	focus   []string // operations that are hit often
 }
 
 var groups = []group{
-	{"batches", []weighted{{refuse, 3}, {resetBefore, 1}, {resetAfter, 1}, {drop, 1}, {cut, 1}, {late, 1}, {slow, 2}, {freeze, 1}}, true},
-	{"accepted", []weighted{{refuse, 3}, {replace, 6}, {slow, 1}}, false},
-	{"everything", []weighted{{refuse, 4}, {replace, 3}, {resetBefore, 1}, {resetAfter, 1}, {drop, 1}, {cut, 1}, {stallBefore, 1}, {stallAfter, 1}, {late, 2}, {slow, 2}, {freeze, 2}}, false},
+	{"batches", []weighted{{refuse, 3}, {resetBefore, 1}, {resetAfter, 1}, {drop, 1}, {cut, 1}, {late, 1}, {slow, 2}, {freeze, 1}}, true, []string{"s3 Put v1/alerts", "sns Publish"}},
+	{"accepted", []weighted{{refuse, 3}, {replace, 6}, {slow, 1}}, false, []string{"cloudwatch PutMetricData"}},
+	{"everything", []weighted{{refuse, 4}, {replace, 3}, {resetBefore, 1}, {resetAfter, 1}, {drop, 1}, {cut, 1}, {stallBefore, 1}, {stallAfter, 1}, {late, 2}, {slow, 2}, {freeze, 2}}, false, nil},
 }
 
 var kills = []weighted{{killBefore, 3}, {killAfter, 4}, {killLate, 1}, {killSoon, 2}}
@@ -129,6 +131,9 @@ func (t *trouble) fate(service string, c call) fault {
 		return fault{}
 	}
 	weight := weights[t.random(name, 0).IntN(len(weights))]
+	if slices.Contains(t.group.focus, name) {
+		weight = max(weight, 12)
+	}
 	r := t.random(name, t.calls[name])
 	switch x := r.Float64(); {
 	case x < min(t.kill*weight, 0.4) && t.kills < t.most:
