@@ -62,7 +62,9 @@ func (p *Pipeline) publish(ctx context.Context, b batch) []publication {
 	if err != nil {
 		err = fmt.Errorf("out of time before publishing: %w; %w", context.Cause(ctx), ErrNothingSent)
 	} else if err = p.finish(ctx, 2, func(ctx context.Context) error {
-		return p.Metrics.Put(ctx, slices.Concat(b.data, b.processor.Data(start)))
+		// The processor's own metrics go first: a crash between two requests must not
+		// leave out that this batch may count twice.
+		return p.Metrics.Put(ctx, slices.Concat(b.processor.Data(start), b.data))
 	}); err != nil {
 		err = fmt.Errorf("publishing metrics: %w", err)
 	}
