@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/incident", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 
