@@ -5,6 +5,7 @@ package cli
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -44,8 +45,16 @@ func TestInterrupted(t *testing.T) {
 		{"cost " + fifo, nil},
 		{"hello " + fifo, nil},
 		{"hello -", idle},
+		{"policy list --policy-file " + fifo, nil},
+		{"policy update --input " + fifo + " --output x", nil},
+		{"policy update --input - --output x", idle},
+		{"listeners --policy-file " + fifo, nil},
+		{"local --template " + fifo + " --bootstrap /bin/true ../../events/sample", nil},
+		{"local --template /dev/zero --bootstrap /bin/true ../../events/sample", nil},
+		{"backfill --function f --state " + fifo + " s3://logs/AWSLogs", nil},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+		ctx, cancel := context.WithCancelCause(t.Context())
+		time.AfterFunc(50*time.Millisecond, func() { cancel(errors.New("as signal.NotifyContext does")) })
 		status := make(chan int, 1)
 		var stderr bytes.Buffer
 		go func() { status <- Run(ctx, strings.Fields(test.args), test.stdin, io.Discard, &stderr) }()
@@ -57,7 +66,7 @@ func TestInterrupted(t *testing.T) {
 		case <-time.After(10 * time.Second):
 			t.Errorf("%s goes on", test.args)
 		}
-		cancel()
+		cancel(nil)
 	}
 }
 

@@ -3,23 +3,28 @@ package policyfile
 
 import (
 	"fmt"
+	"io"
 	"os"
 
 	"tlswatch/pkg/secpolicy"
 )
 
-// Load reads the data file of that name, as [secpolicy.Load] does.
-func Load(name string) (*secpolicy.Set, error) {
+// Read reads the data file of that name from r, as [secpolicy.Load] does.
+func Read(name string, r io.Reader) (*secpolicy.Set, error) {
+	set, err := secpolicy.Load(r)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return set, nil
+}
+
+func load(name string) (*secpolicy.Set, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	set, err := secpolicy.Load(f)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return set, nil
+	return Read(name, f)
 }
 
 // LoadOr reads the data file. Without a name, or with an error if it cannot read
@@ -28,7 +33,7 @@ func LoadOr(name string) (*secpolicy.Set, error) {
 	if name == "" {
 		return secpolicy.Builtin(), nil
 	}
-	set, err := Load(name)
+	set, err := load(name)
 	if err != nil {
 		return secpolicy.Builtin(), err
 	}

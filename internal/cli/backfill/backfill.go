@@ -129,7 +129,7 @@ func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) 
 	if err := o.check(uri, time.Now().UTC()); err != nil {
 		return command.Usage(err)
 	}
-	state, err := openState(o.state, o.bucket, !o.sends())
+	state, err := openState(ctx, o.state, o.bucket, !o.sends())
 	if err != nil {
 		return err
 	}

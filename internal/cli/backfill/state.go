@@ -2,12 +2,15 @@ package backfill
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"sync"
+
+	"tlswatch/internal/cli/command"
 )
 
 // A state records in a file which objects are done. The file is append-only: one
@@ -36,12 +39,12 @@ type stateObject struct {
 
 // openState reads a state file and, unless readOnly is set, opens it for appending.
 // It drops an incomplete last line.
-func openState(name, bucket string, readOnly bool) (*state, error) {
+func openState(ctx context.Context, name, bucket string, readOnly bool) (*state, error) {
 	if name == "" {
 		return nil, nil
 	}
 	s := &state{done: make(map[stateObject]bool)}
-	data, err := os.ReadFile(name)
+	data, err := command.ReadFile(ctx, name)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}

@@ -11,7 +11,6 @@ import (
 	"os"
 
 	"tlswatch/internal/cli/command"
-	"tlswatch/internal/cli/input"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
 )
@@ -26,7 +25,7 @@ func Read(ctx context.Context, t *clienthello.Tracker, paths []string, stdin io.
 			pipes = append(pipes, path)
 			continue
 		}
-		files = append(files, clienthello.Capture{Name: path, Open: func() (io.ReadCloser, error) { return input.OpenFile(ctx, path) }})
+		files = append(files, clienthello.Capture{Name: path, Open: func() (io.ReadCloser, error) { return command.OpenFile(ctx, path) }})
 	}
 	errs := []error{t.ReadAll(ctx, files)}
 	for _, path := range pipes {
@@ -39,9 +38,9 @@ func Read(ctx context.Context, t *clienthello.Tracker, paths []string, stdin io.
 
 func readPipe(ctx context.Context, t *clienthello.Tracker, path string, stdin io.Reader) error {
 	if path == command.StdinPath {
-		return t.Read(ctx, input.Interruptible(ctx, stdin))
+		return t.Read(ctx, command.Interruptible(ctx, stdin))
 	}
-	f, err := input.OpenFile(ctx, path)
+	f, err := command.OpenFile(ctx, path)
 	if err != nil {
 		return err
 	}

@@ -105,7 +105,7 @@ func Runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, 
 		switch {
 		case err == nil || errors.As(err, new(*failure)):
 			return err
-		case cmd.Context().Err() != nil && errors.Is(err, context.Canceled):
+		case cmd.Context().Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(cmd.Context()))):
 			return Interrupted("interrupted")
 		case errors.As(err, new(*usageError)):
 			return err

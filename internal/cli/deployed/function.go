@@ -71,7 +71,7 @@ func (d *Function) Throttled() int64 { return d.throttles.Load() }
 // Check asks Lambda whether the function exists and may be invoked. It does not run
 // it.
 func (d *Function) Check(ctx context.Context) error {
-	err := d.retry(ctx, true, func(ctx context.Context) error {
+	err := d.retry(ctx, 0, true, func(ctx context.Context) error {
 		_, err := d.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &d.name, InvocationType: types.InvocationTypeDryRun})
 		return err
 	})
@@ -109,7 +109,7 @@ func (e *FunctionError) Error() string {
 // first run may still be in progress. When ctx is canceled, nothing more is sent, and
 // calls in progress have the time Grace to end.
 func (d *Function) Invoke(ctx context.Context, payload []byte, repeat bool) (reply []byte, requestID string, err error) {
-	err = d.retry(ctx, repeat, func(ctx context.Context) error {
+	err = d.retry(ctx, d.Grace, repeat, func(ctx context.Context) error {
 		out, err := d.client.Invoke(ctx, &lambda.InvokeInput{FunctionName: &d.name, Payload: payload})
 		if err != nil {
 			return err
@@ -136,8 +136,8 @@ const (
 	longestPause = 15 * time.Second
 )
 
-func (d *Function) retry(ctx context.Context, repeat bool, call func(context.Context) error) error {
-	longer, cancel := outlast(ctx, d.Grace)
+func (d *Function) retry(ctx context.Context, grace time.Duration, repeat bool, call func(context.Context) error) error {
+	longer, cancel := outlast(ctx, grace)
 	defer cancel()
 	throttles, repeats := 0, 0
 	for pause := firstPause; ; pause = min(2*pause, longestPause) {

@@ -24,7 +24,7 @@ type Change struct {
 // Question turns the flags into a question, and returns notes about the policies in
 // it.
 func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []string, err error) {
-	set, err := o.File.Load()
+	set, err := o.File.Load(ctx)
 	if err != nil {
 		return q, nil, err
 	}

@@ -92,19 +92,6 @@ func (in *Logs) feed(ctx context.Context, queue chan<- *opening) {
 	}
 }
 
-// Interruptible reads r in another goroutine, so that waiting for input ends with ctx.
-// Closing the reader that it returns does not close r.
-func Interruptible(ctx context.Context, r io.Reader) io.ReadCloser {
-	in, out := io.Pipe()
-	stop := context.AfterFunc(ctx, func() { out.CloseWithError(context.Cause(ctx)) })
-	go func() {
-		defer stop()
-		_, err := io.CopyBuffer(out, struct{ io.Reader }{r}, make([]byte, 1<<16))
-		out.CloseWithError(err)
-	}()
-	return in
-}
-
 // A logReader reads a log until ctx ends, even within a line that has no end, and counts
 // what it reads.
 type logReader struct {

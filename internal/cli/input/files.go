@@ -28,7 +28,7 @@ func (in *Logs) list(ctx context.Context, yield func(*Log) bool) {
 		case ctx.Err() != nil:
 			return
 		case path == command.StdinPath:
-			next(&Log{Name: "standard input", open: func(ctx context.Context) (io.ReadCloser, error) { return Interruptible(ctx, in.stdin), nil }})
+			next(&Log{Name: "standard input", open: func(ctx context.Context) (io.ReadCloser, error) { return command.Interruptible(ctx, in.stdin), nil }})
 		case strings.HasPrefix(path, cloud.S3Scheme):
 			err = in.listS3(ctx, path, next)
 		default:
@@ -57,9 +57,9 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 	return filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
 		switch {
 		case err != nil && name == root:
-			return withoutPath(err)
+			return command.WithoutPath(err)
 		case err != nil: // an unreadable folder in it: the others are read
-			yield(&Log{Name: name, open: func(context.Context) (io.ReadCloser, error) { return nil, withoutPath(err) }})
+			yield(&Log{Name: name, open: func(context.Context) (io.ReadCloser, error) { return nil, command.WithoutPath(err) }})
 			return nil
 		case d.IsDir():
 			return nil
@@ -84,55 +84,8 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 // notFile is why something with the name of a log is skipped in a directory.
 const notFile = "not a regular file"
 
-// OpenFile opens a file. Errors do not name it. Opening a named pipe waits for a writer,
-// and reading from it for data: both end with ctx.
-func OpenFile(ctx context.Context, path string) (io.ReadCloser, error) {
-	type result struct {
-		f   *os.File
-		err error
-	}
-	opened := make(chan result, 1)
-	go func() {
-		f, err := os.Open(path)
-		opened <- result{f, err}
-	}()
-	select {
-	case r := <-opened:
-		if r.err != nil {
-			return nil, withoutPath(r.err)
-		}
-		if info, err := r.f.Stat(); err == nil && info.Mode().IsRegular() {
-			return r.f, nil
-		}
-		return &pipeFile{Interruptible(ctx, r.f), r.f}, nil
-	case <-ctx.Done():
-		go func() { // the file may still open
-			if r := <-opened; r.err == nil {
-				r.f.Close()
-			}
-		}()
-		return nil, context.Cause(ctx)
-	}
-}
-
-// A pipeFile reads from a named pipe or a device.
-type pipeFile struct {
-	io.ReadCloser
-	file *os.File
-}
-
-func (p *pipeFile) Close() error { return errors.Join(p.ReadCloser.Close(), p.file.Close()) }
-
-// withoutPath removes the path from an error: messages begin with it anyway.
-func withoutPath(err error) error {
-	if pe, ok := errors.AsType[*fs.PathError](err); ok {
-		return pe.Err
-	}
-	return err
-}
-
 func fileInput(path string, info fs.FileInfo) *Log {
-	i := &Log{Name: path, open: func(ctx context.Context) (io.ReadCloser, error) { return OpenFile(ctx, path) }}
+	i := &Log{Name: path, open: func(ctx context.Context) (io.ReadCloser, error) { return command.OpenFile(ctx, path) }}
 	if info != nil && info.Mode().IsRegular() {
 		i.Size = info.Size()
 	}

@@ -66,7 +66,7 @@ from your AWS configuration.
 }
 
 func (o options) run(ctx context.Context, stdout io.Writer) error {
-	set, err := o.data.Load()
+	set, err := o.data.Load(ctx)
 	if err != nil {
 		return err
 	}

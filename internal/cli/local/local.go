@@ -104,7 +104,7 @@ func (o options) run(ctx context.Context, paths []string, stdout, stderr io.Writ
 	case o.template == "" && len(o.parameters) > 0:
 		return command.Usagef("--parameter needs --template")
 	}
-	policies, err := o.listenerPolicies()
+	policies, err := o.listenerPolicies(ctx)
 	if err != nil {
 		return err
 	}
@@ -197,9 +197,9 @@ func (o options) failures(w *world, r result, end *lastLines, stderr io.Writer) 
 
 // listenerPolicies returns the function's settings for security policies: the data file
 // that other commands also use, and --policy.
-func (o *options) listenerPolicies() (map[string]string, error) {
+func (o *options) listenerPolicies(ctx context.Context) (map[string]string, error) {
 	settings := make(map[string]string)
-	set, err := o.Load()
+	set, err := o.Load(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -86,7 +86,7 @@ func (o options) startWorld(ctx context.Context, function string, policies map[s
 
 // startTemplate starts what a template deploys.
 func (o options) startTemplate(ctx context.Context, function string, output io.Writer) (*world, error) {
-	source, err := os.ReadFile(o.template)
+	source, err := command.ReadFile(ctx, o.template)
 	if err != nil {
 		return nil, err
 	}

@@ -42,7 +42,7 @@ AWS does not confirm.
 // runs adapts the function of a subcommand. It writes the result as JSON, or calls text.
 func (p *flags) runs(f func(set *secpolicy.Set, args []string) (result any, text func(*console.Writer), err error)) func(*cobra.Command, []string) error {
 	return command.Runs(func(cmd *cobra.Command, args []string) error {
-		set, err := p.file.Load()
+		set, err := p.file.Load(cmd.Context())
 		if err != nil {
 			return err
 		}

@@ -85,11 +85,11 @@ func readDescriptions(ctx context.Context, input, region string, stdin io.Reader
 		descriptions, err := elbpolicy.Policies(ctx, client)
 		return descriptions, "", cloud.Explain(err)
 	case "-":
-		return secpolicy.Read(stdin)
+		return secpolicy.Read(command.Interruptible(ctx, stdin))
 	}
-	f, err := os.Open(input)
+	f, err := command.OpenFile(ctx, input)
 	if err != nil {
-		return nil, "", err
+		return nil, "", fmt.Errorf("%s: %w", input, err)
 	}
 	defer f.Close()
 	descriptions, retrieved, err := secpolicy.Read(f)

@@ -51,7 +51,7 @@ func (o *Flags) Judge(ctx context.Context) (*Judge, error) {
 	if o.Policy == "" {
 		return nil, nil
 	}
-	set, err := o.File.Load()
+	set, err := o.File.Load(ctx)
 	if err != nil {
 		return nil, err
 	}

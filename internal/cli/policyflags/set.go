@@ -4,7 +4,9 @@ package policyflags
 
 import (
 	"cmp"
+	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -45,17 +47,22 @@ func (d *File) Path() (path string, must bool, err error) {
 	return filepath.Join(dir, "tlswatch", "policies.json"), false, nil
 }
 
-// Load returns the security policies.
-func (d *File) Load() (*secpolicy.Set, error) {
+// Load returns the security policies. Waiting for the file, which may be a named pipe,
+// ends with ctx.
+func (d *File) Load(ctx context.Context) (*secpolicy.Set, error) {
 	path, must, err := d.Path()
 	if err != nil {
 		return secpolicy.Builtin(), nil // no home directory, so no file
 	}
-	set, err := policyfile.Load(path)
+	f, err := command.OpenFile(ctx, path)
 	if errors.Is(err, fs.ErrNotExist) && !must {
 		return secpolicy.Builtin(), nil
 	}
-	return set, err
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	defer f.Close()
+	return policyfile.Read(path, f)
 }
 
 // Lookup finds a policy by its name, in any case and with or without
@@ -75,8 +82,8 @@ func Lookup(set *secpolicy.Set, name string) (*secpolicy.Policy, error) {
 
 // Complete completes policy names in up to n arguments, or with n = 0 in a flag.
 func Complete(d *File, n int) cobra.CompletionFunc {
-	return func(_ *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
-		set, err := d.Load()
+	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+		set, err := d.Load(cmd.Context())
 		if err != nil || len(args) >= n && n > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}

@@ -51,7 +51,7 @@ func (o *options) printer(ctx context.Context, w io.Writer) (*printer, error) {
 	if err != nil {
 		return nil, err
 	}
-	set, err := o.policies.File.Load()
+	set, err := o.policies.File.Load(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -4,6 +4,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -22,6 +23,7 @@ type data struct {
 	medium, large file   // a log of 50,000 clients with few heavy ones, and of scanners seen once
 	uniform       file   // 50,000 clients with the same number of lines each
 	unique        file   // 5 million clients with one line each
+	blank         file   // line feeds alone: the most lines that bytes can be
 	small         string // a directory of many small logs
 	smallFiles    int
 }
@@ -54,6 +56,7 @@ func (b *bench) data() (*data, error) {
 		{&d.large, "large", 1e9, population},
 		{&d.uniform, "uniform", 1e9, func(w io.Writer, lines int) error { return evenly(w, lines, 50_000) }},
 		{&d.unique, "unique", 5e6 * lineBytes, func(w io.Writer, lines int) error { return evenly(w, lines, lines) }},
+		{&d.blank, "blank", 1e9, lineFeeds},
 	} {
 		lines := max(int(log.bytes*b.scale/lineBytes), 1)
 		path := filepath.Join(b.dir, fmt.Sprintf("%s-%d.log.gz", log.name, lines))
@@ -127,6 +130,17 @@ func evenly(w io.Writer, lines, clients int) error {
 			at.Format("2006-01-02T15:04:05.000000Z"), n>>24, n>>16&255, n>>8&255, n&255, 1024+i%60_000, latency, status, uint64(n)*0x9e3779b97f4a7c15, uint64(i)*0xbf58476d1ce4e5b9)
 	}
 	return bw.Flush()
+}
+
+// lineFeeds writes line feeds alone, as many as a log of that many lines has bytes.
+func lineFeeds(w io.Writer, lines int) error {
+	feeds := bytes.Repeat([]byte{'\n'}, lineBytes)
+	for range lines {
+		if _, err := w.Write(feeds); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // pack writes a file compressed by gzip(1), unless it exists, and returns its

@@ -21,6 +21,7 @@ const (
 	reportJob       = "tlswatch report"
 	uniformJob      = "whole job: 1 GB of 50 k clients"
 	uniqueJob       = "whole job: 5 M clients"
+	blankJob        = "whole job: 1 GB of line feeds"
 	smallOne        = "small objects, 1 core"
 	smallAll        = "small objects, all cores"
 	startup         = "spawn to ready"
@@ -97,6 +98,7 @@ func (b *bench) programs(d *data) (list []program, skipped []string, err error) 
 	}
 	add(uniformJob, file{}, self, "job", "whole", d.uniform.path)
 	add(uniqueJob, file{}, self, "job", "whole", d.unique.path)
+	add(blankJob, file{}, self, "job", "whole", d.blank.path)
 	list = append(list,
 		program{name: smallOne, argv: []string{self, "job", "small", d.small}, keep: true, env: []string{"GOMAXPROCS=1"}},
 		program{name: smallAll, argv: []string{self, "job", "small", d.small}, keep: true})
@@ -136,6 +138,7 @@ func (b *bench) targets(d *data) []target {
 		{"pipeline of gawk / whole job, CPU", true, 4, "", b.ratio(gawkPipeline+m, wholeJob+m, cpu)},
 		{"pipeline of gawk / tlswatch report, CPU", true, 4, "", b.ratio(gawkPipeline+l, reportJob+l, cpu)},
 		{"pipelined / klauspost gunzip alone, wall time", false, 0.5, "", b.ratio(wholePipelined+l, klauspostGunzip+l, wall)},
+		{"line feeds / a log of the same size, CPU", false, 0.3, "", b.ratio(blankJob, wholeJob+l, cpu)},
 		{"peak memory of the whole job, 50 k clients", false, 16, "MB", peak(uniformJob)},
 		{"peak memory of the whole job, 5 M clients", false, 32, "MB", peak(uniqueJob)},
 		{"peak memory of tlswatch report", false, 64 << 20 / 1e6, "MB", peak(reportJob + l)},

@@ -33,7 +33,7 @@ type invocation struct {
 	name     string // for the trace: the event and the attempt
 	id       string // Lambda's request id
 	payload  []byte
-	told     time.Duration // until the deadline that the function is told
+	told     time.Duration // until the deadline that the function sees
 	limit    time.Duration // until Lambda kills it
 	deadline time.Time     // from told, when it begins
 	answer   chan answer   // has room for one
