@@ -58,22 +58,6 @@ func percent(share float64, under, over string) string {
 	return strconv.FormatFloat(100*share, 'f', 1, 64) + " %"
 }
 
-// Size writes a number of bytes with two or three digits, in powers of 1,000:
-// 999 B, 1.5 kB, 24 MB.
-func Size(bytes int64) string {
-	if bytes < 1000 {
-		return fmt.Sprintf("%d B", bytes)
-	}
-	f, i := float64(bytes)/1000, 0
-	for ; f >= 999.5; i++ {
-		f /= 1000
-	}
-	if f < 9.95 {
-		return fmt.Sprintf("%.1f %cB", f, "kMGTPE"[i])
-	}
-	return fmt.Sprintf("%.0f %cB", f, "kMGTPE"[i])
-}
-
 // Duration writes a duration with its one or two largest units: 42s, 3m05s,
 // 2h05m, 3d.
 func Duration(d time.Duration) string {

@@ -17,6 +17,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/dustin/go-humanize"
 	"github.com/spf13/cobra"
 	"golang.org/x/sync/errgroup"
 
@@ -412,7 +413,7 @@ func (r result) write(w io.Writer, format string) error {
 		line(r.TooOld, "not sent: ended more than two weeks ago (the oldest %s); CloudWatch would refuse the data", r.OldestEnd.Format(when))
 	}
 	line(r.AlreadyDone, "done by an earlier run")
-	t.Add(text.Count(r.Selected), fmt.Sprintf("to send, %s", text.Size(r.SelectedBytes)))
+	t.Add(text.Count(r.Selected), fmt.Sprintf("to send, %s", humanize.Bytes(uint64(r.SelectedBytes))))
 	if r.Manifest != "" {
 		t.Add(text.Count(r.Selected), "written to "+r.Manifest)
 	} else if !r.DryRun {

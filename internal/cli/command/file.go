@@ -1,32 +1,18 @@
 package command
 
 import (
-	"bufio"
-	"errors"
+	"bytes"
 	"io"
-	"os"
-	"path/filepath"
+
+	"github.com/google/renameio/v2/maybe"
 )
 
-// ReplaceFile writes a file atomically: a reader sees the old content or the new.
+// ReplaceFile writes a file: a reader sees the old content or the new. Windows cannot do
+// that, so there a reader may see a part.
 func ReplaceFile(name string, write func(io.Writer) error) error {
-	f, err := os.CreateTemp(filepath.Dir(name), filepath.Base(name)+".*")
-	if err != nil {
+	var b bytes.Buffer
+	if err := write(&b); err != nil {
 		return err
 	}
-	w := bufio.NewWriter(f)
-	err = write(w)
-	if err == nil {
-		err = w.Flush()
-	}
-	if err == nil {
-		err = f.Chmod(0o644)
-	}
-	if err = errors.Join(err, f.Close()); err == nil {
-		err = os.Rename(f.Name(), name)
-	}
-	if err != nil {
-		os.Remove(f.Name())
-	}
-	return err
+	return maybe.WriteFile(name, b.Bytes(), 0o644)
 }

@@ -6,6 +6,9 @@ import (
 	"strings"
 	"sync"
 	"time"
+
+	"github.com/dustin/go-humanize"
+
 	"tlswatch/internal/text"
 )
 
@@ -95,7 +98,7 @@ func (p *Progress) line(now time.Time) string {
 	if p.total == 0 || p.growing {
 		line := "  " + text.Plural(p.done, p.noun)
 		if p.bytes > 0 {
-			line += ", " + text.Size(p.bytes)
+			line += ", " + humanize.Bytes(uint64(p.bytes))
 		}
 		if p.growing {
 			line += fmt.Sprintf(", %s found so far", text.Count(p.total))
@@ -110,7 +113,7 @@ func (p *Progress) line(now time.Time) string {
 	bar := strings.Repeat("#", int(part*width))
 	line := fmt.Sprintf("  [%-*s] %s of %s", width, bar, text.Count(p.done), text.Plural(p.total, p.noun))
 	if p.totalBytes > 0 {
-		line += fmt.Sprintf(", %s of %s", text.Size(p.bytes), text.Size(p.totalBytes))
+		line += fmt.Sprintf(", %s of %s", humanize.Bytes(uint64(p.bytes)), humanize.Bytes(uint64(p.totalBytes)))
 	}
 	// The first second says little about the rest.
 	if passed := now.Sub(p.started); passed >= time.Second && part > 0 && part < 1 {

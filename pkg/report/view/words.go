@@ -6,13 +6,15 @@ import (
 	"strings"
 	"time"
 
+	"github.com/dustin/go-humanize"
+
 	"tlswatch/internal/text"
 	"tlswatch/pkg/report"
 )
 
 // volume says how much was read.
 func volume(r *report.Result) []string {
-	return []string{text.Plural(r.Objects, "log") + ",", text.Plural(r.Lines, "line") + ",", text.Size(r.Bytes) + " of text"}
+	return []string{text.Plural(r.Objects, "log") + ",", text.Plural(r.Lines, "line") + ",", humanize.Bytes(uint64(r.Bytes)) + " of text"}
 }
 
 // maxCauses is how many causes people see, apart from those of the negotiations
