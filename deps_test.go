@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/incident", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/incident", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 
@@ -167,9 +167,9 @@ var rules = []rule{
 		why:      "a report depends only on the logs; its caller says why negotiations failed",
 	},
 	{
-		packages: []string{"internal/text"},
+		packages: []string{"internal/table", "internal/text"},
 		never:    []string{module + "/..."},
-		why:      "text does not depend on what it describes",
+		why:      "a table or text does not depend on what it holds or describes",
 	},
 	{
 		packages: []string{"pkg/price"},

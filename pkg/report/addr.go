@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"encoding/binary"
 	"net/netip"
+
+	"tlswatch/internal/table"
 )
 
 // An addr is an IP address as a key: IPv4 is mapped into IPv6, as RFC 4291
@@ -37,7 +39,7 @@ func (a addr) ip() netip.Addr {
 	return netip.AddrFrom16(b).Unmap()
 }
 
-func (a addr) hash() uint64 { return mix(a.hi, a.lo, 0) }
+func (a addr) hash() uint64 { return table.Mix(a.hi, a.lo, 0) }
 
 // is4 reports whether a is of IPv4.
 func (a addr) is4() bool { return a.hi == 0 && a.lo>>32 == 0xffff }

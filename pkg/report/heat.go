@@ -24,12 +24,12 @@ const (
 
 func (c *Collector) heatMap(r *Result) *HeatMap {
 	t := &c.heat.t
-	if t.n == 0 {
+	if t.Len() == 0 {
 		return nil
 	}
 	total := make(map[addr]uint64)
-	for row := range t.all {
-		total[row.key.client] += row.value.n
+	for row := range t.All {
+		total[row.Key.client] += row.Value.n
 	}
 	order := make([]addr, 0, len(total))
 	for a := range total {
@@ -52,10 +52,10 @@ func (c *Collector) heatMap(r *Result) *HeatMap {
 		h.Clients = append(h.Clients, c.client(a))
 		h.Counts = append(h.Counts, make([]uint64, h.Columns))
 	}
-	for row := range t.all {
-		if i, ok := line[row.key.client]; ok {
-			n := &h.Counts[i][min((floor(row.key.minute, width)-from)/width, int64(h.Columns-1))]
-			*n += row.value.n
+	for row := range t.All {
+		if i, ok := line[row.Key.client]; ok {
+			n := &h.Counts[i][min((floor(row.Key.minute, width)-from)/width, int64(h.Columns-1))]
+			*n += row.Value.n
 			h.Most = max(h.Most, *n)
 		}
 	}

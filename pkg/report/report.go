@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
+
+	"tlswatch/internal/table"
 )
 
 // Options of a Collector.
@@ -75,7 +77,7 @@ type Collector struct {
 	latency     latencies
 	byProtocol  map[string]*latencies
 	clients     clients
-	kinds       table[Failure, int32] // of failures; the value is the row's number
+	kinds       table.Table[Failure, int32] // of failures; the value is the row's number
 	diagnose    func(Failure) Diagnosis
 	policy      string
 	failures    failures
@@ -121,11 +123,11 @@ func New(o Options) *Collector {
 		return newList(&c.names, c.hashString, func(s string) int { return rowSize + len(s) })
 	}
 	c.status, c.protocol, c.keyExchange, c.balancer = names(), names(), names(), names()
-	c.cipher = newList(&c.names, func(s suite) uint64 { return mix(c.hashString(s.protocol), c.hashString(s.cipher), 0) },
+	c.cipher = newList(&c.names, func(s suite) uint64 { return table.Mix(c.hashString(s.protocol), c.hashString(s.cipher), 0) },
 		func(s suite) int { return rowSize + len(s.protocol) + len(s.cipher) })
-	c.port = newList(&c.names, func(p uint16) uint64 { return mix(uint64(p), 0, 0) }, func(uint16) int { return rowSize })
-	c.kinds = newTable[Failure, int32](func(f Failure) uint64 {
-		return mix(c.hashString(f.Protocol)^c.hashString(f.LoadBalancer), c.hashString(f.Cipher), c.hashString(f.Status)^uint64(f.Port))
+	c.port = newList(&c.names, func(p uint16) uint64 { return table.Mix(uint64(p), 0, 0) }, func(uint16) int { return rowSize })
+	c.kinds = table.New[Failure, int32](func(f Failure) uint64 {
+		return table.Mix(c.hashString(f.Protocol)^c.hashString(f.LoadBalancer), c.hashString(f.Cipher), c.hashString(f.Status)^uint64(f.Port))
 	})
 	return c
 }
@@ -319,12 +321,12 @@ func (w *Worker) newCell(k cell) *cellRow {
 func (c *Collector) kind(f Failure) int32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.kinds.n >= maxKinds {
+	if c.kinds.Len() >= maxKinds {
 		f = Failure{Protocol: other, Cipher: other, Status: connlog.FailedPrefix + other}
 	}
-	n, fresh := c.kinds.get(f)
+	n, fresh := c.kinds.Get(f)
 	if fresh {
-		*n = int32(c.kinds.n - 1)
+		*n = int32(c.kinds.Len() - 1)
 	}
 	return *n
 }

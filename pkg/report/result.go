@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"tlswatch/pkg/connlog"
+
+	"tlswatch/internal/table"
 )
 
 // A Result is what a Collector found. Its JSON is stable: new versions only add
@@ -211,7 +213,9 @@ const maxSlowest = 100
 func (c *Collector) Result(s Source, top int) *Result {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.clients.t.slots, c.failures.t.slots, c.certs.t.slots = nil, nil, nil // nothing is looked up any more
+	c.clients.t.Freeze()
+	c.failures.t.Freeze()
+	c.certs.t.Freeze()
 	r := &Result{
 		Objects: s.Objects, OutsideObjects: s.OutsideObjects, Bytes: s.Bytes, Lines: s.Lines,
 		MalformedLines: s.MalformedLines, Malformed: s.Malformed, FailedObjects: s.FailedObjects, Skipped: s.Skipped, Partial: s.Partial,
@@ -244,8 +248,8 @@ func (c *Collector) Result(s Source, top int) *Result {
 	sorted(r, "byLoadBalancer", &c.balancer, cmp.Compare, func(k string, n Counts) {
 		r.ByLoadBalancer = append(r.ByLoadBalancer, LoadBalancerCount{dash(k), n})
 	})
-	for m := range c.minutes.t.all {
-		r.ByMinute = append(r.ByMinute, MinuteCount{minuteTime(m.key), m.value})
+	for m := range c.minutes.t.All {
+		r.ByMinute = append(r.ByMinute, MinuteCount{minuteTime(m.Key), m.Value})
 	}
 	slices.SortFunc(r.ByMinute, func(a, b MinuteCount) int { return a.Minute.Compare(b.Minute) })
 	if c.minutes.width > 1 {
@@ -272,12 +276,12 @@ func (c *Collector) Result(s Source, top int) *Result {
 
 // sorted calls yield for each row, the most frequent first.
 func sorted[K comparable](r *Result, name string, l *list[K], compare func(a, b K) int, yield func(K, Counts)) {
-	order, _ := first(&l.t, 0, func(*listRow) bool { return true }, func(a, b *row[K, listRow]) int {
-		return cmp.Or(cmp.Compare(b.value.Connections, a.value.Connections), compare(a.key, b.key))
+	order, _ := first(&l.t, 0, func(*listRow) bool { return true }, func(a, b *table.Row[K, listRow]) int {
+		return cmp.Or(cmp.Compare(b.Value.Connections, a.Value.Connections), compare(a.Key, b.Key))
 	})
 	for _, i := range order {
-		row := l.t.at(int(i))
-		yield(row.key, row.value.Counts)
+		row := l.t.At(int(i))
+		yield(row.Key, row.Value.Counts)
 	}
 	r.approximate(name, l.missed)
 }
@@ -294,15 +298,15 @@ func (r *Result) approximate(list string, missed uint64) {
 
 // first returns the numbers of the top rows, in the order of compare, of those
 // for which pick returns true, and how many there are in all.
-func first[K comparable, V any](t *table[K, V], top int, pick func(*V) bool, compare func(a, b *row[K, V]) int) (order []uint32, all int) {
+func first[K comparable, V any](t *table.Table[K, V], top int, pick func(*V) bool, compare func(a, b *table.Row[K, V]) int) (order []uint32, all int) {
 	sort := func() {
-		slices.SortFunc(order, func(a, b uint32) int { return compare(t.at(int(a)), t.at(int(b))) })
+		slices.SortFunc(order, func(a, b uint32) int { return compare(t.At(int(a)), t.At(int(b))) })
 		if top > 0 {
 			order = order[:min(top, len(order))]
 		}
 	}
-	for i := range t.n {
-		if !pick(&t.at(i).value) {
+	for i := range t.Len() {
+		if !pick(&t.At(i).Value) {
 			continue
 		}
 		all++

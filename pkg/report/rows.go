@@ -3,17 +3,19 @@ package report
 import (
 	"cmp"
 	"time"
+
+	"tlswatch/internal/table"
 )
 
 func (c *Collector) resultClients(r *Result, top int) {
 	t := &c.clients.t
-	order, all := first(t, top, func(v *client) bool { return v.failed > 0 }, func(a, b *row[addr, client]) int {
-		return cmp.Or(cmp.Compare(b.value.failed, a.value.failed), a.key.compare(b.key))
+	order, all := first(t, top, func(v *client) bool { return v.failed > 0 }, func(a, b *table.Row[addr, client]) int {
+		return cmp.Or(cmp.Compare(b.Value.failed, a.Value.failed), a.Key.compare(b.Key))
 	})
 	r.TotalFailedClients = all
 	r.FailedClients = make([]ClientCount, 0, len(order))
 	for _, i := range order {
-		k, v := t.at(int(i)).key, &t.at(int(i)).value
+		k, v := t.At(int(i)).Key, &t.At(int(i)).Value
 		r.FailedClients = append(r.FailedClients, ClientCount{c.client(k), Counts{v.connections, v.failed}})
 	}
 	r.approximate("failedClients", c.clients.missedFailed)
@@ -25,11 +27,11 @@ func (c *Collector) resultClients(r *Result, top int) {
 	if slowest == 0 {
 		slowest = maxSlowest
 	}
-	order, _ = first(t, slowest, func(v *client) bool { return v.timed > 0 }, func(a, b *row[addr, client]) int {
-		return cmp.Or(cmp.Compare(mean(&b.value), mean(&a.value)), a.key.compare(b.key))
+	order, _ = first(t, slowest, func(v *client) bool { return v.timed > 0 }, func(a, b *table.Row[addr, client]) int {
+		return cmp.Or(cmp.Compare(mean(&b.Value), mean(&a.Value)), a.Key.compare(b.Key))
 	})
 	for _, i := range order {
-		k, v := t.at(int(i)).key, &t.at(int(i)).value
+		k, v := t.At(int(i)).Key, &t.At(int(i)).Value
 		r.SlowestClients = append(r.SlowestClients, ClientLatency{c.client(k), uint64(v.timed), roundTo(mean(v)/1000, 1e6), float64(v.longest) / 1000})
 	}
 	r.approximate("slowestClients", c.clients.missed)
@@ -37,20 +39,20 @@ func (c *Collector) resultClients(r *Result, top int) {
 
 func (c *Collector) resultNegotiations(r *Result, top int) {
 	f := &c.failures.t
-	kind := func(k clientFailure) *Failure { return &c.kinds.at(int(k.kind)).key }
-	order, all := first(f, top, func(*failureRow) bool { return true }, func(a, b *row[clientFailure, failureRow]) int {
-		x, y := kind(a.key), kind(b.key)
-		return cmp.Or(cmp.Compare(b.value.n, a.value.n), a.key.client.compare(b.key.client),
+	kind := func(k clientFailure) *Failure { return &c.kinds.At(int(k.kind)).Key }
+	order, all := first(f, top, func(*failureRow) bool { return true }, func(a, b *table.Row[clientFailure, failureRow]) int {
+		x, y := kind(a.Key), kind(b.Key)
+		return cmp.Or(cmp.Compare(b.Value.n, a.Value.n), a.Key.client.compare(b.Key.client),
 			cmp.Compare(x.Protocol, y.Protocol), cmp.Compare(x.Cipher, y.Cipher), cmp.Compare(x.Status, y.Status),
 			cmp.Compare(x.LoadBalancer, y.LoadBalancer), cmp.Compare(x.Port, y.Port))
 	})
 	r.TotalFailedNegotiations = all
 	r.FailedNegotiations = make([]Negotiation, 0, len(order))
 	for _, i := range order {
-		row := f.at(int(i))
-		k := kind(row.key)
+		row := f.At(int(i))
+		k := kind(row.Key)
 		r.FailedNegotiations = append(r.FailedNegotiations, Negotiation{
-			Client: c.client(row.key.client), Protocol: dash(k.Protocol), Cipher: dash(k.Cipher), Status: k.Status, Count: row.value.n,
+			Client: c.client(row.Key.client), Protocol: dash(k.Protocol), Cipher: dash(k.Cipher), Status: k.Status, Count: row.Value.n,
 			LoadBalancer: k.LoadBalancer, Port: k.Port,
 		})
 	}
@@ -67,16 +69,16 @@ func roundTo(f, unit float64) float64 { return float64(int64(f*unit+0.5)) / unit
 func (c *Collector) resultCertificates(r *Result, top int) {
 	soon := c.last.Add(CertificateDays * 24 * time.Hour).Unix()
 	t := &c.certs.t
-	order, _ := first(t, top, func(v *cert) bool { return v.Failed > 0 || v.notAfter != 0 && v.notAfter <= soon }, func(a, b *row[uint64, cert]) int {
-		x, y := &a.value, &b.value
+	order, _ := first(t, top, func(v *cert) bool { return v.Failed > 0 || v.notAfter != 0 && v.notAfter <= soon }, func(a, b *table.Row[uint64, cert]) int {
+		x, y := &a.Value, &b.Value
 		return cmp.Or(cmp.Compare(y.Failed, x.Failed), cmp.Compare(x.notAfter, y.notAfter), cmp.Compare(x.subject, y.subject))
 	})
 	r.ClientCertificates = make([]Certificate, 0, len(order))
 	for _, i := range order {
-		v := &t.at(int(i)).value
+		v := &t.At(int(i)).Value
 		row := Certificate{Subject: c.pseudonym("subject", v.subject), Counts: v.Counts}
 		if v.Failed > 0 {
-			row.Status = c.kinds.at(int(v.kind)).key.Status
+			row.Status = c.kinds.At(int(v.kind)).Key.Status
 		}
 		if v.notAfter != 0 {
 			at := time.Unix(v.notAfter, 0).UTC()
