@@ -148,6 +148,18 @@ type Attempt struct {
 // listener with policy p, nil if unknown.
 func (s *Set) DiagnoseAttempt(a Attempt, p *Policy) Diagnosis { return s.diagnoseAttempt(a, p)[0] }
 
+// MayBePolicy reports whether a listener's security policy may be why a
+// negotiation failed with this reason, the code after "Failed:" or "". It is not
+// for reasons about certificates, and for alerts that the client sends for
+// another reason.
+func MayBePolicy(reason string) bool {
+	if alert, ok := strings.CutPrefix(reason, connlog.ReasonAlert); ok {
+		return diagnoseAlert(alert).ID == ChoiceRejected
+	}
+	coded, ok := clientCert[reason]
+	return !ok || coded.ID == "client-cert-incompatible"
+}
+
 // diagnoseAttempt returns at least one diagnosis, the likeliest first.
 func (s *Set) diagnoseAttempt(a Attempt, p *Policy) []Diagnosis {
 	if coded, ok := clientCert[a.Reason]; ok {
