@@ -17,6 +17,7 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"tlswatch/pkg/clienthello/capture"
+	"tlswatch/pkg/clienthello/tlswire"
 )
 
 // writeTraffic writes a capture of about n bytes: interleaved connections of about
@@ -32,7 +33,7 @@ func writeTraffic(w io.Writer, n int) (connections int, err error) {
 	rand.NewChaCha8([32]byte{}).Read(body)
 	var records []byte
 	for chunk := 0; chunk < len(body); chunk += 1 << 14 {
-		records = append(records, record(recordApplicationData, body[chunk:min(chunk+1<<14, len(body))])...)
+		records = append(records, record(tlswire.RecordApplicationData, body[chunk:min(chunk+1<<14, len(body))])...)
 	}
 	at := start
 	for written := 0; written < n; {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/clienthello/capture"
+	"tlswatch/pkg/clienthello/tlswire"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -23,12 +24,12 @@ type connection struct {
 
 	handshake    *Handshake // nil until the ClientHello begins
 	entry        *waiting
-	server       *serverHello  // the final one
-	serverLost   bool          // there was a ServerHello that is not complete in the capture
-	retry        tlsname.Group // of a HelloRetryRequest
-	asked        bool          // the server asked for a client certificate
-	early        *Outcome      // an alert captured before the ClientHello that it answers
-	warning      Alert         // the last alert that did not end the connection
+	server       *tlswire.ServerHello // the final one
+	serverLost   bool                 // there was a ServerHello that is not complete in the capture
+	retry        tlsname.Group        // of a HelloRetryRequest
+	asked        bool                 // the server asked for a client certificate
+	early        *Outcome             // an alert captured before the ClientHello that it answers
+	warning      Alert                // the last alert that did not end the connection
 	warnedBy     Side
 	reaction     *Alert // of the client, after the server had closed the connection
 	noCert       bool   // the client answered a request for a certificate with none
@@ -43,7 +44,7 @@ type connection struct {
 type direction struct {
 	c       *connection
 	stream  stream
-	records recordReader
+	records tlswire.Reader
 	first   uint32 // initial sequence number plus one
 
 	head     []byte // of a client, until its protocol is known
@@ -143,7 +144,7 @@ func (c *connection) packet(d *direction, p *capture.Segment) {
 	c.cost = c.hellos
 	for i := range c.sides {
 		d := &c.sides[i]
-		c.cost += d.stream.held + cap(d.records.message.buffer) + cap(d.head)
+		c.cost += d.stream.held + d.records.Held() + cap(d.head)
 	}
 }
 
@@ -199,7 +200,7 @@ const (
 func (c *connection) agreed() bool {
 	client, server := c.client, c.other(c.client)
 	switch {
-	case c.server != nil && c.server.version >= tlsname.TLS13:
+	case c.server != nil && c.server.Version >= tlsname.TLS13:
 		return client.longest >= finishedLen
 	case c.server != nil:
 		return client.changed && server.changed
@@ -217,7 +218,7 @@ func (c *connection) flush() {
 		for len(d.stream.pending) > 0 {
 			d.stream.giveUp(d)
 		}
-		d.records.end(d)
+		d.records.End(d)
 		if d.sslv2 > 0 {
 			d.helloSSLv2()
 		}
@@ -244,7 +245,7 @@ func (c *connection) begin(p Protocol, version tlsname.Version) {
 	c.handshake.Client, c.handshake.Server = c.endpoints(c.client)
 }
 
-var errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", errIncomplete)
+var errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", tlswire.ErrIncomplete)
 
 // data takes the next bytes in order.
 func (d *direction) data(b []byte) {
@@ -253,9 +254,9 @@ func (d *direction) data(b []byte) {
 		return
 	}
 	if d != d.c.client {
-		d.records.segment(b)
-		d.records.read(b, d)
-		if d.records.broken && d.count == 0 {
+		d.records.Segment(b)
+		d.records.Read(b, d)
+		if d.records.Broken && d.count == 0 {
 			d.c.end(Outcome{Kind: NotTLS, By: Server})
 		}
 		return
@@ -263,8 +264,8 @@ func (d *direction) data(b []byte) {
 	d.segments++
 	switch {
 	case d.sniffed && d.sslv2 == 0:
-		d.records.segment(b)
-		d.records.read(b, d)
+		d.records.Segment(b)
+		d.records.Read(b, d)
 	case d.sniffed:
 		d.head = append(d.head, b...)
 		d.readSSLv2()
@@ -284,20 +285,20 @@ func (d *direction) hole(n int) {
 	if d == d.c.client && d.sslv2 > 0 {
 		d.helloSSLv2()
 		d.sslv2 = 0
-		d.records.lost = true
+		d.records.Lose()
 		return
 	}
 	if d == d.c.client && !d.sniffed {
 		d.sniffed = true
 		if protocol, _ := sniff(d.head); protocol == TLS && len(d.head) > 0 {
-			d.begin(typeClientHello)
+			d.Begin(tlswire.TypeClientHello)
 			d.c.handshake.Fault = errNotCaptured
 		}
 		d.head = nil
-		d.records.lost, d.records.message.lost = true, true
+		d.records.Lose()
 		return
 	}
-	d.records.hole(n, d)
+	d.records.Hole(n, d)
 }
 
 // sniff detects the protocol of the client, once it has sent enough.
@@ -311,10 +312,10 @@ func (d *direction) sniff() {
 	switch protocol {
 	case TLS:
 		d.head = nil
-		d.records.read(head, d)
+		d.records.Read(head, d)
 	case SSLv2Hello:
 		d.c.begin(protocol, tlsname.SSL20)
-		d.sslv2, _ = sslv2Length(head)
+		d.sslv2, _ = tlswire.SSLv2Length(head)
 		d.readSSLv2()
 	default:
 		d.head = nil
@@ -328,18 +329,18 @@ func (d *direction) readSSLv2() {
 		rest := d.head[d.sslv2:]
 		d.helloSSLv2()
 		d.sslv2 = 0
-		d.records.read(rest, d)
+		d.records.Read(rest, d)
 	}
 }
 
 func (d *direction) helloSSLv2() {
 	h := d.c.handshake
-	h.Hello, h.Fault = parseSSLv2(d.head[:min(len(d.head), d.sslv2)])
+	h.Hello, h.Fault = tlswire.ParseSSLv2(d.head[:min(len(d.head), d.sslv2)])
 	h.Segments = d.segments
 	d.head = nil
 }
 
-func (d *direction) record(contentType uint8, version tlsname.Version, length int) {
+func (d *direction) Record(contentType uint8, version tlsname.Version, length int) {
 	c := d.c
 	d.count++
 	d.version = version
@@ -349,17 +350,17 @@ func (d *direction) record(contentType uint8, version tlsname.Version, length in
 		c.handshake.Fault = errNotCaptured
 	}
 	switch contentType {
-	case recordChangeCipherSpec:
+	case tlswire.RecordChangeCipherSpec:
 		d.changed = true
 		// In TLS 1.3 it has no meaning, and messages follow.
-		if c.server != nil && c.server.version < tlsname.TLS13 {
-			d.records.sealed = true
+		if c.server != nil && c.server.Version < tlsname.TLS13 {
+			d.records.Sealed = true
 		}
-	case recordHandshake:
+	case tlswire.RecordHandshake:
 		if d.changed {
 			d.sealed++
 		}
-	case recordApplicationData:
+	case tlswire.RecordApplicationData:
 		d.sent++
 		if d == c.client && c.other(d).count > 0 {
 			d.answered++
@@ -368,13 +369,13 @@ func (d *direction) record(contentType uint8, version tlsname.Version, length in
 	}
 }
 
-func (d *direction) begin(msgType uint8) {
-	if d == d.c.client && msgType == typeClientHello && d.c.handshake == nil {
+func (d *direction) Begin(msgType uint8) {
+	if d == d.c.client && msgType == tlswire.TypeClientHello && d.c.handshake == nil {
 		d.c.begin(TLS, d.version)
 	}
 }
 
-func (d *direction) alert(level, description uint8) {
+func (d *direction) Alert(level, description uint8) {
 	c := d.c
 	a := Alert{level, description}
 	switch {
@@ -390,46 +391,46 @@ func (d *direction) alert(level, description uint8) {
 	}
 }
 
-func (d *direction) message(m handshakeMessage) {
+func (d *direction) Message(m tlswire.Message) {
 	c, h := d.c, d.c.handshake
 	if d == c.client {
 		switch {
 		case h == nil:
-		case m.msgType == typeClientHello && h.Hello == nil && h.Fault == nil:
-			h.Hello, h.Fault = parseClientHello(m.bytes)
-			if handshakeHeaderLen+m.length > maxHello {
-				h.Fault = fmt.Errorf("ClientHello: %d bytes, which no ClientHello has", m.length)
+		case m.Type == tlswire.TypeClientHello && h.Hello == nil && h.Fault == nil:
+			h.Hello, h.Fault = tlswire.ParseClientHello(m.Bytes)
+			if tlswire.HandshakeHeaderLen+m.Length > tlswire.MaxHello {
+				h.Fault = fmt.Errorf("ClientHello: %d bytes, which no ClientHello has", m.Length)
 			}
-			h.Hello.compact()
+			h.Hello.Compact()
 			h.Segments = d.segments
 			c.hellos = h.size()
-		case m.msgType == typeClientHello && c.retry != 0:
-			if hello, err := parseClientHello(m.bytes); err == nil {
-				hello.compact()
+		case m.Type == tlswire.TypeClientHello && c.retry != 0:
+			if hello, err := tlswire.ParseClientHello(m.Bytes); err == nil {
+				hello.Compact()
 				h.SecondHello = hello
 				c.hellos = h.size()
 			}
-		case m.msgType == typeCertificate && m.length == 3:
+		case m.Type == tlswire.TypeCertificate && m.Length == 3:
 			c.noCert = true
 		}
 		return
 	}
-	switch m.msgType {
-	case typeServerHello:
-		hello, err := parseServerHello(m.bytes)
+	switch m.Type {
+	case tlswire.TypeServerHello:
+		hello, err := tlswire.ParseServerHello(m.Bytes)
 		switch {
 		case err != nil:
 			c.serverLost = true
-		case hello.retry:
-			c.retry = hello.group
+		case hello.Retry:
+			c.retry = hello.Group
 		default:
 			c.server = hello
 		}
-	case typeServerKeyExchange:
-		if c.server != nil && c.server.group == 0 && c.server.suite.KeyExchange() == "ECDHE" {
-			c.server.group = groupOfServerKeyExchange(m.bytes)
+	case tlswire.TypeServerKeyExchange:
+		if c.server != nil && c.server.Group == 0 && c.server.CipherSuite.KeyExchange() == "ECDHE" {
+			c.server.Group = tlswire.GroupOfServerKeyExchange(m.Bytes)
 		}
-	case typeCertificateRequest:
+	case tlswire.TypeCertificateRequest:
 		c.asked = true
 	}
 }

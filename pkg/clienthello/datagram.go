@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 
 	"tlswatch/pkg/clienthello/capture"
+	"tlswatch/pkg/clienthello/tlswire"
 )
 
 // maxDatagramFlows bounds the flows of QUIC and of DTLS that are counted.
@@ -49,7 +50,7 @@ func isQUICInitial(b []byte) bool {
 // isDTLSClientHello reports whether a datagram begins with a ClientHello in
 // plain DTLS, RFC 9147, Sections 4 and 5.
 func isDTLSClientHello(b []byte) bool {
-	const recordHeaderLen = 13
-	return len(b) > recordHeaderLen && b[0] == recordHandshake && b[1] == 0xfe && (b[2] == 0xff || b[2] == 0xfd) &&
-		int(binary.BigEndian.Uint16(b[11:])) >= 12 && b[recordHeaderLen] == typeClientHello
+	const headerLen = 13
+	return len(b) > headerLen && b[0] == tlswire.RecordHandshake && b[1] == 0xfe && (b[2] == 0xff || b[2] == 0xfd) &&
+		int(binary.BigEndian.Uint16(b[11:])) >= 12 && b[headerLen] == tlswire.TypeClientHello
 }

@@ -11,7 +11,6 @@ import (
 	"github.com/gopacket/gopacket/layers"
 
 	"tlswatch/pkg/clienthello/capture"
-	"tlswatch/pkg/tlsname"
 )
 
 // captureFiles are the captures of real clients.
@@ -116,73 +115,6 @@ func pendingBytes(c *connection) int {
 	return n
 }
 
-// events collects the events of a recordReader, which do not depend on the pieces.
-type events struct {
-	records  int
-	alerts   [][2]uint8
-	messages []handshakeMessage
-	begun    int
-}
-
-func (e *events) record(uint8, tlsname.Version, int) { e.records++ }
-func (e *events) alert(level, description uint8) {
-	e.alerts = append(e.alerts, [2]uint8{level, description})
-}
-func (e *events) message(m handshakeMessage) { e.messages = append(e.messages, m) }
-func (e *events) begin(uint8)                { e.begun++ }
-
-func (e *events) equal(o *events) bool {
-	if e.records != o.records || e.begun != o.begun || len(e.alerts) != len(o.alerts) || len(e.messages) != len(o.messages) {
-		return false
-	}
-	for i := range e.alerts {
-		if e.alerts[i] != o.alerts[i] {
-			return false
-		}
-	}
-	for i, m := range e.messages {
-		n := o.messages[i]
-		if m.msgType != n.msgType || m.length != n.length || !bytes.Equal(m.bytes, n.bytes) {
-			return false
-		}
-	}
-	return true
-}
-
-// FuzzRecords checks that the events are the same for one piece and for any pieces.
-func FuzzRecords(f *testing.F) {
-	var client, server []byte
-	for _, fl := range classical() {
-		if fl.client {
-			client = append(client, fl.data...)
-		} else {
-			server = append(server, fl.data...)
-		}
-	}
-	f.Add(client, 7)
-	f.Add(server, 100)
-	f.Add(append(record(22, client[5:100]), record(22, client[100:])...), 3)
-	f.Add(record(21, []byte{2, 40}), 1)
-	f.Fuzz(func(t *testing.T, data []byte, size int) {
-		var whole, pieces recordReader
-		var a, b events
-		whole.read(data, &a)
-		for rest := data; len(rest) > 0; {
-			n := min(len(rest), max(size, 1))
-			pieces.read(rest[:n], &b)
-			rest = rest[n:]
-			if len(pieces.message.buffer) > maxHello {
-				t.Fatalf("%d bytes in the buffer", len(pieces.message.buffer))
-			}
-		}
-		whole.end(&a)
-		pieces.end(&b)
-		if !a.equal(&b) {
-			t.Errorf("in one piece: %+v\nin pieces of %d: %+v", a, size, b)
-		}
-	})
-}
-
 // FuzzHandshake sends any bytes in the two directions of a connection.
 func FuzzHandshake(f *testing.F) {
 	for _, flights := range [][]flight{classical(), hybrid()} {
@@ -213,44 +145,6 @@ func FuzzHandshake(f *testing.F) {
 			check(t, h)
 			if h.Truncated() && errors.Is(h.Fault, errNotCaptured) && h.Hello != nil {
 				t.Errorf("a ClientHello that is not in the capture: %+v", h)
-			}
-		}
-	})
-}
-
-// FuzzClientHello checks that everything decoded is within the message, and that no
-// strict prefix is taken for a whole message.
-func FuzzClientHello(f *testing.F) {
-	for name, data := range captureFiles(f) {
-		all, _ := track(f, Options{}, data)
-		if len(all) == 0 {
-			f.Fatalf("%s holds no ClientHello", name)
-		}
-	}
-	f.Add(helloOf(f, hybrid()))
-	f.Add(helloOf(f, classical()))
-	f.Add(build([]tlsname.Suite{0x1301, 0x2a2a}, Extension{extPreSharedKey, []byte{0, 7, 0, 1, 9, 0, 0, 0, 0, 0, 2, 1, 5}}))
-	f.Fuzz(func(t *testing.T, data []byte) {
-		h, err := parseClientHello(data)
-		if h == nil {
-			t.Fatal("no ClientHello")
-		}
-		size := len(h.sessionID) + 2*len(h.CipherSuites)
-		for _, e := range h.Extensions {
-			size += 4 + len(e.data)
-		}
-		if size > len(data) {
-			t.Errorf("%d bytes are decoded of %d", size, len(data))
-		}
-		if err != nil {
-			return
-		}
-		if len(h.JA3()) != 32 || len(h.JA4()) != 36 {
-			t.Errorf("fingerprints %s, %s", h.JA3(), h.JA4())
-		}
-		for n := range data {
-			if _, err := parseClientHello(data[:n]); !errors.Is(err, errIncomplete) {
-				t.Fatalf("%d of %d bytes: %v", n, len(data), err)
 			}
 		}
 	})

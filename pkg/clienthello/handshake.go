@@ -2,10 +2,12 @@ package clienthello
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
 
+	"tlswatch/pkg/clienthello/tlswire"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -21,21 +23,23 @@ type Handshake struct {
 	// RecordVersion is the version of the record in which the ClientHello begins.
 	RecordVersion tlsname.Version
 	// Hello is the first ClientHello, or nil if the capture has nothing of it.
-	Hello *ClientHello
+	Hello *tlswire.ClientHello
 	// Fault says why Hello is nil or incomplete: bytes are missing from the capture, see
 	// Truncated, or the client sent an invalid ClientHello.
 	Fault error
 	// Segments is the number of TCP segments that carried Hello.
 	Segments int
 	// SecondHello is the answer to a HelloRetryRequest, or nil.
-	SecondHello *ClientHello
+	SecondHello *tlswire.ClientHello
 
 	Outcome Outcome
 }
 
 // Truncated reports whether the capture lacks bytes of the ClientHello: the snap length
 // cut them off, they were lost, or sent before or after the capture.
-func (h *Handshake) Truncated() bool { return h.Protocol.TLS() && incomplete(h.Fault) }
+func (h *Handshake) Truncated() bool {
+	return h.Protocol.TLS() && errors.Is(h.Fault, tlswire.ErrIncomplete)
+}
 
 // A Protocol is the protocol that a client uses on a connection.
 type Protocol string

@@ -12,11 +12,11 @@ func (c *connection) outcome() Outcome {
 	o := *c.ended
 	o.HelloRetry, o.ClientCertificateRequested = c.retry, c.asked
 	if s := c.server; s != nil {
-		o.Version, o.CipherSuite, o.Group = s.version, s.suite, s.group
-		if s.version >= tlsname.TLS13 {
-			o.Resumed = s.psk
+		o.Version, o.CipherSuite, o.Group = s.Version, s.CipherSuite, s.Group
+		if s.Version >= tlsname.TLS13 {
+			o.Resumed = s.PSK
 		} else {
-			o.Resumed = h.Hello != nil && len(s.sessionID) > 0 && string(s.sessionID) == string(h.Hello.sessionID)
+			o.Resumed = h.Hello != nil && len(s.SessionID) > 0 && string(s.SessionID) == string(h.Hello.SessionID)
 		}
 	}
 	o.Note = c.note(o)

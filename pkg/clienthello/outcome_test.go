@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/gopacket/gopacket/layers"
 
+	"tlswatch/pkg/clienthello/tlswire"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -186,7 +187,7 @@ func TestHelloRetryRequest(t *testing.T) {
 		}
 	}
 	first := 5 + int(binary.BigEndian.Uint16(sent[3:]))
-	if sent[first] != recordChangeCipherSpec || sent[first+6] != recordHandshake {
+	if sent[first] != tlswire.RecordChangeCipherSpec || sent[first+6] != tlswire.RecordHandshake {
 		t.Fatalf("the client goes on with % x", sent[first:first+12])
 	}
 	for _, size := range []int{1448, 50, 1} {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/clienthello/capture"
+	"tlswatch/pkg/clienthello/tlswire"
 )
 
 // Limits of a Tracker. Connections beyond them are ended early, oldest first, and
@@ -322,13 +323,9 @@ func (t *Tracker) tell(h *Handshake) {
 // size estimates the memory of the handshake, in bytes.
 func (h *Handshake) size() int {
 	n := 0
-	for _, hello := range []*ClientHello{h.Hello, h.SecondHello} {
-		if hello == nil {
-			continue
-		}
-		n += 512 + len(hello.sessionID) + 2*(len(hello.CipherSuites)+len(hello.Groups)+len(hello.SignatureSchemes))
-		for _, e := range hello.Extensions {
-			n += 32 + len(e.data)
+	for _, hello := range []*tlswire.ClientHello{h.Hello, h.SecondHello} {
+		if hello != nil {
+			n += hello.Size()
 		}
 	}
 	return n

@@ -21,9 +21,10 @@ import (
 	"github.com/gopacket/gopacket/pcapgo"
 
 	"tlswatch/pkg/clienthello/capture"
+	"tlswatch/pkg/clienthello/tlswire"
 )
 
-var unexported = cmp.AllowUnexported(Alert{}, ClientHello{}, Extension{})
+var unexported = cmp.AllowUnexported(Alert{}, tlswire.ClientHello{}, tlswire.Extension{})
 
 // same compares handshakes without their time and number of segments.
 func same(t *testing.T, got, want *Handshake) {

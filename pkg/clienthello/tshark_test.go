@@ -32,7 +32,7 @@ func asTshark(h *Handshake) string {
 	return strings.Join([]string{
 		fmt.Sprint(h.Client.Port()), fmt.Sprintf("0x%04x", uint16(h.RecordVersion)), fmt.Sprintf("0x%04x", uint16(hello.LegacyVersion)),
 		hexes(hello.SupportedVersions), hexes(hello.CipherSuites), hello.ServerName, hexes(hello.Groups),
-		decimals(hello.KeyShares), hexes(slices.Concat(hello.SignatureSchemes, hello.certSchemes)), strings.Join(hello.ALPN, ","), hello.JA3(),
+		decimals(hello.KeyShares), hexes(slices.Concat(hello.SignatureSchemes, hello.CertSchemes)), strings.Join(hello.ALPN, ","), hello.JA3(),
 	}, "\t")
 }
 

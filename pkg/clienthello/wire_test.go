@@ -7,7 +7,6 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"math/big"
 	"net"
 	"net/netip"
@@ -302,13 +301,9 @@ func one(t testing.TB, captures ...[]byte) *Handshake {
 	return all[0]
 }
 
-// helloOf returns the ClientHello message of flights.
-func helloOf(t testing.TB, flights []flight) []byte {
+func equal[A, B ~uint16](t *testing.T, what string, got []A, want []B) {
 	t.Helper()
-	b := flights[0].data
-	length := int(binary.BigEndian.Uint16(b[3:]))
-	if b[0] != 22 || len(b) < 5+length {
-		t.Fatalf("the first flight is no handshake record: % x", b[:5])
+	if !slices.EqualFunc(got, want, func(a A, b B) bool { return uint16(a) == uint16(b) }) {
+		t.Errorf("%s: got %x, want %x", what, got, want)
 	}
-	return b[5 : 5+length]
 }

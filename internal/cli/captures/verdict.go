@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"tlswatch/internal/cli/policyflags"
-	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/clienthello/tlswire"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
 )
@@ -28,7 +28,7 @@ const (
 )
 
 // OfferOf returns what the client can negotiate according to its ClientHello.
-func OfferOf(h *clienthello.ClientHello) secpolicy.Offer {
+func OfferOf(h *tlswire.ClientHello) secpolicy.Offer {
 	o := secpolicy.Offer{Versions: h.Versions(), Groups: h.Groups, SignatureSchemes: h.SignatureSchemes}
 	for _, s := range h.CipherSuites {
 		if !s.IsGREASE() && !s.IsSignalling() {

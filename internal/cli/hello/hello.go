@@ -18,6 +18,7 @@ import (
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/clienthello/tlswire"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -217,7 +218,7 @@ func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
 	}
 	hello := h.Hello
 	if hello == nil {
-		hello = &clienthello.ClientHello{}
+		hello = &tlswire.ClientHello{}
 	}
 	j.SNI, j.LegacyVersion = hello.ServerName, orEmpty(hello.LegacyVersion)
 	j.Versions, j.Groups, j.KeyShares = command.Names(hello.SupportedVersions), command.Names(hello.Groups), command.Names(hello.KeyShares)

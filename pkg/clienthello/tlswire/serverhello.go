@@ -1,4 +1,4 @@
-package clienthello
+package tlswire
 
 import (
 	"errors"
@@ -9,14 +9,14 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// serverHello is what the server chose, RFC 8446, Section 4.1.3.
-type serverHello struct {
-	version   tlsname.Version // supported_versions, otherwise legacy_version
-	suite     tlsname.Suite
-	group     tlsname.Group // of key_share, or the one a HelloRetryRequest asks for
-	sessionID []byte
-	psk       bool
-	retry     bool // HelloRetryRequest
+// A ServerHello is what the server chose, RFC 8446, Section 4.1.3.
+type ServerHello struct {
+	Version     tlsname.Version // supported_versions, otherwise legacy_version
+	CipherSuite tlsname.Suite
+	Group       tlsname.Group // of key_share, or the one a HelloRetryRequest asks for
+	SessionID   []byte
+	PSK         bool // a pre-shared key was chosen
+	Retry       bool // it is a HelloRetryRequest
 }
 
 // helloRetryRequest is the random of a ServerHello that is a HelloRetryRequest: the
@@ -26,15 +26,16 @@ var helloRetryRequest = [32]byte{
 	0xc2, 0xa2, 0x11, 0x16, 0x7a, 0xbb, 0x8c, 0x5e, 0x07, 0x9e, 0x09, 0xe2, 0xc8, 0xa8, 0x33, 0x9c,
 }
 
-func parseServerHello(message []byte) (*serverHello, error) {
-	body, whole, err := handshakeBody(message, typeServerHello)
+// ParseServerHello decodes a handshake message of type server_hello, with its header.
+func ParseServerHello(message []byte) (*ServerHello, error) {
+	body, whole, err := handshakeBody(message, TypeServerHello)
 	if err == nil && !whole {
-		err = errIncomplete
+		err = ErrIncomplete
 	}
 	if err != nil {
 		return nil, fmt.Errorf("ServerHello: %w", err)
 	}
-	h := new(serverHello)
+	h := new(ServerHello)
 	var version, suite uint16
 	var random [32]byte
 	var sessionID, extensions cryptobyte.String
@@ -42,8 +43,8 @@ func parseServerHello(message []byte) (*serverHello, error) {
 		!body.ReadUint16(&suite) || !body.Skip(1) {
 		return nil, errServerHello
 	}
-	h.version, h.suite, h.sessionID = tlsname.Version(version), tlsname.Suite(suite), sessionID
-	h.retry = random == helloRetryRequest
+	h.Version, h.CipherSuite, h.SessionID = tlsname.Version(version), tlsname.Suite(suite), sessionID
+	h.Retry = random == helloRetryRequest
 	if !body.Empty() && (!body.ReadUint16LengthPrefixed(&extensions) || !body.Empty()) {
 		return nil, errServerHello
 	}
@@ -58,14 +59,14 @@ func parseServerHello(message []byte) (*serverHello, error) {
 			if !data.ReadUint16(&v) {
 				return nil, errServerHello
 			}
-			h.version = tlsname.Version(v)
+			h.Version = tlsname.Version(v)
 		case extKeyShare:
 			if !data.ReadUint16(&v) {
 				return nil, errServerHello
 			}
-			h.group = tlsname.Group(v)
+			h.Group = tlsname.Group(v)
 		case extPreSharedKey:
-			h.psk = true
+			h.PSK = true
 		}
 	}
 	return h, nil
@@ -73,12 +74,12 @@ func parseServerHello(message []byte) (*serverHello, error) {
 
 var errServerHello = errors.New("ServerHello: malformed")
 
-// serverKeyExchangeLen is the length that groupOfServerKeyExchange needs.
+// serverKeyExchangeLen is the length that GroupOfServerKeyExchange needs.
 const serverKeyExchangeLen = 4 + 3
 
-// groupOfServerKeyExchange returns the named curve of an ECDHE ServerKeyExchange
+// GroupOfServerKeyExchange returns the named curve of an ECDHE ServerKeyExchange
 // message, RFC 8422, Section 5.4, or 0.
-func groupOfServerKeyExchange(message []byte) tlsname.Group {
+func GroupOfServerKeyExchange(message []byte) tlsname.Group {
 	const namedCurve = 3
 	if len(message) < serverKeyExchangeLen || message[4] != namedCurve {
 		return 0

@@ -1,4 +1,4 @@
-package clienthello
+package tlswire
 
 import (
 	"crypto/md5"

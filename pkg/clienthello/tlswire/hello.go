@@ -1,4 +1,4 @@
-package clienthello
+package tlswire
 
 import (
 	"bytes"
@@ -11,22 +11,23 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// errIncomplete means that a message is shorter than its header says.
-var errIncomplete = errors.New("incomplete")
+// ErrIncomplete means that a message is shorter than its header says.
+var ErrIncomplete = errors.New("incomplete")
 
 // Handshake message types, RFC 8446, Section 4 and RFC 5246, Section 7.4.
 const (
-	typeClientHello        = 1
-	typeServerHello        = 2
-	typeCertificate        = 11
-	typeServerKeyExchange  = 12
-	typeCertificateRequest = 13
+	TypeClientHello        = 1
+	TypeServerHello        = 2
+	TypeCertificate        = 11
+	TypeServerKeyExchange  = 12
+	TypeCertificateRequest = 13
 )
 
 // A ClientHello is what a client offers, RFC 8446, Section 4.1.2. Lists are in
 // the order of the message and include GREASE values (RFC 8701).
 type ClientHello struct {
 	LegacyVersion tlsname.Version
+	SessionID     []byte
 	CipherSuites  []tlsname.Suite
 	Extensions    []Extension
 
@@ -43,8 +44,7 @@ type ClientHello struct {
 	SecureRenegotiation  bool                      // renegotiation_info or its SCSV, RFC 5746
 	FallbackSCSV         bool                      // TLS_FALLBACK_SCSV, RFC 7507
 
-	sessionID    []byte
-	certSchemes  []tlsname.SignatureScheme // signature_algorithms_cert, RFC 8446, Section 4.2.3
+	CertSchemes  []tlsname.SignatureScheme // signature_algorithms_cert, RFC 8446, Section 4.2.3
 	pointFormats []uint8                   // ec_point_formats, RFC 8422, Section 5.1.2
 }
 
@@ -82,12 +82,21 @@ func (h *ClientHello) readSignals() {
 	h.FallbackSCSV = slices.Contains(h.CipherSuites, fallbackSCSV)
 }
 
-// compact drops all references to the message that the ClientHello was decoded from.
-func (h *ClientHello) compact() {
-	h.sessionID, h.pointFormats = bytes.Clone(h.sessionID), bytes.Clone(h.pointFormats)
+// Compact drops all references to the message that the ClientHello was decoded from.
+func (h *ClientHello) Compact() {
+	h.SessionID, h.pointFormats = bytes.Clone(h.SessionID), bytes.Clone(h.pointFormats)
 	for i := range h.Extensions {
 		h.Extensions[i].data = nil
 	}
+}
+
+// Size estimates the memory of a ClientHello, in bytes.
+func (h *ClientHello) Size() int {
+	n := 512 + len(h.SessionID) + 2*(len(h.CipherSuites)+len(h.Groups)+len(h.SignatureSchemes))
+	for _, e := range h.Extensions {
+		n += 32 + len(e.data)
+	}
+	return n
 }
 
 // has reports whether the ClientHello has an extension of the type.
@@ -95,13 +104,13 @@ func (h *ClientHello) has(t ExtensionType) bool {
 	return slices.ContainsFunc(h.Extensions, func(e Extension) bool { return e.Type == t })
 }
 
-// parseClientHello decodes a handshake message of type client_hello, with its header of
-// four bytes. The error is or wraps errIncomplete if bytes are missing at the end. With
+// ParseClientHello decodes a handshake message of type client_hello, with its header of
+// four bytes. The error is or wraps ErrIncomplete if bytes are missing at the end. With
 // an error, it also returns what was decoded before: the lists in it are complete, but
 // others may be missing.
-func parseClientHello(message []byte) (*ClientHello, error) {
+func ParseClientHello(message []byte) (*ClientHello, error) {
 	h := new(ClientHello)
-	body, whole, err := handshakeBody(message, typeClientHello)
+	body, whole, err := handshakeBody(message, TypeClientHello)
 	if err != nil {
 		return h, fmt.Errorf("ClientHello: %w", err)
 	}
@@ -117,13 +126,13 @@ func handshakeBody(message cryptobyte.String, want uint8) (body cryptobyte.Strin
 	var msgType uint8
 	var length uint32
 	if !message.ReadUint8(&msgType) {
-		return nil, false, errIncomplete
+		return nil, false, ErrIncomplete
 	}
 	if msgType != want {
 		return nil, false, fmt.Errorf("handshake message type %d, want %d", msgType, want)
 	}
 	if !message.ReadUint24(&length) {
-		return nil, false, errIncomplete
+		return nil, false, ErrIncomplete
 	}
 	if len(message) > int(length) {
 		return nil, false, fmt.Errorf("%d bytes after its end", len(message)-int(length))
@@ -136,7 +145,7 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 		if whole {
 			return fmt.Errorf("%s: longer than the message", field)
 		}
-		return fmt.Errorf("%s: %w", field, errIncomplete)
+		return fmt.Errorf("%s: %w", field, ErrIncomplete)
 	}
 	var version uint16
 	if !s.ReadUint16(&version) {
@@ -150,7 +159,7 @@ func (h *ClientHello) parse(s cryptobyte.String, whole bool) error {
 	if !s.ReadUint8LengthPrefixed(&sessionID) {
 		return short("legacy_session_id")
 	}
-	h.sessionID = sessionID
+	h.SessionID = sessionID
 	if len(sessionID) > 32 {
 		return fmt.Errorf("legacy_session_id: %d bytes, at most 32 are allowed", len(sessionID))
 	}
@@ -215,7 +224,7 @@ func (h *ClientHello) parseExtension(e Extension) (err error) {
 	case extSignatureAlgorithms:
 		h.SignatureSchemes, err = list16[tlsname.SignatureScheme](&s)
 	case extSignatureAlgorithmsCert:
-		h.certSchemes, err = list16[tlsname.SignatureScheme](&s)
+		h.CertSchemes, err = list16[tlsname.SignatureScheme](&s)
 	case extALPN:
 		err = h.parseALPN(&s)
 	case extPreSharedKey:

@@ -1,4 +1,4 @@
-package clienthello
+package tlswire
 
 import (
 	"crypto/tls"
@@ -30,14 +30,10 @@ func TestParseEqualsCryptoTLS(t *testing.T) {
 		{"address for a name", func(c *tls.Config) { c.ServerName = "192.0.2.1" }},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := trusting()
+			c := new(tls.Config)
 			test.client(c)
-			var info *tls.ClientHelloInfo
-			flights := exchange(t, c, &tls.Config{MinVersion: tls.VersionTLS10, GetConfigForClient: func(i *tls.ClientHelloInfo) (*tls.Config, error) {
-				info = i
-				return nil, nil
-			}})
-			h, err := parseClientHello(helloOf(t, flights))
+			client, _, info := exchange(t, c)
+			h, err := ParseClientHello(firstMessage(client))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -64,13 +60,13 @@ func equal[A, B ~uint16](t *testing.T, what string, got []A, want []B) {
 // incomplete, and with an adapted header it is malformed. The exception is the prefix
 // before the extensions, which old clients do not have.
 func TestPrefixes(t *testing.T) {
-	message := helloOf(t, hybrid())
-	if _, err := parseClientHello(message); err != nil {
+	message := helloOf(t, &tls.Config{})
+	if _, err := ParseClientHello(message); err != nil {
 		t.Fatal(err)
 	}
 	for n := range message {
-		h, err := parseClientHello(message[:n])
-		if !errors.Is(err, errIncomplete) {
+		h, err := ParseClientHello(message[:n])
+		if !errors.Is(err, ErrIncomplete) {
 			t.Fatalf("%d of %d bytes: %v", n, len(message), err)
 		}
 		if h == nil {
@@ -81,13 +77,13 @@ func TestPrefixes(t *testing.T) {
 		}
 		fitting := slices.Clone(message[:n])
 		fitting[1], fitting[2], fitting[3] = 0, byte((n-4)>>8), byte(n-4)
-		if h, err := parseClientHello(fitting); err == nil && len(h.Extensions) > 0 {
+		if h, err := ParseClientHello(fitting); err == nil && len(h.Extensions) > 0 {
 			t.Fatalf("%d of %d bytes, with that length: decoded", n, len(message))
-		} else if errors.Is(err, errIncomplete) {
+		} else if errors.Is(err, ErrIncomplete) {
 			t.Fatalf("%d of %d bytes, with that length: %v", n, len(message), err)
 		}
 	}
-	if _, err := parseClientHello(append(slices.Clone(message), 0)); err == nil {
+	if _, err := ParseClientHello(append(slices.Clone(message), 0)); err == nil {
 		t.Error("a byte too many is accepted")
 	}
 }
@@ -95,7 +91,7 @@ func TestPrefixes(t *testing.T) {
 // build makes a ClientHello message.
 func build(suites []tlsname.Suite, extensions ...Extension) []byte {
 	b := cryptobyte.NewBuilder(nil)
-	b.AddUint8(typeClientHello)
+	b.AddUint8(TypeClientHello)
 	b.AddUint24LengthPrefixed(func(b *cryptobyte.Builder) {
 		b.AddUint16(0x0303)
 		b.AddBytes(make([]byte, 32))
@@ -150,8 +146,8 @@ func TestParseMalformed(t *testing.T) {
 		{"a pre-shared key without binders", build([]tlsname.Suite{1}, Extension{41, []byte{0, 7, 0, 1, 9, 0, 0, 0, 0, 0, 0}}), "pre_shared_key: malformed"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := parseClientHello(test.message)
-			if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, errIncomplete) {
+			_, err := ParseClientHello(test.message)
+			if err == nil || !strings.Contains(err.Error(), test.want) || errors.Is(err, ErrIncomplete) {
 				t.Errorf("got %v, want an error with %q", err, test.want)
 			}
 		})
@@ -159,7 +155,7 @@ func TestParseMalformed(t *testing.T) {
 }
 
 func TestParseFeatures(t *testing.T) {
-	h, err := parseClientHello(build([]tlsname.Suite{0x2a2a, 0x1301, 0x00ff, 0x5600},
+	h, err := ParseClientHello(build([]tlsname.Suite{0x2a2a, 0x1301, 0x00ff, 0x5600},
 		Extension{0x3a3a, nil},
 		Extension{extSupportedVersions, list(1, 0x4a4a, 0x0304, 0x0303)},
 		Extension{extSupportedGroups, list(2, 0x5a5a, 0x11ec, 0x001d)},

@@ -1,4 +1,4 @@
-package clienthello
+package tlswire
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 // An Extension of a ClientHello, RFC 8446, Section 4.2.
 type Extension struct {
 	Type ExtensionType
-	data []byte // nil in a [Handshake], which keeps what was decoded
+	data []byte // nil after [ClientHello.Compact]
 }
 
 // An ExtensionType is a number of IANA's registry of TLS ExtensionType values.
