@@ -29,7 +29,7 @@ func (p *parser) decode(text []byte, depth int) (*Event, error) {
 	case '{':
 		return p.object(raw, depth)
 	case '[':
-		return p.direct(raw)
+		return p.list(raw, depth)
 	case '"':
 		return newEvent(Direct, directItem(0, raw)), nil
 	case 't', 'f':
@@ -95,6 +95,32 @@ func (p *parser) object(raw json.RawMessage, depth int) (*Event, error) {
 		return nil, unknown(keys, total, u.Note)
 	}
 	return e, err
+}
+
+// list reads a list. EventBridge Pipes sends the messages of a queue as a list without
+// Records; any other list is of objects.
+// https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-sqs.html
+func (p *parser) list(raw json.RawMessage, depth int) (*Event, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	var first struct {
+		EventSource string `json:"eventSource"`
+	}
+	if _, err := d.Token(); err != nil || !d.More() || d.Decode(&first) != nil || first.EventSource == "" {
+		return p.direct(raw)
+	}
+	if first.EventSource != "aws:sqs" {
+		return nil, &unknownShapeError{Kind: "list", Note: fmt.Sprintf("event source %q is not aws:sqs", clip(first.EventSource, maxQuote))}
+	}
+	e := newEvent(Pipes)
+	i := 0
+	err := p.each("a list of messages", raw, func(message json.RawMessage) {
+		p.sqsMessage(e, i, message, depth)
+		i++
+	})
+	if err != nil {
+		return nil, err
+	}
+	return e, nil
 }
 
 // notKnown returns the error for an object that does not have the shape of its keys.

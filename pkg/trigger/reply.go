@@ -12,8 +12,10 @@ import (
 // Items[i], nil for success; it need not repeat Item.Err. Items with objects but without
 // an outcome, because the time was up, count as failed.
 //
-//   - S3, EventBridge, SNS: an error if any item failed. Lambda then retries the whole
-//     event, and finally sends it to the failure destination.
+//   - S3, EventBridge, SNS, Pipes: an error if any item failed. Lambda, or the pipe, then
+//     retries the whole event, and finally sends it to the failure destination. A pipe
+//     that waits would read a list of failed messages, but one that does not wait would
+//     drop them, and the event does not say which it is.
 //   - SQS: [events.SQSEventResponse] with the failed messages. It has no reasons: log
 //     Item.Err and the outcomes. If a failed message has no ID, the reply is an error, and
 //     the whole batch fails.

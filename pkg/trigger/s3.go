@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -79,6 +80,8 @@ func (p *parser) eventBridge(raw json.RawMessage, depth int) (*Event, error) {
 		}
 		e.Shape = EventBridge
 		return e, nil
+	case v.Source == "aws.s3" && v.DetailType == "AWS API Call via CloudTrail":
+		return apiCall(v.ID, v.Detail), nil
 	case v.Source != "aws.s3" || !strings.HasPrefix(v.DetailType, "Object "):
 		return nil, notKnown("EventBridge source %q with detail-type %q", clip(v.Source, maxQuote), clip(v.DetailType, maxQuote))
 	}
@@ -107,14 +110,60 @@ func (p *parser) eventBridge(raw json.RawMessage, depth int) (*Event, error) {
 		e.ignore(item.ID, notCreation, v.DetailType+" s3://"+d.Bucket.Name+"/"+d.Object.Key)
 	default:
 		o := d.Object
-		alt, err := url.QueryUnescape(o.Key)
-		if err != nil || alt == o.Key || !utf8.ValidString(alt) {
-			alt = ""
-		}
-		item.add(pipeline.Object{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size)}, alt)
+		item.add(pipeline.Object{Bucket: d.Bucket.Name, Key: o.Key, VersionID: o.VersionID, ETag: o.ETag, Size: size(o.Size)}, decodedKey(o.Key))
 	}
 	e.Items = append(e.Items, item)
 	return e, nil
+}
+
+// creations are the API calls that end with a new object.
+var creations = []string{"PutObject", "CompleteMultipartUpload", "CopyObject"}
+
+// apiCall reads a CloudTrail record of a call to S3. It has neither the object's ETag nor
+// its size.
+// https://docs.aws.amazon.com/awscloudtrail/latest/userguide/cloudtrail-event-reference-record-contents.html
+func apiCall(id string, detail json.RawMessage) *Event {
+	item := Item{ID: orPosition(id, 0)}
+	var d struct {
+		EventVersion string `json:"eventVersion"`
+		EventName    string `json:"eventName"`
+		ErrorCode    string `json:"errorCode"`
+		Request      struct {
+			Bucket string `json:"bucketName"`
+			Key    string `json:"key"`
+		} `json:"requestParameters"`
+		Response struct {
+			VersionID string `json:"x-amz-version-id"`
+		} `json:"responseElements"`
+	}
+	e := newEvent(EventBridge)
+	err := json.Unmarshal(detail, &d)
+	major, _, _ := strings.Cut(d.EventVersion, ".")
+	what := d.EventName + " s3://" + d.Request.Bucket + "/" + d.Request.Key
+	switch {
+	case err != nil:
+		item.fail(wrongType(err))
+	case major != "1":
+		item.fail(fmt.Errorf("event version %q is not 1.x", clip(d.EventVersion, maxQuote)))
+	case !slices.Contains(creations, d.EventName):
+		e.ignore(item.ID, notCreation, what)
+	case d.ErrorCode != "":
+		e.ignore(item.ID, callFailed, what+": "+d.ErrorCode)
+	default:
+		item.add(pipeline.Object{Bucket: d.Request.Bucket, Key: d.Request.Key, VersionID: d.Response.VersionID, Size: -1}, decodedKey(d.Request.Key))
+	}
+	e.Items = append(e.Items, item)
+	return e
+}
+
+// decodedKey returns the key without form encoding, or "" if that is the same key or
+// none.
+func decodedKey(key string) string {
+	alt, err := url.QueryUnescape(key)
+	if err != nil || alt == key || !utf8.ValidString(alt) {
+		return ""
+	}
+	return alt
 }
 
 // batch reads a request of S3 Batch Operations. Schema 1.0 has the ARN of the bucket, 2.0

@@ -21,6 +21,8 @@
 //
 //   - S3 notification: https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html
 //   - EventBridge "Object Created": https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+//   - EventBridge "AWS API Call via CloudTrail": https://docs.aws.amazon.com/AmazonS3/latest/userguide/cloudtrail-logging-s3-info.html
+//   - EventBridge Pipes, a list of queue messages: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-pipes-sqs.html
 //   - SNS: https://docs.aws.amazon.com/lambda/latest/dg/with-sns.html
 //   - SQS: https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html
 //   - S3 Batch Operations: https://docs.aws.amazon.com/AmazonS3/latest/userguide/batch-ops-invoke-lambda.html
@@ -53,6 +55,7 @@ const (
 	EventBridge Shape = "eventbridge" // EventBridge rule, asynchronous
 	SNS         Shape = "sns"         // SNS subscription, asynchronous
 	SQS         Shape = "sqs"         // SQS event source mapping with ReportBatchItemFailures
+	Pipes       Shape = "pipes"       // EventBridge Pipes from a queue
 	Batch       Shape = "s3-batch"    // S3 Batch Operations job
 	Direct      Shape = "direct"      // objects named by a person or program
 	Redrive     Shape = "redrive"     // a destination's invocation record, sent again
@@ -100,7 +103,7 @@ type Object struct {
 // Owner returns the identity under which to claim o, given the request ID of this
 // invocation.
 //
-// It is the ID of the queue message, for a dead letter the request ID of the failed
+// It is the ID of the queue message (from a pipe too), for a dead letter the request ID of the failed
 // invocation (which claimed under it), and otherwise requestID. A queue and an asynchronous
 // invocation keep it for their retries. A Batch or Direct caller that retries gets a new
 // one, as do messages that the SQS console moves out of a dead-letter queue.
@@ -125,6 +128,7 @@ const (
 	testEvent   Reason = "test event"                   // S3 sends one when a notification is configured
 	notCreation Reason = "not an object creation"       // What is the event's name
 	empty       Reason = "empty list"                   // no record, task or object in it
+	callFailed  Reason = "API call failed"              // What is the event's name and the error code
 	succeeded   Reason = "invocation already succeeded" // record of a success destination
 )
 

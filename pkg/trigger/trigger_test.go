@@ -45,6 +45,8 @@ var eventFiles = map[string]struct {
 	"s3-test-event.json":              {S3, [][]string{{}}, 1, ""},
 	"s3-access-log.json":              {S3, [][]string{{access}}, 0, "req"},
 	"eventbridge-object-created.json": {EventBridge, [][]string{{key1}}, 0, "req"},
+	"eventbridge-cloudtrail.json":     {EventBridge, [][]string{{key1}}, 0, "req"},
+	"pipes-sqs.json":                  {Pipes, [][]string{{key1}}, 0, message},
 	"sns-s3.json":                     {SNS, [][]string{{key1}}, 0, "req"},
 	"sqs-s3.json":                     {SQS, [][]string{{key1}}, 0, message},
 	"sqs-sns-s3.json":                 {SQS, [][]string{{key1}}, 0, message},
@@ -253,6 +255,15 @@ func invocation(payload string) string {
 	return `{"requestContext":{"requestId":"r0","condition":"RetriesExhausted"},"requestPayload":` + payload + `}`
 }
 
+// pipe returns the event of EventBridge Pipes for messages with these bodies.
+func pipe(bodies ...string) string {
+	return strings.TrimSuffix(strings.TrimPrefix(sqsEvent(bodies...), `{"Records":`), "}")
+}
+
+func apiCallEvent(name, rest string) string {
+	return `{"id":"e","source":"aws.s3","detail-type":"AWS API Call via CloudTrail","detail":{"eventVersion":"1.08","requestParameters":{"bucketName":"b","key":"a+b"},"eventName":` + name + rest + `}}`
+}
+
 func quote(s string) string {
 	b, _ := json.Marshal(s)
 	return string(b)
@@ -293,6 +304,18 @@ func TestParse(t *testing.T) {
 		{"EventBridge without id", `{"source":"aws.s3","detail-type":"Object Created","detail":{"bucket":{"name":"b"},"object":{"key":"k"}}}`, EventBridge, "0=k", ""},
 		{"EventBridge detail of wrong type", `{"source":"aws.s3","detail-type":"Object Created","detail":[]}`, EventBridge, "0=!cannot be a JSON array", ""},
 		{"EventBridge destination", `{"source":"lambda","detail-type":"Lambda Function Invocation Result - Failure","detail":` + invocation(s3Event("k")) + `}`, EventBridge, "0=k", ""},
+
+		{"CloudTrail upload", apiCallEvent(`"PutObject"`, ""), EventBridge, "e=a+b|a b", ""},
+		{"CloudTrail multipart upload", apiCallEvent(`"CompleteMultipartUpload"`, `,"responseElements":null`), EventBridge, "e=a+b|a b", ""},
+		{"CloudTrail deletion", apiCallEvent(`"DeleteObject"`, ""), EventBridge, "e=", "e not an object creation: DeleteObject s3://b/a+b"},
+		{"CloudTrail upload that failed", apiCallEvent(`"PutObject"`, `,"errorCode":"AccessDenied"`), EventBridge, "e=", "e API call failed: PutObject s3://b/a+b: AccessDenied"},
+		{"CloudTrail call of wrong type", apiCallEvent(`7`, ""), EventBridge, "e=!eventName cannot be a JSON number", ""},
+		{"CloudTrail schema 2", apiCallEvent(`"PutObject","eventVersion":"2.0"`, ""), EventBridge, `e=!event version "2.0" is not 1.x`, ""},
+
+		{"Pipes", pipe(s3Event("a", "b"), envelope(s3Event("c")), "nonsense"), Pipes,
+			"m0=a,b m1=c m2=!message body: malformed JSON at byte 2: invalid character 'o' in literal null (expecting 'u')", ""},
+		{"Pipes among others", strings.TrimSuffix(pipe(s3Event("a")), "]") + `,{"eventSource":"aws:kinesis"},"s3://b/k"]`, Pipes,
+			`m0=a 1=!event source "aws:kinesis" among records of aws:sqs 2=!cannot be a JSON string`, ""},
 
 		{"SNS of a test event", `{"Records":[{"EventSource":"aws:sns","Sns":` + envelope(`{"Event":"s3:TestEvent"}`) + `}]}`, SNS, "n0=", "n0 test event"},
 		{"SNS of two records, one bad", `{"Records":[{"EventSource":"aws:sns","Sns":` + envelope(s3Event("k", "%")) + `}]}`, SNS, `n0=k!SNS message: item 1: key "%": invalid URL escape "%"`, ""},
@@ -380,7 +403,8 @@ func TestParseErrors(t *testing.T) {
 		{"records of another service", `{"Records":[{"eventSource":"aws:kinesis"}]}`, `unknown event shape: object with keys "Records": event source "aws:kinesis" of the records is not aws:s3, aws:sqs or aws:sns`},
 		{"records no list", `{"Records":{}}`, `unknown event shape: object with keys "Records": Records is not a list`},
 		{"schedule", `{"source":"aws.events","detail-type":"Scheduled Event","detail":{}}`, `unknown event shape: object with keys "detail", "detail-type", "source": EventBridge source "aws.events" with detail-type "Scheduled Event"`},
-		{"CloudTrail", `{"source":"aws.s3","detail-type":"AWS API Call via CloudTrail","detail":{}}`, `unknown event shape: object with keys "detail", "detail-type", "source": EventBridge source "aws.s3" with detail-type "AWS API Call via CloudTrail"`},
+		{"another service by CloudTrail", `{"source":"aws.ec2","detail-type":"AWS API Call via CloudTrail","detail":{}}`, `unknown event shape: object with keys "detail", "detail-type", "source": EventBridge source "aws.ec2" with detail-type "AWS API Call via CloudTrail"`},
+		{"a pipe from a stream", `[{"eventSource":"aws:kinesis","data":"x"}]`, `unknown event shape: list: event source "aws:kinesis" is not aws:sqs`},
 		{"record of an unknown shape", invocation(`{"x":1}`), `requestPayload: unknown event shape: object with keys "x"`},
 		{"too deep", deep, strings.Repeat("requestPayload: ", maxDepth) + "event shapes nested more than 6 deep"},
 	} {
@@ -480,6 +504,15 @@ func TestReply(t *testing.T) {
 	e, _ = Parse([]byte(`{"Records":[{"eventSource":"aws:sqs","body":"x"},{"messageId":"m1","eventSource":"aws:sqs","body":"\"s3://b/k\""}]}`))
 	if v, err := e.Reply(make([]error, 2)); v != nil || err == nil {
 		t.Errorf("reply %v, %v", v, err)
+	}
+
+	// A pipe may not read the reply.
+	e, _ = Parse([]byte(pipe(s3Event("a"), s3Event("b"))))
+	if v, err := e.Reply([]error{nil, boom}); v != nil || !errors.Is(err, boom) {
+		t.Errorf("reply to a pipe %v, %v", v, err)
+	}
+	if v, err := e.Reply(make([]error, 2)); v != nil || err != nil {
+		t.Errorf("reply to a pipe %v, %v", v, err)
 	}
 
 	// errors.Is still finds the caller's error in the reply.
