@@ -16,7 +16,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 	"github.com/aws/smithy-go"
 
-	"tlswatch/pkg/logkey"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -33,7 +32,7 @@ type LoadBalancer struct {
 	Path      string // "app/NAME/ID", as in connection logs and metrics
 	Name      string
 	DNSName   string
-	Type      string // application, network or gateway
+	Type      string // application or network
 	Listeners []Listener
 }
 
@@ -48,36 +47,23 @@ type Listener struct {
 }
 
 // LoadBalancers returns the application and network load balancers of the client's
-// account and Region, ordered by name, with their listeners by port. With names it
-// returns only those, which must exist. A name may be a name, path or ARN.
-func LoadBalancers(ctx context.Context, client API, names ...string) ([]LoadBalancer, error) {
-	in := &elb.DescribeLoadBalancersInput{}
-	if len(names) > 0 {
-		for _, n := range names {
-			// The API accepts names or ARNs, not both.
-			in.Names = append(in.Names, nameOf(n))
-		}
-	}
+// account and Region for which want returns true for the path, "app/NAME/ID", ordered
+// by name, with their listeners by port.
+func LoadBalancers(ctx context.Context, client API, want func(path string) bool) ([]LoadBalancer, error) {
 	var list []LoadBalancer
-	for pages := elb.NewDescribeLoadBalancersPaginator(client, in); pages.HasMorePages(); {
+	for pages := elb.NewDescribeLoadBalancersPaginator(client, &elb.DescribeLoadBalancersInput{}); pages.HasMorePages(); {
 		page, err := pages.NextPage(ctx)
-		if errors.As(err, new(*types.LoadBalancerNotFoundException)) {
-			return nil, fmt.Errorf("there is no load balancer %s in this account and Region", strings.Join(names, " or "))
-		} else if err != nil {
+		if err != nil {
 			return nil, explain("DescribeLoadBalancers", err)
 		}
 		for _, lb := range page.LoadBalancers {
 			arn := aws.ToString(lb.LoadBalancerArn)
 			_, path, _ := strings.Cut(arn, ":loadbalancer/")
-			list = append(list, LoadBalancer{ARN: arn, Path: path, Name: aws.ToString(lb.LoadBalancerName), DNSName: aws.ToString(lb.DNSName), Type: string(lb.Type)})
+			if lb.Type != types.LoadBalancerTypeEnumGateway && want(path) {
+				list = append(list, LoadBalancer{ARN: arn, Path: path, Name: aws.ToString(lb.LoadBalancerName), DNSName: aws.ToString(lb.DNSName), Type: string(lb.Type)})
+			}
 		}
 	}
-	for _, n := range names {
-		if !slices.ContainsFunc(list, func(lb LoadBalancer) bool { return n == lb.Name || n == lb.Path || n == lb.ARN }) {
-			return nil, fmt.Errorf("there is no load balancer %s in this account and Region", n)
-		}
-	}
-	list = slices.DeleteFunc(list, func(lb LoadBalancer) bool { return lb.Type == string(types.LoadBalancerTypeEnumGateway) })
 	slices.SortFunc(list, func(a, b LoadBalancer) int { return strings.Compare(a.Name, b.Name) })
 	for i := range list {
 		listeners, err := listeners(ctx, client, list[i].ARN)
@@ -87,14 +73,6 @@ func LoadBalancers(ctx context.Context, client API, names ...string) ([]LoadBala
 		list[i].Listeners = listeners
 	}
 	return list, nil
-}
-
-// nameOf returns the name in a load balancer's path or ARN.
-func nameOf(n string) string {
-	if _, path, ok := strings.Cut(n, ":loadbalancer/"); ok {
-		n = path
-	}
-	return logkey.LoadBalancerName(n)
 }
 
 // listeners returns the listeners of a load balancer by port.

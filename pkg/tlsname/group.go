@@ -23,6 +23,15 @@ func (g Group) row() *groupRow {
 	return &noGroup
 }
 
+// Groups returns the groups that have names, in numerical order.
+func Groups() []Group {
+	list := make([]Group, len(groups))
+	for i := range groups {
+		list[i] = groups[i].group
+	}
+	return list
+}
+
 // ParseGroup parses a group's IANA name or another common name (secp256r1,
 // prime256v1, P-256, CurveP256, X25519MLKEM768) in any case, or its number:
 // 0x001D, 001d, 00,1d. The number of an unknown group is no error.
@@ -63,6 +72,9 @@ func (g Group) String() string {
 	}
 	return hex(uint16(g))
 }
+
+// Known reports whether the group has a name.
+func (g Group) Known() bool { return g.row() != &noGroup }
 
 // PostQuantum reports whether recorded traffic stays secret from a future
 // quantum computer: ML-KEM, alone or combined with a classical group.

@@ -42,7 +42,7 @@ const (
 )
 
 type options struct {
-	since, until string
+	input.TimeFlags
 	function     string
 	concurrency  int
 	manifest     string
@@ -51,12 +51,13 @@ type options struct {
 	dryRun       bool
 
 	bucket, prefix string
-	from, to, now  time.Time
+	span           input.Span
+	now            time.Time
 }
 
 // New returns the command.
 func New() *cobra.Command {
-	var o options
+	o := options{TimeFlags: input.TimeFlags{Since: "2w", Until: "now"}}
 	cmd := &cobra.Command{
 		Use:   "backfill s3://BUCKET/PREFIX --function NAME",
 		Short: "Send existing log objects through the function",
@@ -64,7 +65,7 @@ func New() *cobra.Command {
   tlswatch backfill s3://my-logs --since 2026-11-20 --until 2026-11-21T06:00Z --function tlswatch --state backfill.state`,
 		Long: `backfill lists the connection logs under a prefix and has the deployed function
 process those whose five minutes ended between --since and --until, oldest
-first. A TIME is ` + input.TimeForms + `.
+first. ` + input.TimeHelp + `
 
 --state FILE records the objects that are done. After Ctrl-C or a failure,
 another run with the same FILE skips them. Objects that are sent twice are not
@@ -87,8 +88,8 @@ It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.since, "since", "2w", command.SinceUsage+", by the end of a log's five minutes")
-	f.StringVar(&o.until, "until", "now", command.UntilUsage)
+	o.TimeFlags.Register(cmd)
+	f.Lookup("since").Usage += ", by the end of a log's five minutes"
 	f.StringVar(&o.function, "function", "", command.FunctionUsage)
 	f.IntVar(&o.concurrency, "concurrency", 4, command.ConcurrencyUsage)
 	f.StringVar(&o.manifest, "manifest", "", "write an S3 Batch Operations manifest to this `FILE`, and send nothing")
@@ -99,20 +100,15 @@ It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
 }
 
 func (o *options) check(uri string, now time.Time) error {
-	var uriErr, sinceErr, untilErr error
+	var uriErr, spanErr error
 	o.bucket, o.prefix, uriErr = cloud.ParseS3(uri)
 	o.now = now
-	o.from, sinceErr = input.ParseTime(o.since, now)
-	o.to, untilErr = input.ParseTime(o.until, now)
+	o.span, spanErr = o.Span(now)
 	switch {
 	case uriErr != nil:
 		return uriErr
-	case sinceErr != nil:
-		return fmt.Errorf("--since %w", sinceErr)
-	case untilErr != nil:
-		return fmt.Errorf("--until %w", untilErr)
-	case o.to.Before(o.from):
-		return fmt.Errorf("--until %s is before --since %s", o.until, o.since)
+	case spanErr != nil:
+		return spanErr
 	case o.concurrency < 1:
 		return fmt.Errorf("--concurrency must be 1 or more, not %d", o.concurrency)
 	case o.manifest != "" && o.dryRun:
@@ -161,7 +157,7 @@ func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) 
 		b.progress.End()
 	}
 	result.Partial = err != nil || ctx.Err() != nil
-	if werr := result.write(stdout, o.format); werr != nil {
+	if werr := result.write(stdout, o.format, o.Zone()); werr != nil {
 		return errors.Join(err, werr)
 	}
 	switch {
@@ -175,7 +171,7 @@ func (o options) run(ctx context.Context, uri string, stdout, stderr io.Writer) 
 		return err
 	case result.RetryAfter != nil:
 		return fmt.Errorf("%d of %d objects failed, some because another invocation is at work on them; if that died, run the same command again after %s",
-			result.Failed, result.Selected, result.RetryAfter.Format(time.RFC3339))
+			result.Failed, result.Selected, result.RetryAfter.In(o.Zone()).Format(time.RFC3339))
 	case result.Failed > 0:
 		return fmt.Errorf("%d of %d objects failed", result.Failed, result.Selected)
 	}
@@ -346,7 +342,7 @@ type failedObject struct {
 
 func (b *backfiller) newResult() result {
 	return result{
-		Bucket: b.o.bucket, Prefix: b.o.prefix, Since: b.o.from, Until: b.o.to,
+		Bucket: b.o.bucket, Prefix: b.o.prefix, Since: b.o.span.Since, Until: b.o.span.Until,
 		Function: b.o.function, DryRun: b.o.dryRun,
 		NotLogs: []passedOver{}, Failures: []failedObject{},
 	}
@@ -385,7 +381,7 @@ func (r *result) fail(o logObject, reason string) {
 	}
 }
 
-func (r result) write(w io.Writer, format string) error {
+func (r result) write(w io.Writer, format string, zone *time.Location) error {
 	slices.SortFunc(r.Failures, func(a, b failedObject) int { return cmp.Compare(a.Key, b.Key) })
 	if format == "json" {
 		return command.WriteJSON(w, r)
@@ -407,10 +403,10 @@ func (r result) write(w io.Writer, format string) error {
 	for _, o := range r.NotLogs {
 		line(o.Count, "skipped: %s", o.Reason)
 	}
-	const when = "2006-01-02 15:04"
-	line(r.OutsideTime, "skipped: ended before %s or after %s", r.Since.Format(when), r.Until.Format(when))
+	when := func(t time.Time) string { return text.Time(t.In(zone)) }
+	line(r.OutsideTime, "skipped: ended before %s or after %s", when(r.Since), when(r.Until))
 	if r.TooOld > 0 {
-		line(r.TooOld, "not sent: ended more than two weeks ago (the oldest %s); CloudWatch would refuse the data", r.OldestEnd.Format(when))
+		line(r.TooOld, "not sent: ended more than two weeks ago (the oldest %s); CloudWatch would refuse the data", when(*r.OldestEnd))
 	}
 	line(r.AlreadyDone, "done by an earlier run")
 	t.Add(text.Count(r.Selected), fmt.Sprintf("to send, %s", humanize.Bytes(uint64(r.SelectedBytes))))

@@ -365,7 +365,7 @@ func TestListObjects(t *testing.T) {
 	}
 	list := func(prefix, since, until string) *listing {
 		t.Helper()
-		o := options{since: since, until: until, function: "f", concurrency: 1, format: "json"}
+		o := options{TimeFlags: input.TimeFlags{Since: since, Until: until}, function: "f", concurrency: 1, format: "json"}
 		if err := o.check("s3://"+clitest.BucketName+"/"+prefix, now); err != nil {
 			t.Fatal(err)
 		}

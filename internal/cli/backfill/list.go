@@ -33,7 +33,7 @@ type listing struct {
 // returns what it had listed by then.
 func listObjects(ctx context.Context, buckets *cloud.Buckets, o options, p *console.Progress) (*listing, error) {
 	l := &listing{others: make(map[string]int)}
-	lister := input.Lister{Buckets: buckets, Bucket: o.bucket, Span: input.Span{Since: o.from, Until: o.to}}
+	lister := input.Lister{Buckets: buckets, Bucket: o.bucket, Span: o.span}
 	err := lister.List(ctx, o.prefix, func(page []input.Object) error {
 		for _, c := range page {
 			l.add(o, c)
@@ -55,7 +55,7 @@ func (l *listing) add(o options, c input.Object) {
 		return
 	}
 	switch earliest, end := k.Ends(); {
-	case end.Before(o.from) || earliest.After(o.to):
+	case end.Before(o.span.Since) || earliest.After(o.span.Until):
 		l.outside++
 	case o.now.Sub(end) > tooOld:
 		if l.tooOld++; l.oldest.IsZero() || end.Before(l.oldest) {

@@ -1,7 +1,9 @@
 package command
 
 import (
+	"cmp"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -101,6 +103,18 @@ func nearest(text string, names []string) string {
 		return having[0]
 	}
 	return best
+}
+
+// Nearest returns names in the order of how much their keys differ from text in any
+// case, those that differ least first.
+func Nearest(text string, names []string, key func(string) string) []string {
+	names = slices.Clone(names)
+	apart := make(map[string]int)
+	for _, name := range names {
+		apart[name] = distance(strings.ToLower(text), strings.ToLower(key(name)))
+	}
+	slices.SortFunc(names, func(a, b string) int { return cmp.Or(cmp.Compare(apart[a], apart[b]), cmp.Compare(a, b)) })
+	return names
 }
 
 // distance returns how many bytes must be inserted, deleted or replaced to turn one

@@ -3,6 +3,7 @@ package hello
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -51,7 +52,7 @@ func (j *verdicts) prepare(ctx context.Context) error {
 	case err != nil:
 		return err
 	case len(wanted) > 1:
-		return command.Usagef("--load-balancer must name one load balancer, not %s", strings.Join(wanted, " and "))
+		return command.Usagef("--load-balancer must name one load balancer, not %d", len(wanted))
 	case len(wanted) == 1 && j.Flags.Policy != policyflags.Live:
 		return command.Usagef("--load-balancer is for --policy live")
 	}
@@ -63,22 +64,21 @@ func (j *verdicts) prepare(ctx context.Context) error {
 	if !live {
 		return nil
 	}
-	name := ""
-	if len(wanted) > 0 {
-		name = wanted[0]
-	}
 	var paths []string
 	for _, path := range all {
-		if name == "" || input.IsLoadBalancer(path, name) {
+		if len(wanted) == 0 || wanted.Match(path) {
 			paths = append(paths, path)
 		}
+	}
+	for _, miss := range wanted.Missing(all) {
+		return fmt.Errorf("--policy live: there is no load balancer %s; there are: %s", miss.Value, cmp.Or(miss.Nearest, "none"))
 	}
 	switch slices.Sort(paths); len(paths) {
 	case 1:
 		j.loadBalancer = paths[0]
 		return nil
 	case 0:
-		return fmt.Errorf("--policy live: there is no load balancer %s", cmp.Or(name, "in this Region"))
+		return errors.New("--policy live: there is no load balancer in this Region")
 	}
 	return command.Usagef("--policy live: --load-balancer must say which load balancer the captures are from: %s", strings.Join(paths, ", "))
 }

@@ -104,9 +104,8 @@ func (in *Logs) reads(name string) bool {
 		return false
 	}
 	if !in.filter.MatchObject(key) {
-		if from, to := key.Ends(); in.filter.timed() {
-			in.filter.cover(Span{from.Add(-logkey.Period), to})
-		}
+		from, to := key.Ends()
+		in.filter.cover(Span{from.Add(-logkey.Period), to})
 		in.mu.Lock()
 		in.seen.outside++
 		in.mu.Unlock()

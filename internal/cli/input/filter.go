@@ -4,6 +4,7 @@ import (
 	"math"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -14,16 +15,19 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/logkey"
+	"tlswatch/pkg/tlsname"
 )
 
 // FilterFlags are the flags that restrict which lines of logs count.
 type FilterFlags struct {
-	since, Until  string
+	TimeFlags
 	loadBalancers []string
 	ports         []uint
 	clients       []string
+	ignored       []string
 	protocols     []string
 	ciphers       []string
+	keyExchanges  []string
 	statuses      []string
 	failed        bool
 }
@@ -43,17 +47,19 @@ var statuses = []string{
 // Register adds the flags to a command.
 func (o *FilterFlags) Register(cmd *cobra.Command) {
 	f := cmd.Flags()
-	f.StringVar(&o.since, "since", "", command.SinceUsage+": "+TimeForms)
-	f.StringVar(&o.Until, "until", "", command.UntilUsage)
+	o.TimeFlags.Register(cmd)
 	f.StringArrayVar(&o.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; keeps only its connections; repeatable")
 	AddPeers(cmd, &o.ports, &o.clients)
+	f.StringArrayVar(&o.ignored, "ignore", nil, "count the connections of this `ADDRESS`, CIDR block or @FILE of them apart, such as health checkers; repeatable")
 	command.Renamed(cmd, "listener-port", "port")
 	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+"; keeps only its connections (- for none); repeatable")
 	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+"; keeps only its connections (- for none); repeatable")
+	f.StringArrayVar(&o.keyExchanges, "key-exchange", nil, "only this key-exchange `GROUP`, by any of its names or its number (- for none); repeatable")
 	f.StringArrayVar(&o.statuses, "status", nil, "only this `STATUS`: Success, Failed, a reason such as ClientCertExpired, or - for none; repeatable")
 	f.BoolVar(&o.failed, "failed", false, "only failed negotiations")
 	command.CompleteWith(cmd, "protocol", protocols...)
 	command.CompleteFlag(cmd, "cipher", command.CompleteSuites)
+	command.CompleteWith(cmd, "key-exchange", command.Names(tlsname.Groups())...)
 	command.CompleteWith(cmd, "status", statuses...)
 }
 
@@ -68,14 +74,13 @@ func AddPeers(cmd *cobra.Command, ports *[]uint, clients *[]string) {
 // A Filter lets lines pass. A nil one lets all.
 type Filter struct {
 	Span
-	loadBalancers []string // NAME or app/NAME/ID
-	ports         []uint16
-	clients       []netip.Prefix
-	protocols     []*wanted
-	ciphers       []*wanted
-	statuses      []*wanted
-	unknown       []*wanted // of them
-	Failed        bool
+	zone          *time.Location // of times in messages
+	loadBalancers LoadBalancers
+	there         values       // the load balancers in logs and their names
+	conditions    []*condition // that a line must meet
+	unknown       []*wanted    // names that a condition wants
+	ignored       addressSet
+	Failed        bool        // only failed negotiations
 	passed        atomic.Bool // a line did
 
 	mu      sync.Mutex // guards what follows
@@ -84,41 +89,62 @@ type Filter struct {
 
 // Filter returns the filter, or nil if no flag is set. Its errors are about usage.
 func (o *FilterFlags) Filter(now time.Time) (*Filter, error) {
-	f := &Filter{Failed: o.failed}
-	any := o.failed || len(o.loadBalancers)+len(o.ports)+len(o.clients)+len(o.protocols)+len(o.ciphers)+len(o.statuses) > 0 || o.since+o.Until != ""
-	if !any {
-		return nil, nil
+	span, err := o.Span(now)
+	if err != nil {
+		return nil, err
 	}
-	var err error
-	if o.since != "" {
-		if f.Since, err = ParseTime(o.since, now); err != nil {
-			return nil, command.Usagef("--since %w", err)
-		}
-	}
-	if o.Until != "" {
-		if f.Until, err = ParseTime(o.Until, now); err != nil {
-			return nil, command.Usagef("--until %w", err)
-		}
-		if !f.Since.Before(f.Until) {
-			return nil, command.Usagef("--until %s is not after --since %s", o.Until, o.since)
-		}
-	}
+	f := &Filter{Span: span, zone: o.Zone()}
 	if f.loadBalancers, err = ParseLoadBalancers(o.loadBalancers); err != nil {
 		return nil, err
 	}
-	if f.ports, f.clients, err = ParsePeers(o.ports, o.clients); err != nil {
+	ports, clients, err := ParsePeers(o.ports, o.clients)
+	if err != nil {
 		return nil, err
 	}
-	f.protocols = f.want(o.protocols, command.SplitNames, wantedProtocol)
-	f.ciphers = f.want(o.ciphers, command.SplitNames, wantedCipher)
-	f.statuses = f.want(o.statuses, command.Split, wantedStatus)
+	if f.ignored, err = parseIgnored(o.ignored); err != nil {
+		return nil, err
+	}
+	if len(f.loadBalancers) > 0 {
+		f.add("load-balancer", func(e *connlog.Entry) bool { return f.matchLoadBalancer(e.LoadBalancer) }, nil)
+	}
+	if len(ports) > 0 {
+		f.add("port", func(e *connlog.Entry) bool { return slices.Contains(ports, e.ListenerPort) },
+			func(e *connlog.Entry) string { return strconv.Itoa(int(e.ListenerPort)) })
+	}
+	if len(clients) > 0 {
+		f.add("client", func(e *connlog.Entry) bool {
+			return slices.ContainsFunc(clients, func(p netip.Prefix) bool { return p.Contains(e.Client) })
+		}, nil)
+	}
+	f.want("protocol", o.protocols, command.SplitNames, wantedProtocol, func(e *connlog.Entry) string { return e.Protocol })
+	f.want("cipher", o.ciphers, command.SplitNames, wantedCipher, func(e *connlog.Entry) string { return e.Cipher })
+	f.want("key-exchange", o.keyExchanges, command.SplitNames, wantedKeyExchange, func(e *connlog.Entry) string { return e.KeyExchange })
+	f.want("status", o.statuses, command.Split, wantedStatus, func(e *connlog.Entry) string { return e.Status })
+	if f.Failed = o.failed; f.Failed {
+		f.add("failed", func(e *connlog.Entry) bool { return !f.Failed || e.Failed() }, nil)
+	}
+	if f.Span != (Span{}) {
+		f.add("since", func(e *connlog.Entry) bool {
+			return !e.Time.Before(f.Since) && (f.Until.IsZero() || e.Time.Before(f.Until))
+		}, nil)
+	}
+	if len(f.conditions) == 0 && f.ignored == nil {
+		return nil, nil
+	}
 	return f, nil
 }
 
-// want returns what the values of a flag mean, which split splits into names.
-func (f *Filter) want(values []string, split func(string) []string, of func(string) *wanted) (list []*wanted) {
-	for _, value := range values {
-		for _, name := range split(value) {
+// add adds a condition. The values of lines are what to say if none meets it.
+func (f *Filter) add(flag string, meets func(*connlog.Entry) bool, value func(*connlog.Entry) string) {
+	f.conditions = append(f.conditions, &condition{flag: flag, meets: meets, value: value})
+}
+
+// want adds the condition that a line has one of several names. They are the values of
+// a flag, which split separates.
+func (f *Filter) want(flag string, values []string, split func(string) []string, of func(string) *wanted, value func(*connlog.Entry) string) {
+	var list []*wanted
+	for _, v := range values {
+		for _, name := range split(v) {
 			if name == "-" || strings.EqualFold(name, "none") {
 				name = "" // as entries have it
 			}
@@ -128,25 +154,11 @@ func (f *Filter) want(values []string, split func(string) []string, of func(stri
 			}
 		}
 	}
-	return list
-}
-
-// ParseLoadBalancers reads the values of --load-balancer. Each of the result is
-// NAME or app/NAME/ID.
-func ParseLoadBalancers(values []string) (list []string, err error) {
-	for _, value := range values {
-		for _, lb := range command.Split(value) {
-			if strings.HasPrefix(lb, "arn:") {
-				_, id, ok := strings.Cut(lb, ":loadbalancer/")
-				if !ok {
-					return nil, command.Usagef("--load-balancer must be the ARN of a load balancer, not %q", lb)
-				}
-				lb = id
-			}
-			list = append(list, lb)
-		}
+	if len(list) > 0 {
+		f.add(flag, func(e *connlog.Entry) bool {
+			return slices.ContainsFunc(list, func(w *wanted) bool { return w.has(e) })
+		}, value)
 	}
-	return list, nil
 }
 
 // ParsePeers reads the values of --port and --client.
@@ -173,6 +185,9 @@ func ParsePeers(ports []uint, clients []string) (numbers []uint16, prefixes []ne
 func parsePrefix(s string) (netip.Prefix, error) {
 	if strings.Contains(s, "/") {
 		p, err := netip.ParsePrefix(s)
+		if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // logs have the IPv4 address
+			p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+		}
 		return p.Masked(), err
 	}
 	a, err := netip.ParseAddr(s)
@@ -190,11 +205,11 @@ func (f *Filter) times() Span {
 	return f.Span
 }
 
-// timed reports whether lines are filtered by time.
-func (f *Filter) timed() bool { return f != nil && !(f.Since.IsZero() && f.Until.IsZero()) }
-
 // cover notes the time that a log covers.
 func (f *Filter) cover(s Span) {
+	if f == nil || s.Since.IsZero() {
+		return
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.covered.extend(s.Since)
@@ -206,48 +221,37 @@ func (f *Filter) Match(e *connlog.Entry) bool {
 	if f == nil {
 		return true
 	}
-	passes := f.matchSet(e)
-	if passes && !f.passed.Load() {
-		f.passed.Store(true)
-	}
-	return passes
-}
-
-func (f *Filter) matchSet(e *connlog.Entry) bool {
 	for _, w := range f.unknown {
 		if !w.seen.Load() && w.has(e) {
 			w.seen.Store(true)
 		}
 	}
-	has := func(w *wanted) bool { return w.has(e) }
-	switch {
-	case e.Time.Before(f.Since), !f.Until.IsZero() && !e.Time.Before(f.Until), f.Failed && !e.Failed():
-		return false
-	case len(f.ports) > 0 && !slices.Contains(f.ports, e.ListenerPort):
-		return false
-	case len(f.loadBalancers) > 0 && !f.matchLoadBalancer(e.LoadBalancer):
-		return false
-	case len(f.clients) > 0 && !slices.ContainsFunc(f.clients, func(p netip.Prefix) bool { return p.Contains(e.Client) }):
-		return false
-	case len(f.protocols) > 0 && !slices.ContainsFunc(f.protocols, has),
-		len(f.ciphers) > 0 && !slices.ContainsFunc(f.ciphers, has),
-		len(f.statuses) > 0 && !slices.ContainsFunc(f.statuses, has):
-		return false
+	first := !f.passed.Load()
+	passes := true
+	for _, c := range f.conditions {
+		switch {
+		case !c.meets(e):
+			if passes = false; !first {
+				return false
+			}
+			c.note(e)
+		case first && !c.met.Load():
+			c.met.Store(true)
+		}
 	}
-	return true
+	if first && passes {
+		f.passed.Store(true)
+	}
+	return passes
 }
 
-func (f *Filter) matchLoadBalancer(id string) bool {
-	return slices.ContainsFunc(f.loadBalancers, func(want string) bool { return IsLoadBalancer(id, want) })
+func (f *Filter) matchLoadBalancer(path string) bool {
+	f.there.add(path)
+	return f.loadBalancers.Match(path)
 }
 
-// IsLoadBalancer reports whether a load balancer, app/NAME/ID, is the one that a
-// flag names.
-func IsLoadBalancer(id, want string) bool {
-	_, rest, _ := strings.Cut(id, "/")
-	name, _, _ := strings.Cut(rest, "/")
-	return want == id || name != "" && want == name
-}
+// Ignores reports whether the user wants the connections of an entry's client apart.
+func (f *Filter) Ignores(e *connlog.Entry) bool { return f != nil && f.ignored.contains(e.Client) }
 
 // MatchObject reports whether a log object may contain lines that pass.
 func (f *Filter) MatchObject(k logkey.Key) bool {
@@ -260,6 +264,6 @@ func (f *Filter) MatchObject(k logkey.Key) bool {
 	// A TLS log lists connections when they end, with the time when they began.
 	late := !f.Until.IsZero() && !from.Before(f.Until) && !strings.HasPrefix(k.LoadBalancer, "net/")
 	// Without a load balancer in the key, the lines name it.
-	return !to.Before(f.Since) && !late &&
-		(k.LoadBalancer == "" || len(f.loadBalancers) == 0 || f.matchLoadBalancer(k.LoadBalancer))
+	wanted := k.LoadBalancer == "" || len(f.loadBalancers) == 0 || f.matchLoadBalancer(k.LoadBalancer)
+	return wanted && !to.Before(f.Since) && !late
 }

@@ -1,12 +1,17 @@
 package input
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/tlsname"
 )
@@ -58,6 +63,20 @@ func wantedStatus(text string) *wanted {
 		}}
 }
 
+// wantedKeyExchange accepts any name of a group; of anything else, the text itself.
+func wantedKeyExchange(text string) *wanted {
+	group, err := tlsname.ParseGroup(text)
+	known := err == nil && group.Known()
+	return &wanted{flag: "key-exchange", kind: "key exchange", text: text, known: text == "" || known, similar: command.Names(tlsname.Groups()),
+		has: func(e *connlog.Entry) bool {
+			if err != nil || e.KeyExchange == "" {
+				return strings.EqualFold(text, e.KeyExchange)
+			}
+			g, unknown := tlsname.ParseGroup(e.KeyExchange)
+			return unknown == nil && g == group
+		}}
+}
+
 func oneOf(names []string, name string) bool {
 	for _, n := range names {
 		if strings.EqualFold(n, name) {
@@ -89,8 +108,8 @@ func (f *Filter) WarnUnknown(stderr io.Writer) {
 	}
 }
 
-// WarnNothing warns, after logs were read, about unknown names that are in no line, or
-// else that no line has passed.
+// WarnNothing warns, after logs were read, about names and load balancers that are in
+// no line, or else that no line has passed, and says what the logs cover.
 func (f *Filter) WarnNothing(stderr io.Writer) {
 	if f == nil {
 		return
@@ -102,20 +121,92 @@ func (f *Filter) WarnNothing(stderr io.Writer) {
 			command.Complain(stderr, "--%s %q matches no line and is %s", w.flag, w.text, w.doubt())
 		}
 	}
-	if !said && !f.passed.Load() {
-		command.Complain(stderr, "no line matches the filters%s", f.whyNothing())
+	for _, miss := range f.loadBalancers.Missing(f.there.list()) {
+		said = true
+		there := "the logs have " + miss.Nearest
+		if miss.Nearest == "" {
+			there = "the logs name no load balancer; AWS puts it in their file names"
+		}
+		command.Complain(stderr, "--load-balancer %q matches nothing: %s", miss.Value, there)
+	}
+	if said || f.passed.Load() {
+		return
+	}
+	message := "no line matches the filters"
+	if !f.covered.Since.IsZero() {
+		message += ": the logs found " + f.whyTime()
+	}
+	unmet := 0
+	for _, c := range f.conditions {
+		if c.met.Load() {
+			continue
+		}
+		unmet++
+		switch there := c.seen.list(); {
+		case c.flag == "since": // said
+		case len(there) > 0:
+			const most = 20
+			message += fmt.Sprintf("\n--%s matches no line: the logs have %s", c.flag, listed(there, most))
+		default:
+			message += fmt.Sprintf("\n--%s matches no line", c.flag)
+		}
+	}
+	if unmet == 0 && len(f.conditions) > 1 {
+		message += "\neach filter matches some line, but no line matches all of them"
+	}
+	command.Complain(stderr, "%s", message)
+}
+
+// whyTime says which time the logs cover, and how --since or --until excludes it.
+func (f *Filter) whyTime() string {
+	at := func(t time.Time) string { return text.Time(t.In(f.zone)) }
+	switch {
+	case f.Since.After(f.covered.Until):
+		return fmt.Sprintf("end at %s, and --since starts at %s", at(f.covered.Until), at(f.Since))
+	case !f.Until.IsZero() && !f.Until.After(f.covered.Since):
+		return fmt.Sprintf("start at %s, and --until ends at %s", at(f.covered.Since), at(f.Until))
+	}
+	return "cover " + text.Period(f.covered.Since.In(f.zone), f.covered.Until.In(f.zone))
+}
+
+// A condition is what a flag demands of a line.
+type condition struct {
+	flag  string
+	meets func(*connlog.Entry) bool
+	value func(*connlog.Entry) string // what lines that do not meet it have; nil if that helps nobody
+	met   atomic.Bool                 // by a line
+	seen  values                      // of lines, as long as none meets it
+}
+
+// note notes a line that does not meet the condition.
+func (c *condition) note(e *connlog.Entry) {
+	if c.value != nil && !c.met.Load() {
+		c.seen.add(cmp.Or(c.value(e), "-"))
 	}
 }
 
-// whyNothing says where the logs lie if --since or --until excludes all of them.
-func (f *Filter) whyNothing() string {
-	const layout = "2006-01-02 15:04:05 UTC"
-	switch {
-	case f.covered.Since.IsZero():
-	case f.Since.After(f.covered.Until):
-		return fmt.Sprintf(": the logs found end at %s, and --since starts at %s", f.covered.Until.Format(layout), f.Since.Format(layout))
-	case !f.Until.IsZero() && !f.Until.After(f.covered.Since):
-		return fmt.Sprintf(": the logs found start at %s, and --until ends at %s", f.covered.Since.Format(layout), f.Until.Format(layout))
+// values are distinct texts, up to maxValues.
+type values struct {
+	texts sync.Map
+	n     atomic.Int32
+}
+
+const maxValues = 1000
+
+func (v *values) add(text string) {
+	if _, ok := v.texts.Load(text); ok || text == "" || v.n.Load() >= maxValues {
+		return
 	}
-	return ""
+	if _, ok := v.texts.LoadOrStore(strings.Clone(text), true); !ok {
+		v.n.Add(1)
+	}
+}
+
+// list returns the texts in order.
+func (v *values) list() (list []string) {
+	for text := range v.texts.Range {
+		list = append(list, text.(string))
+	}
+	slices.Sort(list)
+	return list
 }

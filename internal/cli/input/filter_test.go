@@ -1,7 +1,11 @@
 package input
 
 import (
+	"fmt"
 	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -27,6 +31,7 @@ func TestFilter(t *testing.T) {
 	e := connlog.Entry{
 		Time: time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC), Client: netip.MustParseAddr("203.0.113.7"), ListenerPort: 443,
 		Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES256-SHA", Status: "Failed:ClientCertExpired", LoadBalancer: "app/shop/50dc6c495c0c9188",
+		KeyExchange: "secp256r1",
 	}
 	for args, want := range map[string]bool{
 		"":                             true,
@@ -40,9 +45,27 @@ func TestFilter(t *testing.T) {
 		"--until today":                false,
 		"--load-balancer shop":         true,
 		"--load-balancer sho":          false,
-		"--load-balancer app/shop/50dc6c495c0c9188":   true,
-		"--load-balancer other,shop":                  true,
-		"--load-balancer 50dc6c495c0c9188":            false,
+		"--load-balancer app/shop/50dc6c495c0c9188": true,
+		"--load-balancer other,shop":                true,
+		"--load-balancer 50dc6c495c0c9188":          false,
+		"--load-balancer app/shop":                  true,
+		"--load-balancer net/shop":                  false,
+		"--load-balancer SHOP":                      true,
+		"--load-balancer App/Shop/50DC6C495C0C9188": true,
+		"--load-balancer sh*":                       true,
+		"--load-balancer *-prod,s?op":               true,
+		"--load-balancer shop-*":                    false,
+		"--load-balancer */shop":                    true,
+		"--load-balancer app/*/*9188":               true,
+		"--load-balancer app*":                      false, // of the name
+		"--load-balancer arn:aws:elasticloadbalancing:eu-central-1:123456789012:loadbalancer/app/shop/50dc6c495c0c9188": true,
+		"--key-exchange secp256r1":                    true,
+		"--key-exchange P-256":                        true,
+		"--key-exchange PRIME256V1,x25519":            true,
+		"--key-exchange 0x0017":                       true,
+		"--key-exchange 00,17":                        true,
+		"--key-exchange X25519MLKEM768":               false,
+		"--key-exchange -":                            false,
 		"--port 443":                                  true,
 		"--port 80 --port 443":                        true,
 		"--port 80":                                   false,
@@ -84,19 +107,24 @@ func TestFilter(t *testing.T) {
 		}
 	}
 	plain := connlog.Entry{Time: e.Time}
-	for args, want := range map[string]bool{"--failed": false, "--status -": true, "--protocol -": true, "--client ::/0": false, "--load-balancer x": false} {
+	for args, want := range map[string]bool{"--failed": false, "--status -": true, "--protocol -": true, "--client ::/0": false, "--load-balancer x": false, "--load-balancer *": false, "--key-exchange none": true} {
 		if f, err := filterOf(t, args); err != nil || f.Match(&plain) != want {
 			t.Errorf("an empty line, %s: %v, %v", args, !want, err)
 		}
 	}
 	for args, says := range map[string]string{
-		"--since soon":            `--since "soon" is not a time: use an RFC 3339 time`,
-		"--until 25:00":           `--until "25:00" is not a time: use`,
-		"--since 2h --until 3h":   "--until 3h is not after --since 2h",
-		"--port 65536":            "--port must be a number from 1 to 65535, not 65536",
-		"--client example.com":    `--client must be an address or a CIDR block, not "example.com"`,
-		"--client 203.0.113.0/33": `--client must be an address or a CIDR block, not "203.0.113.0/33"`,
-		"--port https":            "invalid argument",
+		"--since soon":             `--since "soon" is not a time: use an RFC 3339 time`,
+		"--until 25:00":            `--until "25:00" is not a time: use`,
+		"--since 2h --until 3h":    "--until 3h is not after --since 2h",
+		"--port 65536":             "--port must be a number from 1 to 65535, not 65536",
+		"--client example.com":     `--client must be an address or a CIDR block, not "example.com"`,
+		"--client 203.0.113.0/33":  `--client must be an address or a CIDR block, not "203.0.113.0/33"`,
+		"--port https":             "invalid argument",
+		"--utc --local":            "--utc and --local exclude each other",
+		"--since 10:20 --until 3h": "--until 3h is not after --since 10:20: they are 2026-11-23 09:00:00 UTC and 2026-11-23 10:20:00 UTC",
+		"--ignore health":          `--ignore must be an address, a CIDR block, or @FILE with a list of them, not "health"`,
+		"--ignore @none-such":      "--ignore: open none-such: ",
+		"--load-balancer arn:x":    `--load-balancer must be the ARN of a load balancer, not "arn:x"`,
 	} {
 		if _, err := filterOf(t, args); err == nil || !strings.Contains(err.Error(), says) {
 			t.Errorf("%s: %v does not say %q", args, err, says)
@@ -115,19 +143,20 @@ func TestFilterUnknown(t *testing.T) {
 		passes int
 		says   string
 	}{
-		"--protocol TLSv1.3 --cipher AES128-SHA":                    {0, "tlswatch: no line matches the filters\n"}, // known, and not there
+		"--protocol TLSv1.3 --cipher AES128-SHA":                    {0, "tlswatch: no line matches the filters\n  each filter matches some line, but no line matches all of them\n"}, // known, and not there
 		"--cipher None":                                             {1, ""},
 		"--protocol qtlsv9":                                         {1, ""},
 		"--protocol TLSv1.4":                                        {0, "tlswatch: --protocol \"TLSv1.4\" matches no line and is not a known protocol; did you mean TLSv1.3?\n"},
 		"--protocol 0x0305,tlsv1.3":                                 {1, "tlswatch: --protocol \"0x0305\" matches no line and is not a known protocol\n"},
 		"--cipher some-new-suite":                                   {1, ""},
-		"--cipher some-new-suite --status Failed":                   {0, "tlswatch: no line matches the filters\n"},
+		"--cipher some-new-suite --status Failed":                   {0, "tlswatch: no line matches the filters\n  each filter matches some line, but no line matches all of them\n"},
 		"--cipher ECDHE-RSA-AES128-GCM-SHA265":                      {0, "tlswatch: --cipher \"ECDHE-RSA-AES128-GCM-SHA265\" matches no line and is not a known cipher suite; did you mean ECDHE-RSA-AES128-GCM-SHA256?\n"},
 		"--cipher TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25":             {0, "tlswatch: --cipher \"TLS-ECDHE-RSA-WITH-AES-128-GCM-SHA25\" matches no line and is not a known cipher suite; did you mean TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256?\n"},
 		"--cipher 0x9999":                                           {0, "tlswatch: --cipher \"0x9999\" matches no line and is not a known cipher suite\n"},
 		"--status somethingnew,failed:SomethingNew":                 {1, ""},
 		"--status ClientAlert:unknown_ca":                           {1, ""},
-		"--status Failed:ClientAlert:bad_certificate":               {0, "tlswatch: no line matches the filters\n"},
+		"--status Failed:ClientAlert:bad_certificate":               {0, "tlswatch: no line matches the filters\n  --status matches no line: the logs have Failed:ClientAlert:unknown_ca, Failed:SomethingNew, Success\n"},
+		"--key-exchange x25519MLKEM786":                             {0, "tlswatch: --key-exchange \"x25519MLKEM786\" matches no line and is not a known key exchange; did you mean X25519MLKEM768?\n"},
 		"--status expired":                                          {0, "tlswatch: --status \"expired\" matches no line and is not a known status; did you mean ClientCertExpired?\n"},
 		"--status cert":                                             {0, "tlswatch: --status \"cert\" matches no line and is not a known status\n"},
 		"--status HandshakeNotCompleted,ClientCertRejected,success": {1, ""},
@@ -192,4 +221,131 @@ func TestFilterVendedObject(t *testing.T) {
 			t.Errorf("%s %s: %v, %v", test.key, test.args, !test.want, err)
 		}
 	}
+}
+
+// If no line passes, the user learns what the logs have instead.
+func TestFilterNothing(t *testing.T) {
+	at := time.Date(2026, 11, 23, 10, 0, 0, 0, time.UTC)
+	var lines []connlog.Entry
+	for i := range 30 {
+		lines = append(lines, connlog.Entry{
+			Time: at.Add(time.Duration(i) * time.Second), Client: netip.MustParseAddr("203.0.113.7"), ListenerPort: uint16(443 + 8000*(i%2)), Status: "Success",
+			Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", LoadBalancer: fmt.Sprintf("app/shop-%02d/50dc6c495c0c9188", i),
+		})
+	}
+	const cover = ": the logs found cover 2026-11-23 10:00:00 to 2026-11-23 10:00:29 UTC\n"
+	for args, want := range map[string]string{
+		"--port 80":                                                "no line matches the filters" + cover + "  --port matches no line: the logs have 443, 8443\n",
+		"--failed --port 80":                                       "no line matches the filters" + cover + "  --port matches no line: the logs have 443, 8443\n  --failed matches no line\n",
+		"--client 10.0.0.0/8 --protocol TLSv1.2":                   "no line matches the filters" + cover + "  --client matches no line\n  --protocol matches no line: the logs have TLSv1.3\n",
+		"--key-exchange P-256":                                     "no line matches the filters" + cover + "  --key-exchange matches no line: the logs have -\n",
+		"--since 11:00":                                            "no line matches the filters: the logs found end at 2026-11-23 10:00:29 UTC, and --since starts at 2026-11-23 11:00:00 UTC\n",
+		"--until 9:00":                                             "no line matches the filters: the logs found start at 2026-11-23 10:00:00 UTC, and --until ends at 2026-11-23 09:00:00 UTC\n",
+		"--since 10:00:08.5 --until 10:00:09":                      "no line matches the filters" + cover,
+		"--since 10:00:08 --until 10:00:09 --port 8443":            "no line matches the filters" + cover + "  each filter matches some line, but no line matches all of them\n",
+		"--load-balancer shop-00 --port 8443":                      "no line matches the filters" + cover + "  each filter matches some line, but no line matches all of them\n",
+		"--load-balancer shop-00,Shop-8":                           `--load-balancer "Shop-8" matches nothing: the logs have app/shop-08/50dc6c495c0c9188, ` + "app/shop-18/50dc6c495c0c9188, app/shop-28/50dc6c495c0c9188, app/shop-00/50dc6c495c0c9188, app/shop-01/50dc6c495c0c9188, app/shop-02/50dc6c495c0c9188, app/shop-03/50dc6c495c0c9188, app/shop-04/50dc6c495c0c9188, app/shop-05/50dc6c495c0c9188, app/shop-06/50dc6c495c0c9188 and 20 more\n",
+		"--load-balancer shop-*":                                   "",
+		"--load-balancer shop-* --ignore 203.0.113.7":              "",
+		"--load-balancer shop-00 --load-balancer shop-0? --failed": "no line matches the filters" + cover + "  --failed matches no line\n",
+	} {
+		f, err := filterOf(t, args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range lines {
+			f.Match(&lines[i])
+			f.cover(Span{lines[i].Time, lines[i].Time})
+		}
+		var says strings.Builder
+		if f.WarnNothing(&says); strings.TrimPrefix(says.String(), "tlswatch: ") != want {
+			t.Errorf("%s says %q\nwant %q", args, says.String(), want)
+		}
+	}
+	f, err := filterOf(t, "--load-balancer shop")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var says strings.Builder
+	f.Match(&connlog.Entry{Time: at})
+	if f.WarnNothing(&says); says.String() != "tlswatch: --load-balancer \"shop\" matches nothing: the logs name no load balancer; AWS puts it in their file names\n" {
+		t.Errorf("without names: %q", says.String())
+	}
+}
+
+// What the logs have is remembered up to a bound.
+func TestValuesAreBounded(t *testing.T) {
+	var v values
+	for i := range 3 * maxValues {
+		v.add(strconv.Itoa(i))
+	}
+	if n := len(v.list()); n != maxValues {
+		t.Errorf("%d values", n)
+	}
+}
+
+func TestIgnored(t *testing.T) {
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	checkers := file("checkers.txt", "# health checkers\r\n\r\n 10.0.0.0/24 # zone a\r\n10.0.2.5\r\n2001:db8::/32\r\n")
+	for _, test := range []struct {
+		args, in, out string
+	}{
+		{"--ignore 10.0.0.5", "10.0.0.5", "10.0.0.4 10.0.0.6 ::a00:5"},
+		{"--ignore 10.0.0.5,10.0.2.5 --ignore 2001:db8::1", "10.0.0.5 10.0.2.5 2001:db8::1", "10.0.1.5 2001:db8::2"},
+		{"--ignore 10.0.0.0/8 --ignore 10.2.0.0/16 --ignore 10.0.0.0/24 --ignore 11.0.0.0", "10.0.0.0 10.0.1.0 10.2.0.1 10.255.255.255 11.0.0.0", "9.255.255.255 11.0.0.1"},
+		{"--ignore ::ffff:10.0.0.0/104", "10.9.9.9", "11.0.0.0"},
+		{"--ignore ::/0", "::1 2001:db8::1", "10.0.0.5"},
+		{"--ignore @" + checkers, "10.0.0.1 10.0.2.5 2001:db8:1::", "10.0.2.4 2001:db9::"},
+		{"--ignore " + checkers + " --ignore 10.0.2.4", "10.0.0.1 10.0.2.5 10.0.2.4", "10.0.2.6"},
+	} {
+		f, err := filterOf(t, test.args)
+		if err != nil {
+			t.Errorf("%s: %v", test.args, err)
+			continue
+		}
+		for want, list := range map[bool]string{true: test.in, false: test.out} {
+			for _, a := range strings.Fields(list) {
+				if f.Ignores(&connlog.Entry{Client: netip.MustParseAddr(a)}) != want {
+					t.Errorf("%s: %s is ignored: %v", test.args, a, !want)
+				}
+			}
+		}
+		if f.Ignores(&connlog.Entry{}) {
+			t.Errorf("%s ignores lines without a client", test.args)
+		}
+	}
+	wrong := file("wrong.txt", "10.0.0.0/24\n\n10.0.0.0/33 # typo\n")
+	if _, err := filterOf(t, "--ignore @"+wrong); err == nil || err.Error() != "--ignore: "+wrong+`:3: want an address or a CIDR block, not "10.0.0.0/33"` {
+		t.Errorf("%v", err)
+	}
+}
+
+// The set contains what one of its blocks contains.
+func FuzzIgnored(f *testing.F) {
+	f.Add([]byte{10, 0, 0, 0, 8, 10, 2, 0, 0, 16, 10, 0, 0, 0, 24}, []byte{10, 2, 0, 1})
+	f.Add([]byte{0, 0, 0, 0, 0}, []byte{255, 255, 255, 255})
+	f.Fuzz(func(t *testing.T, blocks, client []byte) {
+		var args []string
+		want := false
+		a, ok := netip.AddrFromSlice(client)
+		for ; len(blocks) >= 5; blocks = blocks[5:] {
+			p := netip.PrefixFrom(netip.AddrFrom4([4]byte(blocks)), int(blocks[4])%33).Masked()
+			args = append(args, p.String())
+			want = want || p.Contains(a)
+		}
+		set, err := parseIgnored(args)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ok && set.contains(a) != want {
+			t.Errorf("%v contains %v: %v, want %v", set, a, !want, want)
+		}
+	})
 }

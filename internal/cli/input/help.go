@@ -10,4 +10,4 @@ objects that are not connection logs are skipped and counted.
 
 Reading from S3 uses your AWS configuration, and needs the permissions
 s3:ListBucket and s3:GetObject. With --since or --until, only the folders of those
-days are listed. A TIME is ` + TimeForms + `.`
+days are listed. ` + TimeHelp

@@ -22,6 +22,7 @@ import (
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/logkey"
+	"tlswatch/pkg/report"
 )
 
 // Logs are the logs that a command reads: files, directories, standard input
@@ -46,9 +47,13 @@ type totals struct {
 	bytes     int64          // of text
 	lines     int
 	malformed int
+	ignored   report.Counts   // connections of addresses that the user ignores
 	sample    []malformedLine // the first of the malformed lines, in the order of the inputs
 	failed    []*logError     // in the order of the inputs
 }
+
+// Ignored returns the connections of addresses that the user ignores.
+func (in *Logs) Ignored() report.Counts { return in.seen.ignored }
 
 // Malformed returns the number of malformed lines.
 func (in *Logs) Malformed() int { return in.seen.malformed }
@@ -239,12 +244,10 @@ func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)
 		malformed := 0
 		var sample []malformedLine
 		var covered Span
-		timed := in.filter.timed()
+		var ignored report.Counts
 		defer func() {
-			in.noteMalformed(malformed, sample)
-			if !covered.Since.IsZero() {
-				in.filter.cover(covered)
-			}
+			in.note(malformed, sample, ignored)
+			in.filter.cover(covered)
 		}()
 		var e connlog.Entry
 		for n := 0; ; n++ {
@@ -253,10 +256,17 @@ func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)
 				if e.LoadBalancer == "" {
 					e.LoadBalancer = loadBalancer
 				}
-				if timed {
+				if in.filter != nil {
 					covered.extend(e.Time)
 				}
-				if in.filter.Match(&e) {
+				switch {
+				case !in.filter.Match(&e):
+				case in.filter.Ignores(&e):
+					ignored.Connections++
+					if e.Failed() {
+						ignored.Failed++
+					}
+				default:
 					add(worker, &e)
 				}
 			case *connlog.ParseError:
@@ -276,13 +286,13 @@ func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)
 	})
 }
 
-func (in *Logs) noteMalformed(n int, sample []malformedLine) {
-	if n == 0 {
-		return
-	}
+// note counts lines of a log that add did not get.
+func (in *Logs) note(malformed int, sample []malformedLine, ignored report.Counts) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.seen.malformed += n
+	in.seen.malformed += malformed
+	in.seen.ignored.Connections += ignored.Connections
+	in.seen.ignored.Failed += ignored.Failed
 	if in.seen.sample = append(in.seen.sample, sample...); len(in.seen.sample) > 4*maxMalformed {
 		in.seen.sortSample()
 	}

@@ -268,7 +268,7 @@ func TestInputsS3Narrowed(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := FilterFlags{since: "2026-11-23T10:00Z", Until: "2026-11-23T10:05Z"}
+	f := FilterFlags{TimeFlags: TimeFlags{Since: "2026-11-23T10:00Z", Until: "2026-11-23T10:05Z"}}
 	in := New([]string{"s3://" + clitest.BucketName}, nil, nil)
 	narrow, err := f.Filter(time.Now())
 	if err != nil {
@@ -352,7 +352,7 @@ func TestInputsMoto(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	f := FilterFlags{since: "2026-11-23T00:30Z"}
+	f := FilterFlags{TimeFlags: TimeFlags{Since: "2026-11-23T00:30Z"}}
 	narrow, err := f.Filter(time.Now())
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@
 package listeners
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
@@ -76,7 +77,7 @@ func (o options) run(ctx context.Context, stdout io.Writer) error {
 			return fmt.Errorf("--to: %w", err)
 		}
 	}
-	names, err := input.ParseLoadBalancers(o.names)
+	wanted, err := input.ParseLoadBalancers(o.names)
 	if err != nil {
 		return err
 	}
@@ -84,9 +85,16 @@ func (o options) run(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	list, err := elbpolicy.LoadBalancers(ctx, client, names...)
+	var paths []string
+	list, err := elbpolicy.LoadBalancers(ctx, client, func(path string) bool {
+		paths = append(paths, path)
+		return wanted.Match(path) || len(wanted) == 0
+	})
 	if err != nil {
 		return cloud.Explain(err)
+	}
+	for _, miss := range wanted.Missing(paths) {
+		return fmt.Errorf("there is no load balancer %s in this account and Region; there are: %s", miss.Value, cmp.Or(miss.Nearest, "none"))
 	}
 	result := newResult(region, list, set, to)
 	if o.format == "json" {

@@ -19,7 +19,7 @@ func livePolicies(ctx context.Context, region string) (map[string]secpolicy.List
 	if err != nil {
 		return nil, err
 	}
-	list, err := elbpolicy.LoadBalancers(ctx, client)
+	list, err := elbpolicy.LoadBalancers(ctx, client, func(string) bool { return true })
 	if err != nil {
 		return nil, fmt.Errorf("%w\nor use the name of a policy in place of live, which needs no access to AWS", cloud.Explain(err))
 	}

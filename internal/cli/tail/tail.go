@@ -71,6 +71,8 @@ Each log is printed once, even if it is listed or announced again. If a log
 cannot be read, was deleted or was replaced, standard error says so. Logs that
 could not be read are retried.
 
+` + input.TimeHelp + `
+
 It needs the permissions s3:ListBucket and s3:GetObject; with --queue, it needs
 sqs:ReceiveMessage and sqs:DeleteMessage instead of s3:ListBucket.
 
@@ -83,7 +85,7 @@ sqs:ReceiveMessage and sqs:DeleteMessage instead of s3:ListBucket.
 	f := cmd.Flags()
 	o.filters.Register(cmd)
 	o.policies.Register(cmd, "explains why negotiations failed")
-	f.Lookup("since").Usage = command.SinceUsage + ", starting with logs whose period ended then or later (default " + strings.TrimSuffix(defaultSince.String(), "0s") + "): " + input.TimeForms
+	f.Lookup("since").Usage += ", starting with logs whose period ended then or later (default " + strings.TrimSuffix(defaultSince.String(), "0s") + ")"
 	f.Lookup("until").Hidden = true // tail has no end in time
 	f.Lookup("failed").Hidden = true
 	f.StringVar(&o.queue, "queue", "", command.QueueUsage+" with the events of new logs")
