@@ -49,6 +49,10 @@ var sections = []section{
 		} {
 			yield(f.name, number(f.value))
 		}
+		if n := r.Ignored; n != nil {
+			yield("ignoredConnections", number(n.Connections))
+			yield("ignoredFailed", number(n.Failed))
+		}
 		yield("first", stamp(r.First))
 		yield("last", stamp(r.Last))
 		yield("failedObjects", strconv.Itoa(r.TotalFailedObjects))

@@ -78,7 +78,7 @@ var columnWidths = []int64{1, 2, 5, 10, 15, 30, 60, 2 * 60, 3 * 60, 6 * 60, 12 *
 	91 * 24 * 60, 364 * 24 * 60, 3640 * 24 * 60, 36400 * 24 * 60, 364000 * 24 * 60, 3640000 * 24 * 60}
 
 // Bars sums up connections over time in at most so many equal parts. It returns
-// when the first part begins, and the width of a part.
+// when the first part begins, in the Zone, and the width of a part.
 func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Duration) {
 	if len(r.ByMinute) == 0 {
 		return nil, time.Time{}, 0
@@ -90,7 +90,7 @@ func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Durat
 	for _, m := range r.ByMinute {
 		bars[min((floor(m.Minute.Unix()/60, w)-start)/w, int64(len(bars)-1))].add(m.Counts)
 	}
-	return bars, minuteTime(start), time.Duration(w) * time.Minute
+	return bars, r.In(minuteTime(start)), time.Duration(w) * time.Minute
 }
 
 func minuteTime(m int64) time.Time { return time.Unix(m*60, 0).UTC() }

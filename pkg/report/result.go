@@ -32,6 +32,8 @@ type Result struct {
 	PlaintextConnections uint64 `json:"plaintextConnections"`
 	Failed               uint64 `json:"failed"`
 
+	Ignored *Counts `json:"ignored,omitempty"` // connections of addresses that the user named; in no other count or list
+
 	ByStatus           []StatusCount       `json:"byStatus"`
 	ByProtocol         []ProtocolCount     `json:"byProtocol"`
 	ByCipher           []CipherCount       `json:"byCipher"`
@@ -65,7 +67,8 @@ type Result struct {
 	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
 
-	Heat *HeatMap `json:"-"` // with Options.Heat
+	Heat *HeatMap       `json:"-"` // with Options.Heat
+	Zone *time.Location `json:"-"` // of the times that people see; nil for UTC. JSON and CSV have UTC
 }
 
 // The rows of the lists.
@@ -198,6 +201,7 @@ type Source struct {
 	Malformed      []MalformedLine
 	FailedObjects  []FailedObject
 	Partial        bool
+	Ignored        *Counts // nil if the user named no addresses to ignore
 
 	TotalFailedObjects int // if FailedObjects does not list all
 }
@@ -218,7 +222,7 @@ func (c *Collector) Result(s Source, top int) *Result {
 	c.certs.t.Freeze()
 	r := &Result{
 		Objects: s.Objects, OutsideObjects: s.OutsideObjects, Bytes: s.Bytes, Lines: s.Lines,
-		MalformedLines: s.MalformedLines, Malformed: s.Malformed, FailedObjects: s.FailedObjects, Skipped: s.Skipped, Partial: s.Partial,
+		MalformedLines: s.MalformedLines, Malformed: s.Malformed, FailedObjects: s.FailedObjects, Skipped: s.Skipped, Partial: s.Partial, Ignored: s.Ignored,
 		Connections: c.total.Connections, Failed: c.total.Failed, PlaintextConnections: c.plaintext, TLSConnections: c.total.Connections - c.plaintext,
 		TotalFailedObjects: max(s.TotalFailedObjects, len(s.FailedObjects)),
 		HandshakeLatency:   c.latency.summary(),
@@ -317,6 +321,9 @@ func first[K comparable, V any](t *table.Table[K, V], top int, pick func(*V) boo
 	sort()
 	return order, all
 }
+
+// In returns a time in the zone of the times that people see.
+func (r *Result) In(t time.Time) time.Time { return t.In(cmp.Or(r.Zone, time.UTC)) }
 
 // Reason returns the reason code of the status.
 func (n Negotiation) Reason() string {

@@ -43,12 +43,12 @@ const (
 
 type options struct {
 	input.TimeFlags
-	function     string
-	concurrency  int
-	manifest     string
-	state        string
-	format       string
-	dryRun       bool
+	function    string
+	concurrency int
+	manifest    string
+	state       string
+	format      string
+	dryRun      bool
 
 	bucket, prefix string
 	span           input.Span

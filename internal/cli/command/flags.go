@@ -17,7 +17,7 @@ const (
 	ConcurrencyUsage  = "run up to `N` invocations at the same time"
 	DryRunUsage       = "show what would be sent, and send nothing"
 	FunctionUsage     = "`NAME` or ARN of the deployed function"
-	LoadBalancerUsage = "load balancer, by `NAME`, app/NAME/ID or ARN"
+	LoadBalancerUsage = "load balancer, by `NAME`, app/NAME, app/NAME/ID or ARN, in any case; * and ? are wildcards"
 	PolicyUsage       = "security `POLICY` of the listeners"
 	ProtocolUsage     = "TLS `PROTOCOL`, such as TLSv1.2 or 1.2"
 	QueueUsage        = "`URL` of an SQS queue"

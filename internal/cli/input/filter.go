@@ -250,6 +250,9 @@ func (f *Filter) matchLoadBalancer(path string) bool {
 	return f.loadBalancers.Match(path)
 }
 
+// Ignoring reports whether the user wants some connections apart.
+func (f *Filter) Ignoring() bool { return f != nil && f.ignored != nil }
+
 // Ignores reports whether the user wants the connections of an entry's client apart.
 func (f *Filter) Ignores(e *connlog.Entry) bool { return f != nil && f.ignored.contains(e.Client) }
 

@@ -11,6 +11,9 @@ import (
 func (in *Logs) Source(partial bool) report.Source {
 	t := &in.seen
 	s := report.Source{Objects: t.objects, OutsideObjects: t.outside, Bytes: t.bytes, Lines: t.lines, MalformedLines: t.malformed, Partial: partial}
+	if in.filter.Ignoring() {
+		s.Ignored = &t.ignored
+	}
 	for _, reason := range slices.Sorted(maps.Keys(t.skipped)) {
 		s.Skipped = append(s.Skipped, report.SkippedCount{Reason: reason, Count: t.skipped[reason]})
 	}

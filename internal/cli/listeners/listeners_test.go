@@ -21,7 +21,7 @@ func TestListeners(t *testing.T) {
 	for name, args := range map[string][]string{
 		"all":         nil,
 		"to":          {"--to", "TLS13-1-2-Res-PQ-2025-09"},
-		"unconfirmed": {"--load-balancer", "agency", "--load-balancer", "edge", "--to", "TLS13-1-2-FIPS-PQ-2025-09"},
+		"unconfirmed": {"--load-balancer", "AGEN*", "--load-balancer", "edge", "--to", "TLS13-1-2-FIPS-PQ-2025-09"},
 		"weaker":      {"--load-balancer", "shop", "--to", "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06"},
 		"no-to":       {"--load-balancer", "app/shop/50dc6c495c0c9188", "--load-balancer", "bare"},
 		"nothing":     {"--load-balancer", "agency", "--to", "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04"},
@@ -111,7 +111,7 @@ func TestListenersFail(t *testing.T) {
 		{command.ExitUsage, []string{"--format", "csv"}, `--format must be table or json, not "csv"`},
 		{command.ExitUsage, []string{"shop"}, `unexpected argument "shop"`},
 		{command.ExitUsage, []string{"--to", "ELBSecurityPolicy-Nobody-Knows"}, "--to: "},
-		{command.ExitFailed, []string{"--load-balancer", "gone"}, "tlswatch: there is no load balancer gone in this account and Region\n"},
+		{command.ExitFailed, []string{"--load-balancer", "gone"}, "tlswatch: there is no load balancer gone in this account and Region; there are: app/bare/fedcba0987654321, net/edge/1234567890abcdef, app/agency/0011223344556677, app/shop/50dc6c495c0c9188\n"},
 		{command.ExitFailed, []string{"--load-balancer", "app/shop/0000000000000000"}, "there is no load balancer app/shop/0000000000000000"},
 	} {
 		stdout, stderr := clitest.Want(t, c.status, New(), append([]string{"listeners"}, c.args...)...)

@@ -118,7 +118,9 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	if err != nil && !errors.As(err, new(*input.ReadError)) {
 		return in.Finish(ctx, err)
 	}
-	writeErr := o.write(a.result(in.Source(ctx.Err() != nil), o.rows()), stdout)
+	r := a.result(in.Source(ctx.Err() != nil), o.rows())
+	r.Zone = o.Zone()
+	writeErr := o.write(r, stdout)
 	if a.captured != nil {
 		command.WriteRemarks(stderr, a.captured.remarks())
 	}

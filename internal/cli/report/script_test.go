@@ -2,6 +2,7 @@ package report_test
 
 import (
 	"testing"
+	_ "time/tzdata" // the machine may have no data on zones
 
 	"tlswatch/internal/cli"
 	"tlswatch/internal/cli/clitest"

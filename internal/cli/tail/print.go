@@ -30,6 +30,7 @@ type printer struct {
 	w     *bufio.Writer
 	err   error // why nothing more can be printed
 	json  bool
+	zone  *time.Location
 	set   *secpolicy.Set
 	judge *policyflags.Judge // nil if no policy is known
 
@@ -58,6 +59,7 @@ func (o *options) printer(ctx context.Context, w io.Writer) (*printer, error) {
 	p := &printer{
 		w:         bufio.NewWriterSize(w, 64<<10),
 		json:      o.format == "json",
+		zone:      o.filters.Zone(),
 		set:       set,
 		judge:     judge,
 		collector: report.New(report.Options{ByListener: judge != nil}),
@@ -114,7 +116,7 @@ func (p *printer) printLine(e *connlog.Entry, diagnoses []secpolicy.Diagnosis) {
 	if e.Client.IsValid() {
 		client = e.Client.String()
 	}
-	fmt.Fprintf(p.w, "%s  %-15s  %5d  %-7s  %-27s  %s  %s", e.Time.Format(time.RFC3339), client, e.ListenerPort,
+	fmt.Fprintf(p.w, "%s  %-15s  %5d  %-7s  %-27s  %s  %s", e.Time.In(p.zone).Format(time.RFC3339), client, e.ListenerPort,
 		text.Printable(cmp.Or(e.Protocol, "-")), text.Printable(cmp.Or(e.Cipher, "-")), text.Printable(e.Reason()), text.Printable(cmp.Or(e.LoadBalancer, "-")))
 	for _, extra := range [][]byte{e.ServerName, e.ClientCert.Subject} {
 		if len(extra) > 0 {
@@ -186,6 +188,7 @@ func (p *printer) summary(source report.Source, terminal text.Screen) error {
 		p.collector.Diagnose(p.judge.Policy, p.judge.Why)
 	}
 	r := p.collector.Result(source, console.TableRows)
+	r.Zone = p.zone
 	if p.json {
 		var b bytes.Buffer
 		if err := r.WriteJSON(&b); err != nil {

@@ -139,7 +139,9 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 		}
 	}
 	filter.WarnUnknown(stderr)
-	t.filter = filter
+	if t.filter = filter; filter.Ignoring() {
+		t.source.Ignored = new(report.Counts)
+	}
 	if t.out, err = o.printer(ctx, stdout); err != nil {
 		return err
 	}
@@ -162,6 +164,9 @@ func (o *options) run(ctx context.Context, args []string, stdout, stderr io.Writ
 		return problem
 	}
 	command.WriteRemarks(stderr, t.out.judge.Remarks())
+	if ctx.Err() == nil {
+		t.filter.WarnNothing(stderr)
+	}
 	switch failed := t.source.TotalFailedObjects; {
 	case err != nil:
 		return err
@@ -350,7 +355,11 @@ func (t *tailer) print(ctx context.Context, o *reading, body io.Reader) error {
 		if e.LoadBalancer == "" {
 			e.LoadBalancer = o.key.LoadBalancer
 		}
-		if t.filter.Match(&e) {
+		switch {
+		case !t.filter.Match(&e):
+		case t.filter.Ignores(&e):
+			t.ignore(&e)
+		default:
 			t.out.add(o, line, &e)
 		}
 		if n%4096 == 0 {
@@ -361,6 +370,14 @@ func (t *tailer) print(ctx context.Context, o *reading, body io.Reader) error {
 				return ctx.Err()
 			}
 		}
+	}
+}
+
+// ignore counts a connection apart.
+func (t *tailer) ignore(e *connlog.Entry) {
+	t.source.Ignored.Connections++
+	if e.Failed() {
+		t.source.Ignored.Failed++
 	}
 }
 

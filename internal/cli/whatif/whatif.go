@@ -97,6 +97,9 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	if in.Malformed() > 0 {
 		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "invalid lines"))
 	}
+	if n := in.Ignored().Connections; n > 0 {
+		command.Complain(stderr, "%s of ignored addresses left out", text.Plural(n, "connection"))
+	}
 	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
 		command.Complain(stderr, "%s skipped: %s", text.Counted(in.Skipped()[what], "file or object", "files or objects"), what)
 	}

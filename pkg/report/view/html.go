@@ -136,9 +136,12 @@ type (
 func WriteHTML(w io.Writer, r *report.Result) error {
 	p := &page{R: r, CSP: pageCSP, CSS: template.CSS(pageCSS), JS: template.JS(pageJS)}
 	if r.First != nil {
-		p.When = r.First.UTC().Format("2006-01-02 15:04") + " to " + r.Last.UTC().Format("2006-01-02 15:04") + " UTC"
+		p.When = text.Period(r.In(*r.First), r.In(*r.Last))
 	}
 	p.Volume = strings.Join(volume(r), " ")
+	if r.Ignored != nil {
+		p.Volume += "; " + ignored(r.Ignored)
+	}
 	why, number := causes(r)
 	p.Why, p.MoreWhy = why, len(r.Diagnoses)-len(why)
 	p.Cards = cardsOf(r)
@@ -268,14 +271,16 @@ func heatOf(r *report.Result) *pageHeat {
 		return nil
 	}
 	const levels = 6
-	p := &pageHeat{Per: text.Span(h.Width), From: h.From.Format(pageTime), To: h.From.Add(time.Duration(h.Columns) * h.Width).Format(pageTime), Most: h.Most, Missed: h.Missed}
+	from := r.In(h.From)
+	until := from.Add(time.Duration(h.Columns) * h.Width)
+	p := &pageHeat{Per: text.Span(h.Width), From: from.Format(pageTime), To: until.Format(pageTime) + " " + text.Zone(until), Most: h.Most, Missed: h.Missed}
 	for i, client := range h.Clients {
 		row := pageHeatRow{Client: client}
 		for column, n := range h.Counts[i] {
 			cell := pageHeatCell{}
 			if n > 0 {
 				cell.Level = int((n*levels + h.Most - 1) / h.Most)
-				cell.Title = fmt.Sprintf("%s, %s: %s failed", client, h.From.Add(time.Duration(column)*h.Width).Format(pageTime), text.Count(n))
+				cell.Title = fmt.Sprintf("%s, %s: %s failed", client, from.Add(time.Duration(column)*h.Width).Format(pageTime), text.Count(n))
 			}
 			row.Cells = append(row.Cells, cell)
 		}

@@ -110,7 +110,7 @@ func certificates(r *report.Result) pageTable {
 	for _, x := range r.ClientCertificates {
 		until := wordCell("-")
 		if x.NotAfter != nil {
-			until.Text = x.NotAfter.UTC().Format(time.RFC3339Nano)
+			until.Text = r.In(*x.NotAfter).Format(time.RFC3339Nano)
 		}
 		if x.Expiring {
 			until.Class = "w bad"

@@ -157,7 +157,7 @@ func (t *tables) certificates() {
 	for _, x := range t.r.ClientCertificates {
 		until := "-"
 		if x.NotAfter != nil {
-			until = x.NotAfter.Format("2006-01-02")
+			until = t.r.In(*x.NotAfter).Format("2006-01-02")
 			if x.Expiring {
 				until += " !"
 			}

@@ -56,7 +56,7 @@ func (t *tables) summary() {
 	}
 	when := "no entries"
 	if r.First != nil {
-		when = r.First.UTC().Format("2006-01-02 15:04:05") + " to " + r.Last.UTC().Format("2006-01-02 15:04:05") + " UTC"
+		when = text.Period(r.In(*r.First), r.In(*r.Last))
 	}
 	fmt.Fprintf(t, "%s\n", when)
 	volume := volume(r)
@@ -77,6 +77,9 @@ func (t *tables) summary() {
 		failed = t.Red(failed)
 	}
 	t.phrases(append(connections, failed))
+	if r.Ignored != nil {
+		t.phrases([]string{ignored(r.Ignored)})
+	}
 }
 
 // grid writes one table under its title.

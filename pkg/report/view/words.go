@@ -17,6 +17,11 @@ func volume(r *report.Result) []string {
 	return []string{text.Plural(r.Objects, "log") + ",", text.Plural(r.Lines, "line") + ",", humanize.Bytes(uint64(r.Bytes)) + " of text"}
 }
 
+// ignored says how many connections of ignored addresses are in no other count.
+func ignored(n *report.Counts) string {
+	return fmt.Sprintf("apart: %s of ignored addresses, %s failed", text.Plural(n.Connections, "connection"), text.Count(n.Failed))
+}
+
 // maxCauses is how many causes people see, apart from those of the negotiations
 // that are shown.
 const maxCauses = 20
