@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/rollup", "pkg/incident", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/tlsclient", "pkg/rollup", "pkg/incident", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 
@@ -91,6 +91,12 @@ var rules = []rule{
 		packages: []string{"pkg/secpolicy"},
 		never:    ours("pkg/rollup", "pkg/metric", "pkg/alert"),
 		why:      "what a policy accepts does not depend on what is counted or sent",
+	},
+	{
+		packages: []string{"pkg/tlsclient"},
+		never:    []string{module + "/pkg/..."},
+		unless:   ours("pkg/secpolicy", "pkg/tlsname", "pkg/connlog", "pkg/connlog/internal/...", "pkg/inflate", "pkg/logkey"),
+		why:      "what a program offers depends on nothing else; the other exceptions come with secpolicy",
 	},
 	{
 		packages: []string{"pkg/metric", "pkg/alert"},

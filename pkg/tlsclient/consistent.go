@@ -1,0 +1,132 @@
+package tlsclient
+
+import (
+	"fmt"
+	"slices"
+
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/tlsname"
+)
+
+// A Sighting is what a log shows of successful connections that are alike.
+type Sighting struct {
+	Version tlsname.Version
+	Suite   tlsname.Suite
+	Group   tlsname.Group // 0 if the log does not name one that is known
+
+	// Policy is the one that the listener had then, nil if unknown.
+	Policy *secpolicy.Policy
+
+	// Certificates are all kinds of certificate that the listener has, 0 if unknown.
+	Certificates secpolicy.KeyKinds
+}
+
+// A Conclusion is which known clients connections can be from.
+type Conclusion struct {
+	// Fits are the clients that negotiate the same in their default settings, none if no
+	// known client does.
+	Fits []*Client
+
+	// NoBrowserSince is a year: no known browser that was released then or later fits. It
+	// is 0 if newer ones fit, or none is known.
+	NoBrowserSince int
+}
+
+// Consistent returns the known clients that can be behind a sighting, those that
+// offer what was negotiated. With the policy, it also uses what follows about what the
+// client did not offer: a higher version of the policy, and the suites that the policy
+// prefers to the negotiated one and that a certificate of the listener fits. That is
+// sound because a client counts unless it negotiates something else under every
+// possible certificate, and under every order of the suites where the policy's is not
+// confirmed. A policy that cannot have negotiated this counts as unknown.
+func Consistent(s Sighting) Conclusion {
+	if s.Policy != nil && !s.inPolicy() {
+		s.Policy = nil
+	}
+	var c Conclusion
+	latest, last := 0, 0 // browser that fits, and of all
+	for i := range clients {
+		client := &clients[i]
+		possible := client.offers(s.Version, s.Suite, s.Group)
+		fits := possible && (s.Policy == nil || s.negotiates(client))
+		if fits {
+			c.Fits = append(c.Fits, client)
+		}
+		if client.Kind != Browser {
+			continue
+		}
+		last = max(last, client.Released)
+		// Browsers used to try again with a lower version when a connection failed.
+		if fits || possible && client.Released <= lastFallback && client.Offer.Versions[0] > s.Version {
+			latest = max(latest, client.Released)
+		}
+	}
+	if len(c.Fits) > 0 && latest < last {
+		c.NoBrowserSince = latest + 1
+	}
+	return c
+}
+
+// inPolicy reports whether the policy may have the version and the suite.
+func (s *Sighting) inPolicy() bool {
+	p := s.Policy
+	return slices.Contains(p.Protocols, s.Version) &&
+		(slices.Contains(p.Ciphers, s.Suite) || slices.Contains(p.Disputed, s.Suite) || len(p.Unrecognized) > 0)
+}
+
+// lastFallback is the year of the last browser that fell back to a lower version:
+// Chrome 50 and Firefox 37 stopped (RFC 7507 explains the practice).
+const lastFallback = 2016
+
+// offers reports whether the client offers all of it. Without the extension
+// supported_groups, a server may choose any group (RFC 8422, section 4).
+func (c *Client) offers(v tlsname.Version, s tlsname.Suite, g tlsname.Group) bool {
+	return slices.Contains(c.Offer.Versions, v) && slices.Contains(c.Offer.Suites, s) &&
+		(g == 0 || c.Offer.Groups == nil || slices.Contains(c.Offer.Groups, g))
+}
+
+// negotiates reports whether the policy can have negotiated version and suite with the
+// client.
+func (s *Sighting) negotiates(c *Client) bool {
+	o := c.Offer
+	for _, o.Certificates = range s.certificates() {
+		v := s.Policy.Accepts(o)
+		switch {
+		case v.Version() != s.Version:
+		case s.Policy.OrderConfirmed && s.Policy.Confirmed() && v.Accepted && len(v.Hints) == 0:
+			if v.Suite == s.Suite {
+				return true
+			}
+		case s.Suite.UsableIn(s.Version): // any common suite may come first
+			return true
+		}
+	}
+	return false
+}
+
+// certificates returns the certificates that may have counted for a connection. A
+// listener with both kinds can have one of them for a server name, and can choose the
+// certificate before the suite.
+func (s *Sighting) certificates() []secpolicy.KeyKinds {
+	if s.Certificates == secpolicy.RSA || s.Certificates == secpolicy.ECDSA {
+		return []secpolicy.KeyKinds{s.Certificates}
+	}
+	return []secpolicy.KeyKinds{secpolicy.RSA, secpolicy.ECDSA, secpolicy.RSA | secpolicy.ECDSA}
+}
+
+// String returns the conclusion as a clause, such as "consistent with IE 11 on Windows
+// 7 and 8.1 and Safari 6 to 8; not with any known browser since 2016". It begins with
+// "unknown" if none fits, or so many that it says nothing.
+func (c *Conclusion) String() string {
+	not := ""
+	if c.NoBrowserSince > 0 {
+		not = fmt.Sprintf("; not with any known browser since %d", c.NoBrowserSince)
+	}
+	switch n := len(c.Fits); {
+	case n == 0:
+		return "unknown: no known program negotiates this in its default settings"
+	case n > len(clients)/3:
+		return fmt.Sprintf("unknown: consistent with %d of %d known programs%s", n, len(clients), not)
+	}
+	return "consistent with " + bounded(c.Fits) + not
+}

@@ -1,0 +1,146 @@
+package tlsclient
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/tlsname"
+)
+
+// Basis is why a ClientHello can be from a client.
+type Basis string
+
+const (
+	ByJA4   Basis = "ja4"   // the same JA4 fingerprint
+	ByOffer Basis = "offer" // the same versions, cipher suites, groups and signature schemes, in the same order
+	NoBasis Basis = "unknown"
+)
+
+// A Match is which known clients a ClientHello can be from.
+type Match struct {
+	Basis   Basis
+	Clients []*Client // all that match; none for NoBasis
+
+	// Closest are the clients whose offers differ in the fewest values, for NoBasis. There
+	// are none if that is more than a few.
+	Closest []Close
+}
+
+// Close is a client whose offer differs little from a ClientHello.
+type Close struct {
+	Client      *Client
+	Differences []string // of the ClientHello, such as "no x448"; empty if only the order differs
+}
+
+// Identify returns the known clients with the JA4 fingerprint of a ClientHello. If
+// there is none, it returns those with the same offer: the fingerprint also depends on
+// the server's name and on resumed sessions. An empty fingerprint is none.
+func Identify(ja4 string, o secpolicy.Offer) Match {
+	m := Match{Basis: NoBasis}
+	for i := range clients {
+		if ja4 != "" && clients[i].JA4 == ja4 {
+			m.Basis = ByJA4
+			m.Clients = append(m.Clients, &clients[i])
+		}
+	}
+	if m.Clients != nil {
+		return m
+	}
+	least := maxDifferences
+	for i := range clients {
+		c := &clients[i]
+		d := c.differences(o)
+		switch {
+		case len(d) == 0 && c.sameOrder(o):
+			m.Basis = ByOffer
+			m.Clients = append(m.Clients, c)
+			continue
+		case len(d) > least:
+			continue
+		case len(d) < least:
+			least, m.Closest = len(d), nil
+		}
+		m.Closest = append(m.Closest, Close{c, d})
+	}
+	if m.Clients != nil {
+		m.Closest = nil
+	}
+	return m
+}
+
+// maxDifferences is how many values may differ from those of a client that is close.
+const maxDifferences = 4
+
+// differences returns the values that only one side offers.
+func (c *Client) differences(o secpolicy.Offer) []string {
+	return slices.Concat(
+		differences(o.Versions, c.Offer.Versions), differences(o.Suites, c.Offer.Suites),
+		differences(o.Groups, c.Offer.Groups), differences(o.SignatureSchemes, c.Offer.SignatureSchemes))
+}
+
+func differences[T interface {
+	tlsname.Version | tlsname.Suite | tlsname.Group | tlsname.SignatureScheme
+	fmt.Stringer
+}](offered, known []T) []string {
+	var list []string
+	for _, v := range known {
+		if !slices.Contains(offered, v) {
+			list = append(list, "no "+v.String())
+		}
+	}
+	for _, v := range offered {
+		if !slices.Contains(known, v) && !tlsname.IsGREASE(uint16(v)) {
+			list = append(list, "also "+v.String())
+		}
+	}
+	return list
+}
+
+// sameOrder reports whether the lists of suites, groups and signature schemes are the
+// same, apart from GREASE.
+func (c *Client) sameOrder(o secpolicy.Offer) bool {
+	return equal(o.Suites, c.Offer.Suites) && equal(o.Groups, c.Offer.Groups) && equal(o.SignatureSchemes, c.Offer.SignatureSchemes)
+}
+
+func equal[T ~uint16](offered, known []T) bool {
+	return slices.Equal(slices.DeleteFunc(slices.Clone(offered), func(v T) bool { return tlsname.IsGREASE(uint16(v)) }), known)
+}
+
+// String returns the match as a clause, such as "like Chrome 73 to 79 (same JA4)". It
+// begins with "unknown" if no client matches.
+func (m *Match) String() string {
+	switch {
+	case m.Basis == ByJA4:
+		return "like " + bounded(m.Clients) + " (same JA4)"
+	case m.Basis == ByOffer:
+		return "like " + bounded(m.Clients) + " (same offer)"
+	case m.Closest == nil:
+		return "unknown"
+	}
+	var list []*Client
+	first := m.Closest[0].Differences
+	differ := strings.Join(first, ", ")
+	for _, c := range m.Closest {
+		if list = append(list, c.Client); !slices.Equal(c.Differences, first) {
+			differ = fmt.Sprintf("%d values differ", len(first))
+		}
+	}
+	if len(first) == 0 {
+		differ = "another order"
+	}
+	return "unknown; closest: " + bounded(list) + " (" + differ + ")"
+}
+
+// maxPrograms is how many programs a sentence names.
+const maxPrograms = 4
+
+// bounded enumerates the names of clients.
+func bounded(list []*Client) string {
+	names := Names(list)
+	if len(names) > maxPrograms {
+		names = append(names[:maxPrograms:maxPrograms], fmt.Sprintf("%d more programs", len(names)-maxPrograms))
+	}
+	return enumerate(names)
+}
