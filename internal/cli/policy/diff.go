@@ -10,6 +10,7 @@ import (
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/tlsclient"
 )
 
 // A differenceJSON is what changes between two policies.
@@ -28,6 +29,19 @@ type differenceJSON struct {
 	SchemesRemoved []string `json:"signatureHintsRemoved"`
 	SchemesAdded   []string `json:"signatureHintsAdded"`
 	Caveats        []string `json:"caveats"`
+
+	// Known programs in their default settings.
+	ClientsLost   []clientChangeJSON `json:"clientsLost"`
+	ClientsGained []clientChangeJSON `json:"clientsGained"`
+	ClientsOther  []clientChangeJSON `json:"clientsOther"` // hints or doubts about the policies come or go
+}
+
+// A clientChangeJSON is what a change of policy does to a program.
+type clientChangeJSON struct {
+	Client      string `json:"client"`
+	Certificate string `json:"certificate"` // RSA or ECDSA; any if it makes no difference
+	From        string `json:"from"`        // accepted, refused, may-fail, unknown
+	To          string `json:"to"`
 }
 
 func (p *flags) newDiff() *cobra.Command {
@@ -57,12 +71,50 @@ func (p *flags) newDiff() *cobra.Command {
 				SchemesRemoved: command.Names(d.SchemesRemoved), SchemesAdded: command.Names(d.SchemesAdded),
 				Caveats: append([]string{}, secpolicy.Caveats(a, b)...),
 			}
-			return result, func(w *console.Writer) { writeDifference(w, &d, result.Caveats) }, nil
+			changes := tlsclient.Changes(a, b)
+			result.ClientsLost, result.ClientsGained, result.ClientsOther = clientChanges(changes)
+			return result, func(w *console.Writer) { writeDifference(w, &d, result.Caveats, changes) }, nil
 		}),
 	}
 }
 
-func writeDifference(w io.Writer, d *secpolicy.Difference, caveats []string) {
+// clientChanges sorts changes by their effect.
+func clientChanges(changes []tlsclient.Change) (lost, gained, other []clientChangeJSON) {
+	lost, gained, other = []clientChangeJSON{}, []clientChangeJSON{}, []clientChangeJSON{}
+	for _, c := range changes {
+		into := &other
+		switch {
+		case c.Lost():
+			into = &lost
+		case c.Gained():
+			into = &gained
+		}
+		*into = append(*into, clientChangeJSON{c.Client.String(), certificateName(c.Certificates), string(c.From), string(c.To)})
+	}
+	return lost, gained, other
+}
+
+// clientNames names the programs of the changes with an effect, one for each line.
+func clientNames(changes []tlsclient.Change, effect func(tlsclient.Change) bool) []string {
+	var names []string
+	for _, kind := range []secpolicy.KeyKinds{0, secpolicy.RSA, secpolicy.ECDSA} {
+		var list []*tlsclient.Client
+		for _, c := range changes {
+			if c.Certificates == kind && effect(c) {
+				list = append(list, c.Client)
+			}
+		}
+		for _, name := range tlsclient.Names(list) {
+			if kind != 0 {
+				name += fmt.Sprintf(", if the listener has an %s certificate", kind)
+			}
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+func writeDifference(w io.Writer, d *secpolicy.Difference, caveats []string, changes []tlsclient.Change) {
 	fmt.Fprintf(w, "--- %s\n+++ %s\n", d.A.Name, d.B.Name)
 	section := func(heading string, removed, added []string) {
 		if len(removed)+len(added) == 0 {
@@ -90,6 +142,8 @@ func writeDifference(w io.Writer, d *secpolicy.Difference, caveats []string) {
 	section("Properties", properties(d.A, d.B), properties(d.B, d.A))
 	section("Key-exchange groups (a hint, from s2n-tls)", command.Names(d.GroupsRemoved), command.Names(d.GroupsAdded))
 	section("Signature schemes (a hint, from s2n-tls)", command.Names(d.SchemesRemoved), command.Names(d.SchemesAdded))
+	section("Known programs in their default settings, lost and gained", clientNames(changes, tlsclient.Change.Lost), clientNames(changes, tlsclient.Change.Gained))
+	section("Known programs that may be lost, by hints from s2n-tls or where sources differ", clientNames(changes, tlsclient.Change.AtRisk), nil)
 	if d.Reordered {
 		fmt.Fprintln(w, "\nThe common cipher suites are in a different order.")
 	}

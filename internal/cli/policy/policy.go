@@ -35,7 +35,7 @@ AWS does not confirm.
 	command.Group(cmd)
 	p.file.AddFlag(cmd)
 	command.AddFormat(cmd, &p.format, "table", "json")
-	cmd.AddCommand(p.newList(), p.newShow(), p.newDiff(), p.newAccept(), p.newSuggest(), p.newUpdate())
+	cmd.AddCommand(p.newList(), p.newShow(), p.newDiff(), p.newAccept(), p.newClients(), p.newSuggest(), p.newUpdate())
 	return cmd
 }
 
