@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/tlsclient", "pkg/rollup", "pkg/incident", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/tlsclient", "pkg/rollup", "pkg/incident", "pkg/incident/tell", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 

@@ -1,0 +1,77 @@
+package tell
+
+import (
+	"strings"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/incident"
+)
+
+// remedies tells the best remedy. A second one stands there only for when the
+// change cannot be undone, or if nothing has to be done.
+func (t *teller) remedies(i *incident.Incident) string {
+	if len(i.Remedies) == 0 {
+		return ""
+	}
+	first := &i.Remedies[0]
+	var second *incident.Remedy
+	for n := range i.Remedies {
+		r := &i.Remedies[n]
+		if first.Action == incident.UndoChange && r.Action == incident.SetPolicy || first.Action == incident.Nothing && r.Action == incident.BlockAddresses {
+			second = r
+			break
+		}
+	}
+	switch {
+	case second == nil:
+		return action(i, first) + fixes(first) + "."
+	case first.Action == incident.Nothing:
+		return action(i, first) + ", or " + action(i, second) + "."
+	case fixes(first) == fixes(second):
+		return action(i, first) + "; if you cannot, " + action(i, second) + "." + strings.Replace(fixes(first), ", which fixes", " Either fixes", 1) + "."
+	}
+	return action(i, first) + fixes(first) + "; if you cannot, " + action(i, second) + fixes(second) + "."
+}
+
+// fixes tells how many of the failures a change of the listener fixes.
+func fixes(r *incident.Remedy) string {
+	if r.Of == 0 || r.Action != incident.UndoChange && r.Action != incident.SetPolicy {
+		return ""
+	}
+	if r.Fixes < r.Of || len(r.Not) > 0 {
+		return ", which fixes " + text.Count(r.Fixes) + " of " + text.Plural(r.Of, "failure")
+	}
+	return ", which fixes all " + text.Plural(r.Of, "failure")
+}
+
+func action(i *incident.Incident, r *incident.Remedy) string {
+	switch r.Action {
+	case incident.UndoChange:
+		if kind(i) == incident.PolicyChange {
+			return "put the former security policy back"
+		}
+		return "undo the change of the listener"
+	case incident.SetPolicy:
+		set := "set " + safe(strings.TrimPrefix(r.Policy, "ELBSecurityPolicy-"), 40)
+		if len(r.Allows) > 0 {
+			set += " (allows " + safe(strings.Join(r.Allows, " and "), 60) + ")"
+		}
+		return set
+	case incident.CheckCertificate:
+		return "check the listener's certificate and chain; put the former one back"
+	case incident.CheckTrustStore:
+		return "check the trust store and its revocation list"
+	case incident.RenewCertificate:
+		return "the client's owner must install a new one; nothing to change here"
+	case incident.UpdateClients:
+		clients, _ := failing(i)
+		return "update " + verb(clients, "this client", "these clients")
+	case incident.StopRollout:
+		return "ask the owner of these clients to stop the roll-out"
+	case incident.BlockAddresses:
+		return "block these addresses"
+	case incident.Nothing:
+		return "nothing"
+	}
+	return safe(r.Text, 60)
+}

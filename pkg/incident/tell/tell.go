@@ -1,0 +1,195 @@
+// Package tell puts a [incident.Story] into the few lines that people read first:
+// where failures began and when, who is hit, what changed and how sure that is,
+// what to do, and what is not part of it.
+package tell
+
+import (
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/incident"
+)
+
+// Limits of Lines.
+const (
+	columns  = 72
+	maxLines = 8
+)
+
+// Options say how to tell a story.
+type Options struct {
+	// Location is the zone of the times. nil means UTC.
+	Location *time.Location
+
+	// HideClients leaves out what identifies a client: its address, and the subject
+	// and serial number of its certificate.
+	HideClients bool
+}
+
+// A Part is one statement of a story. Its text is plain: neither markup nor control
+// characters, though a name from the log may have any printable ASCII.
+type Part struct {
+	Topic Topic
+	Text  string // one or more sentences
+
+	// rank is the order in which Lines leaves parts out, the highest first.
+	rank int
+}
+
+// The ranks of parts.
+const (
+	rankWhere = iota
+	rankNote
+	rankDo
+	rankWho
+	rankCause
+	rankChanged
+	rankApart // further incidents, in their order
+	rankOthers
+	rankNoise
+	rankMore // remarks after the first, and what is good to know
+)
+
+// Topic is what a Part is about.
+type Topic int
+
+const (
+	Where Topic = iota // the listener, from what to what, and since when
+	Who                // how many clients, and how many of the failures are theirs
+	What               // what changed, and how sure that is
+	Do                 // what to do
+	Apart              // what is not part of it
+	Note               // what the story could not see
+)
+
+// Label is the word that a part of the topic begins with, "" for none.
+func (t Topic) Label() string { return [...]string{Do: "Do", Apart: "Apart", Note: "Note"}[t] }
+
+// Lines tells the story in at most eight lines of at most 72 columns.
+func Lines(s *incident.Story, o Options) []string {
+	parts := glued(s, o)
+	for left := 0; ; {
+		shown := parts
+		if left > 0 {
+			shown = append(slices.Clone(parts), Part{Topic: Apart, Text: text.Plural(left, "more incident") + "."})
+		}
+		lines := wrap(shown)
+		if len(lines) <= maxLines || len(parts) == 1 {
+			return lines
+		}
+		last := 0 // of those with the highest rank
+		for i, p := range parts {
+			if p.rank >= parts[last].rank {
+				last = i
+			}
+		}
+		if parts[last].rank == rankApart {
+			left++
+		}
+		parts = slices.Delete(parts, last, last+1)
+	}
+}
+
+func wrap(parts []Part) (lines []string) {
+	for _, p := range parts {
+		label := p.Topic.Label()
+		if label != "" {
+			label += ": "
+		}
+		list := strings.Split(strings.TrimSuffix(text.Wrap(columns, "", label+p.Text), "\n"), "\n")
+		if p.Topic == Note && len(list) > 1 { // which may be long
+			list = []string{strings.TrimSuffix(text.Wrap(columns-len(more), "", list[0]), "\n")}
+			list[0], _, _ = strings.Cut(list[0], "\n")
+			list[0] += more
+		}
+		lines = append(lines, list...)
+	}
+	return lines
+}
+
+const more = " ..."
+
+// Parts tells the story, the most important first: all of the first incident, a
+// part for each further one, and what else the reader must know.
+func Parts(s *incident.Story, o Options) []Part {
+	parts := glued(s, o)
+	for i := range parts {
+		parts[i].Text = strings.ReplaceAll(parts[i].Text, "\u00a0", " ")
+	}
+	return parts
+}
+
+// glued is Parts with words joined as by [text.Glue].
+func glued(s *incident.Story, o Options) []Part {
+	t := teller{s, o}
+	var parts []Part
+	switch {
+	case s.Connections == 0:
+		parts = []Part{{Topic: Where, Text: "No TLS connections were read."}}
+	case len(s.Incidents) == 0:
+		parts = t.quiet()
+	default:
+		parts = t.incident(&s.Incidents[0])
+		for i := range s.Incidents[1:] {
+			parts = append(parts, Part{Apart, t.apart(&s.Incidents[1+i]), rankApart})
+		}
+		parts = append(parts, t.rest()...)
+	}
+	return append(parts, t.notes()...)
+}
+
+type teller struct {
+	s *incident.Story
+	o Options
+}
+
+// quiet tells that nothing began or ended.
+func (t *teller) quiet() []Part {
+	s := t.s
+	span := t.span(s.First, s.Last)
+	if s.Failed == 0 {
+		return []Part{{Topic: Where, Text: "No TLS negotiation failed from " + span + ": " + text.Plural(s.Connections, "connection") + "."}}
+	}
+	parts := []Part{{Topic: Where, Text: "Nothing began or ended from " + span + ": " + share(s.Counts) + " failed throughout (" + counts(s.Counts) + " TLS connections)."}}
+	switch n := s.Noise; {
+	case n.Failures == 0:
+	case n.Failures == s.Failed:
+		parts = append(parts, Part{Who, "All failures come from " + addresses(n) + " that never succeeded. No client that worked before fails.", rankWho})
+	default:
+		parts = append(parts, Part{Who, text.Count(n.Failures) + " of the failures come from " + addresses(n) + " that never succeeded.", rankWho})
+	}
+	return parts
+}
+
+// rest tells which failures belong to no incident.
+func (t *teller) rest() (parts []Part) {
+	s := t.s
+	if n := s.Noise; n.Failures > 0 {
+		parts = append(parts, Part{Apart, addresses(n) + " that never succeeded, as usual: " + text.Plural(n.Failures, "failure") + ".", rankNoise})
+	}
+	if s.Unexplained > 0 {
+		parts = append(parts, Part{Apart, text.Count(s.Unexplained) + " of all " + text.Plural(s.Failed, "failure") + " fit none of this.", rankOthers})
+	}
+	return parts
+}
+
+// notes tell what the story could not see.
+func (t *teller) notes() (parts []Part) {
+	if t.s.Sample > 0 && t.s.Sample < 1 {
+		parts = append(parts, Part{Note, "client numbers come from a sample of one client in " + text.Count(int(1/t.s.Sample+0.5)) + ".", rankNote})
+	}
+	for i, remark := range t.s.Remarks {
+		rank := rankNote
+		if i > 0 {
+			rank = rankMore
+		}
+		parts = append(parts, Part{Note, sentence(located.ReplaceAllString(text.Printable(remark), more[1:])), rank})
+	}
+	return parts
+}
+
+// located finds ARNs, URLs and account numbers.
+var located = regexp.MustCompile(`\barn:\S+|\w+://\S+|\d{12}`)
