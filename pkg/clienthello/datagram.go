@@ -10,8 +10,10 @@ import (
 // maxDatagramFlows bounds the flows of QUIC and of DTLS that are counted.
 const maxDatagramFlows = 10_000
 
-// datagram detects the protocols over UDP that have a ClientHello too.
-func (t *Tracker) datagram(src, dst capture.Endpoint, data []byte) {
+// datagram detects the protocols over UDP that have a ClientHello too. It reports whether
+// the datagram is of such a flow.
+func (t *Tracker) datagram(src, dst capture.Endpoint, data []byte) bool {
+	flow, _ := capture.FlowOf(src, dst)
 	var flows map[capture.Flow]struct{}
 	switch {
 	case isQUICInitial(data):
@@ -19,11 +21,14 @@ func (t *Tracker) datagram(src, dst capture.Endpoint, data []byte) {
 	case isDTLSClientHello(data):
 		flows = t.dtls
 	default:
-		return
+		_, quic := t.quic[flow]
+		_, dtls := t.dtls[flow]
+		return quic || dtls
 	}
-	if key, _ := capture.FlowOf(src, dst); len(flows) < maxDatagramFlows {
-		flows[key] = struct{}{}
+	if len(flows) < maxDatagramFlows {
+		flows[flow] = struct{}{}
 	}
+	return true
 }
 
 // isQUICInitial reports whether a datagram begins with an Initial packet of

@@ -3,6 +3,7 @@ package clienthello
 import (
 	"bytes"
 	"errors"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"testing"
@@ -31,6 +32,8 @@ func captureFiles(t testing.TB) map[string][]byte {
 	return files
 }
 
+var outer = netip.MustParseAddr("192.0.2.1")
+
 // FuzzCapture looks for panics, buffers that are not released, and handshakes that lack
 // a fault or an outcome.
 func FuzzCapture(f *testing.F) {
@@ -41,6 +44,14 @@ func FuzzCapture(f *testing.F) {
 	f.Add(snapped(packets, 96))
 	f.Add(ethernetPcap(fragmented(packets, []int{2, 0, 1}, fragment4)))
 	f.Add(pcapOf(layers.LinkTypeLinuxSLL2, func(ip []byte) []byte { return append([]byte{8, 0, 19: 0}, ip...) }, packets))
+	f.Add(pcapngOf(f, packets))
+	f.Add(pcapOf(layers.LinkTypeEthernet, framed(0x8847, []byte{0, 1, 1, 64}, ethernet), packets))
+	for _, tunnel := range []struct {
+		flags, protocol uint16
+		fields          []byte
+	}{{0, 0x88be, nil}, {0x1000, 0x88be, make([]byte, 12)}, {0x1000, 0x22eb, make([]byte, 16)}, {0x4000, 0x0800, make([]byte, 8)}, {0x3081, 0x880b, make([]byte, 12)}} {
+		f.Add(pcapOf(layers.LinkTypeEthernet, func(ip []byte) []byte { return gre(outer, tunnel.flags, tunnel.protocol, tunnel.fields, ethernet(ip)) }, packets))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		tracker := NewTracker(Options{InTimeOrder: len(data)%2 == 0}, func(h *Handshake) error { return check(t, h) })
 		tracker.Read(t.Context(), bytes.NewReader(data)) // an error is no failure
@@ -86,7 +97,7 @@ func FuzzPacket(f *testing.F) {
 			tcp = nil // gopacket knows more tunnels, and is stricter
 		}
 		tracker := NewTracker(Options{}, func(*Handshake) error { return nil })
-		tracker.packets.Packet(capture.Packet{Data: data, Time: start, Link: link})
+		tracker.packets.Packet(capture.Packet{Data: data, Time: start.UnixNano(), Link: link})
 		if tcp == nil || len(tcp.Payload) == 0 && !tcp.SYN {
 			return
 		}

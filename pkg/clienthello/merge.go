@@ -1,12 +1,12 @@
 package clienthello
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"slices"
-	"time"
 
 	"tlswatch/pkg/clienthello/capture"
 )
@@ -41,13 +41,21 @@ func (t *Tracker) Read(ctx context.Context, r io.Reader) error {
 
 func (t *Tracker) packet(p capture.Packet) {
 	t.stats.Packets++
-	if p.Time.IsZero() {
-		p.Time = time.Unix(0, t.now).UTC()
+	if p.Old {
+		t.stats.OldRecords++
 	}
-	t.advance(p.Time.UnixNano())
-	if !t.packets.Packet(p) {
-		t.stats.OtherLinks++
+	if p.Long {
+		t.stats.LongRecords++
 	}
+	if p.Time == 0 {
+		p.Time = t.now
+	}
+	t.advance(p.Time)
+	if len(p.Data) == 0 {
+		t.stats.EmptyRecords++
+		return
+	}
+	t.packets.Packet(p)
 }
 
 // A Capture is a capture file, which can be opened more than once.
@@ -63,7 +71,7 @@ type Capture struct {
 func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 	type entry struct {
 		Capture
-		first time.Time
+		first int64
 	}
 	var all []entry
 	var errs []error
@@ -78,7 +86,7 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 			fail(c, err)
 		}
 	}
-	slices.SortStableFunc(all, func(a, b entry) int { return a.first.Compare(b.first) })
+	slices.SortStableFunc(all, func(a, b entry) int { return cmp.Compare(a.first, b.first) })
 
 	var open []*cursor
 	defer func() {
@@ -92,11 +100,11 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 		}
 		next := 0
 		for i, s := range open {
-			if s.packet.Time.Before(open[next].packet.Time) {
+			if s.packet.Time < open[next].packet.Time {
 				next = i
 			}
 		}
-		if len(open) == 0 || len(all) > 0 && all[0].first.Before(open[next].packet.Time) {
+		if len(open) == 0 || len(all) > 0 && all[0].first < open[next].packet.Time {
 			s, err := openCursor(all[0].Capture)
 			if err == nil {
 				open = append(open, s)

@@ -47,7 +47,11 @@ type Stats struct {
 	DTLS       int64 // flows of DTLS, which is not decoded
 	Fragments  int64 // IP fragments without the rest of their packet
 	Malformed  int64 // packets with incomplete headers
-	OtherLinks int64 // packets of unsupported link types
+	OldRecords int64 // packets in pcap files of versions before 2.4
+
+	EmptyRecords int64           // records without any byte of their packet
+	LongRecords  int64           // records with more bytes than they say their packet had
+	Skipped      []capture.Count // packets that were not looked into, by kind, most first
 }
 
 // A Tracker follows the connections of one or more captures. It keeps at most 32,768
@@ -92,7 +96,7 @@ func NewTracker(o Options, each func(*Handshake) error) *Tracker {
 func (t *Tracker) Stats() Stats {
 	s := t.stats
 	s.QUIC, s.DTLS = int64(len(t.quic)), int64(len(t.dtls))
-	s.Fragments, s.Malformed = t.packets.Fragments(), t.packets.Malformed
+	s.Fragments, s.Malformed, s.Skipped = t.packets.Fragments(), t.packets.Malformed, t.packets.Skipped()
 	return s
 }
 
@@ -109,8 +113,8 @@ type handler Tracker
 
 func (h *handler) Segment(p *capture.Segment) { (*Tracker)(h).segment(p) }
 
-func (h *handler) Datagram(src, dst capture.Endpoint, payload []byte) {
-	(*Tracker)(h).datagram(src, dst, payload)
+func (h *handler) Datagram(src, dst capture.Endpoint, payload []byte) bool {
+	return (*Tracker)(h).datagram(src, dst, payload)
 }
 
 func (t *Tracker) segment(p *capture.Segment) {

@@ -215,6 +215,70 @@ func TestEncapsulation(t *testing.T) {
 			return ethernet(ipPacket(outer4, outer4, protocol, gopacket.Payload(ip), nil))
 		}},
 	}
+	tests = append(tests, []struct {
+		name  string
+		link  layers.LinkType
+		frame func([]byte) []byte
+	}{
+		{"QinQ 0x9100", layers.LinkTypeEthernet, tagged(0x9100, layers.EthernetTypeDot1Q)},
+		{"QinQ 0x9200 inside SLL", layers.LinkTypeLinuxSLL, func(ip []byte) []byte {
+			return append([]byte{0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0x92, 0}, append(append([]byte{0, 7}, typed(ip)...), ip...)...)
+		}},
+		{"SNAP", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return llc(append(append([]byte{0xaa, 0xaa, 3, 0, 0, 0}, typed(ip)...), ip...))
+		}},
+		{"SNAP inside SLL", layers.LinkTypeLinuxSLL, func(ip []byte) []byte {
+			return append([]byte{0, 0, 0, 1, 0, 6, 2, 0, 0, 0, 0, 1, 0, 0, 0, 4, 0xaa, 0xaa, 3, 0, 0, 0}, append(typed(ip), ip...)...)
+		}},
+		{"802.2 with padding", layers.LinkTypeEthernet, func(ip []byte) []byte { return append(llc(append([]byte{6, 6, 3}, ip...)), 0, 0, 0, 0) }},
+		{"MPLS", layers.LinkTypeEthernet, framed(0x8847, []byte{0, 1, 0, 64, 0, 2, 1, 64}, plain)},
+		{"MPLS with an Ethernet frame", layers.LinkTypeEthernet, framed(0x8847, []byte{0, 1, 1, 64}, ethernet)},
+		{"MPLS with a control word", layers.LinkTypeEthernet, framed(0x8848, []byte{0, 1, 1, 64, 0, 0, 0, 9}, ethernet)},
+		{"PPPoE", layers.LinkTypeEthernet, func(ip []byte) []byte { return append(framed(0x8864, pppoe(ip, 2), pppOf(false))(ip), 0, 0) }},
+		{"PPPoE, compressed protocol", layers.LinkTypeEthernet, func(ip []byte) []byte { return framed(0x8864, pppoe(ip, 1), pppOf(true))(ip) }},
+		{"PPP", layers.LinkTypePPP, func(ip []byte) []byte { return append([]byte{0xff, 3}, pppOf(false)(ip)...) }},
+		{"Cisco HDLC", layers.LinkTypeC_HDLC, func(ip []byte) []byte { return append(append([]byte{0x0f, 0}, typed(ip)...), ip...) }},
+		{"GRE", layers.LinkTypeEthernet, func(ip []byte) []byte { return gre(outer4, 0, uint16(etherType(ip)), nil, ip) }},
+		{"GRE inside IPv6, with checksum, key and sequence", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return gre(outer6, 0xb000, uint16(etherType(ip)), make([]byte, 12), ip)
+		}},
+		{"GRE with routing", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return gre(outer4, 0x4000, uint16(etherType(ip)), []byte{0, 0, 0, 0, 8, 0, 0, 4, 1, 2, 3, 4, 0, 0, 0, 0}, ip)
+		}},
+		{"GRE of PPTP", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return gre(outer4, 0x3081, 0x880b, append([]byte{0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2}, pppOf(false)(ip)...), nil)
+		}},
+		{"GRE with an Ethernet frame", layers.LinkTypeEthernet, func(ip []byte) []byte { return gre(outer4, 0, 0x6558, nil, ethernet(ip)) }},
+		{"MPLS inside GRE", layers.LinkTypeEthernet, func(ip []byte) []byte { return gre(outer4, 0, 0x8847, []byte{0, 1, 1, 64}, ip) }},
+		{"WCCP", layers.LinkTypeEthernet, func(ip []byte) []byte { return gre(outer4, 0, 0x883e, []byte{0, 1, 2, 3}, ip) }},
+		{"ERSPAN type I", layers.LinkTypeEthernet, func(ip []byte) []byte { return gre(outer4, 0, 0x88be, nil, ethernet(ip)) }},
+		{"ERSPAN type II", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return gre(outer4, 0x1000, 0x88be, append(make([]byte, 4), 0x10, 1, 0, 7, 0, 0, 0, 3), tagged(layers.EthernetTypeDot1Q)(ip))
+		}},
+		{"ERSPAN type III", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return gre(outer4, 0x1000, 0x22eb, append(make([]byte, 4), 0x20, 1, 0, 7, 1, 2, 3, 4, 0, 0, 0, 0), ethernet(ip))
+		}},
+		{"ERSPAN type III with IP and a subheader", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return gre(outer4, 0x1000, 0x22eb, append(make([]byte, 4), 0x20, 1, 0, 7, 1, 2, 3, 4, 0, 0, 0x08, 0x01, 0, 0, 0, 0, 0, 0, 0, 0), ip)
+		}},
+		{"EtherIP", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			return ethernet(ipPacket(outer4, outer4, 97, gopacket.Payload(append([]byte{0x30, 0}, ethernet(ip)...)), nil))
+		}},
+		{"authentication header", layers.LinkTypeEthernet, func(ip []byte) []byte {
+			header, at := 20, 9
+			if ip[0]>>4 == 6 {
+				header, at = 40, 6
+			}
+			long := slices.Concat(ip[:header], append([]byte{ip[at], 4}, make([]byte, 22)...), ip[header:])
+			long[at] = 51
+			if header == 20 {
+				binary.BigEndian.PutUint16(long[2:], uint16(len(long)))
+			} else {
+				binary.BigEndian.PutUint16(long[4:], uint16(len(long)-40))
+			}
+			return ethernet(long)
+		}},
+	}...)
 	for _, test := range tests {
 		for v, s := range map[bool]*script{false: v4, true: v6} {
 			t.Run(fmt.Sprintf("%s, IPv%d", test.name, 4+2*len(fmt.Sprint(v)[4:])), func(t *testing.T) {
@@ -285,6 +349,73 @@ func TestEncapsulation(t *testing.T) {
 	})
 }
 
+// framed puts a header between the Ethernet header and what it carries.
+func framed(etherType uint16, header []byte, inner func([]byte) []byte) func([]byte) []byte {
+	return func(ip []byte) []byte {
+		return slices.Concat(mac, mac, binary.BigEndian.AppendUint16(nil, etherType), header, inner(ip))
+	}
+}
+
+// typed is the EtherType of an IP packet.
+func typed(ip []byte) []byte { return binary.BigEndian.AppendUint16(nil, uint16(etherType(ip))) }
+
+// llc is an IEEE 802.3 frame.
+func llc(payload []byte) []byte {
+	return slices.Concat(mac, mac, binary.BigEndian.AppendUint16(nil, uint16(len(payload))), payload)
+}
+
+func pppoe(ip []byte, protocolLen int) []byte {
+	return binary.BigEndian.AppendUint16([]byte{0x11, 0, 0, 1}, uint16(len(ip)+protocolLen))
+}
+
+func pppOf(compressed bool) func([]byte) []byte {
+	return func(ip []byte) []byte {
+		protocol := []byte{0, 0x21}
+		if ip[0]>>4 == 6 {
+			protocol[1] = 0x57
+		}
+		if compressed {
+			protocol = protocol[1:]
+		}
+		return append(protocol, ip...)
+	}
+}
+
+// gre puts a packet into a GRE tunnel. fields is all that follows the protocol.
+func gre(outer netip.Addr, flags, protocol uint16, fields, inner []byte) []byte {
+	header := binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, flags), protocol)
+	return ethernet(ipPacket(outer, outer, layers.IPProtocolGRE, gopacket.Payload(slices.Concat(header, fields, inner)), nil))
+}
+
+// Every packet is looked into or counted by its kind.
+func TestSkipped(t *testing.T) {
+	p := func(etherType uint16, payload ...byte) packet {
+		return packet{start, framed(etherType, payload, func([]byte) []byte { return nil })(nil)}
+	}
+	at := func(protocol layers.IPProtocol, payload ...byte) packet {
+		a := netip.MustParseAddr("192.0.2.1")
+		return packet{start, ethernet(ipPacket(a, a, protocol, gopacket.Payload(payload), nil))}
+	}
+	quic := append([]byte{0xc3, 0, 0, 0, 1, 8, 1, 2, 3, 4, 5, 6, 7, 8, 0, 0, 0x44, 0x9e}, make([]byte, 100)...)
+	udp := func(payload []byte) packet {
+		return at(layers.IPProtocolUDP, append([]byte{0x9c, 0x40, 1, 0xbb, 0, 0, 0, 0}, payload...)...)
+	}
+	_, stats := track(t, Options{}, pcapOf(layers.LinkTypeEthernet, nil, []packet{
+		p(0x0806), p(0x0806), p(0x0806), p(0x88cc), p(0x88cc), p(0x1234, 1), p(46, 0x42, 0x42, 3), p(46, 0xaa, 0xaa, 3, 0, 0, 0x0c, 0x20, 0),
+		p(0x8864, 0x11, 0, 0, 1, 0, 2, 0xc0, 0x21), at(layers.IPProtocolICMPv4, 8), at(layers.IPProtocolESP, 1), at(layers.IPProtocolGRE, 0, 0, 0x12, 0x34), at(200),
+		at(layers.IPProtocolGRE, 0, 0, 0x88, 0x47, 0, 1, 1, 64, 0x10, 0, 0, 0x21),
+		udp([]byte("dns")), udp(quic), udp([]byte{0x40, 1, 2, 3}), // the last two are of one flow, with the first
+	}))
+	var got []string
+	for _, c := range stats.Skipped {
+		got = append(got, fmt.Sprintf("%d %s", c.Packets, c.Kind))
+	}
+	want := "3 ARP, 2 LLDP, 1 EtherType 0x1234, 1 STP, 1 CDP, 1 PPP LCP, 1 MPLS channel 0x0021, 1 GRE 0x1234, 1 ICMP, 1 ESP, 1 IP protocol 200, 1 UDP"
+	if s := strings.Join(got, ", "); s != want || stats.Malformed != 0 || stats.QUIC != 1 {
+		t.Errorf("got  %s\nwant %s\n%+v", s, want, stats)
+	}
+}
+
 func family(ip []byte) byte {
 	if ip[0]>>4 == 4 {
 		return 2
@@ -348,6 +479,33 @@ func (c *closer) Close() error {
 	return nil
 }
 
+// pcapngOf writes packets as a pcapng file of two interfaces in turn.
+func pcapngOf(t testing.TB, packets []packet) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, err := w.AddInterface(pcapgo.NgInterface{Name: "tun0", LinkType: layers.LinkTypeRaw, SnapLength: 65535})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range packets {
+		data, at := ethernet(p.ip), 0
+		if i%2 == 1 {
+			data, at = p.ip, raw
+		}
+		if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: p.at, CaptureLength: len(data), Length: len(data), InterfaceIndex: at}, data); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // All capture formats give the same handshakes.
 func TestFormats(t *testing.T) {
 	packets := usual().play(hybrid(), 1448).packets
@@ -371,30 +529,7 @@ func TestFormats(t *testing.T) {
 		}
 		return b.Bytes()
 	}
-	ng := func() []byte {
-		var b bytes.Buffer
-		w, err := pcapgo.NewNgWriter(&b, layers.LinkTypeEthernet)
-		if err != nil {
-			t.Fatal(err)
-		}
-		raw, err := w.AddInterface(pcapgo.NgInterface{Name: "tun0", LinkType: layers.LinkTypeRaw, SnapLength: 65535})
-		if err != nil {
-			t.Fatal(err)
-		}
-		for i, p := range packets { // from two interfaces in turn
-			data, at := ethernet(p.ip), 0
-			if i%2 == 1 {
-				data, at = p.ip, raw
-			}
-			if err := w.WritePacket(gopacket.CaptureInfo{Timestamp: p.at, CaptureLength: len(data), Length: len(data), InterfaceIndex: at}, data); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := w.Flush(); err != nil {
-			t.Fatal(err)
-		}
-		return b.Bytes()
-	}()
+	ng := pcapngOf(t, packets)
 	zipped := func(b []byte) []byte {
 		var z bytes.Buffer
 		w := gzip.NewWriter(&z)
@@ -419,6 +554,44 @@ func TestFormats(t *testing.T) {
 			}
 		})
 	}
+	t.Run("odd records", func(t *testing.T) {
+		plain := micro(binary.LittleEndian, false)
+		record := func(n int) []byte { // the header of the nth record
+			at := 24
+			for range n {
+				at += 16 + int(binary.LittleEndian.Uint32(plain[at+8:]))
+			}
+			return plain[at:]
+		}
+		change := func(change func()) []byte {
+			before := slices.Clone(plain)
+			change()
+			odd := slices.Clone(plain)
+			copy(plain, before)
+			return odd
+		}
+		for name, test := range map[string]struct {
+			capture []byte
+			want    Stats
+		}{
+			"version 2.1": {change(func() { plain[6] = 1 }), Stats{OldRecords: int64(len(packets))}},
+			"version 2.3, lengths in the other order": {change(func() {
+				plain[6] = 3
+				binary.LittleEndian.PutUint32(record(1)[8:], 1000)
+			}), Stats{OldRecords: int64(len(packets))}},
+			"version 2.5":              {change(func() { plain[6] = 5 }), Stats{}},
+			"longer than the original": {change(func() { binary.LittleEndian.PutUint32(record(3)[12:], 60) }), Stats{LongRecords: 1}},
+			"empty":                    {slices.Concat(plain[:24], make([]byte, 16), plain[24:]), Stats{EmptyRecords: 1}},
+		} {
+			t.Run(name, func(t *testing.T) {
+				all, stats := track(t, Options{}, test.capture)
+				if len(all) != 1 || stats.OldRecords != test.want.OldRecords || stats.LongRecords != test.want.LongRecords || stats.EmptyRecords != test.want.EmptyRecords || stats.Malformed != 0 {
+					t.Fatalf("%d handshakes, %+v", len(all), stats)
+				}
+				same(t, all[0], want)
+			})
+		}
+	})
 	t.Run("several files", func(t *testing.T) {
 		for cut := range packets {
 			same(t, one(t, ethernetPcap(packets[:cut]), ethernetPcap(packets[cut:])), want)

@@ -9,10 +9,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/clienthello/capture"
 )
 
 // Read reads captures: first all files, in the order of their packets, then standard
@@ -66,10 +68,29 @@ func Remarks(s clienthello.Stats) []string {
 	add(s.DTLS, "flow is DTLS and not shown: connection logs cover TLS over TCP", "flows are DTLS and not shown: connection logs cover TLS over TCP")
 	add(s.Fragments, "IP fragment lacks the rest of its packet", "IP fragments lack the rest of their packets")
 	add(s.Malformed, "packet has truncated or invalid headers", "packets have truncated or invalid headers")
-	add(s.OtherLinks, "packet has an unsupported link type", "packets have unsupported link types")
+	add(s.EmptyRecords, "record of the capture is empty", "records of the capture are empty")
+	add(s.LongRecords, "record is longer than its packet was, and is read whole", "records are longer than their packets were, and are read whole")
+	add(s.OldRecords, "packet is from a pcap file of a version before 2.4", "packets are from pcap files of versions before 2.4")
+	if skipped := skippedText(s.Skipped); skipped != "" {
+		remarks = append(remarks, skipped)
+	}
 	add(s.GivenUp, "connection was dropped to limit memory", "connections were dropped to limit memory")
 	if s.Handshakes == 0 {
 		remarks = append(remarks, "no ClientHello among "+text.Plural(s.Packets, "packet"))
 	}
 	return remarks
+}
+
+// skippedText says how many packets were not looked into, by kind.
+func skippedText(skipped []capture.Count) string {
+	var n int64
+	var kinds []string
+	for _, c := range skipped {
+		n += c.Packets
+		kinds = append(kinds, fmt.Sprintf("%d %s", c.Packets, c.Kind))
+	}
+	if n == 0 {
+		return ""
+	}
+	return text.Counted(n, "packet was", "packets were") + " not looked into: " + strings.Join(kinds, ", ")
 }

@@ -1,6 +1,7 @@
 // Package capture reads packet captures (pcap, pcapng, either compressed with gzip)
-// and removes the headers of their packets: link layer, tunnels (VLAN, VXLAN, GENEVE)
-// and IP with its fragments. The results are TCP segments and UDP datagrams.
+// and removes the headers of their packets: link layer, tunnels (VLAN, MPLS, PPPoE, GRE,
+// ERSPAN, VXLAN, GENEVE) and IP with its fragments. The results are TCP segments and UDP
+// datagrams. Packets of other kinds are counted by kind.
 package capture
 
 import (
@@ -10,23 +11,28 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"time"
 
 	"github.com/gopacket/gopacket/layers"
-	"github.com/gopacket/gopacket/pcapgo"
 	"github.com/klauspost/compress/gzip"
 )
 
 // ErrFormat means that the input is in no known format.
 var ErrFormat = errors.New("not a packet capture: want pcap or pcapng, plain or compressed with gzip")
 
-const readBuffer = 256 << 10
+// maxPacket is the length of the longest packet that Wireshark and tcpdump write. The
+// buffer of a file has room for it and its headers.
+const (
+	maxPacket  = 256 << 10
+	readBuffer = maxPacket + 4096
+)
 
 // A Packet is a packet of a capture.
 type Packet struct {
-	Data []byte    // valid until the next packet is read
-	Time time.Time // zero in Simple Packet Blocks of pcapng
+	Data []byte // valid until the next packet is read
+	Time int64  // Unix nanoseconds; 0 in Simple Packet Blocks of pcapng, which have none
 	Link layers.LinkType
+	Old  bool // from a pcap file of a version before 2.4
+	Long bool // its record has more bytes than it says the packet had
 }
 
 // A Source returns the next packet of a capture. The error is io.EOF after the last.
@@ -55,41 +61,30 @@ func Open(r io.Reader) (Source, error) {
 	case len(magic) < 4:
 		return nil, ErrFormat
 	case bytes.Equal(magic, []byte{0x0a, 0x0d, 0x0d, 0x0a}):
-		return openPcapng(b)
+		return (&pcapng{b: b}).next, nil
 	}
 	for _, order := range []binary.ByteOrder{binary.LittleEndian, binary.BigEndian} {
-		if m := order.Uint32(magic); m == 0xa1b2c3d4 || m == 0xa1b23c4d {
-			return openPcap(b)
+		if m := order.Uint32(magic); m == magicMicroseconds || m == magicNanoseconds {
+			return openPcap(b, order)
 		}
 	}
 	return nil, ErrFormat
 }
 
-func openPcap(b *bufio.Reader) (Source, error) {
-	r, err := pcapgo.NewReader(b)
-	if err != nil {
-		return nil, fmt.Errorf("pcap header: %w", err)
+// peek returns the next n bytes of b, without reading them. The error is
+// io.ErrUnexpectedEOF if there are fewer, or io.EOF if there are none.
+func peek(b *bufio.Reader, n int) ([]byte, error) {
+	data, err := b.Peek(n)
+	if err == io.EOF && len(data) > 0 {
+		err = io.ErrUnexpectedEOF
 	}
-	link := r.LinkType()
-	if _, ok := firstLayer(link); !ok {
-		return nil, fmt.Errorf("link type %d (%v) is not read; Ethernet, Linux cooked, raw IP and loopback are", link, link)
-	}
-	return func() (Packet, error) {
-		data, info, err := r.ZeroCopyReadPacketData()
-		return Packet{data, info.Timestamp, link}, err
-	}, nil
+	return data, err
 }
 
-func openPcapng(b *bufio.Reader) (Source, error) {
-	r, err := pcapgo.NewNgReader(b, pcapgo.NgReaderOptions{WantMixedLinkType: true, SkipUnknownVersion: true})
-	if err != nil {
-		return nil, fmt.Errorf("pcapng header: %w", err)
+// unexpected is the error for the end of a file in the middle of a record.
+func unexpected(err error) error {
+	if err == io.EOF {
+		return io.ErrUnexpectedEOF
 	}
-	return func() (Packet, error) {
-		data, info, err := r.ZeroCopyReadPacketData()
-		if err != nil {
-			return Packet{}, err
-		}
-		return Packet{data, info.Timestamp, info.AncillaryData[0].(layers.LinkType)}, nil
-	}, nil
+	return err
 }
