@@ -35,7 +35,8 @@ type Offer struct {
 	CipherSuites []string `json:"cipherSuites"` // named as in logs and policies, in the order offered
 	Groups       []string `json:"groups"`
 	KeyShares    []string `json:"keyShares"`
-	JA4          string   `json:"ja4"` // empty if the ClientHello is incomplete
+	JA4          string   `json:"ja4"`      // empty if the ClientHello is incomplete
+	Software     string   `json:"software"` // known programs that it can be from; begins with "unknown" if there are none
 	Outcome      string   `json:"outcome"`
 	Verdict      string   `json:"verdict,omitempty"` // by the security policy
 }

@@ -108,10 +108,10 @@ var sections = []section{
 			yield(x.ID, number(x.Failures), strconv.Itoa(x.Clients), x.Cause, x.Remedy)
 		}
 	}},
-	{"captured-offers", []string{"client", "protocol", "cipher", "status", "count", "serverName", "versions", "cipherSuites", "groups", "keyShares", "ja4", "outcome", "verdict"}, func(r *Result, yield func(...string)) {
+	{"captured-offers", []string{"client", "protocol", "cipher", "status", "count", "serverName", "versions", "cipherSuites", "groups", "keyShares", "ja4", "outcome", "verdict", "software"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.CapturedOffers {
 			list := func(names []string) string { return strings.Join(names, " ") }
-			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.ServerName, list(x.Versions), list(x.CipherSuites), list(x.Groups), list(x.KeyShares), x.JA4, x.Outcome, x.Verdict)
+			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.ServerName, list(x.Versions), list(x.CipherSuites), list(x.Groups), list(x.KeyShares), x.JA4, x.Outcome, x.Verdict, x.Software)
 		}
 	}},
 	{"what-if", []string{"outcome", "connections", "clients"}, func(r *Result, yield func(...string)) {

@@ -36,7 +36,8 @@ type Close struct {
 
 // Identify returns the known clients with the JA4 fingerprint of a ClientHello. If
 // there is none, it returns those with the same offer: the fingerprint also depends on
-// the server's name and on resumed sessions. An empty fingerprint is none.
+// the server's name and on resumed sessions. An empty fingerprint is none. The offer has
+// no signalling values among its suites.
 func Identify(ja4 string, o secpolicy.Offer) Match {
 	m := Match{Basis: NoBasis}
 	for i := range clients {
@@ -49,20 +50,22 @@ func Identify(ja4 string, o secpolicy.Offer) Match {
 		return m
 	}
 	least := maxDifferences
+	o.Versions = slices.DeleteFunc(slices.Clone(o.Versions), func(v tlsname.Version) bool { return !v.Known() })
+	o.Groups, o.SignatureSchemes = withoutGREASE(o.Groups), withoutGREASE(o.SignatureSchemes)
 	for i := range clients {
 		c := &clients[i]
-		d := c.differences(o)
+		n := c.distance(o, least)
 		switch {
-		case len(d) == 0 && c.sameOrder(o):
+		case n == 0 && c.sameOrder(o):
 			m.Basis = ByOffer
 			m.Clients = append(m.Clients, c)
 			continue
-		case len(d) > least:
+		case n > least:
 			continue
-		case len(d) < least:
-			least, m.Closest = len(d), nil
+		case n < least:
+			least, m.Closest = n, nil
 		}
-		m.Closest = append(m.Closest, Close{c, d})
+		m.Closest = append(m.Closest, Close{c, c.differences(o)})
 	}
 	if m.Clients != nil {
 		m.Closest = nil
@@ -73,7 +76,40 @@ func Identify(ja4 string, o secpolicy.Offer) Match {
 // maxDifferences is how many values may differ from those of a client that is close.
 const maxDifferences = 4
 
-// differences returns the values that only one side offers.
+// distance counts the values that only one side offers. It stops above most.
+func (c *Client) distance(o secpolicy.Offer, most int) int {
+	n := distance(o.Suites, c.Offer.Suites, most)
+	if n <= most {
+		n += distance(o.Groups, c.Offer.Groups, most-n)
+	}
+	if n <= most {
+		n += distance(o.SignatureSchemes, c.Offer.SignatureSchemes, most-n)
+	}
+	if n <= most {
+		n += distance(o.Versions, c.Offer.Versions, most-n)
+	}
+	return n
+}
+
+func distance[T comparable](a, b []T, most int) int {
+	n := max(len(a)-len(b), len(b)-len(a))
+	if n > most {
+		return n
+	}
+	n = 0
+	for _, lists := range [][2][]T{{a, b}, {b, a}} {
+		for _, v := range lists[0] {
+			if !slices.Contains(lists[1], v) {
+				if n++; n > most {
+					return n
+				}
+			}
+		}
+	}
+	return n
+}
+
+// differences describes the values that only one side offers.
 func (c *Client) differences(o secpolicy.Offer) []string {
 	return slices.Concat(
 		differences(o.Versions, c.Offer.Versions), differences(o.Suites, c.Offer.Suites),
@@ -81,7 +117,7 @@ func (c *Client) differences(o secpolicy.Offer) []string {
 }
 
 func differences[T interface {
-	tlsname.Version | tlsname.Suite | tlsname.Group | tlsname.SignatureScheme
+	comparable
 	fmt.Stringer
 }](offered, known []T) []string {
 	var list []string
@@ -91,7 +127,7 @@ func differences[T interface {
 		}
 	}
 	for _, v := range offered {
-		if !slices.Contains(known, v) && !tlsname.IsGREASE(uint16(v)) {
+		if !slices.Contains(known, v) {
 			list = append(list, "also "+v.String())
 		}
 	}
@@ -99,13 +135,14 @@ func differences[T interface {
 }
 
 // sameOrder reports whether the lists of suites, groups and signature schemes are the
-// same, apart from GREASE.
+// same.
 func (c *Client) sameOrder(o secpolicy.Offer) bool {
-	return equal(o.Suites, c.Offer.Suites) && equal(o.Groups, c.Offer.Groups) && equal(o.SignatureSchemes, c.Offer.SignatureSchemes)
+	return slices.Equal(o.Suites, c.Offer.Suites) && slices.Equal(o.Groups, c.Offer.Groups) && slices.Equal(o.SignatureSchemes, c.Offer.SignatureSchemes)
 }
 
-func equal[T ~uint16](offered, known []T) bool {
-	return slices.Equal(slices.DeleteFunc(slices.Clone(offered), func(v T) bool { return tlsname.IsGREASE(uint16(v)) }), known)
+// withoutGREASE drops the values of RFC 8701.
+func withoutGREASE[T ~uint16](list []T) []T {
+	return slices.DeleteFunc(slices.Clone(list), func(v T) bool { return tlsname.IsGREASE(uint16(v)) })
 }
 
 // String returns the match as a clause, such as "like Chrome 73 to 79 (same JA4)". It

@@ -128,33 +128,34 @@ func (h *options) trackerOptions(paths []string) (clienthello.Options, error) {
 
 // handshakeJSON is a handshake as --format json prints it.
 type handshakeJSON struct {
-	Time             time.Time         `json:"time"`
-	Client           string            `json:"client"`
-	Server           string            `json:"server"`
-	Protocol         string            `json:"protocol"` // TLS, SSLv2 ClientHello, HTTP, PROXY
-	SNI              string            `json:"sni"`
-	RecordVersion    string            `json:"recordVersion"`
-	LegacyVersion    string            `json:"legacyVersion"`
-	Versions         []string          `json:"versions"` // of the extension supported_versions
-	CipherSuites     []suiteJSON       `json:"cipherSuites"`
-	Groups           []string          `json:"groups"`
-	KeyShares        []string          `json:"keyShares"`
-	PostQuantum      bool              `json:"postQuantum"` // among the key shares
-	SignatureSchemes []string          `json:"signatureSchemes"`
-	ALPN             []string          `json:"alpn"`
-	Extensions       []string          `json:"extensions"`
-	PSK              bool              `json:"psk"`
-	EarlyData        bool              `json:"earlyData"`
-	FallbackSCSV     bool              `json:"fallbackSCSV"`
-	Renegotiation    bool              `json:"secureRenegotiation"`
-	JA3              string            `json:"ja3"`
-	JA4              string            `json:"ja4"`
-	Segments         int               `json:"segments"`
-	Truncated        bool              `json:"truncated"`
-	Fault            string            `json:"fault"`
-	SecondHello      *secondHelloJSON  `json:"secondHello"`
-	Outcome          outcomeJSON       `json:"outcome"`
-	Verdict          *captures.Verdict `json:"verdict,omitempty"`
+	Time             time.Time          `json:"time"`
+	Client           string             `json:"client"`
+	Server           string             `json:"server"`
+	Protocol         string             `json:"protocol"` // TLS, SSLv2 ClientHello, HTTP, PROXY
+	SNI              string             `json:"sni"`
+	RecordVersion    string             `json:"recordVersion"`
+	LegacyVersion    string             `json:"legacyVersion"`
+	Versions         []string           `json:"versions"` // of the extension supported_versions
+	CipherSuites     []suiteJSON        `json:"cipherSuites"`
+	Groups           []string           `json:"groups"`
+	KeyShares        []string           `json:"keyShares"`
+	PostQuantum      bool               `json:"postQuantum"` // among the key shares
+	SignatureSchemes []string           `json:"signatureSchemes"`
+	ALPN             []string           `json:"alpn"`
+	Extensions       []string           `json:"extensions"`
+	PSK              bool               `json:"psk"`
+	EarlyData        bool               `json:"earlyData"`
+	FallbackSCSV     bool               `json:"fallbackSCSV"`
+	Renegotiation    bool               `json:"secureRenegotiation"`
+	JA3              string             `json:"ja3"`
+	JA4              string             `json:"ja4"`
+	Software         *captures.Software `json:"software"` // null if the ClientHello is not whole
+	Segments         int                `json:"segments"`
+	Truncated        bool               `json:"truncated"`
+	Fault            string             `json:"fault"`
+	SecondHello      *secondHelloJSON   `json:"secondHello"`
+	Outcome          outcomeJSON        `json:"outcome"`
+	Verdict          *captures.Verdict  `json:"verdict,omitempty"`
 }
 
 // A suiteJSON is a cipher suite that a client offers. Names that it does not
@@ -235,6 +236,7 @@ func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
 	}
 	if h.Hello != nil && h.Fault == nil {
 		j.JA3, j.JA4 = hello.JA3(), hello.JA4()
+		j.Software = captures.SoftwareOf(hello)
 	}
 	if h.SecondHello != nil {
 		j.SecondHello = &secondHelloJSON{command.Names(h.SecondHello.KeyShares)}

@@ -122,6 +122,7 @@ func (t *textWriter) offer(h *clienthello.Handshake) {
 	if h.Fault == nil {
 		segments := text.Plural(h.Segments, "TCP segment")
 		t.line("JA3, JA4", fmt.Sprintf("%s, %s (in %s)", hello.JA3(), hello.JA4(), segments))
+		t.line("software", captures.SoftwareOf(hello).Text)
 	}
 }
 

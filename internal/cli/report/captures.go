@@ -106,7 +106,7 @@ func newCapturedOffer(h *clienthello.Handshake) *capturedOffer {
 	}
 	o.CipherSuites, o.Groups, o.KeyShares = command.Names(hello.CipherSuites), command.Names(hello.Groups), command.Names(hello.KeyShares)
 	if h.Fault == nil {
-		o.JA4 = hello.JA4()
+		o.JA4, o.Software = hello.JA4(), captures.SoftwareOf(hello).Text
 		judged := captures.OfferOf(hello)
 		o.judged = &judged
 	}

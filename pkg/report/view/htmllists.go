@@ -92,14 +92,14 @@ func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
 }
 
 func capturedOffers(r *report.Result) pageTable {
-	t := newTable("captured-offers", "What clients offered, by packet captures", "count", "client", "protocol", "reason", "for", "offers", "ended", "policy")
+	t := newTable("captured-offers", "What clients offered, by packet captures", "count", "client", "protocol", "reason", "for", "offers", "software", "ended", "policy")
 	if c := r.Captured; c != nil {
 		t.More = cut(len(r.CapturedOffers), c.Offers)
 	}
 	for i := range r.CapturedOffers {
 		x := &r.CapturedOffers[i]
 		t.add(countCell(x.Count), wordCell(x.Client), wordCell(x.Protocol), textCell(report.Negotiation{Status: x.Status}.Reason()),
-			textCell(x.ServerName), textCell(offered(&x.Offer)), textCell(x.Outcome), textCell(x.Verdict))
+			textCell(x.ServerName), textCell(offered(&x.Offer)), textCell(x.Software), textCell(x.Outcome), textCell(x.Verdict))
 	}
 	return t
 }

@@ -142,6 +142,9 @@ func (t *tables) captured() {
 		t.WriteByte('\n')
 		t.wrapped(strings.Join(heading, "  "), "  ")
 		t.wrapped(offered(&o.Offer), "    offers ")
+		if o.Software != "" {
+			t.wrapped(o.Software, "    from   ")
+		}
 		t.wrapped(o.Outcome, "    ended  ")
 		if o.Verdict != "" {
 			t.wrapped(o.Verdict, "    policy ")

@@ -134,7 +134,7 @@ func TestInjection(t *testing.T) {
 	r := reporttest.Collect(t, report.Options{}, reporttest.Line(reporttest.Start, "203.0.113.7", reporttest.Hostile), 1).Result(report.Source{MalformedLines: 1, Malformed: []report.MalformedLine{{Object: "+x\n.log", Line: 1, Error: "\x1b]0;title\a"}}}, 0)
 	r.AddCaptured(report.Captured{}, []report.CapturedOffer{{
 		Client: "203.0.113.7", Protocol: "TLSv1.2\x1b[31m", Cipher: "@SUM(A1)", Status: "Failed:\u202e",
-		Offer: report.Offer{ServerName: "=1\x1b[0m", Outcome: "+\a", Verdict: "\x1b"},
+		Offer: report.Offer{ServerName: "=1\x1b[0m", Software: "\x1b[1m", Outcome: "+\a", Verdict: "\x1b"},
 	}}, 0)
 	var b bytes.Buffer
 	if err := view.WriteText(&b, r, text.Screen{Width: 200}); err != nil {
