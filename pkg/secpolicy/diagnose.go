@@ -102,6 +102,9 @@ var clientCert = map[string]Diagnosis{
 		"Issue the client a certificate whose key and signature the policy allows, or choose a policy that allows them.", "", nil},
 }
 
+// IsClientCert reports whether a reason code is about the client's certificate.
+func IsClientCert(code string) bool { return clientCert[code].ID != "" }
+
 // Diagnose explains why the negotiation of a log entry failed at a listener with
 // policy p, nil if unknown, with the likeliest cause first. For a successful
 // negotiation it warns if the client's certificate expires soon. It returns nil

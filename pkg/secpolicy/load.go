@@ -141,8 +141,9 @@ func (s *Set) With(retrieved string, descriptions []Description) (*Set, error) {
 		}
 		seen[d.Name] = true
 		if old := slices.IndexFunc(t.policies, func(q Policy) bool { return q.Name == p.Name }); old >= 0 {
-			p.Groups, p.SignatureSchemes, p.Legacy = t.policies[old].Groups, t.policies[old].SignatureSchemes, t.policies[old].Legacy
-			t.policies[old] = p
+			known := &t.policies[old]
+			p.Groups, p.SignatureSchemes, p.CertificateSchemes, p.Legacy = known.Groups, known.SignatureSchemes, known.CertificateSchemes, known.Legacy
+			*known = p
 		} else {
 			t.policies = append(t.policies, p)
 		}

@@ -43,6 +43,11 @@ type Policy struct {
 	// Hints from s2n-tls, nil if there are none.
 	Groups           []tlsname.Group
 	SignatureSchemes []tlsname.SignatureScheme
+
+	// CertificateSchemes may sign the certificates of clients and their issuers,
+	// under mutual TLS. Nil means that there is no list, so all may, or that it is
+	// unknown like Groups.
+	CertificateSchemes []tlsname.SignatureScheme
 }
 
 // Status rates the sources of a list of cipher suites.

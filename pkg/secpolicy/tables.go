@@ -10,32 +10,32 @@ var (
 	ciphers1     = []tlsname.Suite{0x1301, 0x1302, 0x1303}
 	groups2      = []tlsname.Group{0x001d, 0x0017, 0x0018, 0x0019}
 	signatures3  = []tlsname.SignatureScheme{0x0809, 0x080a, 0x080b, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0301, 0x0403, 0x0503, 0x0603, 0x0303, 0x0201, 0x0203}
-	groups4      = []tlsname.Group{0x11ec, 0x11eb, 0x11ed, 0x001d, 0x0017, 0x0018, 0x0019}
-	signatures5  = []tlsname.SignatureScheme{0x0809, 0x080a, 0x080b, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0403, 0x0503, 0x0603}
-	protocols6   = []tlsname.Version{0x0303, 0x0304}
-	ciphers7     = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028}
-	ciphers8     = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030}
-	ciphers9     = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc00a, 0xc014, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
-	notes10      = []string{"positions 14/15: api-2023, docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first; docs-2023 and s2n-pr5953 print ECDHE-RSA-AES256-SHA first"}
-	ciphers11    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
-	notes12      = []string{"positions 14/15 (ECDHE-RSA-AES256-SHA, ECDHE-ECDSA-AES256-SHA) are swapped in moto-2026"}
-	ciphers13    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028, 0x009c, 0x003c, 0x009d, 0x003d}
-	ciphers14    = []tlsname.Suite{0xc009, 0xc013, 0xc00a, 0xc014, 0x002f, 0x0035}
-	notes15      = []string{"DISPUTED cipher set: moto-2026 lists six more (ECDHE-ECDSA-AES128-SHA, ECDHE-RSA-AES128-SHA, ECDHE-ECDSA-AES256-SHA, ECDHE-RSA-AES256-SHA, AES128-SHA, AES256-SHA), i.e. the Ext2 list; s2n-tls, which AWS wrote, gives the Ext1-2021-06 list used here; the page table itself could not be read"}
-	protocols16  = []tlsname.Version{0x0302, 0x0303, 0x0304}
-	notes17      = []string{"positions 14/15: api-2023, docs-2023 and s2n-pr5953 print ECDHE-RSA-AES256-SHA first; docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first"}
-	protocols18  = []tlsname.Version{0x0301, 0x0302, 0x0303, 0x0304}
-	protocols19  = []tlsname.Version{0x0303}
-	ciphers20    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
-	groups21     = []tlsname.Group{0x0017, 0x0018}
-	signatures22 = []tlsname.SignatureScheme{0x0401, 0x0501, 0x0601, 0x0301, 0x0403, 0x0503, 0x0603, 0x0303, 0x0201, 0x0203}
-	notes23      = []string{"positions 11/12: api-2023, docs-2023 and s2n-main print ECDHE-RSA-AES256-SHA first; docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first"}
-	ciphers24    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028, 0x009c, 0x003c, 0x009d, 0x003d}
-	protocols25  = []tlsname.Version{0x0302, 0x0303}
-	protocols26  = []tlsname.Version{0x0301, 0x0302, 0x0303}
-	ciphers27    = []tlsname.Suite{0x1301, 0x1302}
-	groups28     = []tlsname.Group{0x0017, 0x0018, 0x0019}
-	signatures29 = []tlsname.SignatureScheme{0x0809, 0x080a, 0x080b, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0301, 0x0403, 0x0503, 0x0603, 0x0303}
+	signatures4  = []tlsname.SignatureScheme{0x0809, 0x080a, 0x080b, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0301, 0x0403, 0x0503, 0x0603, 0x0303}
+	groups5      = []tlsname.Group{0x11ec, 0x11eb, 0x11ed, 0x001d, 0x0017, 0x0018, 0x0019}
+	signatures6  = []tlsname.SignatureScheme{0x0809, 0x080a, 0x080b, 0x0804, 0x0805, 0x0806, 0x0401, 0x0501, 0x0601, 0x0403, 0x0503, 0x0603}
+	protocols7   = []tlsname.Version{0x0303, 0x0304}
+	ciphers8     = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028}
+	ciphers9     = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030}
+	ciphers10    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc00a, 0xc014, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
+	notes11      = []string{"positions 14/15: api-2023, docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first; docs-2023 and s2n-pr5953 print ECDHE-RSA-AES256-SHA first"}
+	ciphers12    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
+	notes13      = []string{"positions 14/15 (ECDHE-RSA-AES256-SHA, ECDHE-ECDSA-AES256-SHA) are swapped in moto-2026"}
+	ciphers14    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028, 0x009c, 0x003c, 0x009d, 0x003d}
+	ciphers15    = []tlsname.Suite{0xc009, 0xc013, 0xc00a, 0xc014, 0x002f, 0x0035}
+	notes16      = []string{"DISPUTED cipher set: moto-2026 lists six more (ECDHE-ECDSA-AES128-SHA, ECDHE-RSA-AES128-SHA, ECDHE-ECDSA-AES256-SHA, ECDHE-RSA-AES256-SHA, AES128-SHA, AES256-SHA), i.e. the Ext2 list; s2n-tls, which AWS wrote, gives the Ext1-2021-06 list used here; the page table itself could not be read"}
+	protocols17  = []tlsname.Version{0x0302, 0x0303, 0x0304}
+	notes18      = []string{"positions 14/15: api-2023, docs-2023 and s2n-pr5953 print ECDHE-RSA-AES256-SHA first; docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first"}
+	protocols19  = []tlsname.Version{0x0301, 0x0302, 0x0303, 0x0304}
+	protocols20  = []tlsname.Version{0x0303}
+	ciphers21    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
+	groups22     = []tlsname.Group{0x0017, 0x0018}
+	signatures23 = []tlsname.SignatureScheme{0x0401, 0x0501, 0x0601, 0x0301, 0x0403, 0x0503, 0x0603, 0x0303, 0x0201, 0x0203}
+	notes24      = []string{"positions 11/12: api-2023, docs-2023 and s2n-main print ECDHE-RSA-AES256-SHA first; docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first"}
+	ciphers25    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028, 0x009c, 0x003c, 0x009d, 0x003d}
+	protocols26  = []tlsname.Version{0x0302, 0x0303}
+	protocols27  = []tlsname.Version{0x0301, 0x0302, 0x0303}
+	ciphers28    = []tlsname.Suite{0x1301, 0x1302}
+	groups29     = []tlsname.Group{0x0017, 0x0018, 0x0019}
 	groups30     = []tlsname.Group{0x11ec, 0x11eb, 0x11ed, 0x0017, 0x0018, 0x0019}
 	notes31      = []string{"cipher list from s2n-tls only; protocol versions, PQ flag and presence of RSA key transport agree with docs-table-2026"}
 	ciphers32    = []tlsname.Suite{0x1301, 0x1302, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028}
@@ -46,70 +46,71 @@ var (
 	ciphers37    = []tlsname.Suite{0x1302}
 	groups38     = []tlsname.Group{0x0018}
 	signatures39 = []tlsname.SignatureScheme{0x0503, 0x080a, 0x0805, 0x0501}
-	notes40      = []string{"cipher list from s2n-tls only; protocol versions and presence of RSA key transport agree with docs-table-2026"}
-	ciphers41    = []tlsname.Suite{0x1302, 0xc02c, 0xc030}
-	ciphers42    = []tlsname.Suite{0x1302, 0xc02c, 0xc030, 0x009d}
-	ciphers43    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc02b, 0xc02f}
-	groups44     = []tlsname.Group{0x0018, 0x0017, 0x0019}
-	signatures45 = []tlsname.SignatureScheme{0x0503, 0x080a, 0x0805, 0x0501, 0x0403, 0x0809, 0x0804, 0x0401, 0x0603, 0x080b, 0x0806, 0x0601}
-	ciphers46    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc02b, 0xc02f, 0xc023, 0xc027}
-	ciphers47    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc00a, 0xc014, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013}
-	ciphers48    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc00a, 0xc014, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0x009d, 0x003d, 0x0035, 0x009c, 0x003c, 0x002f}
-	ciphers49    = []tlsname.Suite{0xc02b, 0xc02f, 0xc02c, 0xc030}
-	ciphers50    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028}
-	ciphers51    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a}
-	notes52      = []string{"same protocols and ciphers as ELBSecurityPolicy-2016-08 (api-2023 lists are equal; docs-2023 calls it identical)", "not in the 2026 ALB page tables, only in the NLB page; api-2023 returned it and docs-2023 and aws-cli-example list it for Application Load Balancers"}
-	ciphers53    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035, 0x000a}
-	notes54      = []string{"in neither 2026 page (ALB or NLB); returned by api-2023, listed for Application Load Balancers in docs-2023 and aws-cli-example; CDK SslPolicy.LEGACY; the only policy with DES-CBC3-SHA"}
+	signatures40 = []tlsname.SignatureScheme{0x0503, 0x0501}
+	notes41      = []string{"cipher list from s2n-tls only; protocol versions and presence of RSA key transport agree with docs-table-2026"}
+	ciphers42    = []tlsname.Suite{0x1302, 0xc02c, 0xc030}
+	ciphers43    = []tlsname.Suite{0x1302, 0xc02c, 0xc030, 0x009d}
+	ciphers44    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc02b, 0xc02f}
+	groups45     = []tlsname.Group{0x0018, 0x0017, 0x0019}
+	signatures46 = []tlsname.SignatureScheme{0x0503, 0x080a, 0x0805, 0x0501, 0x0403, 0x0809, 0x0804, 0x0401, 0x0603, 0x080b, 0x0806, 0x0601}
+	ciphers47    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc02b, 0xc02f, 0xc023, 0xc027}
+	ciphers48    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc00a, 0xc014, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013}
+	ciphers49    = []tlsname.Suite{0x1302, 0x1301, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc00a, 0xc014, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0x009d, 0x003d, 0x0035, 0x009c, 0x003c, 0x002f}
+	ciphers50    = []tlsname.Suite{0xc02b, 0xc02f, 0xc02c, 0xc030}
+	ciphers51    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028}
+	ciphers52    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a}
+	notes53      = []string{"same protocols and ciphers as ELBSecurityPolicy-2016-08 (api-2023 lists are equal; docs-2023 calls it identical)", "not in the 2026 ALB page tables, only in the NLB page; api-2023 returned it and docs-2023 and aws-cli-example list it for Application Load Balancers"}
+	ciphers54    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035, 0x000a}
+	notes55      = []string{"in neither 2026 page (ALB or NLB); returned by api-2023, listed for Application Load Balancers in docs-2023 and aws-cli-example; CDK SslPolicy.LEGACY; the only policy with DES-CBC3-SHA"}
 )
 
 var builtin = Set{Retrieved: "2026-11-23", policies: []Policy{
-	{Name: "ELBSecurityPolicy-TLS13-1-3-2021-06", Protocols: protocols0, Ciphers: ciphers1, Groups: groups2, SignatureSchemes: signatures3, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-3-PQ-2025-09", Protocols: protocols0, Ciphers: ciphers1, Groups: groups4, SignatureSchemes: signatures5, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-2021-06", Protocols: protocols6, Ciphers: ciphers7, Groups: groups2, SignatureSchemes: signatures3, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers7, Groups: groups4, SignatureSchemes: signatures5, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-2021-06", Protocols: protocols6, Ciphers: ciphers8, Groups: groups2, SignatureSchemes: signatures3, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers8, Groups: groups4, SignatureSchemes: signatures5, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06", Protocols: protocols6, Ciphers: ciphers9, Groups: groups2, SignatureSchemes: signatures3, OrderConfirmed: true, Notes: notes10},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers11, Groups: groups4, SignatureSchemes: signatures3, PostQuantum: true, Notes: notes12},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-2021-06", Protocols: protocols6, Ciphers: ciphers13, Groups: groups2, SignatureSchemes: signatures3, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers13, Groups: groups4, SignatureSchemes: signatures5, PostQuantum: true, Status: 2, Disputed: ciphers14, Notes: notes15},
-	{Name: "ELBSecurityPolicy-TLS13-1-1-2021-06", Protocols: protocols16, Ciphers: ciphers11, Groups: groups2, SignatureSchemes: signatures3, OrderConfirmed: true, Notes: notes17},
-	{Name: "ELBSecurityPolicy-TLS13-1-0-2021-06", Protocols: protocols18, Ciphers: ciphers11, Groups: groups2, SignatureSchemes: signatures3, OrderConfirmed: true, Notes: notes17},
-	{Name: "ELBSecurityPolicy-TLS13-1-0-PQ-2025-09", Protocols: protocols18, Ciphers: ciphers11, Groups: groups4, SignatureSchemes: signatures3, PostQuantum: true, Notes: notes12},
-	{Name: "ELBSecurityPolicy-TLS-1-2-Ext-2018-06", Protocols: protocols19, Ciphers: ciphers20, Groups: groups21, SignatureSchemes: signatures22, OrderConfirmed: true, Notes: notes23},
-	{Name: "ELBSecurityPolicy-TLS-1-2-2017-01", Protocols: protocols19, Ciphers: ciphers24, Groups: groups21, SignatureSchemes: signatures22, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS-1-1-2017-01", Protocols: protocols25, Ciphers: ciphers20, Groups: groups21, SignatureSchemes: signatures22, OrderConfirmed: true, Notes: notes23},
-	{Name: "ELBSecurityPolicy-2016-08", Protocols: protocols26, Ciphers: ciphers20, Groups: groups21, SignatureSchemes: signatures22, OrderConfirmed: true, Notes: notes23},
-	{Name: "ELBSecurityPolicy-TLS13-1-3-FIPS-2023-04", Protocols: protocols0, Ciphers: ciphers27, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-3-FIPS-PQ-2025-09", Protocols: protocols0, Ciphers: ciphers27, Groups: groups30, SignatureSchemes: signatures5, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04", Protocols: protocols6, Ciphers: ciphers32, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-FIPS-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers32, Groups: groups30, SignatureSchemes: signatures5, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-FIPS-2023-04", Protocols: protocols6, Ciphers: ciphers33, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-FIPS-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers33, Groups: groups30, SignatureSchemes: signatures5, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-FIPS-2023-04", Protocols: protocols6, Ciphers: ciphers34, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-FIPS-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers34, Groups: groups30, SignatureSchemes: signatures29, PostQuantum: true, FIPS: true, Status: 1, Notes: notes31},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-FIPS-2023-04", Protocols: protocols6, Ciphers: ciphers35, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-FIPS-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers35, Groups: groups30, SignatureSchemes: signatures5, PostQuantum: true, FIPS: true, Status: 1, Notes: notes31},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext0-FIPS-2023-04", Protocols: protocols6, Ciphers: ciphers36, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext0-FIPS-PQ-2025-09", Protocols: protocols6, Ciphers: ciphers36, Groups: groups30, SignatureSchemes: signatures5, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
-	{Name: "ELBSecurityPolicy-TLS13-1-1-FIPS-2023-04", Protocols: protocols16, Ciphers: ciphers34, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-0-FIPS-2023-04", Protocols: protocols18, Ciphers: ciphers34, Groups: groups28, SignatureSchemes: signatures29, FIPS: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-0-FIPS-PQ-2025-09", Protocols: protocols18, Ciphers: ciphers34, Groups: groups30, SignatureSchemes: signatures29, PostQuantum: true, FIPS: true, Status: 1, Notes: notes31},
-	{Name: "ELBSecurityPolicy-TLS13-1-3-RFC9151-FIPS-2023-07", Protocols: protocols0, Ciphers: ciphers37, Groups: groups38, SignatureSchemes: signatures39, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes40},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-FIPS-2023-07", Protocols: protocols6, Ciphers: ciphers41, Groups: groups38, SignatureSchemes: signatures39, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes40},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext0-RFC9151-FIPS-2023-07", Protocols: protocols6, Ciphers: ciphers42, Groups: groups38, SignatureSchemes: signatures39, FIPS: true, Status: 1, Notes: notes40},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP1-FIPS-2023-07", Protocols: protocols6, Ciphers: ciphers43, Groups: groups44, SignatureSchemes: signatures45, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes40},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP2-FIPS-2023-07", Protocols: protocols6, Ciphers: ciphers46, Groups: groups44, SignatureSchemes: signatures45, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes40},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP3-FIPS-2023-07", Protocols: protocols6, Ciphers: ciphers47, Groups: groups44, SignatureSchemes: signatures45, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes40},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP4-FIPS-2023-07", Protocols: protocols6, Ciphers: ciphers48, Groups: groups44, SignatureSchemes: signatures45, FIPS: true, Status: 1, Notes: notes40},
-	{Name: "ELBSecurityPolicy-FS-1-2-Res-2020-10", Protocols: protocols19, Ciphers: ciphers49, Groups: groups28, SignatureSchemes: signatures22, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-FS-1-2-Res-2019-08", Protocols: protocols19, Ciphers: ciphers50, Groups: groups21, SignatureSchemes: signatures22, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-FS-1-2-2019-08", Protocols: protocols19, Ciphers: ciphers51, Groups: groups21, SignatureSchemes: signatures22, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-FS-1-1-2019-08", Protocols: protocols25, Ciphers: ciphers51, Groups: groups21, SignatureSchemes: signatures22, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-FS-2018-06", Protocols: protocols26, Ciphers: ciphers51, Groups: groups21, SignatureSchemes: signatures22, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-2015-05", Protocols: protocols26, Ciphers: ciphers20, Groups: groups21, SignatureSchemes: signatures22, Legacy: true, OrderConfirmed: true, Notes: notes52},
-	{Name: "ELBSecurityPolicy-TLS-1-0-2015-04", Protocols: protocols26, Ciphers: ciphers53, Groups: groups21, SignatureSchemes: signatures22, Legacy: true, OrderConfirmed: true, Notes: notes54},
+	{Name: "ELBSecurityPolicy-TLS13-1-3-2021-06", Protocols: protocols0, Ciphers: ciphers1, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-3-PQ-2025-09", Protocols: protocols0, Ciphers: ciphers1, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-2021-06", Protocols: protocols7, Ciphers: ciphers8, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers8, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-2021-06", Protocols: protocols7, Ciphers: ciphers9, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers9, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06", Protocols: protocols7, Ciphers: ciphers10, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Notes: notes11},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers12, Groups: groups5, SignatureSchemes: signatures3, CertificateSchemes: signatures4, PostQuantum: true, Notes: notes13},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-2021-06", Protocols: protocols7, Ciphers: ciphers14, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers14, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, Status: 2, Disputed: ciphers15, Notes: notes16},
+	{Name: "ELBSecurityPolicy-TLS13-1-1-2021-06", Protocols: protocols17, Ciphers: ciphers12, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Notes: notes18},
+	{Name: "ELBSecurityPolicy-TLS13-1-0-2021-06", Protocols: protocols19, Ciphers: ciphers12, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Notes: notes18},
+	{Name: "ELBSecurityPolicy-TLS13-1-0-PQ-2025-09", Protocols: protocols19, Ciphers: ciphers12, Groups: groups5, SignatureSchemes: signatures3, CertificateSchemes: signatures4, PostQuantum: true, Notes: notes13},
+	{Name: "ELBSecurityPolicy-TLS-1-2-Ext-2018-06", Protocols: protocols20, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Notes: notes24},
+	{Name: "ELBSecurityPolicy-TLS-1-2-2017-01", Protocols: protocols20, Ciphers: ciphers25, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS-1-1-2017-01", Protocols: protocols26, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Notes: notes24},
+	{Name: "ELBSecurityPolicy-2016-08", Protocols: protocols27, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Notes: notes24},
+	{Name: "ELBSecurityPolicy-TLS13-1-3-FIPS-2023-04", Protocols: protocols0, Ciphers: ciphers28, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-3-FIPS-PQ-2025-09", Protocols: protocols0, Ciphers: ciphers28, Groups: groups30, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04", Protocols: protocols7, Ciphers: ciphers32, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-FIPS-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers32, Groups: groups30, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-FIPS-2023-04", Protocols: protocols7, Ciphers: ciphers33, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-FIPS-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers33, Groups: groups30, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-FIPS-2023-04", Protocols: protocols7, Ciphers: ciphers34, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-FIPS-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers34, Groups: groups30, SignatureSchemes: signatures4, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, Status: 1, Notes: notes31},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-FIPS-2023-04", Protocols: protocols7, Ciphers: ciphers35, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-FIPS-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers35, Groups: groups30, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, Status: 1, Notes: notes31},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext0-FIPS-2023-04", Protocols: protocols7, Ciphers: ciphers36, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext0-FIPS-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers36, Groups: groups30, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
+	{Name: "ELBSecurityPolicy-TLS13-1-1-FIPS-2023-04", Protocols: protocols17, Ciphers: ciphers34, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-0-FIPS-2023-04", Protocols: protocols19, Ciphers: ciphers34, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-0-FIPS-PQ-2025-09", Protocols: protocols19, Ciphers: ciphers34, Groups: groups30, SignatureSchemes: signatures4, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, Status: 1, Notes: notes31},
+	{Name: "ELBSecurityPolicy-TLS13-1-3-RFC9151-FIPS-2023-07", Protocols: protocols0, Ciphers: ciphers37, Groups: groups38, SignatureSchemes: signatures39, CertificateSchemes: signatures40, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes41},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-FIPS-2023-07", Protocols: protocols7, Ciphers: ciphers42, Groups: groups38, SignatureSchemes: signatures39, CertificateSchemes: signatures40, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes41},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext0-RFC9151-FIPS-2023-07", Protocols: protocols7, Ciphers: ciphers43, Groups: groups38, SignatureSchemes: signatures39, CertificateSchemes: signatures40, FIPS: true, Status: 1, Notes: notes41},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP1-FIPS-2023-07", Protocols: protocols7, Ciphers: ciphers44, Groups: groups45, SignatureSchemes: signatures46, CertificateSchemes: signatures46, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes41},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP2-FIPS-2023-07", Protocols: protocols7, Ciphers: ciphers47, Groups: groups45, SignatureSchemes: signatures46, CertificateSchemes: signatures46, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes41},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP3-FIPS-2023-07", Protocols: protocols7, Ciphers: ciphers48, Groups: groups45, SignatureSchemes: signatures46, CertificateSchemes: signatures46, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes41},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP4-FIPS-2023-07", Protocols: protocols7, Ciphers: ciphers49, Groups: groups45, SignatureSchemes: signatures46, CertificateSchemes: signatures46, FIPS: true, Status: 1, Notes: notes41},
+	{Name: "ELBSecurityPolicy-FS-1-2-Res-2020-10", Protocols: protocols20, Ciphers: ciphers50, Groups: groups29, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-FS-1-2-Res-2019-08", Protocols: protocols20, Ciphers: ciphers51, Groups: groups22, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-FS-1-2-2019-08", Protocols: protocols20, Ciphers: ciphers52, Groups: groups22, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-FS-1-1-2019-08", Protocols: protocols26, Ciphers: ciphers52, Groups: groups22, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-FS-2018-06", Protocols: protocols27, Ciphers: ciphers52, Groups: groups22, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-2015-05", Protocols: protocols27, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, Legacy: true, OrderConfirmed: true, Notes: notes53},
+	{Name: "ELBSecurityPolicy-TLS-1-0-2015-04", Protocols: protocols27, Ciphers: ciphers54, Groups: groups22, SignatureSchemes: signatures23, Legacy: true, OrderConfirmed: true, Notes: notes55},
 }}
 
 // unavailable are names in the source of s2n-tls or the CDK that AWS is not known to offer.

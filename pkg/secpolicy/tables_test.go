@@ -31,6 +31,7 @@ type source struct {
 		OrderConfirmed     bool     `json:"order_confirmed"`
 		CipherSetStatus    string   `json:"cipher_set_status"`
 		SignatureSchemes   []string `json:"signature_schemes"`
+		CertificateSchemes []string `json:"certificate_signature_schemes"`
 		KeyExchangeGroups  struct {
 			Classical []string
 			HybridPQ  []string `json:"hybrid_pq"`
@@ -98,7 +99,7 @@ func (s source) generate(t *testing.T) []byte {
 	}
 	var policies bytes.Buffer
 	for _, p := range s.Policies {
-		var versions, groups, signatures, disputed []string
+		var versions, groups, disputed []string
 		for _, name := range p.Protocols {
 			v, err := tlsname.ParseVersion(name)
 			if err != nil {
@@ -113,11 +114,15 @@ func (s source) generate(t *testing.T) []byte {
 			}
 			groups = append(groups, fmt.Sprintf("0x%04x", uint16(g)))
 		}
-		for _, name := range p.SignatureSchemes {
-			if schemes[name] == 0 {
-				t.Fatalf("%s: unknown signature scheme %q", p.Name, name)
+		signatures := func(names []string) string {
+			var values []string
+			for _, name := range names {
+				if schemes[name] == 0 {
+					t.Fatalf("%s: unknown signature scheme %q", p.Name, name)
+				}
+				values = append(values, fmt.Sprintf("0x%04x", schemes[name]))
 			}
-			signatures = append(signatures, fmt.Sprintf("0x%04x", schemes[name]))
+			return list("signatures", "tlsname.SignatureScheme", values)
 		}
 		for _, note := range p.Notes {
 			if m := disputedList.FindStringSubmatch(note); m != nil {
@@ -131,7 +136,10 @@ func (s source) generate(t *testing.T) []byte {
 		}
 		fmt.Fprintf(&policies, "{Name: %q, Protocols: %s, Ciphers: %s, Groups: %s, SignatureSchemes: %s", p.Name,
 			list("protocols", "tlsname.Version", versions), list("ciphers", "tlsname.Suite", suites(p.Ciphers)),
-			list("groups", "tlsname.Group", groups), list("signatures", "tlsname.SignatureScheme", signatures))
+			list("groups", "tlsname.Group", groups), signatures(p.SignatureSchemes))
+		if len(p.CertificateSchemes) > 0 {
+			fmt.Fprintf(&policies, ", CertificateSchemes: %s", signatures(p.CertificateSchemes))
+		}
 		for _, f := range []struct {
 			name string
 			set  bool
