@@ -69,7 +69,7 @@ var meanings = map[string]meaning{
 	"min-protocol":    {"policy suggest", "string", "only policies that allow no PROTOCOL below this one"},
 	"no-fips":         {"policy suggest", "bool", "only policies that are not FIPS policies"},
 	"offer":           {"policy suggest", "stringArray", "OFFER of one more client"},
-	"output":          {"policy update", "string", "FILE to write"},
+	"output":          {"backfill, cipher, cost, hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, redrive, report, tail, whatif", "string", "FILE to write"},
 	"parameter":       {"local", "stringArray", "template parameter NAME=VALUE"},
 	"policy":          {"hello, local, policy suggest, report, tail, whatif", "string", "security POLICY of the listeners"},
 	"policy-file":     {"hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, report, tail, whatif", "string", "FILE of security policies"},

@@ -52,9 +52,10 @@ func Group(cmd *cobra.Command) {
 	cmd.RunE = func(*cobra.Command, []string) error { return Usagef("missing COMMAND") }
 }
 
-// AddFormat adds the flag --format to a command and those below it, with
-// completion. The first choice is the default.
+// AddFormat adds the flags --format, with completion, and --output to a command and
+// those below it. The first choice is the default.
 func AddFormat(cmd *cobra.Command, format *string, choices ...string) {
+	addOutput(cmd)
 	AddChoice(cmd, "format", format, "output `FORMAT`: "+orList(choices), choices...)
 }
 

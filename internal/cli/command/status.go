@@ -101,7 +101,7 @@ func Usagef(format string, args ...any) error { return Usage(fmt.Errorf(format, 
 // unless they are about usage, or say that Ctrl-C ended a request.
 func Runs(f func(cmd *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(cmd *cobra.Command, args []string) error {
-		err := f(cmd, args)
+		err := withOutput(cmd, func() error { return f(cmd, args) })
 		switch {
 		case err == nil || errors.As(err, new(*failure)):
 			return err
