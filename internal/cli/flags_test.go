@@ -44,6 +44,7 @@ var meanings = map[string]meaning{
 	"confirmed":       {"policy suggest", "bool", "only policies whose protocols and cipher suites are confirmed"},
 	"dashboard":       {"cost", "bool", "include the dashboard"},
 	"dry-run":         {"backfill, redrive", "bool", "show what would be sent, and send nothing"},
+	"expiring":        {"report", "string", "list client certificates that expire within this DURATION of the last line"},
 	"failed":          {"report, tail, whatif", "bool", "only failed negotiations"},
 	"fips":            {"policy suggest", "bool", "only FIPS policies"},
 	"for":             {"tail", "duration", "stop after this DURATION"},

@@ -122,9 +122,14 @@ var sections = []section{
 			yield(x.Class, number(x.Connections), strconv.Itoa(x.Clients))
 		}
 	}},
-	{"certificates", []string{"subject", "notAfter", "connections", "failed", "status", "expiring"}, func(r *Result, yield func(...string)) {
+	{"certificates", []string{"subject", "notAfter", "connections", "failed", "status", "expiring", "clients", "examples"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.ClientCertificates {
-			yield(x.Subject, stamp(x.NotAfter), number(x.Connections), number(x.Failed), x.Status, strconv.FormatBool(x.Expiring))
+			yield(x.Subject, stamp(x.NotAfter), number(x.Connections), number(x.Failed), x.Status, strconv.FormatBool(x.Expiring), strconv.Itoa(x.Clients), strings.Join(x.Examples, " "))
+		}
+	}},
+	{NonPostQuantumSection, []string{"client", "connections", "protocol", "postQuantum"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.NonPostQuantumClients {
+			yield(x.Client, number(x.Connections), x.Protocol, strconv.FormatBool(x.PostQuantum))
 		}
 	}},
 	{"latency", []string{"protocol", "count", "p50", "p90", "p99", "max"}, func(r *Result, yield func(...string)) {
@@ -152,6 +157,10 @@ var sections = []section{
 		}
 	}},
 }
+
+// NonPostQuantumSection is the name of the list of clients without post-quantum key
+// exchange.
+const NonPostQuantumSection = "non-post-quantum-clients"
 
 // Sections returns the names that WriteCSV takes.
 func Sections() []string {

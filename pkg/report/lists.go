@@ -73,6 +73,9 @@ type client struct {
 	longest             uint32
 	missed              uint32 // connections, at most
 	missedFailed        uint32 // failures, at most
+	classical           uint32 // successful connections without post-quantum key exchange
+	newest              agreed // of those
+	postQuantum         bool   // there was a successful connection with it
 }
 
 func saturated(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
@@ -117,6 +120,13 @@ func (c *clients) count(v *client, u *update) {
 		v.timed++
 		v.sum += uint64(u.millis)
 		v.longest = max(v.longest, uint32(u.millis))
+	}
+	switch {
+	case u.agreed == postQuantumAgreed:
+		v.postQuantum = true
+	case u.agreed > 0 && v.classical < math.MaxUint32:
+		v.classical++
+		v.newest = max(v.newest, u.agreed)
 	}
 }
 
@@ -214,6 +224,15 @@ func (h *heat) add(a addr, minute int64) {
 	}
 	count(&h.t, heatKey{a, floor(minute, h.width)}, maxHeat, &h.missed)
 }
+
+// A certClient is a client certificate, by the hash in certs, with a client that
+// uses it.
+type certClient struct {
+	cert   uint64
+	client addr
+}
+
+func (c certClient) slot() uint64 { return table.Mix(c.client.hi, c.client.lo, c.cert) }
 
 // certs counts by client certificate: its subject and NotAfter.
 type certs struct {

@@ -29,6 +29,14 @@ type Options struct {
 	// ByListener counts failed negotiations by load balancer and port too.
 	ByListener bool
 
+	// Expiring is how long before its end a client certificate is listed, counted
+	// from the last entry. 0 means CertificateDays.
+	Expiring time.Duration
+
+	// AllClients lists all clients without post-quantum key exchange in a Result
+	// with all rows, not the first ones.
+	AllClients bool
+
 	// Heat collects a heat map of the failing clients.
 	Heat bool
 
@@ -82,6 +90,8 @@ type Collector struct {
 	policy      string
 	failures    failures
 	certs       certs
+	certClients table.Table[certClient, failureRow]
+	missedCerts uint64 // at most so many connections of any key that is not in certClients
 	heat        heat
 }
 
@@ -100,6 +110,7 @@ type Failure struct {
 const (
 	maxName      = 128    // bytes of a name from the log; longer ones are cut
 	maxKinds     = 16_384 // of failures
+	maxCertUsers = 16_384 // pairs of a client certificate and a client that uses it
 	rowSize      = 48     // bytes in a row of a list, apart from its names
 	maxProtocols = 8      // with their own latencies
 	other        = "other"
@@ -108,16 +119,17 @@ const (
 // New returns an empty Collector.
 func New(o Options) *Collector {
 	c := &Collector{
-		o:          o,
-		v4mask:     maskOf(96 + orAll(o.IPv4Prefix, 32)),
-		v6mask:     maskOf(orAll(o.IPv6Prefix, 128)),
-		seed:       maphash.MakeSeed(),
-		minutes:    newMinutes(widths[0]),
-		byProtocol: make(map[string]*latencies),
-		clients:    newClients(),
-		failures:   newFailures(),
-		certs:      newCerts(),
-		heat:       newHeat(widths[0]),
+		o:           o,
+		v4mask:      maskOf(96 + orAll(o.IPv4Prefix, 32)),
+		v6mask:      maskOf(orAll(o.IPv6Prefix, 128)),
+		seed:        maphash.MakeSeed(),
+		minutes:     newMinutes(widths[0]),
+		byProtocol:  make(map[string]*latencies),
+		clients:     newClients(),
+		failures:    newFailures(),
+		certs:       newCerts(),
+		certClients: table.New[certClient, failureRow](certClient.slot),
+		heat:        newHeat(widths[0]),
 	}
 	names := func() list[string] {
 		return newList(&c.names, c.hashString, func(s string) int { return rowSize + len(s) })
@@ -170,6 +182,7 @@ type cellRow struct {
 	failed  bool
 	tls     bool
 	kind    int32 // row of the Collector's kinds; -1 if not failed
+	agreed  agreed
 	latency *latencies
 }
 
@@ -180,10 +193,12 @@ type update struct {
 	minute int64
 	kind   int32 // as in cellRow
 	millis int32 // latency; -1 for none
+	agreed agreed
 }
 
 // A certUpdate is one use of a client certificate.
 type certUpdate struct {
+	client   addr
 	hash     uint64
 	from, to int32 // the subject in names
 	notAfter int64 // seconds since 1970; 0 if unknown
@@ -240,6 +255,7 @@ func (w *Worker) Add(e *connlog.Entry) {
 	u.hash = u.client.hash()
 	u.minute = w.minute
 	u.kind = r.kind
+	u.agreed = r.agreed
 	u.millis = -1
 	if r.failed {
 		w.inMinute.Failed++
@@ -249,7 +265,7 @@ func (w *Worker) Add(e *connlog.Entry) {
 		r.latency.add(e.HandshakeLatency, u.millis)
 	}
 	if len(e.ClientCert.Subject) > 0 {
-		w.addCert(e, r)
+		w.addCert(e, r, u.client)
 	}
 	if len(w.batch) == cap(w.batch) {
 		w.flush()
@@ -296,8 +312,8 @@ func (w *Worker) newCell(k cell) *cellRow {
 	if len(w.cells) >= maxCells {
 		w.handOn()
 	}
-	e := connlog.Entry{Protocol: k.protocol, Status: k.status}
-	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), kind: -1}
+	e := connlog.Entry{Protocol: k.protocol, Status: k.status, KeyExchange: k.keyExchange}
+	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), kind: -1, agreed: agreedIn(&e)}
 	if r.failed {
 		f := Failure{Protocol: k.protocol, Cipher: k.cipher, Status: k.status}
 		if w.c.o.ByListener {
@@ -331,9 +347,9 @@ func (c *Collector) kind(f Failure) int32 {
 	return *n
 }
 
-func (w *Worker) addCert(e *connlog.Entry, r *cellRow) {
+func (w *Worker) addCert(e *connlog.Entry, r *cellRow, client addr) {
 	subject := e.ClientCert.Subject
-	u := certUpdate{kind: r.kind}
+	u := certUpdate{client: client, kind: r.kind}
 	if !e.ClientCert.NotAfter.IsZero() {
 		u.notAfter = e.ClientCert.NotAfter.Unix()
 	}
@@ -370,6 +386,7 @@ func (w *Worker) flush() {
 	for i := range w.certs {
 		u := &w.certs[i]
 		c.certs.add(u, w.names[u.from:u.to])
+		count(&c.certClients, certClient{u.hash, u.client}, maxCertUsers, &c.missedCerts)
 	}
 	for _, m := range w.minutes {
 		c.minutes.add(m)

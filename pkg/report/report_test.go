@@ -53,6 +53,7 @@ func reference(text string) map[string]any {
 	}
 	var latencies []float64
 	var first, last string
+	newest := make(map[string]string) // protocol by client, without post-quantum key exchange
 	for line := range strings.Lines(text) {
 		f := connlogtest.Reference(strings.TrimSuffix(line, "\n"))
 		if f == nil {
@@ -81,6 +82,12 @@ func reference(text string) map[string]any {
 		count("byLoadBalancer", f[13], failed)
 		count("byMinute", f[0][:16]+":00Z", failed)
 		count("failedClients", f[1], failed)
+		if pq := strings.Contains(f[12], "MLKEM"); !failed && (f[4] == "TLSv1.2" || f[4] == "TLSv1.3" && f[12] != "-") {
+			count("nonPostQuantumClients", f[1], pq)
+			if !pq {
+				newest[f[1]] = max(newest[f[1]], f[4])
+			}
+		}
 		if f[6] != "-" {
 			s, _ := strconv.ParseFloat(f[6], 64)
 			latencies = append(latencies, s)
@@ -100,7 +107,9 @@ func reference(text string) map[string]any {
 	for list, rows := range lists {
 		var keys []string
 		for k := range rows {
-			if list != "failedClients" || rows[k].failed > 0 {
+			switch {
+			case list == "failedClients" && rows[k].failed == 0, list == "nonPostQuantumClients" && newest[k] == "":
+			default:
 				keys = append(keys, k)
 			}
 		}
@@ -113,6 +122,8 @@ func reference(text string) map[string]any {
 				ac, ar, _ := strings.Cut(a, "|")
 				bc, br, _ := strings.Cut(b, "|")
 				return cmp.Or(cmp.Compare(y.failed, x.failed), netip.MustParseAddr(ac).Compare(netip.MustParseAddr(bc)), cmp.Compare(ar, br))
+			case "nonPostQuantumClients":
+				return cmp.Or(cmp.Compare(y.connections-y.failed, x.connections-x.failed), netip.MustParseAddr(a).Compare(netip.MustParseAddr(b)))
 			case "byListenerPort":
 				return cmp.Or(cmp.Compare(y.connections, x.connections), cmp.Compare(len(a), len(b)), cmp.Compare(a, b))
 			}
@@ -141,6 +152,8 @@ func reference(text string) map[string]any {
 				row["minute"] = k
 			case "failedClients":
 				row["client"] = k
+			case "nonPostQuantumClients":
+				row = map[string]any{"client": k, "connections": c.connections - c.failed, "protocol": newest[k], "postQuantum": c.failed > 0}
 			case "failedNegotiations":
 				row = map[string]any{"client": parts[0], "protocol": parts[1], "cipher": parts[2], "status": parts[3], "count": c.failed}
 			}
@@ -203,7 +216,7 @@ func TestEqualsReference(t *testing.T) {
 		want := normal(t, reference(text))
 		for _, workers := range []int{1, 2, 7} {
 			var b bytes.Buffer
-			if err := reporttest.Collect(t, report.Options{}, text, workers).Result(report.Source{}, 0).WriteJSON(&b); err != nil {
+			if err := reporttest.Collect(t, report.Options{AllClients: true}, text, workers).Result(report.Source{}, 0).WriteJSON(&b); err != nil {
 				t.Fatal(err)
 			}
 			var got any

@@ -43,15 +43,20 @@ type Result struct {
 	ByMinute           []MinuteCount       `json:"byMinute"`
 	FailedClients      []ClientCount       `json:"failedClients"`
 	FailedNegotiations []Negotiation       `json:"failedNegotiations"`
-	HandshakeLatency   Latency             `json:"handshakeLatency"`
+
+	// Clients with a successful TLS connection without post-quantum key exchange.
+	NonPostQuantumClients []ClassicalClient `json:"nonPostQuantumClients"`
+
+	HandshakeLatency Latency `json:"handshakeLatency"`
 
 	// Numbers of rows if all were listed; lower bounds if a list is approximate.
-	TotalFailedClients      int `json:"totalFailedClients"`
-	TotalFailedNegotiations int `json:"totalFailedNegotiations"`
+	TotalFailedClients         int `json:"totalFailedClients"`
+	TotalFailedNegotiations    int `json:"totalFailedNegotiations"`
+	TotalNonPostQuantumClients int `json:"totalNonPostQuantumClients"`
 
 	LatencyByProtocol  []ProtocolLatency `json:"latencyByProtocol"`
 	SlowestClients     []ClientLatency   `json:"slowestClients"`
-	ClientCertificates []Certificate     `json:"clientCertificates"` // that failed or expire within CertificateDays
+	ClientCertificates []Certificate     `json:"clientCertificates"` // that failed or expire soon
 	Malformed          []MalformedLine   `json:"malformed"`          // the first ones
 	FailedObjects      []FailedObject    `json:"failedObjects"`      // not read to the end
 	TotalFailedObjects int               `json:"totalFailedObjects"` // also those not in FailedObjects
@@ -67,8 +72,9 @@ type Result struct {
 	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
 
-	Heat *HeatMap       `json:"-"` // with Options.Heat
-	Zone *time.Location `json:"-"` // of the times that people see; nil for UTC. JSON and CSV have UTC
+	Heat     *HeatMap       `json:"-"` // with Options.Heat
+	Expiring time.Duration  `json:"-"` // of Options
+	Zone     *time.Location `json:"-"` // of the times that people see; nil for UTC. JSON and CSV have UTC
 }
 
 // The rows of the lists.
@@ -143,8 +149,18 @@ type (
 		Subject  string     `json:"subject"`
 		NotAfter *time.Time `json:"notAfter"` // null if not in the log
 		Counts
-		Status   string `json:"status,omitempty"` // of the last failure
-		Expiring bool   `json:"expiring"`         // expires within CertificateDays of the last entry, or has expired
+		Status   string   `json:"status,omitempty"` // of the last failure
+		Expiring bool     `json:"expiring"`         // expires soon after the last entry (Options.Expiring), or has expired
+		Clients  int      `json:"clients"`          // that use it
+		Examples []string `json:"examples"`         // of them, most connections first
+	}
+	// ClassicalClient counts a client's successful TLS connections without
+	// post-quantum key exchange.
+	ClassicalClient struct {
+		Client      string `json:"client"`
+		Connections uint64 `json:"connections"`
+		Protocol    string `json:"protocol"`    // the newest of these connections
+		PostQuantum bool   `json:"postQuantum"` // other connections of the client have it
 	}
 	// WhatIf says what another policy would do to the connections.
 	WhatIf struct {
@@ -187,7 +203,7 @@ type (
 )
 
 // CertificateDays is how many days before its expiry a client certificate is
-// listed, as many as secpolicy.ExpiryWarning has.
+// listed by default, as many as secpolicy.ExpiryWarning has.
 const CertificateDays = 30
 
 // A Source is what the reader of the logs knows about them.
@@ -227,6 +243,7 @@ func (c *Collector) Result(s Source, top int) *Result {
 		TotalFailedObjects: max(s.TotalFailedObjects, len(s.FailedObjects)),
 		HandshakeLatency:   c.latency.summary(),
 		Anonymized:         len(c.o.AnonymizeKey) > 0,
+		Expiring:           cmp.Or(c.o.Expiring, CertificateDays*24*time.Hour),
 	}
 	for _, k := range s.Skipped {
 		r.SkippedObjects += k.Count
@@ -270,8 +287,9 @@ func (c *Collector) Result(s Source, top int) *Result {
 		c.heat = heat{}
 	}
 	c.resultCertificates(r, top)
-	c.certs = certs{}
+	c.certs, c.certClients = certs{}, table.Table[certClient, failureRow]{}
 	c.resultClients(r, top)
+	c.resultClassical(r, top)
 	c.clients = clients{}
 	c.resultNegotiations(r, top)
 	c.failures = failures{}

@@ -2,6 +2,7 @@ package report
 
 import (
 	"cmp"
+	"slices"
 	"time"
 
 	"tlswatch/internal/table"
@@ -67,16 +68,20 @@ func mean(v *client) float64 { return float64(v.sum) / float64(v.timed) }
 func roundTo(f, unit float64) float64 { return float64(int64(f*unit+0.5)) / unit }
 
 func (c *Collector) resultCertificates(r *Result, top int) {
-	soon := c.last.Add(CertificateDays * 24 * time.Hour).Unix()
+	soon := c.last.Add(r.Expiring).Unix()
 	t := &c.certs.t
 	order, _ := first(t, top, func(v *cert) bool { return v.Failed > 0 || v.notAfter != 0 && v.notAfter <= soon }, func(a, b *table.Row[uint64, cert]) int {
 		x, y := &a.Value, &b.Value
 		return cmp.Or(cmp.Compare(y.Failed, x.Failed), cmp.Compare(x.notAfter, y.notAfter), cmp.Compare(x.subject, y.subject))
 	})
+	users := c.certUsers(order)
 	r.ClientCertificates = make([]Certificate, 0, len(order))
 	for _, i := range order {
-		v := &t.At(int(i)).Value
-		row := Certificate{Subject: c.pseudonym("subject", v.subject), Counts: v.Counts}
+		v, use := &t.At(int(i)).Value, users[t.At(int(i)).Key]
+		row := Certificate{Subject: c.pseudonym("subject", v.subject), Counts: v.Counts, Clients: use.n, Examples: []string{}}
+		for _, u := range use.most {
+			row.Examples = append(row.Examples, c.client(u.client))
+		}
 		if v.Failed > 0 {
 			row.Status = c.kinds.At(int(v.kind)).Key.Status
 		}
@@ -87,4 +92,43 @@ func (c *Collector) resultCertificates(r *Result, top int) {
 		r.ClientCertificates = append(r.ClientCertificates, row)
 	}
 	r.approximate("clientCertificates", c.certs.missed)
+	r.approximate("clientCertificates.clients", c.missedCerts)
+}
+
+// users are the clients that use a certificate.
+type users struct {
+	n    int
+	most []user // of them, most connections first
+}
+
+type user struct {
+	client      addr
+	connections uint64
+}
+
+// maxExamples is how many clients of a certificate a Result names.
+const maxExamples = 5
+
+// certUsers returns who uses the certificates in some rows, by hash.
+func (c *Collector) certUsers(rows []uint32) map[uint64]*users {
+	by := make(map[uint64]*users, len(rows))
+	for _, i := range rows {
+		by[c.certs.t.At(int(i)).Key] = new(users)
+	}
+	for row := range c.certClients.All {
+		of := by[row.Key.cert]
+		if of == nil {
+			continue
+		}
+		of.n++
+		u := user{row.Key.client, row.Value.n}
+		at, _ := slices.BinarySearchFunc(of.most, u, func(a, b user) int {
+			return cmp.Or(cmp.Compare(b.connections, a.connections), a.client.compare(b.client))
+		})
+		if at < maxExamples {
+			of.most = slices.Insert(of.most, at, u)
+			of.most = of.most[:min(len(of.most), maxExamples)]
+		}
+	}
+	return by
 }

@@ -75,7 +75,7 @@ func parseTime(s string, now time.Time, zone *time.Location) (time.Time, error) 
 	if s == "now" {
 		return now.UTC(), nil
 	}
-	if ago, err := parseAge(strings.TrimPrefix(s, "-")); err == nil {
+	if ago, err := ParseAge(strings.TrimPrefix(s, "-")); err == nil {
 		return now.Add(-ago).UTC(), nil
 	}
 	rest := s
@@ -146,9 +146,9 @@ func instants(wall time.Time, zone *time.Location) []time.Time {
 // maxAge is older than any log, and far below the largest Duration.
 const maxAge = 100 * 365 * 24 * time.Hour
 
-// parseAge parses whole numbers with units from weeks to seconds, larger units first.
-// Days have 24 hours.
-func parseAge(s string) (time.Duration, error) {
+// ParseAge parses a duration as whole numbers with units from weeks to seconds, larger
+// units first. Days have 24 hours.
+func ParseAge(s string) (time.Duration, error) {
 	wrong := fmt.Errorf("%q is not a duration", s)
 	var total time.Duration
 	units := []struct {

@@ -37,6 +37,7 @@ type options struct {
 	top       int
 	bySubnet  string
 	anonymize bool
+	expiring  string
 	captures  []string
 	to        string
 }
@@ -82,6 +83,7 @@ described in docs/report.md; csv, one list, chosen by --section.
 	f.Lookup("top").DefValue = "0" // which help does not show
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by the first `BITS` of their addresses: 24 for IPv4, or 24,56 for IPv4 and IPv6")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects with hashes that are the same throughout a report")
+	f.StringVar(&o.expiring, "expiring", strconv.Itoa(report.CertificateDays)+"d", "list client certificates that expire within this `DURATION` of the last line, such as 90d")
 	f.StringVar(&o.to, "to", "", command.ToUsage+"; adds what it would break or fix")
 	command.Renamed(cmd, "what-if", "to")
 	command.CompleteFlag(cmd, "to", policyflags.Complete(&o.File, 0))
@@ -241,6 +243,10 @@ func (o *options) check() (options report.Options, err error) {
 	case o.top < 0 && o.top != topOfFormat:
 		return options, fmt.Errorf("--top must be 0 or more, not %d", o.top)
 	}
+	if options.Expiring, err = input.ParseAge(o.expiring); err != nil || options.Expiring == 0 {
+		return options, fmt.Errorf("--expiring must be a duration such as 30d or 12h, not %q", o.expiring)
+	}
+	options.AllClients = o.section == report.NonPostQuantumSection || o.top == 0
 	if o.bySubnet != "" {
 		v4, v6, ok := strings.Cut(o.bySubnet, ",")
 		if !ok {

@@ -15,7 +15,7 @@ import (
 func tablesOf(r *report.Result, causes map[string]int) []pageTable {
 	var tables []pageTable
 	for _, t := range []pageTable{
-		failedClients(r), failedNegotiations(r, causes), capturedOffers(r), certificates(r),
+		failedClients(r), failedNegotiations(r, causes), capturedOffers(r), certificates(r), nonPostQuantumClients(r),
 		latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r),
 	} {
 		if len(t.Rows) == 0 {
@@ -105,8 +105,8 @@ func capturedOffers(r *report.Result) pageTable {
 }
 
 func certificates(r *report.Result) pageTable {
-	t := newTable("certificates", "Client certificates", "subject", "valid until", "failed", "connections", "reason")
-	t.More = fmt.Sprintf("Certificates that failed, or expire within %d days of the last entry.", report.CertificateDays)
+	t := newTable("certificates", "Client certificates", "subject", "valid until", "failed", "connections", "reason", "clients")
+	t.More = "Certificates that failed, or expire within " + text.Span(r.Expiring) + " of the last entry."
 	for _, x := range r.ClientCertificates {
 		until := wordCell("-")
 		if x.NotAfter != nil {
@@ -115,7 +115,21 @@ func certificates(r *report.Result) pageTable {
 		if x.Expiring {
 			until.Class = "w bad"
 		}
-		t.add(textCell(x.Subject), until, countCell(x.Failed), countCell(x.Connections), textCell(cmp.Or(report.Negotiation{Status: x.Status}.Reason(), "-")))
+		t.add(textCell(x.Subject), until, countCell(x.Failed), countCell(x.Connections), textCell(cmp.Or(report.Negotiation{Status: x.Status}.Reason(), "-")),
+			pageCell{users(x), strconv.Itoa(x.Clients), "t"})
+	}
+	return t
+}
+
+// nonPostQuantumClients has rows only where post-quantum key exchange is in use.
+func nonPostQuantumClients(r *report.Result) pageTable {
+	t := newTable(report.NonPostQuantumSection, "Clients without post-quantum key exchange", "client", "connections", "newest protocol", "")
+	if share, _ := postQuantumShare(r); share == 0 {
+		return t
+	}
+	t.More = cut(len(r.NonPostQuantumClients), r.TotalNonPostQuantumClients)
+	for _, x := range r.NonPostQuantumClients {
+		t.add(wordCell(x.Client), countCell(x.Connections), wordCell(x.Protocol), textCell(alsoPostQuantum(x)))
 	}
 	return t
 }

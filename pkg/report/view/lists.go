@@ -168,7 +168,26 @@ func (t *tables) certificates() {
 		e := report.Negotiation{Status: x.Status}
 		g.Add(text.Count(x.Failed), text.Count(x.Connections), until, cmp.Or(e.Reason(), "-"), x.Subject)
 	}
-	t.grid(fmt.Sprintf("CLIENT CERTIFICATES that failed or expire within %d days (!)", report.CertificateDays), "clientCertificates", &g)
+	t.grid("CLIENT CERTIFICATES that failed or expire within "+text.Span(t.r.Expiring)+" (!)", "clientCertificates", &g)
+	t.WriteString("\n  used by\n")
+	for _, x := range t.r.ClientCertificates {
+		t.wrapped(x.Subject+": "+users(x), "  ")
+	}
+}
+
+// nonPostQuantum shows clients without post-quantum key exchange, where it is in use:
+// elsewhere the listeners' policy keeps all clients from it.
+func (t *tables) nonPostQuantum() {
+	r := t.r
+	if share, _ := postQuantumShare(r); share == 0 || len(r.NonPostQuantumClients) == 0 {
+		return
+	}
+	g := text.Table{Columns: "r"}
+	g.Add("connections", "newest protocol", "client", "")
+	for _, x := range r.NonPostQuantumClients {
+		g.Add(text.Count(x.Connections), x.Protocol, x.Client, alsoPostQuantum(x))
+	}
+	t.grid("CLIENTS WITHOUT POST-QUANTUM KEY EXCHANGE"+of(len(r.NonPostQuantumClients), r.TotalNonPostQuantumClients), "nonPostQuantumClients", &g)
 }
 
 func (t *tables) latency() {

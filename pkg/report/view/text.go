@@ -26,6 +26,7 @@ func WriteText(w io.Writer, r *report.Result, screen text.Screen) error {
 	t.captured()
 	t.whatIf()
 	t.certificates()
+	t.nonPostQuantum()
 	t.latency()
 	t.faults()
 	return b.Flush()

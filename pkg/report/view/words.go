@@ -90,6 +90,23 @@ func postQuantumShare(r *report.Result) (share float64, ok bool) {
 	return float64(pq) / float64(all), true
 }
 
+// users names some clients of a certificate, and says how many more there are.
+func users(c report.Certificate) string {
+	list := strings.Join(c.Examples, ", ")
+	if more := c.Clients - len(c.Examples); more > 0 {
+		list += " and " + text.Count(more) + " more"
+	}
+	return cmp.Or(list, "-")
+}
+
+// alsoPostQuantum says that a client is listed for some of its connections.
+func alsoPostQuantum(c report.ClassicalClient) string {
+	if c.PostQuantum {
+		return "others have it"
+	}
+	return ""
+}
+
 // offered lists the versions and cipher suites of an offer.
 func offered(o *report.Offer) string {
 	if len(o.CipherSuites) == 0 {
