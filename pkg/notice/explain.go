@@ -141,10 +141,9 @@ func (e *explained) addTo(g alert.Group, d secpolicy.Diagnosis) {
 
 // refusals is what a listener's policy refuses.
 type refusals struct {
-	policy   *secpolicy.Policy
-	offers   []secpolicy.Offer
-	failures []uint64 // by offer
-	beyond   uint64   // failures that no policy change would prevent
+	policy  *secpolicy.Policy
+	clients []secpolicy.Client // by failures
+	beyond  uint64             // failures that no policy change would prevent
 }
 
 func (r *refusals) add(g alert.Group, d secpolicy.Diagnosis) {
@@ -153,26 +152,21 @@ func (r *refusals) add(g alert.Group, d secpolicy.Diagnosis) {
 		r.beyond += g.Failed
 		return
 	}
-	r.offers = append(r.offers, offer)
-	r.failures = append(r.failures, g.Failed)
+	r.clients = append(r.clients, secpolicy.Client{Offers: []secpolicy.Offer{offer}, Weight: g.Failed})
 }
 
-// smallest finds the change that accepts all clients. If there is none, it leaves
-// out those with fewest failures.
+// smallest finds the change that accepts most of the clients, by their failures.
 func (r *refusals) smallest(policies *secpolicy.Set, port uint16) change {
 	c := change{port: port, from: r.policy, beyond: r.beyond}
-	for n := len(r.offers); n > 0; n-- { // offers, as groups, have most failures first
-		if d, ok := policies.SmallestChange(r.policy, r.offers[:n]); ok {
-			c.to = &d
-			for i, failed := range r.failures {
-				if i < n || d.B.Accepts(r.offers[i]).Accepted {
-					c.failed += failed
-				} else {
-					c.beyond += failed
-				}
-			}
-			return c
-		}
+	for _, client := range r.clients {
+		c.beyond += client.Weight
 	}
+	list := policies.Recommend(secpolicy.Needs{Current: r.policy, Clients: r.clients})
+	if len(r.clients) == 0 || len(list) == 0 {
+		return c
+	}
+	d := secpolicy.Compare(r.policy, list[0].Policy)
+	c.to, c.failed = &d, list[0].Weight
+	c.beyond -= c.failed
 	return c
 }

@@ -1,6 +1,7 @@
 package secpolicy
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -14,10 +15,14 @@ import (
 type Offer struct {
 	Versions []tlsname.Version
 	Suites   []tlsname.Suite
+	Fallback bool // it sent TLS_FALLBACK_SCSV: it offers less than it could, because an attempt with more failed
 
 	// Nil if unknown. They only lead to [Verdict.Hints].
 	Groups           []tlsname.Group
 	SignatureSchemes []tlsname.SignatureScheme
+
+	// Partial is set if the client may have more groups: Groups are what it negotiated.
+	Partial bool
 
 	// Certificates are the kinds of key in the listener's certificates, 0 if
 	// unknown: then every suite of the policy counts as usable.
@@ -55,6 +60,9 @@ func ParseKeyKind(s string) (KeyKinds, error) {
 	return 0, fmt.Errorf("certificate %q: want rsa or ecdsa", s)
 }
 
+// or is String for one certificate of these kinds.
+func (k KeyKinds) or() string { return strings.ReplaceAll(k.String(), "and", "or") }
+
 // fits reports whether one of the certificates can authenticate suite s, true if
 // they are unknown.
 func (k KeyKinds) fits(s tlsname.Suite) bool {
@@ -70,7 +78,7 @@ const (
 	ProtocolNotInPolicy   Code = "protocol-not-in-policy"
 	CipherNotInPolicy     Code = "cipher-not-in-policy"
 	CipherNotInProtocol   Code = "cipher-not-in-protocol"   // in the policy, but not for the version that would be negotiated
-	CipherDisputed        Code = "cipher-disputed"          // sources differ on whether it is in the policy
+	InappropriateFallback Code = "inappropriate-fallback"   // the client has fallen back, and the policy has a higher version (RFC 7507, section 3)
 	CertificateDoesNotFit Code = "certificate-does-not-fit" // the suites need another kind of certificate
 	CipherListNotReadable Code = "cipher-list-not-readable" // newer data names suites that this version of tlswatch does not know
 )
@@ -110,7 +118,11 @@ func (p *Policy) Accepts(o Offer) Verdict {
 		return v.refuse(ProtocolNotInPolicy, fmt.Sprintf("lacks %s%s; it has %s",
 			join(names(o.Versions), "and"), p.alsoCiphers(o), join(names(p.Protocols), "and")))
 	}
-	var inPolicy, inVersion, disputed []tlsname.Suite
+	if o.Fallback && p.MaxVersion() > slices.Max(o.Versions) {
+		return v.refuse(InappropriateFallback, fmt.Sprintf("has %s, but the client has fallen back to %s (TLS_FALLBACK_SCSV): the server must refuse that (RFC 7507)",
+			p.MaxVersion(), slices.Max(o.Versions)))
+	}
+	var inPolicy, inVersion []tlsname.Suite
 	for _, suite := range p.Ciphers {
 		if !slices.Contains(o.Suites, suite) {
 			continue
@@ -120,24 +132,28 @@ func (p *Policy) Accepts(o Offer) Verdict {
 			continue
 		}
 		inVersion = append(inVersion, suite)
-		if o.Certificates.fits(suite) {
-			v.Suite = suite
-			break
+		if !o.Certificates.fits(suite) {
+			continue
 		}
-	}
-	for _, suite := range p.Disputed {
-		if slices.Contains(o.Suites, suite) && suite.UsableIn(v.version) && o.Certificates.fits(suite) {
-			disputed = append(disputed, suite)
+		hints := p.hints(o, v.version, suite)
+		if v.Suite == 0 || len(hints) == 0 {
+			v.Suite, v.Hints = suite, hints
+		}
+		if len(hints) == 0 {
+			break
 		}
 	}
 	switch {
 	case v.Suite != 0:
 		v.Accepted, v.Code = true, Accepted
 		v.Reason = fmt.Sprintf("negotiates %s with %s", v.version, cipherName(v.Suite))
-		v.Hints = p.hints(o, v)
+		if other := without(p.Unordered, []tlsname.Suite{v.Suite}); len(other) == 1 && slices.Contains(inVersion, other[0]) && o.Certificates.fits(other[0]) {
+			v.Reason += fmt.Sprintf(", or %s: their order is not confirmed", cipherName(other[0]))
+		}
+		if v.version < tlsname.TLS13 && slices.ContainsFunc(o.Groups, func(g tlsname.Group) bool { return g.PostQuantum() && slices.Contains(p.Groups, g) }) {
+			v.Hints = append(v.Hints, "s2n-tls refuses a client that lists a post-quantum group of this policy without TLSv1.3")
+		}
 		return v
-	case disputed != nil:
-		return v.refuse(CipherDisputed, fmt.Sprintf("may lack %s: sources differ", list(ciphers(disputed), "or")))
 	case inVersion != nil:
 		return v.refuse(CertificateDoesNotFit, fmt.Sprintf("can use %s only with a different certificate than the listener's (%s)",
 			list(ciphers(inVersion), "or"), o.Certificates))
@@ -167,16 +183,52 @@ func (p *Policy) alsoCiphers(o Offer) string {
 	return " and " + list(ciphers(o.Suites), "and")
 }
 
-// hints returns what may prevent a connection although protocol and suite match.
-func (p *Policy) hints(o Offer, v Verdict) []string {
-	var hints []string
-	if o.Groups != nil && p.Groups != nil && ephemeral(v.Suite) && !common(o.Groups, p.Groups) {
-		hints = append(hints, fmt.Sprintf("the client offers none of the key-exchange groups that s2n-tls has for this policy (%s)", join(names(p.Groups), "and")))
+// hints returns what may prevent a connection although version and suite match.
+func (p *Policy) hints(o Offer, version tlsname.Version, s tlsname.Suite) []string {
+	if !ephemeral(s) {
+		return nil
 	}
-	if o.SignatureSchemes != nil && p.SignatureSchemes != nil && ephemeral(v.Suite) && v.version >= tlsname.TLS12 && !common(o.SignatureSchemes, p.SignatureSchemes) {
-		hints = append(hints, "the client offers none of the signature schemes that s2n-tls has for this policy")
+	var hints []string
+	if o.Groups != nil && p.Groups != nil && !slices.ContainsFunc(o.Groups, func(g tlsname.Group) bool {
+		return slices.Contains(p.Groups, g) && (version >= tlsname.TLS13 || !g.PostQuantum())
+	}) {
+		groups := slices.DeleteFunc(slices.Clone(p.Groups), func(g tlsname.Group) bool { return version < tlsname.TLS13 && g.PostQuantum() })
+		hints = append(hints, fmt.Sprintf("the client offers none of the key-exchange groups that s2n-tls has for this policy (%s)", join(names(groups), "and")))
+	}
+	// RFC 8422, section 5.1: below TLS 1.3, groups are also the curves of certificates.
+	if version < tlsname.TLS13 && authentication(s) == ECDSA && o.Groups != nil && !o.Partial && !slices.Contains(o.Groups, secp256r1) {
+		hints = append(hints, "the client does not list secp256r1: it refuses an ECDSA certificate with this curve (P-256)")
+	}
+	kinds := authentication(s)
+	if kinds == 0 {
+		kinds = cmp.Or(o.Certificates, RSA|ECDSA)
+	}
+	if o.SignatureSchemes != nil && p.SignatureSchemes != nil && version >= tlsname.TLS12 && !slices.ContainsFunc(o.SignatureSchemes, func(s tlsname.SignatureScheme) bool {
+		return slices.Contains(p.SignatureSchemes, s) && kinds.signs(s, version)
+	}) {
+		pss := ""
+		if version >= tlsname.TLS13 && kinds&RSA != 0 {
+			pss = ": with RSA, TLSv1.3 needs RSA-PSS"
+		}
+		hints = append(hints, fmt.Sprintf("the client offers none of the signature schemes that s2n-tls has for this policy and an %s certificate%s", kinds.or(), pss))
 	}
 	return hints
+}
+
+// signs reports whether one of the certificates can make a signature of the
+// scheme (RFC 8446, section 4.2.3, and RFC 5246, section 7.4.1.4.1). TLS 1.3 has
+// neither PKCS #1 v1.5 signatures nor SHA-1 and SHA-224 in its handshake.
+func (k KeyKinds) signs(s tlsname.SignatureScheme, version tlsname.Version) bool {
+	const sha224 = 0x03
+	switch hash, algorithm := s>>8, s&0xff; {
+	case 0x0804 <= s && s <= 0x0806: // rsa_pss_rsae; rsa_pss_pss needs another kind of certificate
+		return k&RSA != 0
+	case algorithm == 0x01: // rsa_pkcs1
+		return k&RSA != 0 && version < tlsname.TLS13
+	case algorithm == 0x03: // ecdsa
+		return k&ECDSA != 0 && (version < tlsname.TLS13 || hash > sha224)
+	}
+	return false
 }
 
 func common[T comparable](a, b []T) bool {

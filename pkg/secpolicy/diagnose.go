@@ -36,7 +36,7 @@ type DiagnosisID string
 const (
 	ProtocolRefused       DiagnosisID = "protocol-not-in-policy"
 	CipherRefused         DiagnosisID = "cipher-not-in-policy"
-	CipherUncertain       DiagnosisID = "cipher-disputed"           // sources differ on whether the policy has it, or its list is not readable
+	CipherUncertain       DiagnosisID = "cipher-list-not-readable"  // newer data names suites that this version of tlswatch does not know
 	OfferAccepted         DiagnosisID = "offer-in-policy"           // protocol and cipher suite are in the policy: the reason is another
 	PolicyUnknown         DiagnosisID = "policy-unknown"            // some policies accept the client; the listener's is unknown
 	RefusedByAll          DiagnosisID = "in-no-policy"              // the listener's policy is unknown, but no policy accepts the client
@@ -244,7 +244,7 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 			fmt.Sprintf("%s accepts what the client presented (%s), so the policy is not the reason.%s", p.Name, presented, p.caveatSentence()),
 			"Check other causes: whether the client trusts the listener's certificate and the name in it matches" + certificateKind(v.Suite) +
 				", whether the client aborts and, with mutual TLS, whether it sends a certificate. " + capture, "", nil}
-	case v.Code == CipherDisputed || v.Code == CipherListNotReadable:
+	case v.Code == CipherListNotReadable:
 		d.ID = CipherUncertain
 		d.Remedy = "Refresh the policies with `tlswatch policy update`. " + capture
 		return d
@@ -256,11 +256,12 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	if len(offer.Suites) == 0 {
 		return d
 	}
-	change, ok := s.SmallestChange(p, []Offer{offer})
-	if !ok {
+	list := s.Recommend(Needs{Current: p, Clients: []Client{{Offers: []Offer{offer}}}})
+	if len(list) == 0 {
 		d.Advice = "No policy accepts both this client and everything that the current policy accepts."
 		return d
 	}
+	change := Compare(p, list[0].Policy)
 	d.Change = &change
 	d.Advice = change.Advice()
 	return d

@@ -38,7 +38,7 @@ func TestDiagnose(t *testing.T) {
 		{"protocol, TLS 1.3 only", "TLS13-1-3-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256"), []DiagnosisID{ProtocolRefused}},
 		{"TLS 1.3 for an old policy", "2016-08", failed("TLSv1.3", "TLS_AES_128_GCM_SHA256"), []DiagnosisID{ProtocolRefused}},
 		{"no policy helps", policy, failed("TLSv1.2", "DHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},
-		{"disputed", "TLS13-1-2-Ext1-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherUncertain}},
+		{"known from one source", "TLS13-1-2-Ext1-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},
 		{"not confirmed", "TLS13-1-2-Res-FIPS-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES128-SHA256"), []DiagnosisID{CipherRefused}},
 		{"both in the policy", policy, failed("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256"), []DiagnosisID{OfferAccepted}},
 		{"cipher alone", policy, failed("", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},

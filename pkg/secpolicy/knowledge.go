@@ -103,9 +103,6 @@ func (k *knowledge) accepts(v tlsname.Version) (possibility, string) {
 	if list := mayUse(k.to.Ciphers); len(list) > 0 {
 		return maybe, fmt.Sprintf("%s lacks %s. The log does not show whether the client offers %s.", k.to.Name, k.suite, join(names(list), "or"))
 	}
-	if len(mayUse(k.to.Disputed)) > 0 {
-		return maybe, fmt.Sprintf("Sources differ about the cipher suites of %s.", k.to.Name)
-	}
 	return no, fmt.Sprintf("%s lacks %s, and the client can use none of its cipher suites for %s.", k.to.Name, k.suite, v)
 }
 
@@ -154,7 +151,7 @@ func (k *knowledge) canUse(s tlsname.Suite) possibility {
 	// The current policy has the version, so it would have negotiated s instead
 	// of failing, or instead of a suite that it prefers less.
 	refused := k.failed && slices.Contains(k.from.Ciphers, s)
-	passed := !k.failed && k.from.OrderConfirmed && slices.Contains(k.from.Ciphers[:k.from.Position(k.suite)], s) &&
+	passed := !k.failed && k.from.prefers(s, k.suite) &&
 		!(authentication(k.suite) == ECDSA && authentication(s) == RSA)
 	if !refused && !passed {
 		return maybe

@@ -66,7 +66,7 @@ func TestLoad(t *testing.T) {
 	if v := replaced.Accepts(offer(t, 0x0303, "RC4-SHA")); v.Code != CipherListNotReadable {
 		t.Errorf("%+v", v)
 	}
-	if v := lookup(t, "TLS13-1-2-Ext1-PQ-2025-09"); v.Status != StatusDisputed || len(v.Ciphers) != 15 {
+	if v := lookup(t, "TLS13-1-2-Ext1-PQ-2025-09"); v.Status != StatusSingleSource || len(v.Ciphers) != 15 {
 		t.Error("the built-in policies changed")
 	}
 }

@@ -2,7 +2,7 @@
 // versions and cipher suites that each accepts, in order of preference, and
 // whether that is confirmed. It answers whether a policy accepts a client's offer
 // ([Policy.Accepts]), how policies differ ([Compare]), and which policies are
-// strictest for given clients ([Set.Suggest]).
+// best for given clients ([Set.Recommend]).
 //
 // The built-in policies come from public documentation, captures of
 // DescribeSSLPolicies and the source of s2n-tls, AWS's TLS library. [Load] reads
@@ -35,8 +35,8 @@ type Policy struct {
 	Legacy         bool              // AWS no longer documents it for Application Load Balancers
 
 	Status         Status          // how well Ciphers is known as a set
-	OrderConfirmed bool            // the order of Ciphers is confirmed by the API or by two sources
-	Disputed       []tlsname.Suite // not in Ciphers, but in some sources
+	OrderConfirmed bool            // the order of Ciphers is confirmed by the API or by two sources, except for Unordered
+	Unordered      []tlsname.Suite // neighbours in Ciphers, for which sources have both orders
 	Unrecognized   []string        // cipher suites in newer data that this version of tlswatch does not know
 	Notes          []string        // about the sources
 
@@ -56,24 +56,21 @@ type Status uint8
 const (
 	StatusConfirmed    Status = iota // by DescribeSSLPolicies, or by two or more of: AWS documentation, s2n-tls, a table made from AWS pages
 	StatusSingleSource               // s2n-tls alone has the list
-	StatusDisputed                   // sources differ
 )
 
 func (s Status) String() string {
-	switch s {
-	case StatusConfirmed:
-		return "confirmed"
-	case StatusSingleSource:
+	if s == StatusSingleSource {
 		return "single-source"
 	}
-	return "disputed"
+	return "confirmed"
 }
 
 // Confirmed reports whether the protocols and the set of cipher suites are
 // confirmed. Their order may not be: see OrderConfirmed.
 func (p *Policy) Confirmed() bool { return p.Status == StatusConfirmed && len(p.Unrecognized) == 0 }
 
-// Caveat returns what is not confirmed about the policy, "" if everything is.
+// Caveat returns what is not confirmed about the policy, "" if everything is, apart
+// from Unordered.
 func (p *Policy) Caveat() string {
 	order := "the order of its cipher suites is not confirmed"
 	switch set := p.setCaveat(); {
@@ -94,8 +91,6 @@ func (p *Policy) setCaveat() string {
 		return "has cipher suites that this version of tlswatch cannot read: " + strings.Join(p.Unrecognized, ", ")
 	case p.Status == StatusSingleSource:
 		return "its cipher suites are known from one source only (s2n-tls)"
-	case p.Status == StatusDisputed:
-		return "sources differ about its cipher suites"
 	}
 	return ""
 }
@@ -118,6 +113,13 @@ func (p *Policy) MaxVersion() tlsname.Version {
 
 // Position returns the index of a suite in Ciphers, -1 if it is not there.
 func (p *Policy) Position(s tlsname.Suite) int { return slices.Index(p.Ciphers, s) }
+
+// prefers reports whether it is confirmed that the policy has both suites, a
+// before b.
+func (p *Policy) prefers(a, b tlsname.Suite) bool {
+	i, j := p.Position(a), p.Position(b)
+	return p.OrderConfirmed && 0 <= i && i < j && !(slices.Contains(p.Unordered, a) && slices.Contains(p.Unordered, b))
+}
 
 // A Set is a collection of policies with different names.
 type Set struct {

@@ -7,6 +7,28 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
+// Constraints restrict the policies to suggest.
+type Constraints struct {
+	MinVersion     tlsname.Version // the lowest that the policy may allow
+	ForwardSecrecy bool
+	PostQuantum    bool
+	Confirmed      bool // only policies with [Policy.Confirmed]
+	Legacy         bool // also legacy policies
+
+	// At most one is set. All secure listeners of a load balancer have FIPS
+	// policies, or none has.
+	OnlyFIPS, NoFIPS bool
+}
+
+func (c Constraints) allow(p *Policy) bool {
+	return p.MinVersion() >= c.MinVersion &&
+		(p.ForwardSecrecy || !c.ForwardSecrecy) &&
+		(p.PostQuantum || !c.PostQuantum) &&
+		(p.Confirmed() || !c.Confirmed) &&
+		(!p.Legacy || c.Legacy) &&
+		(p.FIPS || !c.OnlyFIPS) && (!p.FIPS || !c.NoFIPS)
+}
+
 // Needs are what a recommended policy has to accept.
 type Needs struct {
 	// Current is the policy in force, nil if unknown. A recommended policy has
@@ -46,11 +68,13 @@ type Recommendation struct {
 // is first. It is, in this order, the one that
 //
 //  1. accepts clients with the greatest weight,
-//  2. has no FIPS module, if the current policy is unknown,
-//  3. is confirmed,
-//  4. does not bring TLS 1.3 to a listener that is not known to have it, where
+//  2. has TLS 1.3, if one of the clients offers it or nothing is known of the
+//     listener,
+//  3. has no FIPS module, if the current policy is unknown,
+//  4. is confirmed, if nothing is known of the listener,
+//  5. does not bring TLS 1.3 to a listener that is not known to have it, where
 //     what works is known: some clients fail at TLS 1.3 alone,
-//  5. newly allows least: see [Needs.compareNew].
+//  6. newly allows least: see [Needs.compareNew].
 func (s *Set) Recommend(n Needs) []Recommendation {
 	var list []Recommendation
 	for i := range s.policies {
@@ -61,8 +85,9 @@ func (s *Set) Recommend(n Needs) []Recommendation {
 	slices.SortStableFunc(list, func(a, b Recommendation) int {
 		p, q := a.Policy, b.Policy
 		return cmp.Or(cmp.Compare(b.Weight, a.Weight),
+			compareBool(n.lacksTLS13(p), n.lacksTLS13(q)),
 			compareBool(p.FIPS, q.FIPS),
-			compareBool(!p.Confirmed(), !q.Confirmed()),
+			compareBool(n.blank() && !p.Confirmed(), n.blank() && !q.Confirmed()),
 			compareBool(n.bringsTLS13(p), n.bringsTLS13(q)),
 			n.compareNew(p, q))
 	})
@@ -130,14 +155,26 @@ func (n *Needs) bringsTLS13(p *Policy) bool {
 	case n.Current != nil:
 		return !slices.Contains(n.Current.Protocols, tlsname.TLS13)
 	}
-	has := func(o Offer) bool { return slices.Contains(o.Versions, tlsname.TLS13) }
-	return n.Kept != nil && !slices.ContainsFunc(n.Kept, has) &&
-		!slices.ContainsFunc(n.Clients, func(c Client) bool { return slices.ContainsFunc(c.Offers, has) })
+	return n.Kept != nil && !slices.ContainsFunc(n.Kept, offersTLS13) && !n.clientHasTLS13()
 }
 
+// lacksTLS13 reports whether clients may lose TLS 1.3.
+func (n *Needs) lacksTLS13(p *Policy) bool {
+	return !slices.Contains(p.Protocols, tlsname.TLS13) && (n.clientHasTLS13() || n.blank())
+}
+
+// blank reports whether nothing is known of the listener.
+func (n *Needs) blank() bool { return n.Current == nil && n.Kept == nil }
+
+func (n *Needs) clientHasTLS13() bool {
+	return slices.ContainsFunc(n.Clients, func(c Client) bool { return slices.ContainsFunc(c.Offers, offersTLS13) })
+}
+
+func offersTLS13(o Offer) bool { return slices.Contains(o.Versions, tlsname.TLS13) }
+
 // compareNew compares what two policies allow that the current one does not: the
-// most serious weakness that only one of them adds, then the number of protocols,
-// cipher suites and groups. If the current policy is unknown, everything that a
+// most serious weakness that only one of them adds, then whether it is confirmed,
+// then the number of protocols, cipher suites and groups. If the current policy is unknown, everything that a
 // policy allows is new. What a policy lacks (TLS 1.3, post-quantum key exchange)
 // counts as a weakness only if nothing is known of the listener.
 //
@@ -160,6 +197,7 @@ func (n *Needs) compareNew(p, q *Policy) int {
 	}
 	c, d := Compare(base, p), Compare(base, q)
 	return cmp.Or(compareWeaknesses(weak(p), weak(q)),
+		compareBool(!p.Confirmed(), !q.Confirmed()),
 		cmp.Compare(len(c.ProtocolsAdded), len(d.ProtocolsAdded)),
 		cmp.Compare(len(c.CiphersAdded), len(d.CiphersAdded)),
 		cmp.Compare(len(c.GroupsAdded), len(d.GroupsAdded)),
@@ -181,7 +219,7 @@ func ParseOffer(protocol, cipher, keyExchange string) (Offer, bool) {
 	}
 	o := Offer{Versions: []tlsname.Version{version}, Suites: []tlsname.Suite{suite}}
 	if g, err := tlsname.ParseGroup(keyExchange); err == nil && keyExchange != "" {
-		o.Groups = []tlsname.Group{g}
+		o.Groups, o.Partial = []tlsname.Group{g}, true
 	}
 	return o, true
 }

@@ -17,12 +17,12 @@ var (
 	ciphers8     = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028}
 	ciphers9     = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc02c, 0xc030}
 	ciphers10    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc00a, 0xc014, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
-	notes11      = []string{"positions 14/15: api-2023, docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first; docs-2023 and s2n-pr5953 print ECDHE-RSA-AES256-SHA first"}
-	ciphers12    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
-	notes13      = []string{"positions 14/15 (ECDHE-RSA-AES256-SHA, ECDHE-ECDSA-AES256-SHA) are swapped in moto-2026"}
-	ciphers14    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028, 0x009c, 0x003c, 0x009d, 0x003d}
-	ciphers15    = []tlsname.Suite{0xc009, 0xc013, 0xc00a, 0xc014, 0x002f, 0x0035}
-	notes16      = []string{"DISPUTED cipher set: moto-2026 lists six more (ECDHE-ECDSA-AES128-SHA, ECDHE-RSA-AES128-SHA, ECDHE-ECDSA-AES256-SHA, ECDHE-RSA-AES256-SHA, AES128-SHA, AES256-SHA), i.e. the Ext2 list; s2n-tls, which AWS wrote, gives the Ext1-2021-06 list used here; the page table itself could not be read"}
+	ciphers11    = []tlsname.Suite{0xc014, 0xc00a}
+	notes12      = []string{"positions 14/15: api-2023, docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first; docs-2023 and s2n-pr5953 print ECDHE-RSA-AES256-SHA first"}
+	ciphers13    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035}
+	notes14      = []string{"positions 14/15 (ECDHE-RSA-AES256-SHA, ECDHE-ECDSA-AES256-SHA) are swapped in moto-2026"}
+	ciphers15    = []tlsname.Suite{0x1301, 0x1302, 0x1303, 0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028, 0x009c, 0x003c, 0x009d, 0x003d}
+	notes16      = []string{"cipher list from s2n-tls only, at two states (fa3ddbb3e and 2766b31d): that of Ext1-2021-06; protocol versions, PQ flag and presence of RSA key transport agree with docs-table-2026; the six more in moto-2026 look like a copy of the Ext2 list"}
 	protocols17  = []tlsname.Version{0x0302, 0x0303, 0x0304}
 	notes18      = []string{"positions 14/15: api-2023, docs-2023 and s2n-pr5953 print ECDHE-RSA-AES256-SHA first; docs-2025 and moto-2026 print ECDHE-ECDSA-AES256-SHA first"}
 	protocols19  = []tlsname.Version{0x0301, 0x0302, 0x0303, 0x0304}
@@ -59,7 +59,7 @@ var (
 	ciphers50    = []tlsname.Suite{0xc02b, 0xc02f, 0xc02c, 0xc030}
 	ciphers51    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc02c, 0xc030, 0xc024, 0xc028}
 	ciphers52    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a}
-	notes53      = []string{"same protocols and ciphers as ELBSecurityPolicy-2016-08 (api-2023 lists are equal; docs-2023 calls it identical)", "not in the 2026 ALB page tables, only in the NLB page; api-2023 returned it and docs-2023 and aws-cli-example list it for Application Load Balancers"}
+	notes53      = []string{"same protocols and ciphers as ELBSecurityPolicy-2016-08 (api-2023 lists are equal; docs-2023 calls it identical)", "not in the 2026 ALB page tables, only in the NLB page; api-2023 returned it and docs-2023 and aws-cli-example list it for Application Load Balancers", "its twin 2016-08 has two orders of ECDHE-RSA-AES256-SHA and ECDHE-ECDSA-AES256-SHA in the sources"}
 	ciphers54    = []tlsname.Suite{0xc02b, 0xc02f, 0xc023, 0xc027, 0xc009, 0xc013, 0xc02c, 0xc030, 0xc024, 0xc028, 0xc014, 0xc00a, 0x009c, 0x003c, 0x002f, 0x009d, 0x003d, 0x0035, 0x000a}
 	notes55      = []string{"in neither 2026 page (ALB or NLB); returned by api-2023, listed for Application Load Balancers in docs-2023 and aws-cli-example; CDK SslPolicy.LEGACY; the only policy with DES-CBC3-SHA"}
 )
@@ -71,17 +71,17 @@ var builtin = Set{Retrieved: "2026-11-23", policies: []Policy{
 	{Name: "ELBSecurityPolicy-TLS13-1-2-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers8, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
 	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-2021-06", Protocols: protocols7, Ciphers: ciphers9, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, ForwardSecrecy: true, OrderConfirmed: true},
 	{Name: "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers9, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06", Protocols: protocols7, Ciphers: ciphers10, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Notes: notes11},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers12, Groups: groups5, SignatureSchemes: signatures3, CertificateSchemes: signatures4, PostQuantum: true, Notes: notes13},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-2021-06", Protocols: protocols7, Ciphers: ciphers14, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers14, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, Status: 2, Disputed: ciphers15, Notes: notes16},
-	{Name: "ELBSecurityPolicy-TLS13-1-1-2021-06", Protocols: protocols17, Ciphers: ciphers12, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Notes: notes18},
-	{Name: "ELBSecurityPolicy-TLS13-1-0-2021-06", Protocols: protocols19, Ciphers: ciphers12, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Notes: notes18},
-	{Name: "ELBSecurityPolicy-TLS13-1-0-PQ-2025-09", Protocols: protocols19, Ciphers: ciphers12, Groups: groups5, SignatureSchemes: signatures3, CertificateSchemes: signatures4, PostQuantum: true, Notes: notes13},
-	{Name: "ELBSecurityPolicy-TLS-1-2-Ext-2018-06", Protocols: protocols20, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Notes: notes24},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06", Protocols: protocols7, Ciphers: ciphers10, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Unordered: ciphers11, Notes: notes12},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext2-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers13, Groups: groups5, SignatureSchemes: signatures3, CertificateSchemes: signatures4, PostQuantum: true, Notes: notes14},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-2021-06", Protocols: protocols7, Ciphers: ciphers15, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true},
+	{Name: "ELBSecurityPolicy-TLS13-1-2-Ext1-PQ-2025-09", Protocols: protocols7, Ciphers: ciphers15, Groups: groups5, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, Status: 1, Notes: notes16},
+	{Name: "ELBSecurityPolicy-TLS13-1-1-2021-06", Protocols: protocols17, Ciphers: ciphers13, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Unordered: ciphers11, Notes: notes18},
+	{Name: "ELBSecurityPolicy-TLS13-1-0-2021-06", Protocols: protocols19, Ciphers: ciphers13, Groups: groups2, SignatureSchemes: signatures3, CertificateSchemes: signatures4, OrderConfirmed: true, Unordered: ciphers11, Notes: notes18},
+	{Name: "ELBSecurityPolicy-TLS13-1-0-PQ-2025-09", Protocols: protocols19, Ciphers: ciphers13, Groups: groups5, SignatureSchemes: signatures3, CertificateSchemes: signatures4, PostQuantum: true, Notes: notes14},
+	{Name: "ELBSecurityPolicy-TLS-1-2-Ext-2018-06", Protocols: protocols20, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Unordered: ciphers11, Notes: notes24},
 	{Name: "ELBSecurityPolicy-TLS-1-2-2017-01", Protocols: protocols20, Ciphers: ciphers25, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-TLS-1-1-2017-01", Protocols: protocols26, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Notes: notes24},
-	{Name: "ELBSecurityPolicy-2016-08", Protocols: protocols27, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Notes: notes24},
+	{Name: "ELBSecurityPolicy-TLS-1-1-2017-01", Protocols: protocols26, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Unordered: ciphers11, Notes: notes24},
+	{Name: "ELBSecurityPolicy-2016-08", Protocols: protocols27, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, OrderConfirmed: true, Unordered: ciphers11, Notes: notes24},
 	{Name: "ELBSecurityPolicy-TLS13-1-3-FIPS-2023-04", Protocols: protocols0, Ciphers: ciphers28, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
 	{Name: "ELBSecurityPolicy-TLS13-1-3-FIPS-PQ-2025-09", Protocols: protocols0, Ciphers: ciphers28, Groups: groups30, SignatureSchemes: signatures6, CertificateSchemes: signatures6, PostQuantum: true, FIPS: true, ForwardSecrecy: true, Status: 1, Notes: notes31},
 	{Name: "ELBSecurityPolicy-TLS13-1-2-FIPS-2023-04", Protocols: protocols7, Ciphers: ciphers32, Groups: groups29, SignatureSchemes: signatures4, CertificateSchemes: signatures4, FIPS: true, ForwardSecrecy: true, OrderConfirmed: true},
@@ -109,7 +109,7 @@ var builtin = Set{Retrieved: "2026-11-23", policies: []Policy{
 	{Name: "ELBSecurityPolicy-FS-1-2-2019-08", Protocols: protocols20, Ciphers: ciphers52, Groups: groups22, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
 	{Name: "ELBSecurityPolicy-FS-1-1-2019-08", Protocols: protocols26, Ciphers: ciphers52, Groups: groups22, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
 	{Name: "ELBSecurityPolicy-FS-2018-06", Protocols: protocols27, Ciphers: ciphers52, Groups: groups22, SignatureSchemes: signatures23, ForwardSecrecy: true, OrderConfirmed: true},
-	{Name: "ELBSecurityPolicy-2015-05", Protocols: protocols27, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, Legacy: true, OrderConfirmed: true, Notes: notes53},
+	{Name: "ELBSecurityPolicy-2015-05", Protocols: protocols27, Ciphers: ciphers21, Groups: groups22, SignatureSchemes: signatures23, Legacy: true, OrderConfirmed: true, Unordered: ciphers11, Notes: notes53},
 	{Name: "ELBSecurityPolicy-TLS-1-0-2015-04", Protocols: protocols27, Ciphers: ciphers54, Groups: groups22, SignatureSchemes: signatures23, Legacy: true, OrderConfirmed: true, Notes: notes55},
 }}
 

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"go/format"
 	"os"
-	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -29,6 +28,7 @@ type source struct {
 		FIPS               bool     `json:"fips"`
 		ForwardSecrecyOnly bool     `json:"forward_secrecy_only"`
 		OrderConfirmed     bool     `json:"order_confirmed"`
+		Unordered          []string `json:"order_unconfirmed_pair"`
 		CipherSetStatus    string   `json:"cipher_set_status"`
 		SignatureSchemes   []string `json:"signature_schemes"`
 		CertificateSchemes []string `json:"certificate_signature_schemes"`
@@ -66,8 +66,6 @@ var schemes = map[string]uint16{
 	"rsa_pss_pss_sha256": 0x0809, "rsa_pss_pss_sha384": 0x080a, "rsa_pss_pss_sha512": 0x080b,
 }
 
-var disputedList = regexp.MustCompile(`^DISPUTED cipher set: .* lists .* more \(([^)]*)\)`)
-
 // generate writes tables.go.
 func (s source) generate(t *testing.T) []byte {
 	t.Helper()
@@ -99,7 +97,7 @@ func (s source) generate(t *testing.T) []byte {
 	}
 	var policies bytes.Buffer
 	for _, p := range s.Policies {
-		var versions, groups, disputed []string
+		var versions, groups []string
 		for _, name := range p.Protocols {
 			v, err := tlsname.ParseVersion(name)
 			if err != nil {
@@ -124,15 +122,10 @@ func (s source) generate(t *testing.T) []byte {
 			}
 			return list("signatures", "tlsname.SignatureScheme", values)
 		}
-		for _, note := range p.Notes {
-			if m := disputedList.FindStringSubmatch(note); m != nil {
-				disputed = suites(strings.Split(m[1], ", "))
-			}
-		}
-		status := map[string]Status{"confirmed": StatusConfirmed, "single-source": StatusSingleSource, "disputed": StatusDisputed}
+		status := map[string]Status{"confirmed": StatusConfirmed, "single-source": StatusSingleSource}
 		st, ok := status[p.CipherSetStatus]
-		if !ok || (st == StatusDisputed) != (len(disputed) > 0) || p.Status != "current" && p.Status != "legacy" {
-			t.Fatalf("%s: status %q, %q, disputed %v", p.Name, p.CipherSetStatus, p.Status, disputed)
+		if !ok || p.Status != "current" && p.Status != "legacy" {
+			t.Fatalf("%s: status %q, %q", p.Name, p.CipherSetStatus, p.Status)
 		}
 		fmt.Fprintf(&policies, "{Name: %q, Protocols: %s, Ciphers: %s, Groups: %s, SignatureSchemes: %s", p.Name,
 			list("protocols", "tlsname.Version", versions), list("ciphers", "tlsname.Suite", suites(p.Ciphers)),
@@ -154,8 +147,8 @@ func (s source) generate(t *testing.T) []byte {
 		if st != StatusConfirmed {
 			fmt.Fprintf(&policies, ", Status: %d", st)
 		}
-		if len(disputed) > 0 {
-			fmt.Fprintf(&policies, ", Disputed: %s", list("ciphers", "tlsname.Suite", disputed))
+		if len(p.Unordered) > 0 {
+			fmt.Fprintf(&policies, ", Unordered: %s", list("ciphers", "tlsname.Suite", suites(p.Unordered)))
 		}
 		if len(p.Notes) > 0 {
 			fmt.Fprintf(&policies, ", Notes: %s", list("notes", "string", quoted(p.Notes)))

@@ -255,7 +255,7 @@ func (p *Policy) refuses(v tlsname.Version, s tlsname.Suite) possibility {
 		return yes
 	case slices.Contains(p.Ciphers, s):
 		return no
-	case slices.Contains(p.Disputed, s), len(p.Unrecognized) > 0:
+	case len(p.Unrecognized) > 0:
 		return maybe
 	}
 	return yes

@@ -71,7 +71,7 @@ func Consistent(s Sighting) Conclusion {
 func (s *Sighting) inPolicy() bool {
 	p := s.Policy
 	return slices.Contains(p.Protocols, s.Version) &&
-		(slices.Contains(p.Ciphers, s.Suite) || slices.Contains(p.Disputed, s.Suite) || len(p.Unrecognized) > 0)
+		(slices.Contains(p.Ciphers, s.Suite) || len(p.Unrecognized) > 0)
 }
 
 // lastFallback is the year of the last browser that fell back to a lower version:
@@ -94,7 +94,7 @@ func (s *Sighting) negotiates(c *Client) bool {
 		switch {
 		case v.Version() != s.Version:
 		case s.Policy.OrderConfirmed && s.Policy.Confirmed() && v.Accepted && len(v.Hints) == 0:
-			if v.Suite == s.Suite {
+			if v.Suite == s.Suite || slices.Contains(s.Policy.Unordered, v.Suite) && slices.Contains(s.Policy.Unordered, s.Suite) {
 				return true
 			}
 		case s.Suite.UsableIn(s.Version): // any common suite may come first

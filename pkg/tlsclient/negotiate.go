@@ -12,7 +12,7 @@ const (
 	Accepted Outcome = "accepted"
 	Refused  Outcome = "refused"
 	MayFail  Outcome = "may-fail" // protocol and cipher suite match; a group or signature scheme may not
-	Unknown  Outcome = "unknown"  // sources differ about the policy
+	Unknown  Outcome = "unknown"  // the policy has suites that this version of tlswatch does not know
 )
 
 // A Negotiation is what a policy negotiates with a client.
@@ -53,7 +53,7 @@ func negotiate(p *secpolicy.Policy, c *Client, certificates secpolicy.KeyKinds) 
 		n.Outcome = MayFail
 	case v.Accepted:
 		n.Outcome = Accepted
-	case v.Code == secpolicy.CipherDisputed, v.Code == secpolicy.CipherListNotReadable:
+	case v.Code == secpolicy.CipherListNotReadable:
 		n.Outcome = Unknown
 	}
 	return n

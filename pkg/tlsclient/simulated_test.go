@@ -2,6 +2,7 @@ package tlsclient
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"tlswatch/pkg/secpolicy"
@@ -19,14 +20,19 @@ type listener struct {
 }
 
 // answer is what the listener negotiates: the highest version that both have, then its
-// first suite that the client offers and a certificate fits.
+// first suite that the client offers and a certificate fits. Without a common group, it
+// takes a suite that needs one only if there is no other.
 func (l *listener) answer(c *Client) (v tlsname.Version, s tlsname.Suite, ok bool) {
 	for _, mine := range l.policy.Protocols {
 		if mine > v && slices.Contains(c.Offer.Versions, mine) {
 			v = mine
 		}
 	}
+	noGroup := !slices.ContainsFunc(c.Offer.Groups, func(g tlsname.Group) bool {
+		return slices.Contains(l.policy.Groups, g) && (v == tlsname.TLS13 || !strings.Contains(g.String(), "MLKEM"))
+	})
 	first := func(rsa, ecdsa bool) bool {
+		var without tlsname.Suite
 		for _, suite := range l.policy.Ciphers {
 			if !slices.Contains(c.Offer.Suites, suite) || !slices.Contains(suite.Versions(), v) {
 				continue
@@ -39,12 +45,19 @@ func (l *listener) answer(c *Client) (v tlsname.Version, s tlsname.Suite, ok boo
 			default:
 				ok = rsa || ecdsa
 			}
-			if ok {
+			switch needs := v == tlsname.TLS13 || strings.HasPrefix(suite.String(), "ECDHE"); {
+			case ok && needs && noGroup && len(c.Offer.Groups) > 0:
+				if without == 0 {
+					without = suite
+				}
+			case ok:
 				s = suite
 				return true
 			}
 		}
-		return false
+		s = without
+		ok = s != 0
+		return ok
 	}
 	if v != 0 && (l.ecdsaChosen && l.ecdsa && first(false, true) || first(l.rsa, l.ecdsa)) {
 		return v, s, true

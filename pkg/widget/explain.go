@@ -34,10 +34,10 @@ func explain(policies *secpolicy.Set, a secpolicy.Attempt, p *secpolicy.Policy) 
 	}
 	// A load balancer has either FIPS policies only, or none: NoFIPS leaves FIPS
 	// policies to those who have them.
-	if list := policies.Suggest([]secpolicy.Offer{offer}, secpolicy.Constraints{Confirmed: true, NoFIPS: true}); len(list) > 0 {
+	if list := policies.Recommend(secpolicy.Needs{Clients: []secpolicy.Client{{Offers: []secpolicy.Offer{offer}}}, Constraints: secpolicy.Constraints{Confirmed: true, NoFIPS: true}}); len(list) > 0 {
 		e.Policy = list[0].Policy.Name
 		var weaker []string
-		for _, w := range list[0].GivesUp {
+		for _, w := range list[0].Policy.Weaknesses() {
 			weaker = append(weaker, w.Text())
 		}
 		e.GivesUp = "is the strictest that accepts such clients, and gives up nothing"

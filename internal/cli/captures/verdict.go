@@ -2,6 +2,7 @@ package captures
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"tlswatch/internal/cli/policyflags"
@@ -14,7 +15,9 @@ import (
 type Verdict struct {
 	Policy string `json:"policy"`
 	policyflags.Verdict
-	AcceptedBy []string `json:"acceptedBy"` // if refused: policies that would, strictest first
+	AcceptedBy []string `json:"acceptedBy"` // if refused: policies that would, the smallest change first
+
+	loses bool // each of AcceptedBy lacks something that the policy accepts
 }
 
 const (
@@ -29,7 +32,8 @@ const (
 
 // OfferOf returns what the client can negotiate according to its ClientHello.
 func OfferOf(h *tlswire.ClientHello) secpolicy.Offer {
-	o := secpolicy.Offer{Versions: h.Versions(), Groups: h.Groups, SignatureSchemes: h.SignatureSchemes}
+	const fallbackSCSV = tlsname.Suite(0x5600) // RFC 7507
+	o := secpolicy.Offer{Versions: h.Versions(), Groups: h.Groups, SignatureSchemes: h.SignatureSchemes, Fallback: slices.Contains(h.CipherSuites, fallbackSCSV)}
 	for _, s := range h.CipherSuites {
 		if !s.IsGREASE() && !s.IsSignalling() {
 			o.Suites = append(o.Suites, s)
@@ -60,10 +64,14 @@ func Judge(set *secpolicy.Set, policy *secpolicy.Policy, o secpolicy.Offer) *Ver
 		o.Certificates = 0
 	}
 	if !v.Accepted {
-		for _, s := range set.Suggest([]secpolicy.Offer{o}, secpolicy.Constraints{}) {
-			if len(result.AcceptedBy) < maxAcceptedBy {
-				result.AcceptedBy = append(result.AcceptedBy, s.Policy.Name)
-			}
+		needs := secpolicy.Needs{Current: policy, Clients: []secpolicy.Client{{Offers: []secpolicy.Offer{o}}}}
+		list := set.Recommend(needs)
+		if len(list) == 0 {
+			result.loses, needs.Current = true, nil
+			list = set.Recommend(needs)
+		}
+		for _, r := range list[:min(len(list), maxAcceptedBy)] {
+			result.AcceptedBy = append(result.AcceptedBy, r.Policy.Name)
 		}
 	}
 	return result
@@ -74,12 +82,17 @@ func (v *Verdict) Text() string {
 	switch {
 	case v.Code == notJudged:
 		return strings.TrimSpace(v.Policy + " not judged: " + v.Reason)
+	case v.Accepted && len(v.Hints) > 0:
+		return v.Policy + " may accept it: " + v.Reason
 	case v.Accepted:
 		return v.Policy + " accepts it: " + v.Reason
 	}
 	text := v.Policy + " refuses it: " + v.Reason
-	if len(v.AcceptedBy) > 0 {
-		return text + "; accepted by, strictest first: " + strings.Join(v.AcceptedBy, ", ")
+	switch {
+	case len(v.AcceptedBy) == 0:
+		return text + "; no policy is known to accept it"
+	case v.loses:
+		return text + "; accepted by, though each lacks something that this policy has: " + strings.Join(v.AcceptedBy, ", ")
 	}
-	return text + "; no policy would accept it"
+	return text + "; accepted by, smallest change first: " + strings.Join(v.AcceptedBy, ", ")
 }

@@ -110,7 +110,7 @@ func (v *verdictJSON) outcome() string {
 		return "accepted"
 	case v.Code == unknownPolicy:
 		return "unknown"
-	case v.Code == string(secpolicy.CipherDisputed), v.Code == string(secpolicy.CipherListNotReadable):
+	case v.Code == string(secpolicy.CipherListNotReadable):
 		return "uncertain"
 	}
 	return "refused"

@@ -79,6 +79,9 @@ func writePolicy(w *console.Writer, p *secpolicy.Policy) {
 		t.Add(firstOf(i, "weaknesses"), weakness.Text())
 	}
 	confirmed := "protocols, cipher suites and their order"
+	if p.Unordered != nil {
+		confirmed += ", except for that of " + strings.Join(command.Names(p.Unordered), " and ")
+	}
 	if caveat := p.Caveat(); caveat != "" {
 		confirmed = "not all: " + caveat
 	}
@@ -97,9 +100,6 @@ func writePolicy(w *console.Writer, p *secpolicy.Policy) {
 		t.Add(strconv.Itoa(i+1), s.String(), s.Strength().String(), s.Hex(), iana)
 	}
 	w.Table(&t)
-	if len(p.Disputed) > 0 {
-		fmt.Fprintf(w, "\n  Disputed: sources differ about\n  %s\n", strings.Join(command.Names(p.Disputed), " "))
-	}
 	if len(p.Groups) > 0 {
 		fmt.Fprintf(w, "\n  Hints from s2n-tls, AWS's TLS library; AWS does not document them for load balancers%s\n", yesNo(p.PostQuantum, ", except for the hybrid groups", ""))
 		t = text.Table{Columns: "lw"}

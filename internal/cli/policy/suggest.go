@@ -22,7 +22,6 @@ type suggestionJSON struct {
 	PostQuantum bool     `json:"postQuantum"`
 	FIPS        bool     `json:"fips"`
 	Confirmed   bool     `json:"confirmed"`
-	Hints       []string `json:"hints"`
 	Caveat      string   `json:"caveat"`
 }
 
@@ -57,8 +56,8 @@ func (p *flags) newSuggest() *cobra.Command {
 		Long: `suggest lists the policies that accept all given clients, strictest first, with
 their weaknesses. --protocol and --cipher describe one client; --offer adds
 others, each with its protocols and cipher suites in quotes. With --policy, it
-also shows the smallest change: the policy that accepts these clients and
-everything that the current policy accepts, and adds the least.`,
+lists those that accept these clients and everything that the current policy
+accepts, smallest change first.`,
 		Example: `  tlswatch policy suggest --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA
   tlswatch policy suggest --policy ELBSecurityPolicy-TLS13-1-2-2021-06 \
     --offer 'TLSv1.2 ECDHE-RSA-AES256-SHA' --offer 'TLSv1 AES128-SHA'`,
@@ -100,33 +99,41 @@ func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), 
 			return nil, nil, command.Usagef("--min-protocol: %w", err)
 		}
 	}
-	var change *secpolicy.Difference
-	result := suggestJSON{Suggestions: []suggestionJSON{}}
+	var clients []secpolicy.Client
+	for _, offer := range offers {
+		clients = append(clients, secpolicy.Client{Offers: []secpolicy.Offer{offer}, Weight: 1})
+	}
+	needs := secpolicy.Needs{Clients: clients, Constraints: limits}
 	if o.current != "" {
-		policy, err := policyflags.Lookup(set, o.current)
-		if err != nil {
+		if needs.Current, err = policyflags.Lookup(set, o.current); err != nil {
 			return nil, nil, err
 		}
-		if smallest, ok := set.SmallestChange(policy, offers); ok {
-			change = &smallest
-			result.SmallestChange = &changeJSON{
-				From: policy.Name, To: change.B.Name, Weakens: command.Names(change.Weakens()),
-				Adds: append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...), Caveat: change.B.Caveat(),
-			}
+	}
+	var list []*secpolicy.Policy
+	for _, r := range set.Recommend(needs) {
+		if len(r.Refused) == 0 {
+			list = append(list, r.Policy)
 		}
 	}
-	list := set.Suggest(offers, limits)
+	var change *secpolicy.Difference
+	result := suggestJSON{Suggestions: []suggestionJSON{}}
+	if needs.Current != nil && len(list) > 0 {
+		smallest := secpolicy.Compare(needs.Current, list[0])
+		change = &smallest
+		result.SmallestChange = &changeJSON{
+			From: change.A.Name, To: change.B.Name, Weakens: command.Names(change.Weakens()),
+			Adds: append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...), Caveat: change.B.Caveat(),
+		}
+	}
 	more := 0
 	if o.top > 0 && len(list) > o.top {
 		list, more = list[:o.top], len(list)-o.top
 	}
-	for _, s := range list {
-		result.Suggestions = append(result.Suggestions, suggestionJSON{
-			s.Policy.Name, command.Names(s.GivesUp), s.Policy.PostQuantum, s.Policy.FIPS, s.Policy.Confirmed(), append([]string{}, s.Hints...), s.Policy.Caveat(),
-		})
+	for _, p := range list {
+		result.Suggestions = append(result.Suggestions, suggestionJSON{p.Name, command.Names(p.Weaknesses()), p.PostQuantum, p.FIPS, p.Confirmed(), p.Caveat()})
 	}
 	if len(list) == 0 {
-		err = errors.New("no policy accepts these clients and meets the constraints")
+		err = errors.New("no policy is known to accept these clients and meets the constraints")
 	}
 	return result, func(w *console.Writer) { writeSuggestions(w, list, more, change) }, err
 }
@@ -166,7 +173,7 @@ func clientOffers(o offerFlags, offered []string) ([]secpolicy.Offer, error) {
 	return offers, nil
 }
 
-func writeSuggestions(w io.Writer, list []secpolicy.Suggestion, more int, change *secpolicy.Difference) {
+func writeSuggestions(w io.Writer, list []*secpolicy.Policy, more int, change *secpolicy.Difference) {
 	if change != nil {
 		if change.A == change.B {
 			fmt.Fprintf(w, "%s accepts these clients: no change needed\n", change.A.Name)
@@ -182,17 +189,16 @@ func writeSuggestions(w io.Writer, list []secpolicy.Suggestion, more int, change
 		if c := change.B.Caveat(); c != "" {
 			fmt.Fprintf(w, "  not confirmed: %s\n", c)
 		}
-		fmt.Fprintln(w, "\nStrictest policies that accept these clients")
+		if list = list[1:]; len(list) > 0 {
+			fmt.Fprintln(w, "\nOther policies that accept these clients, smallest change first")
+		}
 	}
-	for _, s := range list {
-		fmt.Fprintln(w, s.Policy.Name)
-		for _, weakness := range s.GivesUp {
+	for _, p := range list {
+		fmt.Fprintln(w, p.Name)
+		for _, weakness := range p.Weaknesses() {
 			fmt.Fprintf(w, "  weakness: %s\n", weakness.Text())
 		}
-		for _, hint := range s.Hints {
-			fmt.Fprintf(w, "  may fail: %s\n", hint)
-		}
-		if c := s.Policy.Caveat(); c != "" {
+		if c := p.Caveat(); c != "" {
 			fmt.Fprintf(w, "  not confirmed: %s\n", c)
 		}
 	}

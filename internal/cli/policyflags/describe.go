@@ -9,23 +9,23 @@ import (
 
 // A PolicyJSON is a policy as --format json prints it.
 type PolicyJSON struct {
-	Name            string   `json:"name"`
-	Protocols       []string `json:"protocols"` // lowest first
-	Ciphers         []string `json:"ciphers"`   // most preferred first
-	PostQuantum     bool     `json:"postQuantum"`
-	FIPS            bool     `json:"fips"`
-	Confirmed       bool     `json:"confirmed"` // protocols, and ciphers as a set
-	ForwardSecrecy  bool     `json:"forwardSecrecy"`
-	Legacy          bool     `json:"legacy"`
-	CipherStatus    string   `json:"cipherStatus"` // confirmed, single-source or disputed
-	OrderConfirmed  bool     `json:"orderConfirmed"`
-	DisputedCiphers []string `json:"disputedCiphers"`
-	UnreadCiphers   []string `json:"unreadCiphers"`
-	Weaknesses      []string `json:"weaknesses"`
-	GroupHints      []string `json:"groupHints"`     // from s2n-tls, not documented
-	SignatureHints  []string `json:"signatureHints"` // likewise
-	Caveat          string   `json:"caveat"`
-	Notes           []string `json:"notes"`
+	Name             string   `json:"name"`
+	Protocols        []string `json:"protocols"` // lowest first
+	Ciphers          []string `json:"ciphers"`   // most preferred first
+	PostQuantum      bool     `json:"postQuantum"`
+	FIPS             bool     `json:"fips"`
+	Confirmed        bool     `json:"confirmed"` // protocols, and ciphers as a set
+	ForwardSecrecy   bool     `json:"forwardSecrecy"`
+	Legacy           bool     `json:"legacy"`
+	CipherStatus     string   `json:"cipherStatus"`     // confirmed or single-source
+	OrderConfirmed   bool     `json:"orderConfirmed"`   // except for unorderedCiphers
+	UnorderedCiphers []string `json:"unorderedCiphers"` // neighbours whose order is not confirmed
+	UnreadCiphers    []string `json:"unreadCiphers"`
+	Weaknesses       []string `json:"weaknesses"`
+	GroupHints       []string `json:"groupHints"`     // from s2n-tls, not documented
+	SignatureHints   []string `json:"signatureHints"` // likewise
+	Caveat           string   `json:"caveat"`
+	Notes            []string `json:"notes"`
 }
 
 // Describe converts a policy.
@@ -33,7 +33,7 @@ func Describe(p *secpolicy.Policy) PolicyJSON {
 	return PolicyJSON{
 		Name: p.Name, Protocols: command.Names(p.Protocols), Ciphers: command.Names(p.Ciphers), PostQuantum: p.PostQuantum, FIPS: p.FIPS,
 		Confirmed: p.Confirmed(), ForwardSecrecy: p.ForwardSecrecy, Legacy: p.Legacy, CipherStatus: p.Status.String(),
-		OrderConfirmed: p.OrderConfirmed, DisputedCiphers: command.Names(p.Disputed), UnreadCiphers: append([]string{}, p.Unrecognized...),
+		OrderConfirmed: p.OrderConfirmed, UnorderedCiphers: command.Names(p.Unordered), UnreadCiphers: append([]string{}, p.Unrecognized...),
 		Weaknesses: command.Names(p.Weaknesses()), GroupHints: command.Names(p.Groups), SignatureHints: command.Names(p.SignatureSchemes),
 		Caveat: p.Caveat(), Notes: append([]string{}, p.Notes...),
 	}
@@ -56,8 +56,6 @@ func Remarks(p *secpolicy.Policy) string {
 	switch {
 	case len(p.Unrecognized) > 0:
 		parts = append(parts, "some ciphers unreadable")
-	case p.Status == secpolicy.StatusDisputed:
-		parts = append(parts, "ciphers disputed")
 	case p.Status == secpolicy.StatusSingleSource:
 		parts = append(parts, "ciphers not confirmed")
 	case !p.OrderConfirmed:
