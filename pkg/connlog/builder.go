@@ -32,7 +32,9 @@ func (b *builder) set(set setter, text []byte) error {
 func (b *builder) setTime(text []byte) error {
 	t, ok := b.p.minute.parseTime(text)
 	if !ok {
-		return errTime
+		if t, ok = scan.OtherTime(text); !ok {
+			return errTime
+		}
 	}
 	b.e.Time, b.hasTime = t, true
 	return nil

@@ -37,7 +37,6 @@ const (
 	notS3Log          = "access log of Amazon S3"
 	notResolver       = "query log of Route 53 Resolver"
 	notFields         = "text with named fields, none of them about TLS connections"
-	notLines          = "JSON over several lines"
 	notJSON           = "JSON without fields about TLS connections"
 	notMarkup         = "XML or HTML document"
 	notParquet        = "Apache Parquet file"
@@ -204,10 +203,7 @@ func detectJSON(line []byte) (*lines, *FormatError) {
 	for o.Next() {
 		names = append(names, strings.ToLower(string(o.Name)))
 	}
-	switch {
-	case string(bytes.TrimSpace(line)) == "{":
-		return nil, &FormatError{notLines, "JSON logs have one object on each line"}
-	case o.Invalid():
+	if o.Invalid() {
 		return nil, nil // the next line may show more
 	}
 	kind := kindOf(names)

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 
+	"tlswatch/pkg/connlog/internal/export"
 	"tlswatch/pkg/inflate"
 )
 
@@ -29,6 +30,9 @@ type Reader struct {
 // state is what Reset clears.
 type state struct {
 	in    chunks // nil until the first read
+	base  chunks // in, or what it reads the text from
+	wraps int    // how often the text had something around the entries
+	begun bool   // the first line was looked at
 	text  []byte // read but not parsed
 	err   error  // from in; sticky, reported once text is used up
 	skip  bool   // the rest of a line that is too long has to be skipped
@@ -85,10 +89,10 @@ func (z *Reader) IgnoreLoadBalancer() { z.parser.lbOptional = true }
 
 // close ends the goroutine of ReadAhead.
 func (z *Reader) close() {
-	if a, ok := z.in.(*ahead); ok {
+	if a, ok := z.base.(*ahead); ok {
 		a.close()
 	}
-	z.in = nil
+	z.in, z.base = nil, nil
 }
 
 // Lines returns the number of lines read so far, malformed ones included.
@@ -104,7 +108,7 @@ func (z *Reader) Bytes() int64 { return z.bytes }
 // *[FormatError] if the first lines show that the stream is something else; and
 // any other error, wrapped, if the stream itself is broken: an error of the
 // underlying reader, gzip data that is truncated, corrupt or followed by anything
-// else, zeros included, or more bytes than the Limit. An object whose stream is
+// but zeros, or more bytes than the Limit. An object whose stream is
 // broken has to be read again from its start.
 //
 // After 1,000 lines that are too short for an entry, the errors for more of them
@@ -230,6 +234,9 @@ func (z *Reader) next() ([]byte, error) {
 		}
 		from = len(z.text)
 		z.fill()
+		if !z.begun && z.begin() {
+			from = 0
+		}
 	}
 }
 
@@ -239,6 +246,7 @@ func (z *Reader) fill() {
 		if z.in, z.err = z.open(); z.err != nil {
 			return
 		}
+		z.base = z.in
 	}
 	keep := len(z.text)
 	z.text, z.err = z.in.Next(keep)
@@ -279,10 +287,16 @@ func (z *Reader) open() (chunks, error) {
 // [Limit].
 var ErrTooLarge = errors.New("text exceeds the limit")
 
-// ErrCorrupt is found with errors.Is in the error for gzip data that is truncated
-// or corrupt. Unless the transfer truncated it, reading the object again does not
+// ErrCorrupt is found with errors.Is in the error for gzip data, or JSON or CSV around
+// the entries, that is truncated or corrupt. Unless the transfer truncated it, reading the object again does not
 // help.
 var ErrCorrupt = errors.New("gzip data is cut or corrupt")
+
+// A corruptExport is an ErrCorrupt that is not about gzip data.
+type corruptExport struct{ error }
+
+func (e *corruptExport) Is(target error) bool { return target == ErrCorrupt }
+func (e *corruptExport) Unwrap() error        { return e.error }
 
 // streamError separates broken data from an error of the underlying reader.
 func (z *Reader) streamError(err error) error {
@@ -294,6 +308,8 @@ func (z *Reader) streamError(err error) error {
 		return z.refused
 	case errors.Is(err, ErrTooLarge):
 		return fmt.Errorf("after line %d: %w", z.line, err)
+	case errors.As(err, new(*export.Error)):
+		return &corruptExport{fmt.Errorf("after line %d: %w", z.line, err)}
 	case z.src.err != nil:
 		return fmt.Errorf("reading after line %d: %w", z.line, z.src.err)
 	}

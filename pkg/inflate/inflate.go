@@ -103,7 +103,8 @@ type Reader struct {
 type state uint8
 
 const (
-	atMember state = iota
+	atMember    state = iota
+	afterMember       // at the next one, or the end
 	atBlock
 	inStored
 	inCodes
@@ -141,8 +142,8 @@ func (z *Reader) Use(b *Buffer) { z.next = b }
 // be written to.
 //
 // There is new data if and only if the error is nil. The error is io.EOF at the
-// clean end of the last member, io.ErrUnexpectedEOF for truncated data, an error
-// for anything but a gzip header at the start of a member, for data that is
+// clean end of the last member, which zeros may follow, io.ErrUnexpectedEOF for
+// truncated data, an error for anything else at the start of a member, for data that is
 // corrupt or does not match its checksum, or the error of the underlying reader.
 func (z *Reader) Next(keep int) ([]byte, error) {
 	if keep > MaxKeep {
@@ -156,7 +157,7 @@ func (z *Reader) Next(keep int) ([]byte, error) {
 	}
 	from := z.n
 	for z.err == nil && z.n < full {
-		if z.state == atMember && z.n > from {
+		if z.state == afterMember && z.n > from {
 			break // its header may arrive much later
 		}
 		err := z.step()
@@ -182,7 +183,7 @@ func (z *Reader) Next(keep int) ([]byte, error) {
 
 func (z *Reader) step() error {
 	switch z.state {
-	case atMember:
+	case atMember, afterMember:
 		return z.member()
 	case atBlock:
 		return z.block()

@@ -27,6 +27,9 @@ func (z *Reader) member() error {
 			return err
 		}
 	}
+	if z.state == afterMember && z.in[z.pos] == 0 {
+		return z.padding()
+	}
 	var sum uint32
 	h, err := z.header(10, &sum)
 	if err != nil {
@@ -116,8 +119,24 @@ func (z *Reader) trailer() error {
 	if crc != z.crc || size != z.size {
 		return errChecksum
 	}
-	z.state = atMember
+	z.state = afterMember
 	return nil
+}
+
+// padding skips the zeros that programs which write whole blocks put behind the last
+// member, or returns io.EOF at their end. As for gzip(1), nothing may follow.
+func (z *Reader) padding() error {
+	for {
+		for z.pos < z.end && z.in[z.pos] == 0 {
+			z.pos++
+		}
+		if z.pos < z.end {
+			return errHeader
+		}
+		if err := z.fill(); err != nil {
+			return err
+		}
+	}
 }
 
 // cut turns an unexpected end of the input into an error.
