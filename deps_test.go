@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/tlsclient", "pkg/rollup", "pkg/incident", "pkg/incident/tell", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/export", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/tlsclient", "pkg/rollup", "pkg/incident", "pkg/incident/tell", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 
@@ -72,7 +72,7 @@ var rules = []rule{
 		why:      "a result depends only on the log, so that anybody can reproduce it",
 	},
 	{
-		packages: []string{"pkg/connlog", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname"},
+		packages: []string{"pkg/connlog", "pkg/connlog/internal/export", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname"},
 		never:    []string{module + "/pkg/..."},
 		unless:   ours("pkg/connlog/internal/...", "pkg/inflate", "pkg/logkey", "pkg/tlsname"),
 		why:      "a parser depends only on its input and on the names of TLS",

@@ -16,6 +16,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"tlswatch/internal/cli/archive"
 	"tlswatch/internal/cli/cloud"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
@@ -171,39 +172,60 @@ func (in *Logs) readOne(ctx context.Context, worker int, o *opening, r *connlog.
 	if o.release != nil {
 		defer o.release()
 	}
-	if err == nil {
-		defer body.Close()
-		r.Reset(&logReader{body, ctx, in.progress})
-		if o.loadBalancer() != "" {
-			r.IgnoreLoadBalancer()
-		}
-		err = work(worker, o.Log, r)
-		in.progress.Add(1, 0)
+	if err != nil {
+		in.fail(ctx, &logError{name: o.Name, index: o.index, err: err})
+		return
 	}
-	if ctx.Err() != nil && err != nil {
-		err = nil // interrupted: not the log's fault
+	defer body.Close()
+	err = archive.Each(&logReader{body, ctx, in.progress}, func(f archive.File) error {
+		log := o.Log
+		if f.Name != "" {
+			log = &Log{Name: o.Name + "/" + f.Name, index: o.index}
+			if !in.reads(log.Name) {
+				return nil
+			}
+		}
+		in.readFile(ctx, worker, log, f, r, work)
+		return ctx.Err()
+	})
+	if err != nil {
+		in.fail(ctx, &logError{name: o.Name, index: o.index, err: err})
+	}
+	in.progress.Add(1, 0)
+}
+
+// readFile reads a log that is open.
+func (in *Logs) readFile(ctx context.Context, worker int, log *Log, body io.Reader, r *connlog.Reader, work func(int, *Log, *connlog.Reader) error) {
+	r.Reset(body)
+	if log.loadBalancer() != "" {
+		r.IgnoreLoadBalancer()
+	}
+	err := work(worker, log, r)
+	in.mu.Lock()
+	in.seen.objects++
+	in.seen.bytes += r.Bytes()
+	in.seen.lines += r.Lines()
+	in.mu.Unlock()
+	if err != nil {
+		in.fail(ctx, &logError{name: log.Name, index: log.index, err: err, opened: true, lines: r.Lines()})
+	}
+}
+
+// fail notes that a log cannot be read, unless that is because ctx ended.
+func (in *Logs) fail(ctx context.Context, failed *logError) {
+	if ctx.Err() != nil {
+		return
 	}
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if body != nil {
-		in.seen.objects++
-		in.seen.bytes += r.Bytes()
-		in.seen.lines += r.Lines()
-	}
-	if err != nil {
-		failed := &logError{name: o.Name, index: o.index, err: err}
-		if body != nil {
-			failed.opened, failed.lines = true, r.Lines()
-		}
-		in.seen.failed = append(in.seen.failed, failed)
-	}
+	in.seen.failed = append(in.seen.failed, failed)
 }
 
 // result returns the error of reading.
 func (in *Logs) result(ctx context.Context) error {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	slices.SortFunc(in.seen.failed, func(a, b *logError) int { return cmp.Compare(a.index, b.index) })
+	slices.SortFunc(in.seen.failed, func(a, b *logError) int { return cmp.Or(cmp.Compare(a.index, b.index), cmp.Compare(a.name, b.name)) })
 	in.seen.sortSample()
 	switch {
 	case ctx.Err() != nil:
@@ -300,7 +322,7 @@ func (in *Logs) note(malformed int, sample []malformedLine, ignored report.Count
 
 func (t *totals) sortSample() {
 	slices.SortFunc(t.sample, func(a, b malformedLine) int {
-		return cmp.Or(cmp.Compare(a.log.index, b.log.index), cmp.Compare(a.err.Line, b.err.Line))
+		return cmp.Or(cmp.Compare(a.log.index, b.log.index), cmp.Compare(a.log.Name, b.log.Name), cmp.Compare(a.err.Line, b.err.Line))
 	})
 	t.sample = slices.Clip(t.sample[:min(len(t.sample), maxMalformed)])
 }

@@ -1,6 +1,7 @@
 package input
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -93,6 +94,44 @@ func TestInputsMixed(t *testing.T) {
 	}
 	if want := []string{"a.log:2", "sub/deep/b.log.gz:2"}; !slices.Equal(sample, want) {
 		t.Errorf("malformed lines %q, want %q", sample, want)
+	}
+}
+
+// Each file of an archive is a log of its own, by the rules for a directory.
+func TestInputsArchive(t *testing.T) {
+	whole, err := os.ReadFile("testdata/three.tar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		archive   []byte
+		logs      int
+		entries   int
+		malformed int
+		err       string
+	}{
+		{whole, 3, 12, 0, ""},
+		{[]byte(clitest.Gzip(string(whole))), 3, 12, 0, ""},
+		{whole[:2100], 2, 8, 0, ".tar: tar archive: unexpected EOF"}, // in the header of the third log
+		{bytes.Replace(whole, []byte("Z 203."), []byte("Z x03."), 1), 3, 11, 1, ""},
+	} {
+		name := filepath.Join(t.TempDir(), "logs.tar")
+		if err := os.WriteFile(name, test.archive, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		in := New([]string{name}, nil, nil)
+		clients, err := scanTally(t.Context(), in)
+		entries := 0
+		for _, n := range clients {
+			entries += n
+		}
+		s := in.Source(false)
+		if s.Objects != test.logs || entries != test.entries || s.MalformedLines != test.malformed || (err == nil) != (test.err == "") || err != nil && !strings.Contains(err.Error(), test.err) {
+			t.Errorf("%d logs, %d entries, %d malformed, error %v; want %d, %d, %d, %s", s.Objects, entries, s.MalformedLines, err, test.logs, test.entries, test.malformed, test.err)
+		}
+		if s.MalformedLines > 0 && s.Malformed[0].Object != name+"/conn_log_1.log" {
+			t.Errorf("the line is in %s", s.Malformed[0].Object)
+		}
 	}
 }
 
