@@ -164,10 +164,14 @@ type Certificate struct {
 	Serial   string    `json:"serial"`
 	Subject  string    `json:"subject"` // as in the log
 	NotAfter time.Time `json:"notAfter"`
-	Next     *struct { // of the other certificates, the one that expires next
-		Subject  string    `json:"subject"`
-		NotAfter time.Time `json:"notAfter"`
-	} `json:"next,omitempty"`
+
+	Next *NextCertificate `json:"next,omitempty"` // of the others that work, the one that expires next
+}
+
+// A NextCertificate is a client certificate that still works.
+type NextCertificate = struct {
+	Subject  string    `json:"subject"`
+	NotAfter time.Time `json:"notAfter"`
 }
 
 // A Remedy is something to do about an incident.

@@ -11,11 +11,14 @@ import (
 	"encoding/binary"
 	"hash/maphash"
 	"math"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
 
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/incident"
+	"tlswatch/pkg/secpolicy"
 
 	"tlswatch/internal/table"
 )
@@ -39,6 +42,11 @@ type Options struct {
 
 	// Heat collects a heat map of the failing clients.
 	Heat bool
+
+	// Policy returns the security policy that a listener has now, for the Story; nil if it
+	// is unknown. Policies has those that it may name, nil for the built-in ones.
+	Policy   func(loadBalancer string, port uint16) *secpolicy.Policy
+	Policies *secpolicy.Set
 
 	// AnonymizeKey, if not empty, is the key of the hashes that replace client
 	// addresses and certificate subjects in the Result.
@@ -93,6 +101,7 @@ type Collector struct {
 	certClients table.Table[certClient, failureRow]
 	missedCerts uint64 // at most so many connections of any key that is not in certClients
 	heat        heat
+	story       *incident.Collector
 }
 
 // suite is a protocol and cipher suite as negotiated.
@@ -131,6 +140,7 @@ func New(o Options) *Collector {
 		certClients: table.New[certClient, failureRow](certClient.slot),
 		heat:        newHeat(widths[0]),
 	}
+	c.story = c.newStory()
 	names := func() list[string] {
 		return newList(&c.names, c.hashString, func(s string) int { return rowSize + len(s) })
 	}
@@ -142,6 +152,15 @@ func New(o Options) *Collector {
 		return table.Mix(c.hashString(f.Protocol)^c.hashString(f.LoadBalancer), c.hashString(f.Cipher), c.hashString(f.Status)^uint64(f.Port))
 	})
 	return c
+}
+
+func (c *Collector) newStory() *incident.Collector {
+	o := incident.Options{Policy: c.o.Policy, Policies: c.o.Policies}
+	if len(c.o.AnonymizeKey) > 0 {
+		o.ClientName = func(a netip.Addr) string { return c.pseudonym("client", a.String()) }
+		o.SubjectName = func(subject string) string { return c.pseudonym("subject", subject) }
+	}
+	return incident.New(o)
 }
 
 func (c *Collector) hashString(s string) uint64 { return maphash.String(c.seed, s) }
@@ -168,6 +187,7 @@ type Worker struct {
 	names       []byte // subjects of the batch
 	certs       []certUpdate
 	latencies   map[string]*latencies
+	story       *incident.Worker
 }
 
 // A cell is a combination of values by which entries are counted.
@@ -184,6 +204,7 @@ type cellRow struct {
 	kind    int32 // row of the Collector's kinds; -1 if not failed
 	agreed  agreed
 	latency *latencies
+	story   incident.EntryKind
 }
 
 // An update is one connection of a client.
@@ -229,6 +250,7 @@ func (c *Collector) Worker() *Worker {
 		firstSecond: math.MaxInt64,
 		batch:       make([]update, 0, batchSize),
 		latencies:   make(map[string]*latencies),
+		story:       c.story.Worker(),
 	}
 }
 
@@ -270,6 +292,7 @@ func (w *Worker) Add(e *connlog.Entry) {
 	if len(w.batch) == cap(w.batch) {
 		w.flush()
 	}
+	w.story.AddKind(r.story, e)
 }
 
 func (w *Worker) endMinute() {
@@ -312,8 +335,8 @@ func (w *Worker) newCell(k cell) *cellRow {
 	if len(w.cells) >= maxCells {
 		w.handOn()
 	}
-	e := connlog.Entry{Protocol: k.protocol, Status: k.status, KeyExchange: k.keyExchange}
-	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), kind: -1, agreed: agreedIn(&e)}
+	e := connlog.Entry{ListenerPort: k.port, Protocol: k.protocol, Cipher: k.cipher, KeyExchange: k.keyExchange, Status: k.status, LoadBalancer: k.loadBalancer}
+	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), kind: -1, agreed: agreedIn(&e), story: w.story.Kind(&e)}
 	if r.failed {
 		f := Failure{Protocol: k.protocol, Cipher: k.cipher, Status: k.status}
 		if w.c.o.ByListener {
@@ -424,6 +447,7 @@ func (w *Worker) Close() {
 	w.endMinute()
 	w.flush()
 	w.handOn()
+	w.story.Close()
 	c := w.c
 	c.mu.Lock()
 	defer c.mu.Unlock()

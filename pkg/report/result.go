@@ -8,6 +8,7 @@ import (
 	"tlswatch/pkg/connlog"
 
 	"tlswatch/internal/table"
+	"tlswatch/pkg/incident"
 )
 
 // A Result is what a Collector found. Its JSON is stable: new versions only add
@@ -71,6 +72,7 @@ type Result struct {
 	Captured           *Captured         `json:"captured,omitempty"`
 	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
+	Story              *incident.Story   `json:"story"`
 
 	Heat     *HeatMap       `json:"-"` // with Options.Heat
 	Expiring time.Duration  `json:"-"` // of Options
@@ -293,6 +295,7 @@ func (c *Collector) Result(s Source, top int) *Result {
 	c.clients = clients{}
 	c.resultNegotiations(r, top)
 	c.failures = failures{}
+	r.Story = c.story.Story()
 	return r
 }
 

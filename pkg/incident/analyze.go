@@ -1,0 +1,228 @@
+package incident
+
+import (
+	"cmp"
+	"math/bits"
+	"slices"
+	"time"
+
+	"tlswatch/pkg/incident/internal/history"
+	"tlswatch/pkg/secpolicy"
+)
+
+// Story returns the story of what was collected. All workers must be closed.
+func (c *Collector) Story() *Story {
+	r := c.history.Record()
+	s := &Story{First: r.First, Last: r.Last, Sample: r.Sample, Incidents: []Incident{}}
+	if r.Overflow {
+		s.Remarks = append(s.Remarks, "The logs have too many kinds of entries for a story.")
+		return s
+	}
+	if r.Sample < 1 {
+		s.Remarks = append(s.Remarks, "There are more clients than are kept: clients are counted in a sample.")
+	}
+	if r.Certs < 1 {
+		s.Remarks = append(s.Remarks, "There are more client certificates than are kept: only some that expired are told.")
+	}
+	var noise crew
+	for i := range r.Listeners {
+		l := newScene(&c.o, r, &r.Listeners[i])
+		s.Counts.add(l.total())
+		l.certificates()
+		l.steady()
+		l.switches()
+		l.bursts()
+		l.scans()
+		for _, ch := range l.changes {
+			s.Incidents = append(s.Incidents, l.incident(ch))
+		}
+		s.Unexplained += l.rest(&noise)
+	}
+	s.Noise = noise.population()
+	s.Incidents = merged(s.Incidents)
+	slices.SortStableFunc(s.Incidents, func(a, b Incident) int {
+		return cmp.Or(cmp.Compare(b.WorkedBefore.Clients, a.WorkedBefore.Clients), cmp.Compare(b.failures(), a.failures()))
+	})
+	return s
+}
+
+func (c *Counts) add(d Counts) {
+	c.Connections += d.Connections
+	c.Failed += d.Failed
+}
+
+func (in *Incident) failures() uint64 {
+	return in.WorkedBefore.Failures + in.NeverWorked.Failures + in.FailedBefore.Failures
+}
+
+// total counts the TLS connections of the listener.
+func (s *scene) total() (n Counts) {
+	for i := range s.listener.Kinds {
+		k := &s.listener.Kinds[i]
+		for _, c := range k.Cells {
+			n.Connections += c.N
+			if k.Outcome == history.Failure {
+				n.Failed += c.N
+			}
+		}
+	}
+	return n
+}
+
+// incident describes a change.
+func (s *scene) incident(ch *change) Incident {
+	in := Incident{LoadBalancer: s.listener.LoadBalancer, Ports: []uint16{s.listener.Port}, Shape: ch.shape, Onset: ch.onset, End: ch.end}
+	end := s.record.Last.Add(1)
+	if ch.end != nil {
+		end = ch.end.Until
+	}
+	for i := range s.listener.Kinds {
+		k := &s.listener.Kinds[i]
+		before, since := counts(k, ch.onset.Until, end)
+		in.Before.Connections, in.Since.Connections = in.Before.Connections+before, in.Since.Connections+since
+		if k.Outcome == history.Failure {
+			in.Before.Failed, in.Since.Failed = in.Before.Failed+before, in.Since.Failed+since
+		}
+	}
+	in.Vanished, in.Appeared = []Trait{}, []Trait{}
+	if !ch.steady && !ch.narrow {
+		for _, t := range s.traits(ch.onset.Until) {
+			switch {
+			case t.vanished():
+				in.Vanished = append(in.Vanished, t.Trait)
+			case t.appeared():
+				in.Appeared = append(in.Appeared, t.Trait)
+			}
+		}
+	}
+	members := s.join(ch)
+	in.populations(members)
+	in.Cohorts = s.cohorts(members)
+	in.Causes = s.causes(&in, ch, members)
+	if ch.certificate != nil {
+		in.Certificate = s.certificate(ch.certificate)
+	}
+	in.Remedies = remedies(&in, s.policies(&in, end))
+	return in
+}
+
+// certificate describes the client certificate of an incident.
+func (s *scene) certificate(c *history.Cert) *Certificate {
+	out := &Certificate{Serial: c.Serial, Subject: c.Subject, NotAfter: c.NotAfter}
+	name := func(subject string) string { return subject }
+	if s.o.SubjectName != nil {
+		name, out.Serial = s.o.SubjectName, ""
+	}
+	out.Subject = name(c.Subject)
+	var next *history.Cert
+	for i := range s.listener.Certs {
+		if o := &s.listener.Certs[i]; o.NotAfter.After(s.record.Last) && o.Worked.N > 0 && (next == nil || o.NotAfter.Before(next.NotAfter)) {
+			next = o
+		}
+	}
+	if next != nil {
+		out.Next = &NextCertificate{Subject: name(next.Subject), NotAfter: next.NotAfter}
+	}
+	return out
+}
+
+// policies returns what is known of the listener's policies.
+func (s *scene) policies(in *Incident, end time.Time) Policies {
+	p := Policies{Known: s.o.Policies, Uses: s.uses(in.Onset.Until, end)}
+	if s.o.Policy != nil {
+		p.InForce = s.o.Policy(in.LoadBalancer, in.Ports[0])
+	}
+	if len(in.Causes) == 0 || in.Causes[0].Kind != PolicyChange {
+		return p
+	}
+	var before, since []*secpolicy.Policy
+	list := s.o.Policies.Policies()
+	for i := range list {
+		fits := func(when func(Use) uint64) bool {
+			return !slices.ContainsFunc(p.Uses, func(u Use) bool {
+				o, ok := u.offer()
+				return ok && when(u) > 0 && !list[i].Admits(o)
+			})
+		}
+		if fits(func(u Use) uint64 { return u.Before }) {
+			before = append(before, &list[i])
+		}
+		if fits(func(u Use) uint64 { return u.Since }) && !slices.ContainsFunc(in.Cohorts, func(c Cohort) bool {
+			if c.Before == nil {
+				return false
+			}
+			o, ok := c.Before.offer()
+			return ok && list[i].Admits(o)
+		}) {
+			since = append(since, &list[i])
+		}
+	}
+	if len(before) == 1 && (p.InForce != nil || len(since) == 1) {
+		p.Previous = before[0]
+		if p.InForce == nil {
+			p.InForce = since[0]
+		}
+	}
+	return p
+}
+
+// rest adds clients that no change explains to the noise: those that never succeeded
+// and negotiated nothing. It returns the failures of the others.
+func (s *scene) rest(noise *crew) (unexplained uint64) {
+	for _, c := range s.suspects {
+		if c.change != nil {
+			continue
+		}
+		if c.Successes == 0 && !slices.ContainsFunc(c.ways, func(w history.Way) bool { return w.Cipher != "" }) {
+			noise.add(&member{suspect: c, failures: c.failures})
+			continue
+		}
+		unexplained += c.failures
+	}
+	return unexplained
+}
+
+// merged makes one incident of those on several ports of a load balancer that have
+// the same cause, shape and onset.
+func merged(list []Incident) []Incident {
+	var out []Incident
+	for _, in := range list {
+		i := slices.IndexFunc(out, func(o Incident) bool { return o.same(&in) })
+		if i < 0 {
+			out = append(out, in)
+			continue
+		}
+		out[i].merge(&in)
+	}
+	return append([]Incident{}, out...)
+}
+
+func (in *Incident) same(o *Incident) bool {
+	return in.LoadBalancer == o.LoadBalancer && in.Shape == o.Shape && in.Causes[0].Kind == o.Causes[0].Kind && in.Certificate == nil && o.Certificate == nil &&
+		!in.Onset.After.After(o.Onset.Until) && !o.Onset.After.After(in.Onset.Until)
+}
+
+// merge adds another incident with the same cause.
+func (in *Incident) merge(o *Incident) {
+	in.Ports = append(in.Ports, o.Ports...)
+	slices.Sort(in.Ports)
+	in.Ports = slices.Compact(in.Ports)
+	in.Onset = in.Onset.intersect(o.Onset)
+	in.Before.add(o.Before)
+	in.Since.add(o.Since)
+	for _, p := range []struct{ to, from *Population }{{&in.WorkedBefore, &o.WorkedBefore}, {&in.NeverWorked, &o.NeverWorked}, {&in.FailedBefore, &o.FailedBefore}} {
+		p.to.Clients += p.from.Clients
+		p.to.Networks += p.from.Networks
+		p.to.Failures += p.from.Failures
+	}
+	in.Cohorts = append(in.Cohorts, o.Cohorts...)
+	for i := range in.Causes {
+		for _, c := range o.Causes {
+			if c.Kind == in.Causes[i].Kind {
+				in.Causes[i].Explains += c.Explains
+			}
+		}
+	}
+}
+
+func onesIn(set, in uint64) int { return bits.OnesCount64(set & in) }
