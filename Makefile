@@ -20,7 +20,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # The packages, as ./paths, with a test file that matches an expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build man run test crash chaos load simulate lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build man run test crash chaos load simulate incidents lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 .PHONY: reproduce deploy uninstall
 
 help: ## show this list
@@ -56,6 +56,9 @@ load: ## send 20,000 object events through the real function, directly and throu
 
 simulate: ## simulate up to 100,000 load balancers with AWS's quotas and prices; docs/scale.md has the results
 	go run ./internal/dev/scale
+
+incidents: ## measure the story of package incident on logs whose truth is known, beside simpler ways
+	go run ./internal/dev/incidents $(INCIDENTSFLAGS)
 
 lint: ## check formatting, vet, staticcheck, and the limits of internal/dev/layout
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }

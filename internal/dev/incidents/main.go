@@ -1,40 +1,113 @@
 // Command incidents measures how well package incident tells the story of logs whose
 // truth is known, beside simpler ways. Package world makes the logs.
+//
+// Limits and rules are tuned on some seeds, and reported on others.
 package main
 
 import (
 	"bytes"
 	"compress/gzip"
 	"encoding/json"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
+	"tlswatch/internal/dev/incidents/score"
 	"tlswatch/internal/dev/incidents/world"
 )
 
+const (
+	tuning    = 0      // first seed to tune on
+	reporting = 10_000 // first seed to report on
+)
+
+type options struct {
+	write, kind string
+	seed        uint64
+	count       int
+	quiet       int
+	tune        bool
+	short       bool
+}
+
 func main() {
-	var (
-		write = flag.String("write", "", "write the logs of one seed and truth.json into this `directory`")
-		kind  = flag.String("kind", "policy", "`kind` of incident: "+strings.Join(world.Kinds(), ", "))
-		seed  = flag.Uint64("seed", 1, "`seed` of the logs to write")
-	)
+	var o options
+	flag.StringVar(&o.write, "write", "", "write the logs of one seed, and truth.json, into this `directory`; needs -kind")
+	flag.StringVar(&o.kind, "kind", "", "only this `kind` of incident: "+strings.Join(world.Kinds(), ", "))
+	flag.Uint64Var(&o.seed, "seed", tuning, "`seed` of the logs to write")
+	flag.IntVar(&o.count, "seeds", 60, "`number` of seeds of each kind")
+	flag.IntVar(&o.quiet, "quiet", 500, "`number` of quiet seeds")
+	flag.BoolVar(&o.tune, "tune", false, "use the seeds that rules may be tuned on")
+	flag.BoolVar(&o.short, "short", false, "only package incident, on a few seeds; exit with 1 if it misses a bound by more than one seed")
 	flag.Parse()
-	if flag.NArg() > 0 || *write == "" {
+	if flag.NArg() > 0 || o.write != "" && o.kind == "" {
 		flag.Usage()
 		os.Exit(2)
 	}
-	if err := writeWorld(*write, *kind, *seed); err != nil {
+	run := o.measure
+	if o.write != "" {
+		run = o.writeWorld
+	}
+	if err := run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "incidents:", err)
 		os.Exit(1)
 	}
 }
 
+// measure prints the marks of all systems, and where package incident fails.
+func (o *options) measure(out io.Writer) error {
+	kinds := world.Kinds()
+	if o.kind != "" {
+		kinds = []string{o.kind}
+	}
+	calibration := seeds{tuning, 300}
+	if o.short {
+		o.tune, o.count, o.quiet, calibration.count = true, 4, 20, 20
+	}
+	list, err := systems(calibration)
+	if err != nil {
+		return err
+	}
+	if o.short {
+		list = slices.DeleteFunc(list, func(s system) bool { return !s.bound })
+	}
+	all, err := measure(list, kinds, func(kind string) seeds {
+		s := seeds{reporting, o.count}
+		if o.tune {
+			s.first = tuning
+		}
+		if kind == world.Quiet {
+			s.count = o.quiet
+		}
+		return s
+	})
+	if err != nil {
+		return err
+	}
+	var failed error
+	for i, s := range list {
+		score.Write(out, s.name, all[i])
+		if !s.bound {
+			continue
+		}
+		score.WriteFailures(out, all[i])
+		fmt.Fprintln(out)
+		if missed := score.Missed(all[i], map[bool]int{true: 1}[o.short]); len(missed) > 0 {
+			failed = errors.New(strings.Join(slices.Insert(missed, 0, "bounds that are not met:"), "\n  "))
+		}
+	}
+	fmt.Fprint(out, score.Legend)
+	return failed
+}
+
 // writeWorld writes one seed's logs, compressed, and the truth beside them.
-func writeWorld(dir, kind string, seed uint64) error {
-	w, err := world.Generate(kind, seed)
+func (o *options) writeWorld(out io.Writer) error {
+	w, err := world.Generate(o.kind, o.seed)
 	if err != nil {
 		return err
 	}
@@ -43,7 +116,7 @@ func writeWorld(dir, kind string, seed uint64) error {
 		z := gzip.NewWriter(&b)
 		z.Write(l.Text) // a Buffer does not fail
 		z.Close()
-		if err := writeFile(filepath.Join(dir, l.Key+".gz"), b.Bytes()); err != nil {
+		if err := writeFile(filepath.Join(o.write, l.Key+".gz"), b.Bytes()); err != nil {
 			return err
 		}
 	}
@@ -51,7 +124,9 @@ func writeWorld(dir, kind string, seed uint64) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(filepath.Join(dir, "truth.json"), append(truth, '\n'))
+	name := filepath.Join(o.write, "truth.json")
+	fmt.Fprintf(out, "%d logs, and the truth about them in %s\n", len(w.Logs), name)
+	return writeFile(name, append(truth, '\n'))
 }
 
 func writeFile(name string, text []byte) error {

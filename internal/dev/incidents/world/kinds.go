@@ -8,8 +8,11 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// Quiet is the kind of a world in which nothing happens.
-const Quiet = "quiet"
+// Kinds of worlds without an incident: nothing happens, or a change that nobody feels.
+const (
+	Quiet      = "quiet"
+	HitsNobody = "hits nobody"
+)
 
 // kinds are what can happen. A kind sets up a new world before it is simulated.
 var kinds = []struct {
@@ -55,7 +58,7 @@ var kinds = []struct {
 		w.issuerChanged(w.ordinary(w.anyPolicy()))
 	}},
 	{"night", night},
-	{"hits nobody", hitsNobody},
+	{HitsNobody, hitsNobody},
 	{Quiet, func(w *world, seed uint64) {
 		w.ordinary(w.anyPolicy())
 		if seed%2 == 1 {

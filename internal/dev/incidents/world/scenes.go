@@ -17,6 +17,7 @@ type scene struct {
 	spread        time.Duration // until the last node follows
 	lines         int           // connections of main
 	devices       []*device     // of main
+	least         int           // devices that are hit
 }
 
 // ordinary makes the load balancers and those of their clients that are not hit.
@@ -66,7 +67,7 @@ func (w *world) happens(k incident.Kind, s *scene) int {
 func (w *world) hit(s *scene, list []*program) []*device {
 	programs := w.some(list, 3)
 	share := 0.005 * math.Pow(20, w.rand.Float64())
-	n := max(8, int(share*float64(len(s.devices))))
+	n := max(8, s.least, int(share*float64(len(s.devices))))
 	lines := max(12*n, min(s.lines/4, n*max(1, s.lines/len(s.devices))))
 	all := w.settle(crowd{s.main, programs, n, lines})
 	if w.rand.IntN(2) == 0 {
@@ -211,7 +212,10 @@ func (w *world) released(s *scene, within time.Duration, k incident.Kind) {
 func (w *world) scanned(s *scene, at time.Duration) {
 	failures, length := w.count(300, 5_000), w.between(4*time.Minute, 40*time.Minute)
 	i := w.happens(incident.Scan, s)
-	w.incidents[i].start, w.incidents[i].end, w.incidents[i].spread = at, at+length, 0
+	w.incidents[i].start, w.incidents[i].spread = at, 0
+	if at+length < w.length {
+		w.incidents[i].end = at + length
+	}
 	net := w.scannerAddress()
 	for addresses := w.count(1, failures); failures > 0; {
 		n := min(failures, max(1, w.rand.IntN(2*failures/addresses+2)))

@@ -13,6 +13,7 @@ func longLived(w *world, seed uint64) {
 	before, after := w.changedPolicies(seed)
 	devices := w.count(600, 4_000)
 	s := w.sized(before, after, 4*devices, devices)
+	s.least = 20
 	s.at = 2*time.Hour + w.between(time.Minute, 2*time.Hour)
 	for _, d := range slices.Concat(s.devices, w.policyChanged(s)) {
 		d.from, d.to = 0, w.length

@@ -39,14 +39,14 @@ type Incident struct {
 	// Alike are the kinds that a reader of the logs cannot tell apart, the true one first.
 	Alike []incident.Kind `json:"alike"`
 
-	LoadBalancer string     `json:"loadBalancer"`
-	Port         uint16     `json:"port"`
-	Start        time.Time  `json:"start"`   // on the first node; of a roll-out: for the client that failed first
-	Changed      time.Time  `json:"changed"` // on the last node
-	End          *time.Time `json:"end,omitempty"`
-	Ramp         bool       `json:"ramp"` // the clients changed one after another
-	NotAfter     *time.Time `json:"notAfter,omitempty"`
-	Serial       string     `json:"serial,omitempty"`
+	LoadBalancer string         `json:"loadBalancer"`
+	Port         uint16         `json:"port"`
+	Start        time.Time      `json:"start"`   // on the first node; of a roll-out: for the client that failed first
+	Changed      time.Time      `json:"changed"` // on the last node
+	End          *time.Time     `json:"end,omitempty"`
+	Shape        incident.Shape `json:"shape"`
+	NotAfter     *time.Time     `json:"notAfter,omitempty"`
+	Serial       string         `json:"serial,omitempty"`
 
 	// WorkedBefore are the addresses that fail since the change and succeeded on the
 	// listener before their first failure; NewCustomers those without a success before.
@@ -151,7 +151,7 @@ func (w *world) tell(cause int, in *incidentTruth) (told Incident, ok bool) {
 	told = Incident{
 		LoadBalancer: w.names[in.listener.loadBalancer],
 		Port:         in.listener.port,
-		Ramp:         in.ramp,
+		Shape:        in.shape(),
 		WorkedBefore: []netip.Addr{},
 		NewCustomers: []netip.Addr{},
 	}
@@ -194,6 +194,20 @@ func (w *world) tell(cause int, in *incidentTruth) (told Incident, ok bool) {
 		told.Policies = w.effects(in, devices)
 	}
 	return told, true
+}
+
+func (in *incidentTruth) shape() incident.Shape {
+	switch {
+	case in.kind == incident.Steady:
+		return incident.Throughout
+	case in.ramp:
+		return incident.Ramp
+	case in.stretch > 0:
+		return incident.Flapping
+	case in.end > 0:
+		return incident.Spike
+	}
+	return incident.Step
 }
 
 func entry[K comparable](m map[K]*history, key K) *history {
