@@ -208,7 +208,7 @@ func (p *Policy) hints(o Offer, version tlsname.Version, s tlsname.Suite) []stri
 	}) {
 		pss := ""
 		if version >= tlsname.TLS13 && kinds&RSA != 0 {
-			pss = ": with RSA, TLSv1.3 needs RSA-PSS"
+			pss = " (with RSA, TLSv1.3 needs RSA-PSS)"
 		}
 		hints = append(hints, fmt.Sprintf("the client offers none of the signature schemes that s2n-tls has for this policy and an %s certificate%s", kinds.or(), pss))
 	}

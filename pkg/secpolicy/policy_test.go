@@ -154,6 +154,9 @@ func TestAccepts(t *testing.T) {
 		"neither":                              {"TLS13-1-3-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm}}, ProtocolNotInPolicy, 0, 0, "lacks TLSv1.2 and cipher ECDHE-RSA-AES128-GCM-SHA256 (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256)"},
 		"no suite for it, nor for others":      {"TLS13-1-2-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{cbc, gcm}}, CipherNotInProtocol, 0, 0, "has cipher ECDHE-RSA-AES128-GCM-SHA256 (TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256), but not"},
 		"nothing":                              {"2016-08", Offer{}, ProtocolNotInPolicy, 0, 0, "the client offers no protocol"},
+		"fallback":                             {"TLS13-1-2-2021-06", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm}, Fallback: true}, InappropriateFallback, 0, 0, "has TLSv1.3, but the client has fallen back to TLSv1.2"},
+		"fallback to what the policy has":      {"2016-08", Offer{Versions: both[:1], Suites: []tlsname.Suite{gcm}, Fallback: true}, Accepted, tlsname.TLS12, gcm, ""},
+		"fallback signal with TLS 1.3":         {"TLS13-1-2-2021-06", Offer{Versions: both, Suites: []tlsname.Suite{tls13}, Fallback: true}, Accepted, tlsname.TLS13, tls13, ""},
 		"no suite":                             {"2016-08", Offer{Versions: both[:1]}, CipherNotInPolicy, 0, 0, "has TLSv1.2, but the client offers no cipher"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -165,15 +168,55 @@ func TestAccepts(t *testing.T) {
 	}
 }
 
+// TestHints: the first suite without a hint is negotiated, and hints never refuse.
 func TestHints(t *testing.T) {
-	o := offer(t, tlsname.TLS12, "ECDHE-ECDSA-AES256-GCM-SHA384")
-	o.Groups, o.SignatureSchemes = []tlsname.Group{0x001d, 0x0017}, []tlsname.SignatureScheme{0x0403}
-	if v := lookup(t, "TLS13-1-2-2021-06").Accepts(o); !v.Accepted || len(v.Hints) != 0 {
-		t.Errorf("%+v", v)
-	}
-	v := lookup(t, "TLS13-1-2-RFC9151-FIPS-2023-07").Accepts(o)
-	if !v.Accepted || len(v.Hints) != 2 || !strings.Contains(v.Hints[0], "s2n-tls") || !strings.Contains(v.Hints[0], "secp384r1") {
-		t.Errorf("hints change the verdict, or are missing: %+v", v)
+	const (
+		x25519, p256, p384, mlkem  = tlsname.Group(0x001d), tlsname.Group(0x0017), tlsname.Group(0x0018), tlsname.Group(0x11ec)
+		pkcs1, ecdsa256, pss, sha1 = tlsname.SignatureScheme(0x0401), tlsname.SignatureScheme(0x0403), tlsname.SignatureScheme(0x0804), tlsname.SignatureScheme(0x0201)
+	)
+	type groups = []tlsname.Group
+	type schemes = []tlsname.SignatureScheme
+	for name, test := range map[string]struct {
+		policy  string
+		version tlsname.Version
+		suites  string
+		groups  groups
+		schemes schemes
+		kinds   KeyKinds
+		suite   string
+		hints   string // parts of them
+	}{
+		"none":                               {"TLS13-1-2-2021-06", tlsname.TLS12, "ECDHE-ECDSA-AES256-GCM-SHA384", groups{x25519, p256}, schemes{ecdsa256}, 0, "ECDHE-ECDSA-AES256-GCM-SHA384", ""},
+		"strict policy":                      {"TLS13-1-2-RFC9151-FIPS-2023-07", tlsname.TLS12, "ECDHE-ECDSA-AES256-GCM-SHA384", groups{x25519, p256}, schemes{ecdsa256}, 0, "ECDHE-ECDSA-AES256-GCM-SHA384", "groups that s2n-tls has for this policy (secp384r1)|signature schemes"},
+		"TLS 1.3 with PKCS #1 only":          {"TLS13-1-3-2021-06", tlsname.TLS13, "TLS_AES_128_GCM_SHA256", groups{p256}, schemes{pkcs1}, 0, "TLS_AES_128_GCM_SHA256", "RSA or ECDSA certificate (with RSA, TLSv1.3 needs RSA-PSS)"},
+		"TLS 1.3 with PSS":                   {"TLS13-1-3-2021-06", tlsname.TLS13, "TLS_AES_128_GCM_SHA256", groups{p256}, schemes{pkcs1, pss}, RSA, "TLS_AES_128_GCM_SHA256", ""},
+		"TLS 1.3 with PSS, but ECDSA":        {"TLS13-1-3-2021-06", tlsname.TLS13, "TLS_AES_128_GCM_SHA256", groups{p256}, schemes{pkcs1, pss}, ECDSA, "TLS_AES_128_GCM_SHA256", "an ECDSA certificate"},
+		"TLS 1.3 with SHA-1 only":            {"TLS13-1-3-2021-06", tlsname.TLS13, "TLS_AES_128_GCM_SHA256", groups{p256}, schemes{sha1, 0x0203}, 0, "TLS_AES_128_GCM_SHA256", "signature schemes"},
+		"TLS 1.2 with PKCS #1 only":          {"TLS13-1-2-2021-06", tlsname.TLS12, "ECDHE-RSA-AES128-GCM-SHA256", groups{p256}, schemes{pkcs1}, RSA, "ECDHE-RSA-AES128-GCM-SHA256", ""},
+		"TLS 1.2 with the other kind's":      {"TLS13-1-2-2021-06", tlsname.TLS12, "ECDHE-RSA-AES128-GCM-SHA256", groups{p256}, schemes{ecdsa256}, 0, "ECDHE-RSA-AES128-GCM-SHA256", "an RSA certificate"},
+		"post-quantum group alone, TLS 1.2":  {"TLS13-1-2-PQ-2025-09", tlsname.TLS12, "ECDHE-RSA-AES128-GCM-SHA256", groups{mlkem}, nil, 0, "ECDHE-RSA-AES128-GCM-SHA256", "(x25519, secp256r1, secp384r1 and secp521r1)|post-quantum group"},
+		"post-quantum group too, TLS 1.2":    {"TLS13-1-2-PQ-2025-09", tlsname.TLS12, "ECDHE-RSA-AES128-GCM-SHA256", groups{mlkem, p256}, nil, 0, "ECDHE-RSA-AES128-GCM-SHA256", "post-quantum group"},
+		"the same, policy without the group": {"TLS13-1-2-2021-06", tlsname.TLS12, "ECDHE-RSA-AES128-GCM-SHA256", groups{mlkem, p256}, nil, 0, "ECDHE-RSA-AES128-GCM-SHA256", ""},
+		"post-quantum group alone, TLS 1.3":  {"TLS13-1-2-PQ-2025-09", tlsname.TLS13, "TLS_AES_128_GCM_SHA256", groups{mlkem}, nil, 0, "TLS_AES_128_GCM_SHA256", ""},
+		"ECDSA certificate without P-256":    {"TLS13-1-2-2021-06", tlsname.TLS12, "ECDHE-ECDSA-AES128-GCM-SHA256", groups{x25519, p384}, nil, 0, "ECDHE-ECDSA-AES128-GCM-SHA256", "does not list secp256r1"},
+		"the same, with an RSA suite":        {"TLS13-1-2-2021-06", tlsname.TLS12, "ECDHE-ECDSA-AES128-GCM-SHA256 ECDHE-RSA-AES128-GCM-SHA256", groups{x25519, p384}, nil, 0, "ECDHE-RSA-AES128-GCM-SHA256", ""},
+		"P-256 is not needed in TLS 1.3":     {"TLS13-1-2-2021-06", tlsname.TLS13, "TLS_AES_128_GCM_SHA256", groups{x25519}, nil, ECDSA, "TLS_AES_128_GCM_SHA256", ""},
+		"static RSA where no group fits":     {"2016-08", tlsname.TLS12, "ECDHE-RSA-AES128-GCM-SHA256 AES128-GCM-SHA256", groups{x25519}, nil, 0, "AES128-GCM-SHA256", ""},
+		"nor static RSA":                     {"2016-08", tlsname.TLS12, "ECDHE-RSA-AES128-GCM-SHA256", groups{x25519}, nil, 0, "ECDHE-RSA-AES128-GCM-SHA256", "(secp256r1 and secp384r1)"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			o := offer(t, test.version, strings.Fields(test.suites)...)
+			o.Groups, o.SignatureSchemes, o.Certificates = test.groups, test.schemes, test.kinds
+			v := lookup(t, test.policy).Accepts(o)
+			if !v.Accepted || v.Suite != suite(t, test.suite) || test.hints == "" && len(v.Hints) > 0 {
+				t.Fatalf("got %+v", v)
+			}
+			for i, part := range strings.Split(test.hints, "|") {
+				if test.hints != "" && (len(v.Hints) != strings.Count(test.hints, "|")+1 || !strings.Contains(v.Hints[i], part)) {
+					t.Errorf("hints %q", v.Hints)
+				}
+			}
+		})
 	}
 }
 

@@ -63,7 +63,7 @@ func Judge(set *secpolicy.Set, policy *secpolicy.Policy, o secpolicy.Offer) *Ver
 		}
 		o.Certificates = 0
 	}
-	if !v.Accepted {
+	if !v.Accepted && v.Code != secpolicy.InappropriateFallback { // the first attempt counts
 		needs := secpolicy.Needs{Current: policy, Clients: []secpolicy.Client{{Offers: []secpolicy.Offer{o}}}}
 		list := set.Recommend(needs)
 		if len(list) == 0 {
@@ -89,6 +89,8 @@ func (v *Verdict) Text() string {
 	}
 	text := v.Policy + " refuses it: " + v.Reason
 	switch {
+	case v.Code == string(secpolicy.InappropriateFallback):
+		return text + "; what matters is why the attempt before it failed"
 	case len(v.AcceptedBy) == 0:
 		return text + "; no policy is known to accept it"
 	case v.loses:

@@ -9,4 +9,6 @@ import (
 
 func TestMain(m *testing.M) { clitest.Main(m, cli.Run) }
 
-func TestScripts(t *testing.T) { clitest.Scripts(t, nil) }
+func TestScripts(t *testing.T) {
+	clitest.Scripts(t, map[string]string{"TESTDATA": clitest.Path("internal/cli/hello/testdata")})
+}
