@@ -72,9 +72,8 @@ type Recommendation struct {
 //     listener,
 //  3. has no FIPS module, if the current policy is unknown,
 //  4. is confirmed, if nothing is known of the listener,
-//  5. does not bring TLS 1.3 to a listener that is not known to have it, where
-//     what works is known: some clients fail at TLS 1.3 alone,
-//  6. newly allows least: see [Needs.compareNew].
+//  5. newly allows least: see [Needs.compareNew]. So it brings TLS 1.3 to a listener
+//     that does not have it, and at which some clients may fail, only if it must.
 func (s *Set) Recommend(n Needs) []Recommendation {
 	var list []Recommendation
 	for i := range s.policies {
@@ -88,7 +87,6 @@ func (s *Set) Recommend(n Needs) []Recommendation {
 			compareBool(n.lacksTLS13(p), n.lacksTLS13(q)),
 			compareBool(p.FIPS, q.FIPS),
 			compareBool(n.blank() && !p.Confirmed(), n.blank() && !q.Confirmed()),
-			compareBool(n.bringsTLS13(p), n.bringsTLS13(q)),
 			n.compareNew(p, q))
 	})
 	return list
@@ -146,31 +144,15 @@ func (p *Policy) Admits(o Offer) bool {
 	return true // otherwise there would be a hint
 }
 
-// bringsTLS13 reports whether the listener would have TLS 1.3 for the first time,
-// as far as that is known.
-func (n *Needs) bringsTLS13(p *Policy) bool {
-	switch {
-	case !slices.Contains(p.Protocols, tlsname.TLS13):
-		return false
-	case n.Current != nil:
-		return !slices.Contains(n.Current.Protocols, tlsname.TLS13)
-	}
-	return n.Kept != nil && !slices.ContainsFunc(n.Kept, offersTLS13) && !n.clientHasTLS13()
-}
-
 // lacksTLS13 reports whether clients may lose TLS 1.3.
 func (n *Needs) lacksTLS13(p *Policy) bool {
-	return !slices.Contains(p.Protocols, tlsname.TLS13) && (n.clientHasTLS13() || n.blank())
+	return !slices.Contains(p.Protocols, tlsname.TLS13) && (n.blank() || slices.ContainsFunc(n.Clients, func(c Client) bool {
+		return slices.ContainsFunc(c.Offers, func(o Offer) bool { return slices.Contains(o.Versions, tlsname.TLS13) })
+	}))
 }
 
 // blank reports whether nothing is known of the listener.
 func (n *Needs) blank() bool { return n.Current == nil && n.Kept == nil }
-
-func (n *Needs) clientHasTLS13() bool {
-	return slices.ContainsFunc(n.Clients, func(c Client) bool { return slices.ContainsFunc(c.Offers, offersTLS13) })
-}
-
-func offersTLS13(o Offer) bool { return slices.Contains(o.Versions, tlsname.TLS13) }
 
 // compareNew compares what two policies allow that the current one does not: the
 // most serious weakness that only one of them adds, then whether it is confirmed,
