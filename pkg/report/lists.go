@@ -109,24 +109,23 @@ func (c *clients) add(batch []update) {
 // count adds a connection to the row of its client.
 func (c *clients) count(v *client, u *update) {
 	v.connections++
-	if u.kind >= 0 {
+	switch a := agreedOf(u.kind); {
+	case u.kind >= 0:
 		if v.failed++; v.failed == 1 {
 			if c.failing++; c.failing > MaxKeys {
 				v = c.evict(v, u, func(r *client) (uint64, bool) { return r.failed + uint64(r.missedFailed), r.failed > 0 })
 			}
 		}
+	case a == postQuantumAgreed:
+		v.postQuantum = true
+	case a > 0 && v.classical < math.MaxUint32:
+		v.classical++
+		v.newest = max(v.newest, a)
 	}
 	if u.millis >= 0 && v.timed < math.MaxUint32 {
 		v.timed++
 		v.sum += uint64(u.millis)
 		v.longest = max(v.longest, uint32(u.millis))
-	}
-	switch {
-	case u.agreed == postQuantumAgreed:
-		v.postQuantum = true
-	case u.agreed > 0 && v.classical < math.MaxUint32:
-		v.classical++
-		v.newest = max(v.newest, u.agreed)
 	}
 }
 

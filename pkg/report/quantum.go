@@ -18,6 +18,12 @@ const (
 	postQuantumAgreed agreed = 0xFFFF // no TLS version
 )
 
+// kind is the kind of a connection that did not fail: a negative number.
+func (a agreed) kind() int32 { return -1 - int32(a) }
+
+// agreedOf is the inverse of kind.
+func agreedOf(kind int32) agreed { return agreed(-1 - kind) }
+
 // agreedIn returns what an entry says. Up to TLS 1.2 there is no post-quantum key
 // exchange: the groups are defined for TLS 1.3 alone (draft-ietf-tls-ecdhe-mlkem).
 // In TLS 1.3 the log has to name the group.

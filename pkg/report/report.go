@@ -201,8 +201,7 @@ type cellRow struct {
 	n       uint64
 	failed  bool
 	tls     bool
-	kind    int32 // row of the Collector's kinds; -1 if not failed
-	agreed  agreed
+	kind    int32 // row of the Collector's kinds; if not failed, agreed.kind
 	latency *latencies
 	story   incident.EntryKind
 }
@@ -214,7 +213,6 @@ type update struct {
 	minute int64
 	kind   int32 // as in cellRow
 	millis int32 // latency; -1 for none
-	agreed agreed
 }
 
 // A certUpdate is one use of a client certificate.
@@ -277,7 +275,6 @@ func (w *Worker) Add(e *connlog.Entry) {
 	u.hash = u.client.hash()
 	u.minute = w.minute
 	u.kind = r.kind
-	u.agreed = r.agreed
 	u.millis = -1
 	if r.failed {
 		w.inMinute.Failed++
@@ -336,7 +333,7 @@ func (w *Worker) newCell(k cell) *cellRow {
 		w.handOn()
 	}
 	e := connlog.Entry{ListenerPort: k.port, Protocol: k.protocol, Cipher: k.cipher, KeyExchange: k.keyExchange, Status: k.status, LoadBalancer: k.loadBalancer}
-	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), kind: -1, agreed: agreedIn(&e), story: w.story.Kind(&e)}
+	r := &cellRow{key: k, failed: e.Failed(), tls: e.TLS(), kind: agreedIn(&e).kind(), story: w.story.Kind(&e)}
 	if r.failed {
 		f := Failure{Protocol: k.protocol, Cipher: k.cipher, Status: k.status}
 		if w.c.o.ByListener {
