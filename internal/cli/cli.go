@@ -48,25 +48,43 @@ func New() *cobra.Command {
 which clients fail the TLS negotiation, how often, and why.`,
 		Version: version(),
 	}
+	root.SetVersionTemplate("{{.Name}} {{.Version}}\n")
 	command.Group(root)
 	root.SetHelpTemplate(helpTemplate)
 	root.SetUsageTemplate(usageTemplate)
-	root.AddCommand(
-		report.New(),
-		tail.New(),
-		whatif.New(),
-		hello.New(),
-		policy.New(),
-		cipher.New(),
-		listeners.New(),
-		local.New(),
-		backfill.New(),
-		redrive.New(),
-		cost.New(),
-		newMan(),
-	)
+	for _, g := range []struct {
+		id, title string
+		commands  []*cobra.Command
+	}{
+		{"logs", "Logs:", []*cobra.Command{report.New(), tail.New(), whatif.New()}},
+		{"captures", "Packet captures:", []*cobra.Command{hello.New()}},
+		{"policies", "Security policies:", []*cobra.Command{policy.New(), listeners.New(), cipher.New()}},
+		{"operation", "The function:", []*cobra.Command{local.New(), backfill.New(), redrive.New(), cost.New()}},
+		{othersGroup, "Others:", []*cobra.Command{newVersion(), newMan()}},
+	} {
+		root.AddGroup(&cobra.Group{ID: g.id, Title: g.title})
+		for _, c := range g.commands {
+			c.GroupID = g.id
+			root.AddCommand(c)
+		}
+	}
 	root.SetHelpCommand(newHelp(root))
+	root.SetHelpCommandGroupID(othersGroup)
+	root.SetCompletionCommandGroupID(othersGroup)
 	return root
+}
+
+const othersGroup = "others"
+
+func newVersion() *cobra.Command {
+	return &cobra.Command{
+		Use:   "version",
+		Short: "Show the version, the commit and the version of Go",
+		Example: `  tlswatch version
+  tlswatch version | cut -d' ' -f2`,
+		Args: command.AtMost(0),
+		Run:  func(cmd *cobra.Command, _ []string) { fmt.Fprintln(cmd.OutOrStdout(), "tlswatch", version()) },
+	}
 }
 
 func newHelp(root *cobra.Command) *cobra.Command {
@@ -83,16 +101,22 @@ func newHelp(root *cobra.Command) *cobra.Command {
 	}
 }
 
-// version returns the module's version, or the revision of a development build.
+// version returns the module's version, the commit with its date, and the version of Go.
 func version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"
 	}
+	settings := make(map[string]string)
 	for _, s := range info.Settings {
-		if s.Key == "vcs.revision" && info.Main.Version == "(devel)" {
-			return s.Value
-		}
+		settings[s.Key] = s.Value
 	}
-	return info.Main.Version
+	parts := []string{info.Main.Version}
+	if commit := settings["vcs.revision"]; commit != "" {
+		if settings["vcs.modified"] == "true" {
+			commit += " with changes"
+		}
+		parts = append(parts, "commit "+commit, settings["vcs.time"])
+	}
+	return strings.Join(append(parts, info.GoVersion), ", ")
 }

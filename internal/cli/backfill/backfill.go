@@ -96,6 +96,7 @@ It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
 	f.StringVar(&o.state, "state", "", "`FILE` that records what is done, so that the next run skips it")
 	f.BoolVar(&o.dryRun, "dry-run", false, command.DryRunUsage)
 	command.AddFormat(cmd, &o.format, "table", "json")
+	command.AddAWS(cmd)
 	return cmd
 }
 

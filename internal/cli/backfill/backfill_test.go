@@ -336,7 +336,7 @@ func TestBackfillRegion(t *testing.T) {
 		}
 	}
 	status, _, stderr := clitest.Run(t.Context(), New(), "backfill", "s3://"+clitest.BucketName, "--function", "f")
-	if status != command.ExitUsage || !strings.Contains(stderr, "no AWS Region: set AWS_REGION") {
+	if status != command.ExitUsage || !strings.Contains(stderr, "no AWS Region: use --region, or set AWS_REGION") {
 		t.Errorf("no Region for Lambda: exit status %d, %s", status, stderr)
 	}
 }

@@ -18,17 +18,24 @@ import (
 	"tlswatch/internal/cli/command"
 )
 
-// Config returns the configuration for a Region, "" for the environment's.
+// Config returns the configuration for a Region, "" for that of the flags or the
+// environment.
 func Config(ctx context.Context, region string) (aws.Config, error) {
-	cfg, err := load(ctx, awsconfig.WithRegion(region))
+	var options []func(*awsconfig.LoadOptions) error
+	if region != "" {
+		options = append(options, awsconfig.WithRegion(region))
+	}
+	cfg, err := load(ctx, options...)
 	if err == nil && cfg.Region == "" {
-		err = command.Usagef("no AWS Region: set AWS_REGION")
+		err = command.Usagef("no AWS Region: use --region, or set AWS_REGION")
 	}
 	return cfg, err
 }
 
 func load(ctx context.Context, options ...func(*awsconfig.LoadOptions) error) (aws.Config, error) {
-	cfg, err := awsconfig.LoadDefaultConfig(ctx, options...)
+	flags := command.AWSOf(ctx)
+	flagOptions := []func(*awsconfig.LoadOptions) error{awsconfig.WithRegion(flags.Region), awsconfig.WithSharedConfigProfile(flags.Profile)}
+	cfg, err := awsconfig.LoadDefaultConfig(ctx, append(flagOptions, options...)...)
 	if err != nil {
 		err = fmt.Errorf("AWS configuration: %w", err)
 	}

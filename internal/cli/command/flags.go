@@ -35,7 +35,7 @@ func PlainUsage(cmd *cobra.Command) {
 	cmd.PersistentFlags().VisitAll(plain)
 }
 
-// Group makes cmd a command that only has subcommands.
+// Group makes cmd a command that only has subcommands. Alone it shows its help.
 func Group(cmd *cobra.Command) {
 	cmd.Args = func(_ *cobra.Command, args []string) error {
 		if len(args) > 0 {
@@ -49,7 +49,7 @@ func Group(cmd *cobra.Command) {
 		}
 		return nil
 	}
-	cmd.RunE = func(*cobra.Command, []string) error { return Usagef("missing COMMAND") }
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // AddFormat adds the flags --format, with completion, and --output to a command and
@@ -57,11 +57,6 @@ func Group(cmd *cobra.Command) {
 func AddFormat(cmd *cobra.Command, format *string, choices ...string) {
 	addOutput(cmd)
 	AddChoice(cmd, "format", format, "output `FORMAT`: "+orList(choices), choices...)
-}
-
-// AddRegion adds the flag --region.
-func AddRegion(cmd *cobra.Command, region *string, more string) {
-	cmd.Flags().StringVar(region, "region", "", "AWS `REGION` (default: from your AWS configuration)"+more)
 }
 
 // AddChoice adds a flag with several possible values, and their completion. The first

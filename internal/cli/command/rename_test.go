@@ -62,7 +62,7 @@ func TestRenamed(t *testing.T) {
 // those of its libraries.
 func TestUsageErrors(t *testing.T) {
 	for args, want := range map[string]string{
-		"":                                      "missing COMMAND",
+		"tset":                                  `unknown command "tset"; did you mean test?`,
 		"tst":                                   `unknown command "tst"; did you mean test?`,
 		"hidden-one":                            `unknown command "hidden-one"`,
 		"test":                                  "missing A: a first one",

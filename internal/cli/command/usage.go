@@ -49,7 +49,8 @@ func Require(cmd *cobra.Command, names ...string) {
 	}
 }
 
-// checkFlags checks the flags of a command together, before it runs.
+// checkFlags checks the flags of a command together, before it runs, and puts those about
+// AWS into its context.
 func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	var missing []string
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -63,6 +64,7 @@ func checkFlags(cmd *cobra.Command, _ []string) (err error) {
 	if len(missing) > 0 && err == nil {
 		err = fmt.Errorf("missing %s", strings.Join(missing, " and "))
 	}
+	withAWS(cmd)
 	return err
 }
 

@@ -24,7 +24,6 @@ import (
 )
 
 type options struct {
-	region string
 	names  []string
 	to     string
 	data   policyflags.File
@@ -57,7 +56,7 @@ from your AWS configuration.
 		}),
 	}
 	f := cmd.Flags()
-	command.AddRegion(cmd, &o.region, "")
+	command.AddAWS(cmd)
 	f.StringArrayVar(&o.names, "load-balancer", nil, command.LoadBalancerUsage+"; shows only its listeners; repeatable")
 	f.StringVar(&o.to, "to", "", command.ToUsage+"; shows what it would change, and the commands")
 	command.AddFormat(cmd, &o.format, "table", "json")
@@ -81,7 +80,7 @@ func (o options) run(ctx context.Context, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	client, region, err := cloud.ELB(ctx, o.region)
+	client, region, err := cloud.ELB(ctx)
 	if err != nil {
 		return err
 	}

@@ -133,7 +133,7 @@ func TestListenersFail(t *testing.T) {
 	}
 	t.Setenv("AWS_REGION", "")
 	t.Setenv("AWS_DEFAULT_REGION", "")
-	if _, stderr := clitest.Want(t, command.ExitUsage, New(), "listeners"); !strings.Contains(stderr, "no AWS Region: set AWS_REGION, or use --region") {
+	if _, stderr := clitest.Want(t, command.ExitUsage, New(), "listeners"); !strings.Contains(stderr, "no AWS Region: use --region, or set AWS_REGION") {
 		t.Errorf("no region: %s", stderr)
 	}
 	if stdout, _ := clitest.Want(t, command.ExitOK, New(), "listeners", "--region", "eu-central-1"); !strings.Contains(stdout, "eu-central-1") {

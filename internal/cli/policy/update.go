@@ -28,7 +28,7 @@ type updateJSON struct {
 }
 
 func (p *flags) newUpdate() *cobra.Command {
-	var input, region, output string
+	var input, output string
 	cmd := &cobra.Command{
 		Use:   "update [--input FILE]",
 		Short: "Save the security policies that AWS has now",
@@ -49,13 +49,13 @@ from your AWS configuration.`,
 	f := cmd.Flags()
 	f.StringVar(&input, "input", "", "`FILE` with the output of 'aws elbv2 describe-ssl-policies', or - for standard input (default: asks AWS)")
 	command.Renamed(cmd, "from", "input")
-	command.AddRegion(cmd, &region, "")
+	command.AddAWS(cmd)
 	f.StringVarP(&output, "output", "o", "", "`FILE` to write (default: --policy-file, $TLSWATCH_POLICIES, or policies.json in your configuration directory)")
 	cmd.RunE = command.Runs(func(cmd *cobra.Command, _ []string) error {
-		if input != "" && region != "" {
-			return command.Usagef("--input and --region exclude each other")
+		if input != "" && command.AWSOf(cmd.Context()) != (command.AWS{}) {
+			return command.Usagef("--input excludes --region and --profile")
 		}
-		descriptions, retrieved, err := readDescriptions(cmd.Context(), input, region, cmd.InOrStdin())
+		descriptions, retrieved, err := readDescriptions(cmd.Context(), input, cmd.InOrStdin())
 		if err != nil {
 			return err
 		}
@@ -75,10 +75,10 @@ from your AWS configuration.`,
 }
 
 // readDescriptions reads policies from a file, or asks AWS for them.
-func readDescriptions(ctx context.Context, input, region string, stdin io.Reader) ([]secpolicy.Description, string, error) {
+func readDescriptions(ctx context.Context, input string, stdin io.Reader) ([]secpolicy.Description, string, error) {
 	switch input {
 	case "":
-		client, _, err := cloud.ELB(ctx, region)
+		client, _, err := cloud.ELB(ctx)
 		if err != nil {
 			return nil, "", err
 		}

@@ -21,14 +21,13 @@ import (
 type Flags struct {
 	File   File
 	Policy string // POLICY, 443=POLICY,8443=POLICY, or Live
-	region string // of Live
 }
 
 // Register adds the flags. The purpose of --policy ends its usage.
 func (o *Flags) Register(cmd *cobra.Command, purpose string) {
 	cmd.Flags().StringVar(&o.Policy, "policy", "", command.PolicyUsage+", 443=POLICY,8443=POLICY by port, or live to ask AWS; "+purpose)
-	command.AddRegion(cmd, &o.region, "; for --policy live")
 	o.File.AddFlag(cmd)
+	command.AddAWS(cmd)
 	command.CompleteFlag(cmd, "policy", func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
 		names, directive := Complete(&o.File, 0)(cmd, args, text)
 		return append(names, Live), directive
@@ -58,7 +57,7 @@ func (o *Flags) Judge(ctx context.Context) (*Judge, error) {
 	j := &Judge{Set: set, Policy: o.Policy, unknown: make(map[string]bool)}
 	if o.Policy == Live {
 		j.Policy = "the listeners' current policies"
-		if j.live, err = livePolicies(ctx, o.region); err != nil {
+		if j.live, err = livePolicies(ctx); err != nil {
 			err = fmt.Errorf("--policy live: %w", err)
 		}
 		return j, err

@@ -12,10 +12,9 @@ import (
 // Live stands in flags for the policies that listeners have now.
 const Live = "live"
 
-// livePolicies returns the policies that the TLS listeners of a Region have
-// now, by load balancer ("app/NAME/ID").
-func livePolicies(ctx context.Context, region string) (map[string]secpolicy.ListenerPolicies, error) {
-	client, _, err := cloud.ELB(ctx, region)
+// livePolicies returns the policies that the TLS listeners of the Region have now, by load balancer ("app/NAME/ID").
+func livePolicies(ctx context.Context) (map[string]secpolicy.ListenerPolicies, error) {
+	client, _, err := cloud.ELB(ctx)
 	if err != nil {
 		return nil, err
 	}

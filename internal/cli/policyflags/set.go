@@ -72,24 +72,33 @@ func Lookup(set *secpolicy.Set, name string) (*secpolicy.Policy, error) {
 	if err == nil {
 		return policy, nil
 	}
+	var names []string
 	for _, p := range set.Policies() {
 		if strings.EqualFold(p.Name, name) || strings.EqualFold(p.Name, secpolicy.Prefix+name) {
 			return set.Lookup(p.Name)
 		}
+		names = append(names, short(p.Name))
 	}
-	return nil, command.Usage(err)
+	return nil, command.Usagef("%w%s", err, command.Suggestion(short(name), names))
 }
 
-// Complete completes policy names in up to n arguments, or with n = 0 in a flag.
+// short returns the name of a policy without what all have in common.
+func short(name string) string { return strings.TrimPrefix(name, secpolicy.Prefix) }
+
+// Complete completes policy names, with or without "ELBSecurityPolicy-", in up to n arguments, or with n = 0 in a flag.
 func Complete(d *File, n int) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
+	return func(cmd *cobra.Command, args []string, text string) ([]string, cobra.ShellCompDirective) {
 		set, err := d.Load(cmd.Context())
 		if err != nil || len(args) >= n && n > 0 {
 			return nil, cobra.ShellCompDirectiveNoFileComp
 		}
 		var names []string
 		for _, p := range set.Policies() {
-			names = append(names, p.Name)
+			if name := short(p.Name); text != "" && strings.HasPrefix(name, text) {
+				names = append(names, name)
+			} else {
+				names = append(names, p.Name)
+			}
 		}
 		return names, cobra.ShellCompDirectiveNoFileComp
 	}

@@ -67,6 +67,7 @@ sqs:ChangeMessageVisibility and lambda:InvokeFunction.`,
 	f.DurationVar(&o.wait, "wait", 5*time.Second, "idle `DURATION` before the queue counts as empty, 1s to 20s")
 	f.BoolVar(&o.dryRun, "dry-run", false, command.DryRunUsage+"; counts as a receipt of each message")
 	command.AddFormat(cmd, &o.format, "table", "json")
+	command.AddAWS(cmd)
 	command.Require(cmd, "queue", "function")
 	return cmd
 }
