@@ -62,20 +62,20 @@ func (w *world) happens(k incident.Kind, s *scene) int {
 }
 
 // hit adds devices of some of those programs, which a change breaks: 0.5 to 10 % of
-// the clients. It returns those who are there all along; others come for the first
-// time after the change.
-func (w *world) hit(s *scene, list []*program) []*device {
+// the clients. Newcomers connect for the first time after the change.
+func (w *world) hit(s *scene, list []*program) (regulars, newcomers []*device) {
 	programs := w.some(list, 3)
 	share := 0.005 * math.Pow(20, w.rand.Float64())
 	n := max(8, s.least, int(share*float64(len(s.devices))))
 	lines := max(12*n, min(s.lines/4, n*max(1, s.lines/len(s.devices))))
-	all := w.settle(crowd{s.main, programs, n, lines})
+	regulars = w.settle(crowd{s.main, programs, n, lines})
 	if w.rand.IntN(2) == 0 {
-		for _, d := range w.settle(crowd{s.main, programs, max(1, n/5), max(1, lines/5)}) {
+		newcomers = w.settle(crowd{s.main, programs, max(1, n/5), max(1, lines/5)})
+		for _, d := range newcomers {
 			d.from, d.to = s.at+time.Duration(w.rand.Int64N(int64(w.length-s.at))), w.length
 		}
 	}
-	return all
+	return regulars, newcomers
 }
 
 // some returns up to so many of a list.
@@ -85,6 +85,8 @@ func (w *world) some(list []*program, most int) []*program {
 	return list[:min(len(list), 1+w.rand.IntN(most))]
 }
 
+// policyChanged changes the policy. It returns the devices that it breaks, without
+// newcomers.
 func (w *world) policyChanged(s *scene) []*device {
 	i := w.happens(incident.PolicyChange, s)
 	s.main.change(s.at, s.spread, func(u *setup) { u.policy, u.policyBy = s.after, i })
@@ -92,7 +94,8 @@ func (w *world) policyChanged(s *scene) []*device {
 	if w.rand.IntN(4) == 0 {
 		w.failing(s, 1+w.rand.IntN(3))
 	}
-	return w.hit(s, breaking(s.before, s.after))
+	regulars, _ := w.hit(s, breaking(s.before, s.after))
+	return regulars
 }
 
 // failing adds devices that never work, if any program is too old for the policy.
@@ -113,10 +116,8 @@ func (w *world) issuerChanged(s *scene) {
 	i := w.happens(incident.ListenerCertificate, s)
 	arn := w.arn()
 	s.main.change(s.at, s.spread, func(u *setup) { u.issuer, u.arn, u.certificateBy = "second", arn, i })
-	for _, d := range w.hit(s, fitting(everyone, keys{rsa: true}, s.before)) {
-		d.distrusts = map[string]bool{"second": true}
-	}
-	for _, d := range w.devices[len(w.devices)-1:] { // the last newcomer, or another client that works
+	regulars, newcomers := w.hit(s, fitting(everyone, keys{rsa: true}, s.before))
+	for _, d := range slices.Concat(regulars, newcomers) {
 		d.distrusts = map[string]bool{"second": true}
 	}
 }
