@@ -90,6 +90,7 @@ type Collector struct {
 	port        list[uint16]
 	balancer    list[string]
 	minutes     minutes
+	timelines   timelines
 	latency     latencies
 	byProtocol  map[string]*latencies
 	clients     clients
@@ -133,6 +134,7 @@ func New(o Options) *Collector {
 		v6mask:      maskOf(orAll(o.IPv6Prefix, 128)),
 		seed:        maphash.MakeSeed(),
 		minutes:     newMinutes(widths[0]),
+		timelines:   newTimelines(widths[0]),
 		byProtocol:  make(map[string]*latencies),
 		clients:     newClients(),
 		failures:    newFailures(),
@@ -181,7 +183,7 @@ type Worker struct {
 	first, last time.Time
 	firstSecond int64 // since 1970, as minute
 	minute      int64
-	inMinute    Counts
+	current     map[int32]*minuteCounts // of each load balancer, by its number
 	minutes     []minuteCounts
 	batch       []update
 	names       []byte // subjects of the batch
@@ -202,6 +204,7 @@ type cellRow struct {
 	failed  bool
 	tls     bool
 	kind    int32 // row of the Collector's kinds; if not failed, agreed.kind
+	minute  *minuteCounts
 	latency *latencies
 	story   incident.EntryKind
 }
@@ -225,7 +228,8 @@ type certUpdate struct {
 }
 
 type minuteCounts struct {
-	minute int64
+	balancer int32 // as in timelines
+	minute   int64
 	Counts
 }
 
@@ -245,6 +249,7 @@ func (c *Collector) Worker() *Worker {
 		cells:  make(map[cell]*cellRow),
 		minute: noMinute,
 
+		current:     make(map[int32]*minuteCounts),
 		firstSecond: math.MaxInt64,
 		batch:       make([]update, 0, batchSize),
 		latencies:   make(map[string]*latencies),
@@ -264,10 +269,14 @@ func (w *Worker) Add(e *connlog.Entry) {
 		w.last = e.Time
 	}
 	if s := second - 60*w.minute; s < 0 || s >= 60 {
-		w.endMinute()
 		w.minute = floor(second, 60) / 60
 	}
-	w.inMinute.Connections++
+	m := r.minute
+	if m.minute != w.minute {
+		w.endMinute(m)
+		m.minute = w.minute
+	}
+	m.Connections++
 	n := len(w.batch)
 	w.batch = w.batch[:n+1]
 	u := &w.batch[n]
@@ -277,7 +286,7 @@ func (w *Worker) Add(e *connlog.Entry) {
 	u.kind = r.kind
 	u.millis = -1
 	if r.failed {
-		w.inMinute.Failed++
+		m.Failed++
 	}
 	if e.HasLatency {
 		u.millis = millisOf(e.HandshakeLatency)
@@ -292,12 +301,14 @@ func (w *Worker) Add(e *connlog.Entry) {
 	w.story.AddKind(r.story, e)
 }
 
-func (w *Worker) endMinute() {
-	if w.inMinute != (Counts{}) {
-		if w.minutes = append(w.minutes, minuteCounts{w.minute, w.inMinute}); len(w.minutes) == minutesSize {
-			w.flush()
-		}
-		w.inMinute = Counts{}
+func (w *Worker) endMinute(m *minuteCounts) {
+	if m.Counts == (Counts{}) {
+		return
+	}
+	w.minutes = append(w.minutes, *m)
+	m.Counts = Counts{}
+	if len(w.minutes) == minutesSize {
+		w.flush()
 	}
 }
 
@@ -349,6 +360,11 @@ func (w *Worker) newCell(k cell) *cellRow {
 		w.latencies[name] = new(latencies)
 	}
 	r.latency = w.latencies[name]
+	n := w.c.balancerNumber(k.loadBalancer)
+	if w.current[n] == nil {
+		w.current[n] = &minuteCounts{balancer: n, minute: noMinute}
+	}
+	r.minute = w.current[n]
 	w.cells[k] = r
 	return r
 }
@@ -410,6 +426,7 @@ func (w *Worker) flush() {
 	}
 	for _, m := range w.minutes {
 		c.minutes.add(m)
+		c.timelines.add(m)
 	}
 	w.batch, w.certs, w.names, w.minutes = w.batch[:0], w.certs[:0], w.names[:0], w.minutes[:0]
 }
@@ -441,7 +458,9 @@ func (w *Worker) handOn() {
 
 // Close adds what is left to the lists. The Worker must not be used afterwards.
 func (w *Worker) Close() {
-	w.endMinute()
+	for _, m := range w.current {
+		w.endMinute(m)
+	}
 	w.flush()
 	w.handOn()
 	w.story.Close()

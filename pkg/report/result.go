@@ -74,9 +74,10 @@ type Result struct {
 	Anonymized         bool              `json:"anonymized,omitempty"`
 	Story              *incident.Story   `json:"story"`
 
-	Heat     *HeatMap       `json:"-"` // with Options.Heat
-	Expiring time.Duration  `json:"-"` // of Options
-	Zone     *time.Location `json:"-"` // of the times that people see; nil for UTC. JSON and CSV have UTC
+	Heat      *HeatMap       `json:"-"` // with Options.Heat
+	Timelines *Timelines     `json:"-"`
+	Expiring  time.Duration  `json:"-"` // of Options
+	Zone      *time.Location `json:"-"` // of the times that people see; nil for UTC. JSON and CSV have UTC
 }
 
 // The rows of the lists.
@@ -278,6 +279,8 @@ func (c *Collector) Result(s Source, top int) *Result {
 	if c.minutes.width > 1 {
 		r.MinutesPerRow = c.minutes.width
 	}
+	r.Timelines = c.timelines.result()
+	c.timelines = timelines{}
 	for name, l := range c.byProtocol {
 		r.LatencyByProtocol = append(r.LatencyByProtocol, ProtocolLatency{dash(name), l.summary()})
 	}
