@@ -7,9 +7,10 @@ import (
 
 // A Screen is where text is shown. The zero value suits files and pipes.
 type Screen struct {
-	Width int  // columns; 0 means no limit
-	Color bool // ANSI escape sequences
-	ASCII bool // no other characters
+	Width  int  // columns; 0 means no limit
+	Height int  // lines; 0 means no limit
+	Color  bool // ANSI escape sequences
+	ASCII  bool // no other characters
 }
 
 // Control sequences of terminals (ECMA-48, select graphic rendition).

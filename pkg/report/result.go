@@ -76,6 +76,7 @@ type Result struct {
 
 	Heat      *HeatMap       `json:"-"` // with Options.Heat
 	Timelines *Timelines     `json:"-"`
+	NoStory   string         `json:"-"` // why there is no Story
 	Expiring  time.Duration  `json:"-"` // of Options
 	Zone      *time.Location `json:"-"` // of the times that people see; nil for UTC. JSON and CSV have UTC
 }

@@ -10,7 +10,7 @@ import (
 
 // Timelines are the connections of each load balancer over time.
 type Timelines struct {
-	Minutes map[string][]MinuteCount // by load balancer; nil if there are more than 1,000
+	Minutes map[string][]MinuteCount // by load balancer; nil if there are more than 300
 	Width   int64                    // minutes in a row
 }
 
@@ -43,8 +43,8 @@ type timelineKey struct {
 }
 
 const (
-	maxTimelines    = 1_000
-	maxTimelineRows = 65_536
+	maxTimelines    = 300
+	maxTimelineRows = 16_384
 )
 
 func newTimelines(width int64) timelines {
@@ -109,7 +109,7 @@ func (t *timelines) result() *Timelines {
 
 // BarsByLoadBalancer divides the connections of each load balancer as Bars does. The
 // one whose failure rate changed most is the first. It returns none if there are more
-// than 1,000 load balancers.
+// than 300 load balancers.
 func (r *Result) BarsByLoadBalancer(most int) []Timeline {
 	if r.Timelines == nil {
 		return nil
@@ -131,6 +131,11 @@ func (r *Result) BarsByLoadBalancer(most int) []Timeline {
 			cmp.Compare(b.Connections, a.Connections), cmp.Compare(a.LoadBalancer, b.LoadBalancer))
 	})
 	return list
+}
+
+// Peak is the bar with the highest failure rate.
+func (t *Timeline) Peak() Counts {
+	return slices.MaxFunc(t.Bars, func(a, b Counts) int { return cmp.Compare(a.FailureRate(), b.FailureRate()) })
 }
 
 // change says how unlikely the bars are if one failure rate holds for all of them:

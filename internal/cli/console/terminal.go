@@ -26,7 +26,7 @@ func Screen(w io.Writer) text.Screen {
 	locale := cmp.Or(os.Getenv("LC_ALL"), os.Getenv("LC_CTYPE"), os.Getenv("LANG"))
 	o.ASCII = locale == "C" || locale == "POSIX" || strings.Contains(locale, ".") && !strings.Contains(strings.ReplaceAll(strings.ToUpper(locale), "-", ""), "UTF8")
 	if f, ok := terminal(w); ok {
-		o.Width, _, _ = term.GetSize(int(f.Fd()))
+		o.Width, o.Height, _ = term.GetSize(int(f.Fd()))
 		o.Color = os.Getenv("NO_COLOR") == "" && movesCursor()
 	}
 	if n, err := strconv.Atoi(os.Getenv("COLUMNS")); err == nil && n > 0 {

@@ -122,6 +122,9 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	}
 	r := a.result(in.Source(ctx.Err() != nil), o.rows())
 	r.Zone = o.Zone()
+	if flag := o.ByOutcome(); flag != "" {
+		r.Story, r.NoStory = nil, flag+" leaves out connections that the story of the failures needs."
+	}
 	writeErr := o.write(r, stdout)
 	if a.captured != nil {
 		command.WriteRemarks(stderr, a.captured.remarks())

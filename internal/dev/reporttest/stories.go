@@ -108,7 +108,7 @@ func policyWider() incident.Incident {
 	i.Appeared = []incident.Trait{{Negotiated: incident.Negotiated{Protocol: "TLSv1.3"}, Since: 41_000}, {Negotiated: incident.Negotiated{KeyExchange: "x25519"}, Since: 41_000}}
 	i.Causes[0].Certainty = incident.Likely
 	i.NeverWorked, i.FailedBefore = incident.Population{}, incident.Population{}
-	i.Remedies = []incident.Remedy{{Action: incident.SetPolicy, Policy: "ELBSecurityPolicy-TLS-1-2-Ext-2018-06", Fixes: 4_238, Of: 5_335, Not: []int{1}, Allows: []string{"RSA key exchange"}}}
+	i.Remedies = []incident.Remedy{{Action: incident.SetPolicy, Policy: "ELBSecurityPolicy-TLS-1-2-Ext-2018-06", Text: "Set TLS-1-2-Ext-2018-06.", Fixes: 4_238, Of: 5_335, Not: []int{1}, Allows: []string{"no-forward-secrecy", "cbc"}}}
 	return i
 }
 
@@ -133,7 +133,7 @@ func trustStore() incident.Incident {
 	i.Ports = []uint16{8443}
 	i.Causes = []incident.Cause{{Kind: incident.TrustStoreChange, Certainty: incident.Likely, Explains: 812}}
 	i.Cohorts[0].Reason = "ClientCertUntrusted"
-	i.Remedies = []incident.Remedy{{Action: incident.CheckTrustStore, Fixes: 812, Of: 812}}
+	i.Remedies = []incident.Remedy{{Action: incident.CheckTrustStore, Fixes: 812, Of: 812, Text: "Check the listener's trust store and its revocation list."}}
 	return i
 }
 
@@ -154,10 +154,7 @@ func expired() incident.Incident {
 		Certificate: &incident.Certificate{Serial: "0A1B2C3D4E5F6071", Subject: "CN=edi.acme-logistics.example,O=Acme Logistics,C=DE", NotAfter: end},
 		Remedies:    []incident.Remedy{{Action: incident.RenewCertificate, Fixes: 38, Of: 38, Text: "The partner must install a new certificate. Nothing on the load balancer needs to change."}},
 	}
-	i.Certificate.Next = &struct {
-		Subject  string    `json:"subject"`
-		NotAfter time.Time `json:"notAfter"`
-	}{"CN=p3.partner.example", at(0, 0, 0).AddDate(0, 0, 11)}
+	i.Certificate.Next = &incident.NextCertificate{Subject: "CN=p3.partner.example", NotAfter: at(0, 0, 0).AddDate(0, 0, 11)}
 	return i
 }
 
@@ -172,7 +169,7 @@ func release() incident.Incident {
 	i := listenerCertificate()
 	i.Causes = []incident.Cause{{Kind: incident.ClientRelease, Certainty: incident.Possible, Explains: 812}, {Kind: incident.ListenerCertificate, Certainty: incident.Possible, Explains: 812}}
 	i.WorkedBefore.Networks = 1
-	i.Remedies = []incident.Remedy{{Action: incident.UpdateClients, Fixes: 812, Of: 812}, {Action: incident.CheckCertificate, Fixes: 812, Of: 812}}
+	i.Remedies = []incident.Remedy{{Action: incident.UpdateClients, Fixes: 812, Of: 812, Text: "Update the clients."}, {Action: incident.CheckCertificate, Fixes: 812, Of: 812, Text: "Check the listener's certificate and its chain."}}
 	return i
 }
 
@@ -184,7 +181,7 @@ func rollout() incident.Incident {
 	i.WorkedBefore = incident.Population{Clients: 94, Networks: 3, Failures: 1_600}
 	i.NeverWorked = incident.Population{}
 	i.Causes = []incident.Cause{{Kind: incident.ClientRollout, Certainty: incident.Likely, Explains: 1_600, Evidence: []string{"no instant lies between the last success and the first failure of all of them"}}}
-	i.Remedies = []incident.Remedy{{Action: incident.StopRollout, Fixes: 1_600, Of: 1_600}}
+	i.Remedies = []incident.Remedy{{Action: incident.StopRollout, Fixes: 1_600, Of: 1_600, Text: "Ask the owner of these clients to stop the roll-out."}}
 	return i
 }
 
@@ -196,7 +193,7 @@ func scan(end *incident.Bracket) incident.Incident {
 		Before: incident.Counts{Connections: 71_204, Failed: 285}, Since: incident.Counts{Connections: 12_400, Failed: 4_250},
 		NeverWorked: incident.Population{Clients: 1_620, Networks: 5, Failures: 4_210},
 		Cohorts:     []incident.Cohort{{Population: incident.Population{Clients: 1_620, Networks: 5, Failures: 4_210}, Reason: "UnmappedConnectionError", Examples: []string{"45.142.212.7"}}},
-		Remedies:    []incident.Remedy{{Action: incident.Nothing, Of: 4_210}, {Action: incident.BlockAddresses, Fixes: 4_210, Of: 4_210}},
+		Remedies:    []incident.Remedy{{Action: incident.Nothing, Of: 4_210, Text: "Nothing: no client that worked before is hit."}, {Action: incident.BlockAddresses, Fixes: 4_210, Of: 4_210, Text: "Block the networks with a network ACL."}},
 	}
 }
 
@@ -218,7 +215,7 @@ func oneClient() incident.Incident {
 	i.NeverWorked, i.FailedBefore = incident.Population{}, incident.Population{}
 	i.Cohorts = []incident.Cohort{{Population: i.WorkedBefore, Reason: "UnmappedConnectionError", WorkedBefore: 1, LastSuccess: &last, Examples: []string{"2001:db8::7"}, Crowd: true}}
 	i.Causes = []incident.Cause{{Kind: incident.OneClient, Certainty: incident.Likely, Explains: 85}}
-	i.Remedies = []incident.Remedy{{Action: incident.UpdateClients, Fixes: 85, Of: 85}}
+	i.Remedies = []incident.Remedy{{Action: incident.UpdateClients, Fixes: 85, Of: 85, Text: "Update the clients."}}
 	return i
 }
 
@@ -243,7 +240,7 @@ func steady() incident.Incident {
 		Shape:  incident.Throughout, Since: incident.Counts{Connections: 27_916, Failed: 458},
 		FailedBefore: incident.Population{Clients: 4, Networks: 2, Failures: 340},
 		Cohorts:      []incident.Cohort{{Population: incident.Population{Clients: 4, Networks: 2, Failures: 340}, Reason: "ClientCertMaxChainDepthExceeded", Examples: []string{"192.0.2.200"}}},
-		Remedies:     []incident.Remedy{{Action: incident.UpdateClients, Fixes: 340, Of: 340}},
+		Remedies:     []incident.Remedy{{Action: incident.UpdateClients, Fixes: 340, Of: 340, Text: "Update the clients."}},
 	}
 }
 
@@ -251,7 +248,7 @@ func flapping() incident.Incident {
 	i := policyChange()
 	i.Shape, i.Vanished = incident.Flapping, nil
 	i.Causes = []incident.Cause{{Kind: incident.ListenerCertificate, Certainty: incident.Possible, Explains: 5_335}}
-	i.Remedies = []incident.Remedy{{Action: incident.CheckCertificate, Fixes: 5_335, Of: 5_335}}
+	i.Remedies = []incident.Remedy{{Action: incident.CheckCertificate, Fixes: 5_335, Of: 5_335, Text: "Check the listener's certificate and its chain."}}
 	return i
 }
 

@@ -44,10 +44,10 @@ func kind(i *incident.Incident) incident.Kind {
 func (t *teller) headline(i *incident.Incident) string {
 	all, failures := failing(i)
 	switch k := kind(i); {
-	case allAlong(i):
-		return "the same " + text.Plural(all, "client") + verb(all, " fails", " fail") + " all along, " + t.span(t.s.First, t.s.Last) + ": " + ofFailures(failures, i)
 	case k == incident.CertificateExpired && i.Certificate != nil:
 		return t.expired(i.Certificate)
+	case allAlong(i):
+		return text.Counted(all, "client fails", "clients fail") + " all along, " + t.span(t.s.First, t.s.Last) + ": " + ofFailures(failures, i)
 	case k == incident.Scan && i.End != nil:
 		return text.Plural(failures, "failure") + " from " + text.Counted(all, "address", "addresses") + ", " + t.span(i.Onset.Until, i.End.Until)
 	case k == incident.Scan:
@@ -125,7 +125,11 @@ func (t *teller) hit(i *incident.Incident) string {
 	case allAlong(i) && n.Clients > 0:
 		return text.Counted(n.Clients, "of them also succeeds", "of them also succeed") + " now and then."
 	case allAlong(i):
-		return "None of them was seen working."
+		clients, failures := failing(i)
+		if k == incident.CertificateExpired {
+			return text.Counted(clients, "client fails", "clients fail") + " all along: " + ofFailures(failures, i) + "."
+		}
+		return verb(clients, "It was not seen working.", "None of them was seen working.")
 	case n.Clients > 0 && i.Shape == incident.Ramp:
 		return text.Plural(n.Clients, "client") + in(n) + " stopped working one after another: " + ofFailures(n.Failures, i) + "."
 	case n.Clients == 1 && k == incident.OneClient:
@@ -161,37 +165,42 @@ func (t *teller) cause(i *incident.Incident) string {
 	causes, sure := certainty(i)
 	var names []string
 	for _, c := range causes[:min(len(causes), 3)] {
-		switch c.Kind {
-		case incident.Unknown, incident.Steady:
-		case incident.CertificateExpired:
-			if i.Certificate == nil {
-				names = append(names, "an expired client certificate")
-			}
-		case incident.PolicyChange:
-			names = append(names, policyChange(i))
-		default:
-			names = append(names, causeNames[c.Kind])
+		if name := Cause(i, c.Kind); name != "" && !(c.Kind == incident.CertificateExpired && i.Certificate != nil) {
+			names = append(names, name)
 		}
 	}
-	switch k := kind(i); {
+	switch {
 	case len(names) > 0:
-	case k == incident.Unknown:
+	case kind(i) == incident.Unknown:
 		return "Cause unknown: the logs show no change that explains it."
 	default:
 		return ""
 	}
 	label := map[incident.Certainty]string{incident.Certain: "Cause: ", incident.Likely: "Probable cause: "}[sure]
-	label = cmp.Or(label, "Possible cause: ")
-	return label + strings.Join(names, ", or ") + "."
+	return cmp.Or(label, "Possible cause: ") + strings.Join(names, ", or ") + "."
 }
 
-var causeNames = map[incident.Kind]string{
-	incident.ListenerCertificate: "a new listener certificate or chain",
-	incident.TrustStoreChange:    "a changed trust store or revocation list",
-	incident.ClientRelease:       "a new release of these clients",
-	incident.ClientRollout:       "a gradual roll-out on these clients, not the load balancer",
-	incident.Scan:                "a scan",
-	incident.OneClient:           "a change at this client or in its network",
+// Cause names a kind of cause of an incident, "" for Steady and Unknown.
+func Cause(i *incident.Incident, k incident.Kind) string {
+	switch k {
+	case incident.PolicyChange:
+		return policyChange(i)
+	case incident.ListenerCertificate:
+		return "a new listener certificate or chain"
+	case incident.TrustStoreChange:
+		return "a changed trust store or revocation list"
+	case incident.CertificateExpired:
+		return "an expired client certificate"
+	case incident.ClientRelease:
+		return "a new release of these clients"
+	case incident.ClientRollout:
+		return "a gradual roll-out on these clients, not the load balancer"
+	case incident.Scan:
+		return "a scan"
+	case incident.OneClient:
+		return "a change at this client or in its network"
+	}
+	return ""
 }
 
 // policyChange says which way the listener's policy changed.
@@ -217,6 +226,12 @@ func (t *teller) others(i *incident.Incident) (parts []Part) {
 		parts = append(parts, Part{Apart, text.Plural(p.Clients, "client") + " that failed before too: " + text.Plural(p.Failures, "failure") + ".", rankOthers})
 	}
 	return parts
+}
+
+// Heading tells where, from what to what, and since when, in one sentence.
+func Heading(s *incident.Story, i *incident.Incident, o Options) string {
+	t := teller{s, o}
+	return plain(listeners(i) + ": " + t.headline(i) + ".")
 }
 
 // apart tells a further incident in one sentence.

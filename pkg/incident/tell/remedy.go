@@ -5,6 +5,7 @@ import (
 
 	"tlswatch/internal/text"
 	"tlswatch/pkg/incident"
+	"tlswatch/pkg/secpolicy"
 )
 
 // remedies tells the best remedy. A second one stands there only for when the
@@ -44,17 +45,29 @@ func fixes(r *incident.Remedy) string {
 	return ", which fixes all " + text.Plural(r.Of, "failure")
 }
 
+// policy is a policy's name as people say it.
+func policy(r *incident.Remedy) string {
+	return safe(strings.TrimPrefix(r.Policy, secpolicy.Prefix), 40)
+}
+
 func action(i *incident.Incident, r *incident.Remedy) string {
 	switch r.Action {
 	case incident.UndoChange:
+		if r.Policy != "" {
+			return "set security policy " + policy(r) + " again"
+		}
 		if kind(i) == incident.PolicyChange {
 			return "put the former security policy back"
 		}
 		return "undo the change of the listener"
 	case incident.SetPolicy:
-		set := "set " + safe(strings.TrimPrefix(r.Policy, "ELBSecurityPolicy-"), 40)
+		set := "set " + policy(r)
 		if len(r.Allows) > 0 {
-			set += " (allows " + safe(strings.Join(r.Allows, " and "), 60) + ")"
+			allows := make([]string, len(r.Allows))
+			for n, weakness := range r.Allows {
+				allows[n] = safe(weakness, 20)
+			}
+			set += " (weaker: " + strings.Join(allows, ", ") + ")"
 		}
 		return set
 	case incident.CheckCertificate:
@@ -67,6 +80,9 @@ func action(i *incident.Incident, r *incident.Remedy) string {
 		clients, _ := failing(i)
 		return "update " + verb(clients, "this client", "these clients")
 	case incident.StopRollout:
+		if kind(i) == incident.ClientRelease {
+			return "ask the owner of these clients to undo the release"
+		}
 		return "ask the owner of these clients to stop the roll-out"
 	case incident.BlockAddresses:
 		return "block these addresses"

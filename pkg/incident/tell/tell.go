@@ -15,8 +15,8 @@ import (
 
 // Limits of Lines.
 const (
-	columns  = 72
-	maxLines = 8
+	maxColumns = 72
+	maxLines   = 8
 )
 
 // Options say how to tell a story.
@@ -27,6 +27,9 @@ type Options struct {
 	// HideClients leaves out what identifies a client: its address, and the subject
 	// and serial number of its certificate.
 	HideClients bool
+
+	// Columns is the width of Lines, at most and by default 72.
+	Columns int
 }
 
 // A Part is one statement of a story. Its text is plain: neither markup nor control
@@ -68,15 +71,19 @@ const (
 // Label is the word that a part of the topic begins with, "" for none.
 func (t Topic) Label() string { return [...]string{Do: "Do", Apart: "Apart", Note: "Note"}[t] }
 
-// Lines tells the story in at most eight lines of at most 72 columns.
+// Lines tells the story in at most eight lines.
 func Lines(s *incident.Story, o Options) []string {
+	columns := maxColumns
+	if o.Columns > 0 {
+		columns = min(o.Columns, maxColumns)
+	}
 	parts := glued(s, o)
 	for left := 0; ; {
 		shown := parts
 		if left > 0 {
 			shown = append(slices.Clone(parts), Part{Topic: Apart, Text: text.Plural(left, "more incident") + "."})
 		}
-		lines := wrap(shown)
+		lines := wrap(shown, columns)
 		if len(lines) <= maxLines || len(parts) == 1 {
 			return lines
 		}
@@ -93,7 +100,7 @@ func Lines(s *incident.Story, o Options) []string {
 	}
 }
 
-func wrap(parts []Part) (lines []string) {
+func wrap(parts []Part, columns int) (lines []string) {
 	for _, p := range parts {
 		label := p.Topic.Label()
 		if label != "" {
@@ -117,10 +124,13 @@ const more = " ..."
 func Parts(s *incident.Story, o Options) []Part {
 	parts := glued(s, o)
 	for i := range parts {
-		parts[i].Text = strings.ReplaceAll(parts[i].Text, "\u00a0", " ")
+		parts[i].Text = plain(parts[i].Text)
 	}
 	return parts
 }
+
+// plain takes words apart that [text.Glue] joined.
+func plain(s string) string { return strings.ReplaceAll(s, "\u00a0", " ") }
 
 // glued is Parts with words joined as by [text.Glue].
 func glued(s *incident.Story, o Options) []Part {

@@ -158,10 +158,7 @@ func randomStory(r *rand.Rand) *incident.Story {
 	certificate := func() *incident.Certificate {
 		c := &incident.Certificate{Serial: secret + pick("0A", hostile.Text, strings.Repeat("F", 40)), Subject: pick("", subject()), NotAfter: when()}
 		if r.IntN(2) == 0 {
-			c.Next = &struct {
-				Subject  string    `json:"subject"`
-				NotAfter time.Time `json:"notAfter"`
-			}{subject(), when()}
+			c.Next = &incident.NextCertificate{Subject: subject(), NotAfter: when()}
 		}
 		return c
 	}

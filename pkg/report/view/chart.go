@@ -2,10 +2,12 @@ package view
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
 	"tlswatch/internal/text"
+	"tlswatch/pkg/report"
 )
 
 // chart draws the failures over time.
@@ -49,4 +51,41 @@ func (t *tables) chart() {
 		start += strings.Repeat(" ", len(bars)-len(start)-len(end)) + end
 	}
 	fmt.Fprintf(t, "%s %s\n", strings.Repeat(" ", margin), start)
+}
+
+// sparklines returns the time lines of the load balancers, and the heading of their
+// column.
+func (t *tables) sparklines() (lines []report.Timeline, times string) {
+	const name = 64 // what other columns need
+	most := min(max(t.Width-name, 16), 60)
+	lines = t.r.BarsByLoadBalancer(most)
+	bars, from, width := t.r.Bars(most)
+	if len(bars) < 2 {
+		return nil, ""
+	}
+	return lines, from.Format("15:04") + " per " + per(width)
+}
+
+// sparkline draws the failure rate in each bar, relative to the highest.
+func (t *tables) sparkline(bars []report.Counts) string {
+	levels := []rune("▁▂▃▄▅▆▇█")
+	if t.ASCII {
+		levels = []rune("_.:#")
+	}
+	highest := 0.0
+	for _, b := range bars {
+		highest = max(highest, b.FailureRate())
+	}
+	var line strings.Builder
+	for _, b := range bars {
+		switch rate := b.FailureRate(); {
+		case b.Connections == 0:
+			line.WriteByte(' ')
+		case rate == 0:
+			line.WriteRune(levels[0])
+		default:
+			line.WriteRune(levels[int(math.Ceil(rate/highest*float64(len(levels)-1)))])
+		}
+	}
+	return line.String()
 }

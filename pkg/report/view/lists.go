@@ -51,21 +51,42 @@ func (t *tables) counts() {
 			add(x.Counts, x.KeyExchange, note)
 		}
 	}, "key exchange", "")
-	counted("LISTENERS", "byListenerPort", func(add func(report.Counts, ...string)) {
-		for _, x := range r.ByListenerPort {
-			add(x.Counts, strconv.Itoa(int(x.Port)))
-		}
-	}, "port")
-	counted("LOAD BALANCERS", "byLoadBalancer", func(add func(report.Counts, ...string)) {
-		for _, x := range r.ByLoadBalancer {
-			add(x.Counts, x.LoadBalancer)
-		}
-	}, "load balancer")
 }
 
-func (t *tables) clients() {
+// where shows load balancers and listeners.
+func (t *tables) where() {
 	r := t.r
-	shown, number := causes(r)
+	lines, times := t.sparklines()
+	g := text.Table{Columns: "rrrr"}
+	switch {
+	case len(r.ByLoadBalancer) == 0:
+	case lines == nil:
+		g.Add("connections", "failed", "rate", "load balancer")
+		for _, x := range r.ByLoadBalancer {
+			g.Add(text.Count(x.Connections), text.Count(x.Failed), rate(x.Counts), x.LoadBalancer)
+		}
+		t.grid("WHERE", "byLoadBalancer", &g)
+	default:
+		g.Add("connections", "failed", "rate", "peak", times, "load balancer")
+		for _, x := range lines {
+			g.Add(text.Count(x.Connections), text.Count(x.Failed), rate(x.Counts), rate(x.Peak()), t.sparkline(x.Bars), x.LoadBalancer)
+		}
+		t.grid("WHERE: failure rate over time, most changed first", "byLoadBalancer", &g)
+	}
+	if len(r.ByListenerPort) < 2 {
+		return
+	}
+	g = text.Table{Columns: "rrr"}
+	g.Add("connections", "failed", "rate", "port")
+	for _, x := range r.ByListenerPort {
+		g.Add(text.Count(x.Connections), text.Count(x.Failed), rate(x.Counts), strconv.Itoa(int(x.Port)))
+	}
+	t.grid("LISTENERS", "byListenerPort", &g)
+}
+
+// clients shows who failed. Rows refer to causes by their numbers.
+func (t *tables) clients(number map[string]int) {
+	r := t.r
 	if len(r.FailedClients) > 0 {
 		g := text.Table{Columns: "rrr"}
 		g.Add("failed", "connections", "", "client")
@@ -90,7 +111,6 @@ func (t *tables) clients() {
 		}
 		t.grid("FAILED NEGOTIATIONS"+of(len(r.FailedNegotiations), r.TotalFailedNegotiations), "failedNegotiations", &g)
 	}
-	t.diagnoses(shown)
 }
 
 // diagnoses shows causes, which rows refer to by number.

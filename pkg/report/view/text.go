@@ -4,6 +4,7 @@ package view
 
 import (
 	"bufio"
+	"bytes"
 	"cmp"
 	"fmt"
 	"io"
@@ -17,19 +18,39 @@ import (
 // screen has no width, and at least 60.
 func WriteText(w io.Writer, r *report.Result, screen text.Screen) error {
 	screen.Width = max(cmp.Or(screen.Width, 80), 60)
-	b := bufio.NewWriter(w)
+	lines := &lineCounter{Writer: w}
+	b := bufio.NewWriter(lines)
 	t := tables{b, screen, r}
+	t.story()
 	t.summary()
+	shown, number := causes(r)
+	t.why()
+	t.diagnoses(shown)
+	t.where()
+	t.who()
+	t.clients(number)
 	t.counts()
 	t.chart()
-	t.clients()
 	t.captured()
 	t.whatIf()
 	t.certificates()
 	t.nonPostQuantum()
 	t.latency()
 	t.faults()
+	b.Flush() // its error stays
+	t.repeat(lines.n)
 	return b.Flush()
+}
+
+// A lineCounter counts the lines that are written to a writer.
+type lineCounter struct {
+	io.Writer
+	n int
+}
+
+func (c *lineCounter) Write(p []byte) (int, error) {
+	c.n += bytes.Count(p, []byte("\n"))
+	return c.Writer.Write(p)
 }
 
 // tables writes a report to a terminal or file.
@@ -47,14 +68,6 @@ func (t *tables) title(format string, args ...any) {
 
 func (t *tables) summary() {
 	r := t.r
-	if r.Partial {
-		t.colored(t.Red("PARTIAL: interrupted before everything was read"), "")
-		t.WriteByte('\n')
-	}
-	if n := r.TotalFailedObjects; n > 0 {
-		t.colored(t.Red("INCOMPLETE: "+text.Plural(n, "log")+" could not be read to the end"), "")
-		t.WriteByte('\n')
-	}
 	when := "no entries"
 	if r.First != nil {
 		when = text.Period(r.In(*r.First), r.In(*r.Last))

@@ -17,6 +17,7 @@ import (
 	"tlswatch/internal/dev/reporttest"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/incident/tell"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/report/view"
 )
@@ -27,6 +28,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 func TestGolden(t *testing.T) {
 	c, source := reporttest.Mixed(t)
 	r := c.Result(source, 5)
+	r.Story = reporttest.Stories()["several"]
 	screens := map[string]text.Screen{
 		"report.txt":     {},
 		"wide-color.txt": {Width: 130, Color: true},
@@ -66,6 +68,41 @@ func TestGolden(t *testing.T) {
 				t.Errorf("%d columns: %s", n, l)
 			}
 		}
+	}
+}
+
+// A report opens with its story, and repeats it at the end of what is longer than the
+// screen.
+func TestOpening(t *testing.T) {
+	c, source := reporttest.Mixed(t)
+	source.Partial, source.FailedObjects = false, nil
+	r := c.Result(source, 5)
+	for name, story := range reporttest.Stories() {
+		r.Story = story
+		opening := strings.Join(tell.Lines(story, tell.Options{}), "\n") + "\n"
+		write := func(s text.Screen) string {
+			var b strings.Builder
+			if err := view.WriteText(&b, r, s); err != nil {
+				t.Fatal(err)
+			}
+			return b.String()
+		}
+		whole := write(text.Screen{})
+		if !strings.HasPrefix(whole, opening) || strings.Count(whole, opening) != 1 {
+			t.Errorf("%s: the report does not open with its story:\n%.600s", name, whole)
+		}
+		lines := strings.Count(whole, "\n")
+		if write(text.Screen{Height: lines}) != whole {
+			t.Errorf("%s: the screen has room for %d lines, yet something changed", name, lines)
+		}
+		if got := write(text.Screen{Height: lines - 1}); got != whole+"\n"+opening {
+			t.Errorf("%s: the report does not end with its story", name)
+		}
+	}
+	r.Story, r.NoStory = nil, "--failed leaves out what is needed."
+	var b strings.Builder
+	if err := view.WriteText(&b, r, text.Screen{}); err != nil || !strings.HasPrefix(b.String(), "--failed leaves out what is needed.\n\n2026-") {
+		t.Errorf("%v: %.200s", err, b.String())
 	}
 }
 
