@@ -317,23 +317,25 @@ func (w *world) silent(in *incidentTruth) bool {
 	return true
 }
 
-// vanished reports whether a protocol, suite or group that those hit used before is
-// not in any success since.
+// vanished reports whether most that those hit used before had a protocol, suite or
+// group that is in no success since, and not just by chance.
 func (w *world) vanished(in *incidentTruth, hit map[*device]*history) bool {
-	used := make(map[any]bool)
+	still := make(map[any]bool)
+	w.succeeded(in, func(e *event) bool {
+		still[e.version], still[e.suite], still[e.group] = true, true, true
+		return false
+	})
+	gone, all := 0, 0
 	for i := range w.events {
 		e := &w.events[i]
 		if e.listener == in.listener && e.reason == "" && e.at < in.start && hit[e.device] != nil {
-			used[e.version], used[e.suite], used[e.group] = true, true, true
+			all++
+			if !still[e.version] || !still[e.suite] || !still[e.group] {
+				gone++
+			}
 		}
 	}
-	w.succeeded(in, func(e *event) bool {
-		delete(used, e.version)
-		delete(used, e.suite)
-		delete(used, e.group)
-		return false
-	})
-	return len(used) > 0
+	return gone >= 12 && 2*gone > all
 }
 
 // succeeded reports whether a success since the incident is as asked.
