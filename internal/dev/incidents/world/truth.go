@@ -302,6 +302,8 @@ func (w *world) alike(in *incidentTruth, hit map[*device]*history) []incident.Ki
 	case incident.ClientRelease:
 		also(!silent, incident.ListenerCertificate)
 		also(silent && vanished, incident.PolicyChange)
+	case incident.Steady:
+		also(in.listener.mutual, incident.CertificateExpired) // before the log begins
 	}
 	also(len(hit) == 1 && in.kind != incident.Scan, incident.OneClient)
 	return kinds
