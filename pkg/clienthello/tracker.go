@@ -398,7 +398,7 @@ func (t *Tracker) release() {
 // asked reports whether the options select a handshake.
 func (t *Tracker) asked(h *Handshake) bool {
 	return (len(t.options.Ports) == 0 || slices.Contains(t.options.Ports, h.Server.Port())) &&
-		(len(t.options.Clients) == 0 || t.client(h.Client.Addr()))
+		(len(t.options.Clients) == 0 || t.client(h.Client.Addr()) || t.client(h.Peer.Addr()))
 }
 
 // secure reports whether TLS is expected on a port.

@@ -71,6 +71,7 @@ type Result struct {
 	WhatIf             *WhatIf           `json:"whatIf,omitempty"`
 	Captured           *Captured         `json:"captured,omitempty"`
 	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
+	CapturedOutcomes   *CapturedOutcomes `json:"capturedOutcomes,omitempty"`
 	Anonymized         bool              `json:"anonymized,omitempty"`
 	Story              *incident.Story   `json:"story"`
 

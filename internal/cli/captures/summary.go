@@ -151,6 +151,31 @@ func (s *Summary) Clients() []ClientCounts {
 	return list
 }
 
+// maxNotes bounds the clients of Notes.
+const maxNotes = 10
+
+// Notes says which clients have ClientHellos that are not delivered, or are in a loop.
+func (s *Summary) Notes() []string {
+	notes := []string{}
+	for _, c := range s.Clients() {
+		if c.HalfDelivered == 0 && c.HelloRetryLoops == 0 || len(notes) == maxNotes {
+			break
+		}
+		var parts []string
+		if c.HalfDelivered > 0 {
+			parts = append(parts, fmt.Sprintf("%s half-delivered (ClientHellos of %s bytes)", text.Count(c.HalfDelivered), c.sizes()))
+		}
+		if c.Retries > 0 {
+			parts = append(parts, "of the retries without post-quantum key shares, "+c.retriesText())
+		}
+		if c.HelloRetryLoops > 0 {
+			parts = append(parts, text.Plural(c.HelloRetryLoops, "HelloRetryRequest")+" in a loop")
+		}
+		notes = append(notes, c.Client+": "+strings.Join(parts, "; "))
+	}
+	return notes
+}
+
 // A summaryJSON is a Summary as JSON.
 type summaryJSON struct {
 	Packets       int64          `json:"packets"`
@@ -202,9 +227,9 @@ func (s *Summary) Write(w io.Writer, screen text.Screen) error {
 	if len(clients) == 0 {
 		return nil
 	}
-	fmt.Fprintf(w, "\nCLIENTS, by the size of their ClientHellos%s\n", of(len(clients)))
+	fmt.Fprintf(w, "\nCLIENTS%s, with the sizes of their ClientHellos (PQ: post-quantum key shares; HRR: HelloRetryRequests)\n", of(len(clients)))
 	table := text.Table{Columns: "lrrrlrll"}
-	table.Add("client", "handshakes", "negotiated", "post-quantum", "bytes", "half-delivered", "retries without post-quantum", "HelloRetryRequests")
+	table.Add("client", "handshakes", "negotiated", "PQ", "bytes", "half-delivered", "retries without PQ", "HRR")
 	for _, c := range clients[:min(len(clients), shownClients)] {
 		table.Add(c.Client, text.Count(c.Handshakes), text.Count(c.Negotiated), text.Count(c.PostQuantum), c.sizes(), text.Count(c.HalfDelivered), c.retriesText(), c.helloRetries())
 	}

@@ -47,11 +47,16 @@ input. Several files are merged in the order of their packets; pipes are read
 after the files. From standard input, as in 'tcpdump -w - | tlswatch hello -',
 handshakes are printed as they end; from files, in the order of time.
 
-VXLAN (VPC Traffic Mirroring) and GENEVE are decapsulated. QUIC and DTLS are
+VXLAN (VPC Traffic Mirroring), GENEVE, GRE with ERSPAN, MPLS and PPPoE are
+decapsulated; what is not looked into is counted by kind. QUIC and DTLS are
 recognized but not decoded. A snap length that truncates packets hides offers:
-capture with 'tcpdump -s 0'.`,
+capture with 'tcpdump -s 0'.
+
+--summary counts how handshakes ended, and shows which clients send ClientHellos
+that do not reach the server whole. Ctrl-C ends a live capture with it.`,
 		Example: `  tlswatch hello capture.pcapng
   tcpdump -i any -s 0 -U -w - tcp port 443 | tlswatch hello -
+  tlswatch hello --summary capture.pcapng
   tlswatch hello --client 203.0.113.0/24 --policy ELBSecurityPolicy-TLS13-1-2-2021-06 capture.pcap`,
 		Args: command.Needs("CAPTURE: a packet capture, or - for standard input"),
 		RunE: command.Runs(func(cmd *cobra.Command, args []string) error { return h.run(cmd, args) }),
