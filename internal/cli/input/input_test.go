@@ -84,7 +84,7 @@ func TestInputsMixed(t *testing.T) {
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	if s := in.seen; s.objects != 8 || s.lines != 14 || s.malformed != 2 || s.skipped[logkey.AccessLog] != 1 || s.skipped[logkey.OtherObject] != 4 || s.skipped[notFile] != 1 {
+	if s := in.seen; s.objects != 8 || s.lines != 14 || s.malformed != 2 || s.skipped[logkey.AccessLog] != 1 || s.skipped[logkey.OtherObject] != 4 || s.skipped[NotFile] != 1 {
 		t.Errorf("seen %+v", s)
 	}
 	var sample []string

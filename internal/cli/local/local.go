@@ -57,8 +57,9 @@ func New() *cobra.Command {
 send for each, runs the real function binary, and shows what it published to
 CloudWatch and SNS. It needs no AWS account and no network.
 
-PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them.
-Files that are named like log objects keep their names as keys.
+PATH is a log file of at most 1 GiB, or a directory of them. In a directory, it
+reads the files that 'tlswatch report' reads, and names the others. Files that
+are named like log objects keep their names as keys.
 
 CloudWatch refuses data older than two weeks. So the times in the uploaded
 copies, and in their keys, are shifted by a multiple of five minutes so
