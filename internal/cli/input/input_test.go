@@ -159,7 +159,8 @@ func TestInputsWrong(t *testing.T) {
 	}{
 		{[]string{"nowhere.log", good}, []string{"nowhere.log", "no such file"}, 0},
 		{[]string{"-", "-"}, []string{"only once"}, 0},
-		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x" must be s3://BUCKET/PREFIX`}, 0},
+		{[]string{"s3://UPPER/x"}, []string{`the bucket's name in "s3://UPPER/x" must have lower-case letters, digits, hyphens and periods only`, "must be s3://BUCKET/PREFIX"}, 0},
+		{[]string{"s3://ab/x"}, []string{`the bucket's name in "s3://ab/x" has 2 characters; AWS allows 3 to 63`, "must be s3://BUCKET/PREFIX"}, 0},
 		{[]string{empty}, []string{"no log files", empty}, 0},
 		{[]string{other}, []string{"no log files", "1 file or object skipped: " + logkey.OtherObject}, 0},
 		{[]string{broken, good}, []string{"1 of 2 logs", "lost.log: no such file"}, 1},
