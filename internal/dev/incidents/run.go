@@ -57,8 +57,8 @@ type system struct {
 	bound bool // it has to meet the bounds, and its failures are listed
 }
 
-// systems returns package incident, the baselines with limits at which one in a hundred quiet worlds
-// has a story, and the toys.
+// systems returns package incident, the toys, and the baselines with limits at which one
+// of a hundred quiet worlds has a story.
 func systems(quiet seeds) ([]system, error) {
 	peaks := make([][]float64, len(baseline.Detectors))
 	var mu sync.Mutex

@@ -42,7 +42,7 @@ type Incident struct {
 	LoadBalancer string         `json:"loadBalancer"`
 	Port         uint16         `json:"port"`
 	Start        time.Time      `json:"start"`   // on the first node; of a roll-out: for the client that failed first
-	Changed      time.Time      `json:"changed"` // on the last node
+	Changed      time.Time      `json:"changed"` // on the last node, or the last client of a release
 	End          *time.Time     `json:"end,omitempty"`
 	Shape        incident.Shape `json:"shape"`
 	NotAfter     *time.Time     `json:"notAfter,omitempty"`
@@ -58,7 +58,8 @@ type Incident struct {
 	Oracle incident.Bracket `json:"oracle"`
 
 	// Visible says that an oracle has no doubt: three devices or more, whose successes all
-	// come before their failures (one for a reason that the log names), with odds of over 10^8 against chance.
+	// come before their failures, by chance in one of 10^8 cases. Of an expired
+	// certificate, two failures are enough.
 	Visible bool `json:"visible"`
 
 	Before   string         `json:"before,omitempty"` // security policy, if it changed
@@ -242,7 +243,10 @@ func (w *world) times(told *Incident, in *incidentTruth, hit map[*device]*histor
 			}
 		}
 	}
-	told.Start, told.Changed = w.start.Add(start), w.start.Add(start+in.spread)
+	told.Start, told.Changed = w.start.Add(start), w.start.Add(start)
+	if !in.ramp {
+		told.Changed = told.Changed.Add(in.spread)
+	}
 	told.Oracle = incident.Bracket{After: w.start.Add(last), Until: w.start.Add(first)}
 	if in.end > 0 {
 		end := w.start.Add(in.end)
