@@ -33,7 +33,7 @@ type rule struct {
 }
 
 var (
-	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/export", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/tlsclient", "pkg/rollup", "pkg/incident", "pkg/incident/internal/history", "pkg/incident/tell", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
+	pure     = []string{"pkg/inflate", "pkg/connlog", "pkg/connlog/internal/export", "pkg/connlog/internal/jsonline", "pkg/connlog/internal/scan", "pkg/logkey", "pkg/tlsname", "pkg/secpolicy", "pkg/tlsclient", "pkg/rollup", "pkg/accesslog", "pkg/incident", "pkg/incident/internal/history", "pkg/incident/tell", "pkg/metric", "pkg/alert", "pkg/notice", "pkg/posture", "pkg/widget", "pkg/digest", "internal/table", "internal/text"}
 	adapters = []string{"pkg/s3source", "pkg/s3store", "pkg/cwsink", "pkg/snssink", "pkg/elbpolicy"}
 )
 
@@ -157,11 +157,6 @@ var rules = []rule{
 		never:    []string{module + "/...", sdk + "/...", lambda + "/...", "net/http", "log", "log/slog", "os", "time"},
 		unless:   ours("pkg/tlsname"),
 		why:      "it decodes bytes of TLS; packets and connections are another package's subject",
-	},
-	{
-		packages: []string{"pkg/clienthello/prelude"},
-		never:    []string{module + "/...", sdk + "/...", lambda + "/...", "net/http", "log", "log/slog", "os", "time"},
-		why:      "it recognizes protocols by their first bytes",
 	},
 	{
 		packages: []string{"pkg/clienthello"},

@@ -29,6 +29,7 @@ type meaning struct {
 // meanings has every flag of every command, but for --help and --version. A
 // flag has one meaning and one type.
 var meanings = map[string]meaning{
+	"access-logs":     {"report", "stringArray", "access logs of the same load balancers and time"},
 	"all":             {"policy accept", "bool", "also show the policies that refuse the client"},
 	"alarms":          {"cost", "float64", "N metrics that alarms watch"},
 	"anonymize":       {"report", "bool", "replace client addresses and certificate subjects with hashes"},
@@ -84,7 +85,6 @@ var meanings = map[string]meaning{
 	"since":           {"backfill, report, tail, whatif", "string", "only from this TIME on"},
 	"state":           {"backfill", "string", "FILE that records what is done"},
 	"status":          {"report, tail, whatif", "stringArray", "only this STATUS"},
-	"summary":         {"hello", "bool", "count how handshakes ended, and the sizes of ClientHellos by client, instead of showing each"},
 	"template":        {"local", "string", "run what this template FILE deploys"},
 	"times":           {"cost", "float64", "scale to N times the load balancers"},
 	"to":              {"listeners, report, whatif", "string", "new security POLICY"},

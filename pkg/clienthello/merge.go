@@ -48,7 +48,7 @@ func (t *Tracker) packet(p capture.Packet) {
 		t.stats.LongRecords++
 	}
 	if p.Time == 0 {
-		p.Time = t.clock.latest
+		p.Time = t.now
 	}
 	t.advance(p.Time)
 	if len(p.Data) == 0 {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"tlswatch/internal/text"
+	"tlswatch/pkg/accesslog"
 )
 
 // A section is one list as a table.
@@ -112,6 +113,18 @@ var sections = []section{
 		for _, x := range r.CapturedOffers {
 			list := func(names []string) string { return strings.Join(names, " ") }
 			yield(x.Client, x.Protocol, x.Cipher, x.Status, number(x.Count), x.ServerName, list(x.Versions), list(x.CipherSuites), list(x.Groups), list(x.KeyShares), x.JA4, x.Outcome, x.Verdict, x.Software)
+		}
+	}},
+	{"client-requests", []string{"client", "connections", "requests", "hosts", "userAgents", "targetGroups"}, func(r *Result, yield func(...string)) {
+		for _, x := range r.ClientRequests {
+			list := func(names []accesslog.Name) string {
+				var b []string
+				for _, n := range names {
+					b = append(b, n.Name)
+				}
+				return strings.Join(b, "; ")
+			}
+			yield(x.Client, number(x.Connections), number(x.Requests), list(x.Hosts), list(x.UserAgents), list(x.TargetGroups))
 		}
 	}},
 	{"what-if", []string{"outcome", "connections", "clients"}, func(r *Result, yield func(...string)) {

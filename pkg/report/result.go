@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"tlswatch/pkg/accesslog"
 	"tlswatch/pkg/connlog"
 
 	"tlswatch/internal/table"
@@ -55,25 +56,26 @@ type Result struct {
 	TotalFailedNegotiations    int `json:"totalFailedNegotiations"`
 	TotalNonPostQuantumClients int `json:"totalNonPostQuantumClients"`
 
-	LatencyByProtocol  []ProtocolLatency `json:"latencyByProtocol"`
-	SlowestClients     []ClientLatency   `json:"slowestClients"`
-	ClientCertificates []Certificate     `json:"clientCertificates"` // that failed or expire soon
-	Malformed          []MalformedLine   `json:"malformed"`          // the first ones
-	FailedObjects      []FailedObject    `json:"failedObjects"`      // not read to the end
-	TotalFailedObjects int               `json:"totalFailedObjects"` // also those not in FailedObjects
-	Skipped            []SkippedCount    `json:"skipped"`
-	OutsideObjects     int               `json:"outsideObjects"`          // outside the filters for time and load balancer
-	Partial            bool              `json:"partial"`                 // interrupted
-	Approximate        []Approximation   `json:"approximate"`             // lists beyond MaxKeys
-	MinutesPerRow      int64             `json:"minutesPerRow,omitempty"` // of ByMinute, if more than 1
-	Policy             string            `json:"policy,omitempty"`        // that Diagnoses are based on
-	Diagnoses          []Diagnosis       `json:"diagnoses,omitempty"`     // most failures first
-	WhatIf             *WhatIf           `json:"whatIf,omitempty"`
-	Captured           *Captured         `json:"captured,omitempty"`
-	CapturedOffers     []CapturedOffer   `json:"capturedOffers,omitempty"`
-	CapturedOutcomes   *CapturedOutcomes `json:"capturedOutcomes,omitempty"`
-	Anonymized         bool              `json:"anonymized,omitempty"`
-	Story              *incident.Story   `json:"story"`
+	LatencyByProtocol  []ProtocolLatency  `json:"latencyByProtocol"`
+	SlowestClients     []ClientLatency    `json:"slowestClients"`
+	ClientCertificates []Certificate      `json:"clientCertificates"` // that failed or expire soon
+	Malformed          []MalformedLine    `json:"malformed"`          // the first ones
+	FailedObjects      []FailedObject     `json:"failedObjects"`      // not read to the end
+	TotalFailedObjects int                `json:"totalFailedObjects"` // also those not in FailedObjects
+	Skipped            []SkippedCount     `json:"skipped"`
+	OutsideObjects     int                `json:"outsideObjects"`          // outside the filters for time and load balancer
+	Partial            bool               `json:"partial"`                 // interrupted
+	Approximate        []Approximation    `json:"approximate"`             // lists beyond MaxKeys
+	MinutesPerRow      int64              `json:"minutesPerRow,omitempty"` // of ByMinute, if more than 1
+	Policy             string             `json:"policy,omitempty"`        // that Diagnoses are based on
+	Diagnoses          []Diagnosis        `json:"diagnoses,omitempty"`     // most failures first
+	WhatIf             *WhatIf            `json:"whatIf,omitempty"`
+	Captured           *Captured          `json:"captured,omitempty"`
+	CapturedOffers     []CapturedOffer    `json:"capturedOffers,omitempty"`
+	AccessLogs         *AccessLogs        `json:"accessLogs,omitempty"`
+	ClientRequests     []accesslog.Client `json:"clientRequests,omitempty"`
+	Anonymized         bool               `json:"anonymized,omitempty"`
+	Story              *incident.Story    `json:"story"`
 
 	Heat      *HeatMap       `json:"-"` // with Options.Heat
 	Timelines *Timelines     `json:"-"`
@@ -183,6 +185,14 @@ type (
 		Connections uint64 `json:"connections"`
 		Clients     int    `json:"clients"`
 		Bad         bool   `json:"-"`
+	}
+	// AccessLogs is what was read of access logs. Its lists are in ClientRequests.
+	AccessLogs struct {
+		Lines     uint64 `json:"lines"`
+		Untraced  uint64 `json:"untraced"`  // lines without a connection trace id
+		Malformed uint64 `json:"malformed"` // lines of the clients that are not log entries
+		LeftOut   int    `json:"leftOut"`   // connections that were not looked for
+		Clients   int    `json:"clients"`   // rows of ClientRequests if all were listed
 	}
 	// MalformedLine is a line that is not a log entry.
 	MalformedLine struct {

@@ -67,7 +67,7 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 		info, err := os.Stat(name) // of what a symbolic link points to
 		switch {
 		case err == nil && !info.Mode().IsRegular():
-			in.skip(NotFile)
+			in.skip(notFile)
 			return nil
 		case !in.reads(name):
 			return nil
@@ -81,8 +81,8 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 	})
 }
 
-// NotFile is why something with the name of a log is skipped in a directory.
-const NotFile = "not a regular file"
+// notFile is why something with the name of a log is skipped in a directory.
+const notFile = "not a regular file"
 
 func fileInput(path string, info fs.FileInfo) *Log {
 	i := &Log{Name: path, open: func(ctx context.Context) (io.ReadCloser, error) { return command.OpenFile(ctx, path) }}
@@ -92,30 +92,26 @@ func fileInput(path string, info fs.FileInfo) *Log {
 	return i
 }
 
-// Skips returns why a file in a directory, or an object under a prefix, is not read as
-// a log, by its name; "" if it is read.
-func Skips(name string) string {
-	_, err := logkey.Parse(filepath.ToSlash(name))
-	ke, ok := errors.AsType[*logkey.Error](err)
-	if !ok {
-		return ""
-	}
-	other := ke.Reason == logkey.OtherObject || ke.Reason == logkey.OtherForm
-	if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
-		return "" // a renamed log
-	}
-	return ke.Reason
-}
-
 // reads reports whether to read the object or file with a name, and counts it if not.
 func (in *Logs) reads(name string) bool {
-	if reason := Skips(name); reason != "" {
-		in.skip(reason)
-		return false
-	}
 	key, err := logkey.Parse(filepath.ToSlash(name))
-	if err != nil {
-		return true // a renamed log
+	ke, ok := errors.AsType[*logkey.Error](err)
+	if in.access {
+		switch {
+		case ok && ke.Reason == logkey.AccessLog:
+			return true
+		case !ok:
+			in.skip("connection log")
+			return false
+		}
+	}
+	if ok {
+		other := ke.Reason == logkey.OtherObject || ke.Reason == logkey.OtherForm
+		if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
+			return true // a renamed log
+		}
+		in.skip(ke.Reason)
+		return false
 	}
 	if !in.filter.MatchObject(key) {
 		from, to := key.Ends()

@@ -44,6 +44,12 @@ var statuses = []string{
 	"ClientCertInvalid", "ClientCertPurposeInvalid", "ClientCertRejected", "ClientCertIncompatible",
 }
 
+// AnyOutcome returns the flags without those about what was negotiated and how it ended.
+func (o FilterFlags) AnyOutcome() *FilterFlags {
+	o.protocols, o.ciphers, o.keyExchanges, o.statuses, o.failed = nil, nil, nil, nil, false
+	return &o
+}
+
 // Register adds the flags to a command.
 func (o *FilterFlags) Register(cmd *cobra.Command) {
 	f := cmd.Flags()

@@ -33,7 +33,8 @@ type Logs struct {
 	stdin    io.Reader
 	progress *console.Progress
 	filter   *Filter
-	Workers  int // readers at the same time
+	access   bool // reads access logs instead
+	Workers  int  // readers at the same time
 	s3       cloud.Buckets
 
 	mu   sync.Mutex // guards what follows
@@ -103,6 +104,13 @@ func New(paths []string, stdin io.Reader, p *console.Progress) *Logs {
 	}
 }
 
+// NewAccessLogs returns the access logs at paths.
+func NewAccessLogs(paths []string, p *console.Progress) *Logs {
+	in := New(paths, nil, p)
+	in.access = true
+	return in
+}
+
 // Apply sets a filter. Each leaves out logs whose names show that no line can pass,
 // and Scan also leaves out lines.
 func (in *Logs) Apply(f *Filter) { in.filter = f }
@@ -133,6 +141,46 @@ func (in *Logs) check() error {
 // number and reader. An error of work does not keep it from reading the other logs; it
 // then returns a *ReadError. It ends early when ctx does.
 func (in *Logs) Each(ctx context.Context, work func(worker int, i *Log, r *connlog.Reader) error) error {
+	type readers struct{ alone, among *connlog.Reader } // made when needed
+	own := make([]readers, in.Workers)
+	return in.each(ctx, func(worker int, spare bool, log *Log, body io.Reader) (volume, error) {
+		r := &own[worker].among
+		var options []connlog.Option
+		if spare {
+			r, options = &own[worker].alone, []connlog.Option{connlog.ReadAhead}
+			defer func() { (*r).Reset(nil) }()
+		}
+		if *r == nil {
+			*r = connlog.NewReader(nil, options...)
+		}
+		(*r).Reset(body)
+		if log.loadBalancer() != "" {
+			(*r).IgnoreLoadBalancer()
+		}
+		err := work(worker, log, *r)
+		return volume{(*r).Lines(), (*r).Bytes()}, err
+	})
+}
+
+// EachBody is as Each, for logs that read reads. It returns the lines and bytes of text.
+func (in *Logs) EachBody(ctx context.Context, read func(body io.Reader) (lines int, bytes int64, err error)) error {
+	return in.each(ctx, func(_ int, _ bool, _ *Log, body io.Reader) (volume, error) {
+		lines, bytes, err := read(body)
+		return volume{lines, bytes}, err
+	})
+}
+
+// A volume is how much was read.
+type volume struct {
+	lines int
+	bytes int64 // of text
+}
+
+// A reading reads a log that is open. There is a spare core if spare is set.
+type reading func(worker int, spare bool, log *Log, body io.Reader) (volume, error)
+
+// each calls read for every log, from several goroutines.
+func (in *Logs) each(ctx context.Context, read reading) error {
 	if err := in.check(); err != nil {
 		return err
 	}
@@ -144,21 +192,10 @@ func (in *Logs) Each(ctx context.Context, work func(worker int, i *Log, r *connl
 	var busy atomic.Int32
 	for n := range in.Workers {
 		workers.Go(func() {
-			var alone, among *connlog.Reader // made when needed
 			for o := range queue {
 				// The last large logs use the cores that are idle.
-				if spare := int(busy.Add(1)) <= in.Workers/2; spare && o.last && o.large() {
-					if alone == nil {
-						alone = connlog.NewReader(nil, connlog.ReadAhead)
-					}
-					in.readOne(ctx, n, o, alone, work)
-					alone.Reset(nil)
-				} else {
-					if among == nil {
-						among = connlog.NewReader(nil)
-					}
-					in.readOne(ctx, n, o, among, work)
-				}
+				spare := int(busy.Add(1)) <= in.Workers/2 && o.last && o.large()
+				in.readOne(ctx, n, spare, o, read)
 				busy.Add(-1)
 			}
 		})
@@ -167,7 +204,8 @@ func (in *Logs) Each(ctx context.Context, work func(worker int, i *Log, r *connl
 	return in.result(ctx)
 }
 
-func (in *Logs) readOne(ctx context.Context, worker int, o *opening, r *connlog.Reader, work func(int, *Log, *connlog.Reader) error) {
+// readOne reads a log, or the logs in an archive.
+func (in *Logs) readOne(ctx context.Context, worker int, spare bool, o *opening, read reading) {
 	body, err := o.take(ctx)
 	if o.release != nil {
 		defer o.release()
@@ -185,30 +223,21 @@ func (in *Logs) readOne(ctx context.Context, worker int, o *opening, r *connlog.
 				return nil
 			}
 		}
-		in.readFile(ctx, worker, log, f, r, work)
+		v, err := read(worker, spare, log, f)
+		in.mu.Lock()
+		in.seen.objects++
+		in.seen.bytes += v.bytes
+		in.seen.lines += v.lines
+		in.mu.Unlock()
+		if err != nil {
+			in.fail(ctx, &logError{name: log.Name, index: log.index, err: err, opened: true, lines: v.lines})
+		}
 		return ctx.Err()
 	})
 	if err != nil {
 		in.fail(ctx, &logError{name: o.Name, index: o.index, err: err})
 	}
 	in.progress.Add(1, 0)
-}
-
-// readFile reads a log that is open.
-func (in *Logs) readFile(ctx context.Context, worker int, log *Log, body io.Reader, r *connlog.Reader, work func(int, *Log, *connlog.Reader) error) {
-	r.Reset(body)
-	if log.loadBalancer() != "" {
-		r.IgnoreLoadBalancer()
-	}
-	err := work(worker, log, r)
-	in.mu.Lock()
-	in.seen.objects++
-	in.seen.bytes += r.Bytes()
-	in.seen.lines += r.Lines()
-	in.mu.Unlock()
-	if err != nil {
-		in.fail(ctx, &logError{name: log.Name, index: log.index, err: err, opened: true, lines: r.Lines()})
-	}
 }
 
 // fail notes that a log cannot be read, unless that is because ctx ended.

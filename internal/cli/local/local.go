@@ -23,6 +23,7 @@ import (
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/cloudwatch"
 	"tlswatch/internal/localaws/lambda"
+	"tlswatch/pkg/config"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/trigger"
 )
@@ -31,10 +32,7 @@ const (
 	logBucket   = "tlswatch-local"
 	stateBucket = "tlswatch-state"
 	alertTopic  = "tlswatch-alerts"
-
-	policySetting = "LISTENER_POLICIES"
-
-	timeout = 2 * time.Minute // of an invocation, as in template.yaml
+	timeout     = 2 * time.Minute // of an invocation, as in template.yaml
 )
 
 type options struct {
@@ -59,9 +57,8 @@ func New() *cobra.Command {
 send for each, runs the real function binary, and shows what it published to
 CloudWatch and SNS. It needs no AWS account and no network.
 
-PATH is a log file of at most 1 GiB, or a directory of them. In a directory, it
-reads the files that 'tlswatch report' reads, and names the others. Files that
-are named like log objects keep their names as keys.
+PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them.
+Files that are named like log objects keep their names as keys.
 
 CloudWatch refuses data older than two weeks. So the times in the uploaded
 copies, and in their keys, are shifted by a multiple of five minutes so
@@ -107,12 +104,9 @@ func (o options) run(ctx context.Context, paths []string, stdout, stderr io.Writ
 	case o.template == "" && len(o.parameters) > 0:
 		return command.Usagef("--parameter needs --template")
 	}
-	var policies map[string]string
-	var err error
-	if o.template == "" {
-		if policies, err = o.listenerPolicies(ctx); err != nil {
-			return err
-		}
+	policies, err := o.listenerPolicies(ctx)
+	if err != nil {
+		return err
 	}
 	function, err := o.findFunction()
 	if err != nil {
@@ -215,21 +209,26 @@ func (o *options) listenerPolicies(ctx context.Context) (map[string]string, erro
 		}
 	}
 	if o.policy == "" {
-		return settings, policyflags.CheckSetting(set, policySetting, os.Getenv(policySetting))
+		return settings, nil
 	}
-	policies, err := policyflags.ParseListeners(set, o.policy)
+	names, err := config.ParseListenerPolicies(o.policy)
 	if err != nil {
-		return nil, err
+		return nil, command.Usagef("--policy: %w", err)
 	}
 	var list []string
-	for port, name := range policies {
-		if port != 0 {
-			name = strconv.Itoa(int(port)) + "=" + name
+	for port, name := range names {
+		p, err := policyflags.Lookup(set, name)
+		if err != nil {
+			return nil, fmt.Errorf("--policy: %w", err)
 		}
-		list = append(list, name)
+		if port != 0 {
+			list = append(list, strconv.Itoa(int(port))+"="+p.Name)
+		} else {
+			list = append(list, p.Name)
+		}
 	}
 	slices.Sort(list)
-	settings[policySetting] = strings.Join(list, ",")
+	settings["LISTENER_POLICIES"] = strings.Join(list, ",")
 	return settings, nil
 }
 

@@ -39,6 +39,7 @@ type options struct {
 	anonymize bool
 	expiring  string
 	captures  []string
+	access    []string
 	to        string
 }
 
@@ -89,6 +90,7 @@ described in docs/report.md; csv, one list, chosen by --section.
 	command.CompleteFlag(cmd, "to", policyflags.Complete(&o.File, 0))
 	command.CompleteWith(cmd, "section", report.Sections()...)
 	f.StringArrayVar(&o.captures, "captures", nil, "packet capture `FILE` of the same clients and time: adds what they offered when they failed; repeatable")
+	f.StringArrayVar(&o.access, "access-logs", nil, "access logs of the same load balancers and time, as `PATH`: adds hosts, user agents and target groups of clients that fail or use weak TLS; repeatable")
 	o.FilterFlags.Register(cmd)
 	o.Flags.Register(cmd, "explains why negotiations failed")
 	return cmd
@@ -110,7 +112,7 @@ const (
 func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdout, stderr io.Writer) error {
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
-	a, err := o.prepare(ctx)
+	a, err := o.prepare(ctx, paths)
 	if err != nil {
 		return err
 	}
@@ -120,7 +122,12 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	if err != nil && !errors.As(err, new(*input.ReadError)) {
 		return in.Finish(ctx, err)
 	}
-	r := a.result(in.Source(ctx.Err() != nil), o.rows())
+	source := in.Source(ctx.Err() != nil)
+	if a.access != nil && ctx.Err() == nil {
+		filter, filterErr := o.AnyOutcome().Filter(time.Now().UTC())
+		a.accessErr = cmp.Or(filterErr, a.access.read(ctx, input.New(paths, nil, console.NewProgress(stderr, "log")), filter, a.collector.Client, stderr))
+	}
+	r := a.result(source, o.rows())
 	r.Zone = o.Zone()
 	if flag := o.ByOutcome(); flag != "" {
 		r.Story, r.NoStory = nil, flag+" leaves out connections that the story of the failures needs."
@@ -130,10 +137,13 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 		command.WriteRemarks(stderr, a.captured.remarks())
 	}
 	command.WriteRemarks(stderr, a.judge.Remarks())
+	if a.access != nil {
+		command.WriteRemarks(stderr, a.access.remarks())
+	}
 	if ctx.Err() == nil {
 		a.filter.WarnNothing(stderr)
 	}
-	return cmp.Or(writeErr, in.Finish(ctx, err), a.captureErr)
+	return cmp.Or(writeErr, in.Finish(ctx, err), a.captureErr, a.accessErr)
 }
 
 // An analysis collects lines, and what a report says about them.
@@ -144,10 +154,12 @@ type analysis struct {
 	whatIf     *whatIf            // nil without --what-if
 	captured   *captured          // nil without --captures
 	captureErr error              // why the captures were not read to their end
+	access     *accessLog         // nil without --access-logs
+	accessErr  error              // why the access logs were not read to their end
 }
 
 // prepare reads the flags, policies and captures.
-func (o *options) prepare(ctx context.Context) (*analysis, error) {
+func (o *options) prepare(ctx context.Context, paths []string) (*analysis, error) {
 	settings, err := o.check()
 	if err != nil {
 		return nil, command.Usage(err)
@@ -160,6 +172,9 @@ func (o *options) prepare(ctx context.Context) (*analysis, error) {
 		return nil, err
 	}
 	if a.whatIf, err = o.newWhatIf(ctx); err != nil {
+		return nil, err
+	}
+	if a.access, err = newAccessLog(o.access, paths); err != nil {
 		return nil, err
 	}
 	settings.ByListener, settings.Heat = a.judge != nil, o.format == "html"
@@ -185,8 +200,14 @@ func (a *analysis) read(ctx context.Context, in *input.Logs) error {
 	if a.whatIf != nil {
 		a.whatIf.folds = forecast.NewObservations(in.Workers, maxObserved)
 	}
+	if a.access != nil {
+		a.access.start(in.Workers)
+	}
 	err := in.Scan(ctx, func(worker int, e *connlog.Entry) {
 		workers[worker].Add(e)
+		if a.access != nil {
+			a.access.line(worker, e)
+		}
 		if a.captured != nil {
 			a.captured.line(e)
 		}
@@ -212,6 +233,9 @@ func (a *analysis) result(source report.Source, rows int) *report.Result {
 	if a.whatIf != nil {
 		r.WhatIf = a.whatIf.summary()
 	}
+	if a.access != nil {
+		a.access.addTo(r, rows)
+	}
 	return r
 }
 
@@ -231,16 +255,16 @@ func (o *options) rows() int {
 // check turns the flags into options.
 func (o *options) check() (options report.Options, err error) {
 	switch {
-	case o.format == "csv" && o.section == "":
-		return options, fmt.Errorf("--format csv needs --section LIST\nwant one of %s", strings.Join(report.Sections(), ", "))
 	case o.format == "csv" && !slices.Contains(report.Sections(), o.section):
-		return options, fmt.Errorf("there is no --section %s%s\nwant one of %s", o.section, command.Suggestion(o.section, report.Sections()), strings.Join(report.Sections(), ", "))
+		return options, fmt.Errorf("--format csv needs --section LIST, one of %s", strings.Join(report.Sections(), ", "))
 	case o.format != "csv" && o.section != "":
 		return options, errors.New("--section is for --format csv")
 	case o.section == "captured-offers" && len(o.captures) == 0:
 		return options, errors.New("--section captured-offers needs --captures")
 	case slices.Contains(o.captures, command.StdinPath):
 		return options, errors.New("--captures takes files, not standard input")
+	case o.section == "client-requests" && len(o.access) == 0:
+		return options, errors.New("--section client-requests needs --access-logs")
 	case o.section == "diagnoses" && o.Policy == "":
 		return options, errors.New("--section diagnoses needs --policy")
 	case o.section == "what-if" && o.to == "":

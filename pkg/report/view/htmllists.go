@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
-	"strings"
 	"time"
 
 	"tlswatch/internal/text"
@@ -16,7 +15,7 @@ import (
 func tablesOf(r *report.Result, causes map[string]int) []pageTable {
 	var tables []pageTable
 	for _, t := range []pageTable{
-		failedClients(r), failedNegotiations(r, causes), capturedOffers(r), certificates(r), nonPostQuantumClients(r),
+		failedClients(r), failedNegotiations(r, causes), capturedOffers(r), clientRequests(r), certificates(r), nonPostQuantumClients(r),
 		latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r),
 	} {
 		if len(t.Rows) == 0 {
@@ -95,7 +94,7 @@ func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
 func capturedOffers(r *report.Result) pageTable {
 	t := newTable("captured-offers", "What clients offered, by packet captures", "count", "client", "protocol", "reason", "for", "offers", "software", "ended", "policy")
 	if c := r.Captured; c != nil {
-		t.More = strings.TrimSpace(strings.Join(append([]string{cut(len(r.CapturedOffers), c.Offers)}, capturedOutcomes(r)...), " "))
+		t.More = cut(len(r.CapturedOffers), c.Offers)
 	}
 	for i := range r.CapturedOffers {
 		x := &r.CapturedOffers[i]

@@ -32,6 +32,7 @@ func WriteText(w io.Writer, r *report.Result, screen text.Screen) error {
 	t.counts()
 	t.chart()
 	t.captured()
+	t.requests()
 	t.whatIf()
 	t.certificates()
 	t.nonPostQuantum()
