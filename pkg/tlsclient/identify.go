@@ -176,7 +176,7 @@ const maxPrograms = 4
 // bounded enumerates the names of clients.
 func bounded(list []*Client) string {
 	names := Names(list)
-	if len(names) > maxPrograms {
+	if len(names) > maxPrograms+1 {
 		names = append(names[:maxPrograms:maxPrograms], fmt.Sprintf("%d more programs", len(names)-maxPrograms))
 	}
 	return enumerate(names)

@@ -1,22 +1,24 @@
 package tlsclient
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 )
 
 // Names returns short names for clients, one for each program, such as
 // "Chrome 30 to 49" or "IE 11 on Windows 7 and 8.1": first browsers, then the other
-// kinds. A range covers all known versions between its ends, and a version without a
+// kinds, and of a kind first those with most clients. A range covers all known versions between its ends, and a version without a
 // platform all known platforms.
 func Names(list []*Client) []string {
 	selected := make(map[*Client]bool)
 	for _, c := range list {
 		selected[c] = true
 	}
-	var names [Crawler + 1][]string
+	var programs []program
 	for i := 0; i < len(clients); {
-		software, kind := clients[i].Software, clients[i].Kind
+		software := clients[i].Software
+		p := program{kind: clients[i].Kind}
 		var items []string
 		var run []string // consecutive versions
 		end := func() {
@@ -33,28 +35,38 @@ func Names(list []*Client) []string {
 			var platforms []string
 			all := true
 			for ; i < len(clients) && clients[i].Software == software && clients[i].Version == version; i++ {
-				if !selected[&clients[i]] {
+				if selected[&clients[i]] {
+					platforms = append(platforms, clients[i].Platform)
+				} else {
 					all = false
-				} else if p := clients[i].Platform; p != "" && !slices.Contains(platforms, p) {
-					platforms = append(platforms, p)
 				}
 			}
-			switch {
-			case all:
+			if p.clients += len(platforms); all {
 				run = append(run, version)
 				continue
-			case platforms != nil:
-				end()
+			}
+			if end(); platforms != nil {
 				items = append(items, version+" on "+enumerate(shortened(platforms)))
-			default:
-				end()
 			}
 		}
 		if end(); items != nil {
-			names[kind] = append(names[kind], software+" "+enumerate(items))
+			p.name = software + " " + enumerate(items)
+			programs = append(programs, p)
 		}
 	}
-	return slices.Concat(names[:]...)
+	slices.SortStableFunc(programs, func(a, b program) int { return cmp.Or(cmp.Compare(a.kind, b.kind), cmp.Compare(b.clients, a.clients)) })
+	var names []string
+	for _, p := range programs {
+		names = append(names, p.name)
+	}
+	return names
+}
+
+// A program is one of those that Names names.
+type program struct {
+	kind    Kind
+	clients int
+	name    string
 }
 
 // shortened drops a first word that the platform before has too: Windows 7, 8.1.

@@ -73,7 +73,7 @@ func TestNames(t *testing.T) {
 		{[]string{"IE 11 on Windows 7", "IE 11 on Windows 8.1", "IE 11 on Windows Phone 8.1 Update"}, "IE 11 on Windows 7, 8.1 and Phone 8.1 Update"},
 		{[]string{"IE 8 on Windows XP", "IE 9"}, "IE 8 on Windows XP and 9"},
 		{[]string{"IE 11"}, "IE 11"},
-		{[]string{"Googlebot 2013-10", "Android 4.3", "Java 7u25", "Opera 16", "IE 9"}, "IE 9; Opera 16; Java 7u25; Android 4.3; Googlebot 2013-10"},
+		{[]string{"Googlebot 2013-10", "Android 4.3", "Java 7u25", "Opera 16", "IE 9", "Opera 15"}, "Opera 15 and 16; IE 9; Java 7u25; Android 4.3; Googlebot 2013-10"},
 	} {
 		if got := strings.Join(Names(find(t, test.clients...)), "; "); got != test.want {
 			t.Errorf("%q: got %q, want %q", test.clients, got, test.want)
@@ -202,7 +202,7 @@ func TestConsistent(t *testing.T) {
 		{
 			name: "CBC although GCM is preferred", policy: "2016-08", version: tlsname.TLS12, suite: "ECDHE-RSA-AES128-SHA256",
 			fit: []string{"IE 11 on Windows 7", "IE 11 on Windows 8.1", "Safari 7", "Safari 8"}, not: []string{"Chromium 137", "IE 11 on Windows 10", "Java 8u31", "Safari 9"},
-			noneSince: 2016, text: "consistent with Chrome 30, IE 11 on Windows 7, 8.1, Phone 8.1 and Phone 8.1 Update, Opera 17 and Safari 5, 6, 7 and 8; not with any known browser since 2016",
+			noneSince: 2016, text: "consistent with Safari 5, 6, 7 and 8, IE 11 on Windows 7, 8.1, Phone 8.1 and Phone 8.1 Update, 360 Browser 7.5, Chrome 30 and Opera 17; not with any known browser since 2016",
 		},
 		{
 			name: "TLS 1.2 where TLS 1.3 was to be had", policy: "TLS13-1-2-2021-06", version: tlsname.TLS12, suite: "ECDHE-RSA-AES128-GCM-SHA256",
@@ -275,7 +275,7 @@ func TestIdentify(t *testing.T) {
 		t.Errorf("nothing like it: %s", got)
 	}
 	m = Identify(find(t, "Chrome 73")[0].JA4, secpolicy.Offer{})
-	if got := m.String(); !strings.HasPrefix(got, "like Chrome 73") || !strings.Contains(got, "Opera") || !strings.HasSuffix(got, " (same JA4)") {
+	if got := m.String(); !strings.HasPrefix(got, "like Chrome 72 to 79") || !strings.Contains(got, "Opera") || !strings.HasSuffix(got, " (same JA4)") {
 		t.Errorf("several with one fingerprint: %s", got)
 	}
 }

@@ -8,7 +8,6 @@ import (
 	"crypto/sha256"
 	"embed"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -18,8 +17,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode"
 
+	"tlswatch/internal/dev/tlsclientgen/clientfile"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -45,22 +46,7 @@ func main() {
 }
 
 // A client is an entry of a data file.
-type client struct {
-	Software      string   `json:"software"`
-	Version       string   `json:"version"`
-	Platform      string   `json:"platform"`
-	Kind          string   `json:"kind"`
-	Released      int      `json:"released"` // year
-	LegacyVersion string   `json:"legacyVersion"`
-	Versions      []string `json:"versions"` // of supported_versions; null without it
-	CipherSuites  []string `json:"cipherSuites"`
-	Groups        []string `json:"groups"`
-	KeyShares     []string `json:"keyShares"`
-	Schemes       []string `json:"signatureSchemes"`
-	Extensions    []uint16 `json:"extensions"`
-	ALPN          []string `json:"alpn"`
-	JA4           string   `json:"ja4"`
-}
+type client clientfile.Client
 
 func (c *client) name() string {
 	return strings.TrimSpace(c.Software + " " + c.Version + " " + c.Platform)
@@ -126,11 +112,15 @@ func read(source string) ([]client, error) {
 	if err != nil {
 		return nil, err
 	}
-	var file struct{ Clients []client }
-	if err := json.Unmarshal(text, &file); err != nil {
+	clients, err := clientfile.Read(text)
+	if err != nil {
 		return nil, fmt.Errorf("%s.json: %w", source, err)
 	}
-	return file.Clients, nil
+	var list []client
+	for _, c := range clients {
+		list = append(list, client(c))
+	}
+	return list, nil
 }
 
 // compareVersions compares the numbers in versions one by one, and what is between them
@@ -180,7 +170,7 @@ func (t *tables) add(c *client) error {
 		}
 		return uint16(n)
 	}
-	var suites, versions, groups, shares, schemes []uint16
+	var suites, versions, groups, shares, signatures []uint16
 	for _, s := range c.CipherSuites {
 		suites = append(suites, number(strconv.ParseUint(s, 16, 16)))
 	}
@@ -198,8 +188,7 @@ func (t *tables) add(c *client) error {
 		}
 	}
 	for _, s := range c.Schemes {
-		scheme, err := parseScheme(s)
-		schemes = append(schemes, number(uint64(scheme), err))
+		signatures = append(signatures, number(parseScheme(s)))
 	}
 	legacy, err := tlsname.ParseVersion(c.LegacyVersion)
 	kind := kinds[c.Kind]
@@ -212,25 +201,32 @@ func (t *tables) add(c *client) error {
 	if err := errors.Join(faults...); err != nil {
 		return err
 	}
-	suites, versions, groups, shares, schemes = real(suites), real(versions), real(groups), real(shares), real(schemes)
-	if got := c.ja4(suites, versions, schemes, uint16(legacy)); got != c.JA4 {
+	suites, versions, groups, shares, signatures = real(suites), real(versions), real(groups), real(shares), real(signatures)
+	if got := c.ja4(suites, versions, signatures, uint16(legacy)); got != c.JA4 {
 		return fmt.Errorf("JA4 is %s in the file, %s by its lists", c.JA4, got)
 	}
 	fmt.Fprintf(&t.rows, "{Software: %q, Version: %q, Platform: %q, Kind: %s, Released: %d, JA4: %q, Offer: secpolicy.Offer{", c.Software, c.Version, c.Platform, kind, c.Released, c.JA4)
 	fmt.Fprintf(&t.rows, "Versions: %s, Suites: %s, Groups: %s, SignatureSchemes: %s}, KeyShares: %s},\n",
 		t.list("versions", "Version", offered(versions, uint16(legacy))), t.list("suites", "Suite", suitesOnly(suites)),
-		t.list("groups", "Group", groups), t.list("schemes", "SignatureScheme", schemes), t.list("groups", "Group", shares))
+		t.list("groups", "Group", groups), t.list("signatures", "SignatureScheme", signatures), t.list("groups", "Group", shares))
 	return nil
 }
 
-// parseScheme returns the number of a signature scheme by its name, or from its number.
-func parseScheme(name string) (tlsname.SignatureScheme, error) {
-	for s := range 1 << 16 {
-		if scheme := tlsname.SignatureScheme(s); scheme.String() == name {
-			return scheme, nil
-		}
+// schemes has the numbers of all signature schemes by name.
+var schemes = sync.OnceValue(func() map[string]uint64 {
+	numbers := make(map[string]uint64)
+	for n := range uint64(1 << 16) {
+		numbers[tlsname.SignatureScheme(n).String()] = n
 	}
-	return 0, fmt.Errorf("unknown signature scheme %q", name)
+	return numbers
+})
+
+func parseScheme(name string) (uint64, error) {
+	n, ok := schemes()[name]
+	if !ok {
+		return 0, fmt.Errorf("unknown signature scheme %q", name)
+	}
+	return n, nil
 }
 
 // list returns the name of a variable with the values, "nil" without values.
