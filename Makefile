@@ -20,7 +20,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # The packages, as ./paths, with a test file that matches an expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build man run test crash chaos load simulate incidents lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build man run test crash chaos real load simulate incidents lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 .PHONY: reproduce deploy uninstall
 
 help: ## show this list
@@ -50,6 +50,9 @@ CHAOSFLAGS ?=
 
 chaos: ## kill the built function 500 times and break 5,000 of its AWS calls, and judge the result; at most half an hour
 	go run ./internal/dev/chaos $(CHAOSFLAGS)
+
+real: ## let real TLS clients and servers negotiate, and compare verdicts with the outcomes; two minutes
+	TLSWATCH_REAL=1 go test -timeout 30m -v ./internal/dev/realtls
 
 load: ## send 20,000 object events through the real function, directly and through a queue, and measure
 	TLSWATCH_LOAD=20000 go test -timeout 30m -v -run '^TestLoad$$' ./functions/processor
