@@ -159,6 +159,11 @@ var rules = []rule{
 		why:      "it decodes bytes of TLS; packets and connections are another package's subject",
 	},
 	{
+		packages: []string{"pkg/clienthello/prelude"},
+		never:    []string{module + "/...", sdk + "/...", lambda + "/...", "net/http", "log", "log/slog", "os", "time"},
+		why:      "it recognizes protocols by their first bytes",
+	},
+	{
 		packages: []string{"pkg/clienthello"},
 		never:    append(ours(adapters...), sdk+"/...", lambda+"/...", module+"/pkg/connlog", module+"/pkg/secpolicy", "log", "log/slog"),
 		why:      "a capture says what clients offered; what a policy accepts is another package's subject",

@@ -85,6 +85,7 @@ var meanings = map[string]meaning{
 	"since":           {"backfill, report, tail, whatif", "string", "only from this TIME on"},
 	"state":           {"backfill", "string", "FILE that records what is done"},
 	"status":          {"report, tail, whatif", "stringArray", "only this STATUS"},
+	"summary":         {"hello", "bool", "count how handshakes ended, and the sizes of ClientHellos by client, instead of showing each"},
 	"template":        {"local", "string", "run what this template FILE deploys"},
 	"times":           {"cost", "float64", "scale to N times the load balancers"},
 	"to":              {"listeners, report, whatif", "string", "new security POLICY"},

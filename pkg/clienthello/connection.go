@@ -3,9 +3,11 @@ package clienthello
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"tlswatch/pkg/clienthello/capture"
+	"tlswatch/pkg/clienthello/prelude"
 	"tlswatch/pkg/clienthello/tlswire"
 	"tlswatch/pkg/tlsname"
 )
@@ -13,57 +15,42 @@ import (
 // A connection is the state of one TCP connection.
 type connection struct {
 	key      capture.Flow
+	twin     *connection // with the same ends, through other tunnels
 	sides    [2]direction
 	client   *direction // nil until known
 	whole    bool       // its SYN was seen
-	started  int64      // time of the first packet, in Unix nanoseconds
-	now      int64      // time of the last packet
+	now      int64      // time of the last packet, in Unix nanoseconds
+	seen     int64      // the tracker's clock at the last packet
+	packets  int64      // number of the last packet in the captures
+	asked    int64      // the tracker's clock at the ClientHello
 	cost     int        // bytes it holds in buffers and ClientHellos
 	hellos   int        // of them, in ClientHellos
 	finished bool       // its handshake was reported, or there is none
+	next     *attempt   // to begin another connection with the same ports
+	replaced bool       // another connection with the same ports began before its end
+	waited   bool       // at least answerTime passed since the ClientHello
 
 	handshake    *Handshake // nil until the ClientHello begins
+	serverOnly   *Handshake // what the server's packets show, before any packet of the client
 	entry        *waiting
 	server       *tlswire.ServerHello // the final one
 	serverLost   bool                 // there was a ServerHello that is not complete in the capture
 	retry        tlsname.Group        // of a HelloRetryRequest
-	asked        bool                 // the server asked for a client certificate
+	retries      int                  // HelloRetryRequests
+	certificate  bool                 // the server asked for a client certificate
 	early        *Outcome             // an alert captured before the ClientHello that it answers
 	warning      Alert                // the last alert that did not end the connection
 	warnedBy     Side
 	reaction     *Alert // of the client, after the server had closed the connection
 	noCert       bool   // the client answered a request for a certificate with none
 	closedBy     *direction
+	resetAck     bool        // the RST that ended it has an acknowledgement
 	ended        *Outcome    // kind, side and alert, as soon as they are known
 	older, newer *connection // in a list of the tracker
-	open         bool        // in the list of open connections
-}
-
-// A direction is what one end of a connection sends. It receives the ordered bytes
-// from its stream, and the events of its records.
-type direction struct {
-	c       *connection
-	stream  stream
-	records tlswire.Reader
-	first   uint32 // initial sequence number plus one
-
-	head     []byte // of a client, until its protocol is known
-	sniffed  bool
-	sslv2    int             // length of the SSL 2.0 ClientHello at the start of head, or 0
-	segments int             // TCP segments up to the end of the ClientHello
-	version  tlsname.Version // of the last record
-	count    int             // records
-	bytes    int             // bytes in order, missing ones included
-	missing  int             // those of them that the capture lacks
-	changed  bool            // ChangeCipherSpec was sent
-	sealed   int             // handshake records after it
-	sent     int             // records of application data
-	answered int             // encrypted records of a client after the server's first
-	longest  int             // length of the longest of these
 }
 
 func newConnection(key capture.Flow, now int64) *connection {
-	c := &connection{key: key, started: now, now: now}
+	c := &connection{key: key, now: now}
 	c.sides[0].c, c.sides[1].c = c, c
 	return c
 }
@@ -86,35 +73,24 @@ func (c *connection) side(d *direction) Side {
 func (c *connection) packet(d *direction, p *capture.Segment) {
 	other := c.other(d)
 	c.now = p.Time
+	d.packets, d.via = d.packets+1, p.Via
 	data, seq := p.Data, p.Seq
 	if p.Flags&capture.SYN != 0 {
 		seq++
-		if !d.stream.begun {
-			d.first = seq
-			d.stream.start(seq)
-		}
-		c.whole = true
-		if p.Flags&capture.ACK == 0 {
-			c.client = d
-		} else {
-			c.client = other
-			if !other.stream.begun {
-				other.first = p.Ack
-				other.stream.start(p.Ack)
-			}
-		}
+		c.syn(d, p, seq)
 	}
 	if p.Flags&capture.ACK != 0 {
-		other.stream.acked = p.Ack
+		other.acknowledge(p.Ack)
 	}
 	if len(data)+p.Missing > 0 {
 		if !d.stream.begun {
 			c.locate(d, p)
 		}
 		if c.client == d && !other.stream.begun && p.Flags&capture.ACK != 0 {
-			other.first = p.Ack
-			other.stream.start(p.Ack)
+			other.begin(p.Ack)
 		}
+		d.choose(seq)
+		d.repeated(seq, len(data)+p.Missing, p.Time)
 		d.stream.add(segment{seq, data, p.Missing}, d)
 	}
 	if p.Flags&capture.FIN != 0 {
@@ -134,12 +110,7 @@ func (c *connection) packet(d *direction, p *capture.Segment) {
 	}
 	c.settle()
 	if p.Flags&capture.RST != 0 && c.ended == nil {
-		c.flush()
-		c.settle()
-		if c.closedBy != nil {
-			c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
-		}
-		c.end(Outcome{Kind: Reset, By: c.side(d)})
+		c.reset(d, p)
 	}
 	c.cost = c.hellos
 	for i := range c.sides {
@@ -148,18 +119,71 @@ func (c *connection) packet(d *direction, p *capture.Segment) {
 	}
 }
 
+// syn takes a SYN, which precedes the sequence number first.
+func (c *connection) syn(d *direction, p *capture.Segment, first uint32) {
+	other := c.other(d)
+	answer := p.Flags&capture.ACK != 0
+	switch {
+	case !d.stream.begun:
+		d.begin(first)
+	case answer && first != d.first && d.bytes == 0 && !d.acknowledged() && len(d.firsts) < maxFirsts:
+		// What the client acknowledges decides.
+		if d.firsts == nil {
+			d.firsts = []uint32{d.first}
+		}
+		d.firsts = append(d.firsts, first)
+	}
+	c.whole = true
+	if !answer {
+		c.client = d
+		return
+	}
+	c.client = other
+	if !other.stream.begun {
+		other.begin(p.Ack)
+	}
+}
+
+// reset takes a RST of d.
+func (c *connection) reset(d *direction, p *capture.Segment) {
+	c.resetAck = p.Flags&capture.ACK != 0
+	c.flush()
+	c.adopt()
+	c.settle()
+	if c.closedBy != nil {
+		c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
+	}
+	c.end(Outcome{Kind: Reset, By: c.side(d)})
+}
+
+// unanswered reports whether TCP's handshake did not get to its end.
+func (c *connection) unanswered() bool {
+	for i := range c.sides {
+		if d := &c.sides[i]; d.bytes > 0 || len(d.stream.pending) > 0 || d != c.client && d.stream.acked != 0 {
+			return false
+		}
+	}
+	return c.client != nil
+}
+
 // locate decides where the bytes of d begin if its SYN is not in the capture: at a
-// packet that begins like the first one of a client, or at the first packet of the
-// server.
+// packet that begins like the first one of a client, at a ServerHello, or at the first
+// packet of the server.
 func (c *connection) locate(d *direction, p *capture.Segment) {
 	switch {
 	case c.client == nil:
-		if protocol, sure := sniff(p.Data); sure && protocol != Unknown {
+		protocol, sure := sniff(p.Data)
+		switch {
+		case sure && protocol != Unknown, prelude.BeginsWithProxy(p.Data):
 			c.client = d
-			d.stream.start(p.Seq)
+		case tlswire.BeginsWithServerHello(p.Data):
+			c.client = c.other(d)
+		default:
+			return
 		}
+		d.begin(p.Seq)
 	case c.client != d:
-		d.stream.start(p.Seq)
+		d.begin(p.Seq)
 	}
 }
 
@@ -172,19 +196,24 @@ func (c *connection) end(o Outcome) {
 
 // settle checks whether the packets so far show how the handshake ended.
 func (c *connection) settle() {
-	if c.ended != nil {
-		return
-	}
-	if c.handshake != nil && c.agreed() {
+	switch {
+	case c.ended != nil:
+	case c.handshake != nil && c.agreed():
 		c.end(Outcome{Kind: Negotiated})
-		return
-	}
-	if c.handshake != nil && c.early != nil {
+	case c.handshake != nil && c.early != nil:
 		c.end(*c.early)
-		return
-	}
-	if c.closedBy != nil && c.sides[0].stream.read() && c.sides[1].stream.read() {
+	case c.handshake == nil && c.serverOnly != nil:
+		// Packets of the client may follow.
+	case c.closedBy != nil && c.sides[0].stream.read() && c.sides[1].stream.read():
 		c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
+	}
+}
+
+// adopt makes what the server's packets show the handshake, if the capture has no packets
+// of the client.
+func (c *connection) adopt() {
+	if c.handshake == nil && c.serverOnly != nil && c.client.packets == 0 {
+		c.handshake = c.serverOnly
 	}
 }
 
@@ -202,6 +231,8 @@ func (c *connection) agreed() bool {
 	switch {
 	case c.server != nil && c.server.Version >= tlsname.TLS13:
 		return client.longest >= finishedLen
+	case c.server != nil && client.packets == 0: // a server sends data only after both Finished messages
+		return server.changed && server.sent > 0
 	case c.server != nil:
 		return client.changed && server.changed
 	default: // the ServerHello may have been lost
@@ -225,6 +256,24 @@ func (c *connection) flush() {
 	}
 }
 
+// withoutHello begins a handshake of a client that sent only a PROXY header or asked for a
+// tunnel.
+func (c *connection) withoutHello() {
+	if c.handshake != nil || c.client == nil || len(c.client.preludes) == 0 || len(c.client.head) > 0 {
+		return
+	}
+	last := c.client.preludes[len(c.client.preludes)-1]
+	switch {
+	case last.Proxy():
+		c.begin(PROXY, 0)
+	case last.Tunnel():
+		c.begin(HTTP, 0)
+	default:
+		return
+	}
+	c.ended = &Outcome{Kind: NotTLS, By: Client}
+}
+
 // guessed reports whether the client is known, at least by a ClientHello among the
 // first segments. A connection without one is over: it began before the capture.
 func (c *connection) guessed() bool {
@@ -239,201 +288,42 @@ func (c *connection) guessed() bool {
 	return c.client != nil
 }
 
+// begun returns the handshake, or what the server's packets show of it, or nil.
+func (c *connection) begun() *Handshake {
+	if c.handshake != nil {
+		return c.handshake
+	}
+	return c.serverOnly
+}
+
 // begin starts the handshake of a ClientHello.
 func (c *connection) begin(p Protocol, version tlsname.Version) {
-	c.handshake = &Handshake{Time: time.Unix(0, c.now).UTC(), Protocol: p, RecordVersion: version}
-	c.handshake.Client, c.handshake.Server = c.endpoints(c.client)
+	c.handshake = c.newHandshake(p, version)
 }
 
-var errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", tlswire.ErrIncomplete)
-
-// data takes the next bytes in order.
-func (d *direction) data(b []byte) {
-	d.bytes += len(b)
-	if d.c.ended != nil {
-		return
-	}
-	if d != d.c.client {
-		d.records.Segment(b)
-		d.records.Read(b, d)
-		if d.records.Broken && d.count == 0 {
-			d.c.end(Outcome{Kind: NotTLS, By: Server})
-		}
-		return
-	}
-	d.segments++
-	switch {
-	case d.sniffed && d.sslv2 == 0:
-		d.records.Segment(b)
-		d.records.Read(b, d)
-	case d.sniffed:
-		d.head = append(d.head, b...)
-		d.readSSLv2()
-	default:
-		d.head = append(d.head, b...)
-		d.sniff()
-	}
-}
-
-// hole skips n bytes that the capture lacks.
-func (d *direction) hole(n int) {
-	d.bytes += n
-	d.missing += n
-	if d.c.ended != nil {
-		return
-	}
-	if d == d.c.client && d.sslv2 > 0 {
-		d.helloSSLv2()
-		d.sslv2 = 0
-		d.records.Lose()
-		return
-	}
-	if d == d.c.client && !d.sniffed {
-		d.sniffed = true
-		if protocol, _ := sniff(d.head); protocol == TLS && len(d.head) > 0 {
-			d.Begin(tlswire.TypeClientHello)
-			d.c.handshake.Fault = errNotCaptured
-		}
-		d.head = nil
-		d.records.Lose()
-		return
-	}
-	d.records.Hole(n, d)
-}
-
-// sniff detects the protocol of the client, once it has sent enough.
-func (d *direction) sniff() {
-	protocol, sure := sniff(d.head)
-	if !sure {
-		return
-	}
-	d.sniffed = true
-	head := d.head
-	switch protocol {
-	case TLS:
-		d.head = nil
-		d.records.Read(head, d)
-	case SSLv2Hello:
-		d.c.begin(protocol, tlsname.SSL20)
-		d.sslv2, _ = tlswire.SSLv2Length(head)
-		d.readSSLv2()
-	default:
-		d.head = nil
-		d.c.begin(protocol, 0)
-		d.c.end(Outcome{Kind: NotTLS, By: Client})
-	}
-}
-
-func (d *direction) readSSLv2() {
-	if len(d.head) >= d.sslv2 {
-		rest := d.head[d.sslv2:]
-		d.helloSSLv2()
-		d.sslv2 = 0
-		d.records.Read(rest, d)
-	}
-}
-
-func (d *direction) helloSSLv2() {
-	h := d.c.handshake
-	h.Hello, h.Fault = tlswire.ParseSSLv2(d.head[:min(len(d.head), d.sslv2)])
-	h.Segments = d.segments
-	d.head = nil
-}
-
-func (d *direction) Record(contentType uint8, version tlsname.Version, length int) {
-	c := d.c
-	d.count++
-	d.version = version
-	if c.handshake == nil && c.whole && c.client != nil && c.client.missing > 0 {
-		// It is TLS, and the ClientHello was lost.
-		c.begin(TLS, 0)
-		c.handshake.Fault = errNotCaptured
-	}
-	switch contentType {
-	case tlswire.RecordChangeCipherSpec:
-		d.changed = true
-		// In TLS 1.3 it has no meaning, and messages follow.
-		if c.server != nil && c.server.Version < tlsname.TLS13 {
-			d.records.Sealed = true
-		}
-	case tlswire.RecordHandshake:
-		if d.changed {
-			d.sealed++
-		}
-	case tlswire.RecordApplicationData:
-		d.sent++
-		if d == c.client && c.other(d).count > 0 {
-			d.answered++
-			d.longest = max(d.longest, length)
+func (c *connection) newHandshake(p Protocol, version tlsname.Version) *Handshake {
+	h := &Handshake{Time: time.Unix(0, c.now).UTC(), Protocol: p, RecordVersion: version}
+	h.Client, h.Server = c.endpoints(c.client)
+	h.Peer = h.Client
+	h.Preludes = slices.Clip(c.client.preludes)
+	for _, p := range h.Preludes {
+		if p.Proxy() && p.Client.IsValid() {
+			h.Client = p.Client
 		}
 	}
+	return h
 }
 
-func (d *direction) Begin(msgType uint8) {
-	if d == d.c.client && msgType == tlswire.TypeClientHello && d.c.handshake == nil {
-		d.c.begin(TLS, d.version)
-	}
-}
+var (
+	errNotCaptured = fmt.Errorf("the ClientHello is not in the capture: %w", tlswire.ErrIncomplete)
+	errServerOnly  = error(serverOnly{})
+)
 
-func (d *direction) Alert(level, description uint8) {
-	c := d.c
-	a := Alert{level, description}
-	switch {
-	case level != alertFatal && description != alertCloseNotify:
-		c.warning, c.warnedBy = a, c.side(d)
-	case c.handshake != nil && d == c.client && c.closedBy == c.other(d) && c.closedBy.stream.read():
-		c.reaction = &a
-		c.end(Outcome{Kind: Closed, By: Server})
-	case c.handshake != nil:
-		c.end(Outcome{Kind: AlertSent, By: c.side(d), Alert: a})
-	case c.early == nil:
-		c.early = &Outcome{Kind: AlertSent, By: c.side(d), Alert: a}
-	}
-}
+// serverOnly is the error for a handshake without packets of the client.
+type serverOnly struct{}
 
-func (d *direction) Message(m tlswire.Message) {
-	c, h := d.c, d.c.handshake
-	if d == c.client {
-		switch {
-		case h == nil:
-		case m.Type == tlswire.TypeClientHello && h.Hello == nil && h.Fault == nil:
-			h.Hello, h.Fault = tlswire.ParseClientHello(m.Bytes)
-			if tlswire.HandshakeHeaderLen+m.Length > tlswire.MaxHello {
-				h.Fault = fmt.Errorf("ClientHello: %d bytes, which no ClientHello has", m.Length)
-			}
-			h.Hello.Compact()
-			h.Segments = d.segments
-			c.hellos = h.size()
-		case m.Type == tlswire.TypeClientHello && c.retry != 0:
-			if hello, err := tlswire.ParseClientHello(m.Bytes); err == nil {
-				hello.Compact()
-				h.SecondHello = hello
-				c.hellos = h.size()
-			}
-		case m.Type == tlswire.TypeCertificate && m.Length == 3:
-			c.noCert = true
-		}
-		return
-	}
-	switch m.Type {
-	case tlswire.TypeServerHello:
-		hello, err := tlswire.ParseServerHello(m.Bytes)
-		switch {
-		case err != nil:
-			c.serverLost = true
-		case hello.Retry:
-			c.retry = hello.Group
-		default:
-			c.server = hello
-		}
-	case tlswire.TypeServerKeyExchange:
-		if c.server != nil && c.server.Group == 0 && c.server.CipherSuite.KeyExchange() == "ECDHE" {
-			c.server.Group = tlswire.GroupOfServerKeyExchange(m.Bytes)
-		}
-	case tlswire.TypeCertificateRequest:
-		c.asked = true
-	}
-}
+func (serverOnly) Error() string        { return "the capture has no packets of the client" }
+func (serverOnly) Is(target error) bool { return target == tlswire.ErrIncomplete }
 
 // endpoints returns the address of one end and of the other.
 func (c *connection) endpoints(d *direction) (netip.AddrPort, netip.AddrPort) {

@@ -2,9 +2,9 @@
 // and how each handshake ended.
 //
 // A [Tracker] reads captures and calls back with a [Handshake] for each connection
-// whose ClientHello it found. Package capture decodes the packets. The Tracker puts TCP
-// segments in order and follows the TLS record and handshake layers of both directions
-// as far as they are readable.
+// whose ClientHello it found. Package capture decodes the packets, package prelude knows
+// what may precede TLS, and package tlswire decodes records and messages. The Tracker puts
+// TCP segments in order and follows both directions as far as they are readable.
 //
 // Memory is bounded however large the capture is: see [Tracker]. Whatever is dropped is
 // counted: see [Stats].

@@ -37,8 +37,10 @@ var outer = netip.MustParseAddr("192.0.2.1")
 // FuzzCapture looks for panics, buffers that are not released, and handshakes that lack
 // a fault or an outcome.
 func FuzzCapture(f *testing.F) {
-	for _, data := range captureFiles(f) {
-		f.Add(data)
+	for _, files := range []map[string][]byte{captureFiles(f), caseFiles(f)} {
+		for _, data := range files {
+			f.Add(data)
+		}
 	}
 	packets := usual().play(hybrid(), 700).packets
 	f.Add(snapped(packets, 96))

@@ -7,15 +7,23 @@ import (
 	"net/netip"
 	"time"
 
+	"tlswatch/internal/text"
+	"tlswatch/pkg/clienthello/prelude"
 	"tlswatch/pkg/clienthello/tlswire"
 	"tlswatch/pkg/tlsname"
 )
 
 // A Handshake is one attempt of a client to start TLS, as seen in a capture.
 type Handshake struct {
-	Time   time.Time // of the packet with the first byte of the ClientHello, UTC
-	Client netip.AddrPort
+	Time   time.Time      // of the packet with the first byte of the ClientHello, UTC
+	Client netip.AddrPort // by a PROXY header, if there is one
 	Server netip.AddrPort
+	// Peer is the client's end of the TCP connection: Client, or the proxy that sent the
+	// PROXY header.
+	Peer netip.AddrPort
+	// Preludes are what the client sent before TLS: a PROXY header, a request for a tunnel,
+	// or STARTTLS.
+	Preludes []prelude.Prelude
 
 	// Protocol is the protocol of the client. If it is not TLS, only the fields above
 	// and Outcome are set.
@@ -27,8 +35,9 @@ type Handshake struct {
 	// Fault says why Hello is nil or incomplete: bytes are missing from the capture, see
 	// Truncated, or the client sent an invalid ClientHello.
 	Fault error
-	// Segments is the number of TCP segments that carried Hello.
-	Segments int
+	// Segments is the number of TCP segments that carried Hello, and Size its bytes with
+	// record headers, also those that the capture lacks; 0 if that is unknown.
+	Segments, Size int
 	// SecondHello is the answer to a HelloRetryRequest, or nil.
 	SecondHello *tlswire.ClientHello
 
@@ -103,12 +112,37 @@ type Outcome struct {
 	Resumed     bool          // a previous session is continued, without certificates
 
 	// HelloRetry is the group that a HelloRetryRequest asked for, or 0.
-	HelloRetry tlsname.Group
+	HelloRetry   tlsname.Group
+	HelloRetries int // number of HelloRetryRequests; RFC 8446 allows one
+	// HalfDelivered is set if the server acknowledged only a part of the ClientHello and
+	// sent nothing.
+	HalfDelivered *Delivery
+	// AnswerMissing means that the server sent something, and the capture has nothing of it.
+	AnswerMissing bool
 	// ClientCertificateRequested is whether the server asked for a certificate, which
 	// TLS 1.3 encrypts.
 	ClientCertificateRequested bool
 	// Note is a sentence about what else is known, or what cannot be seen.
 	Note string
+}
+
+// A Delivery is how much of a ClientHello reached the server.
+type Delivery struct {
+	Acknowledged int // bytes that the server's TCP acknowledged
+	Sent         int // bytes of the ClientHello, record headers included
+	Again        int // segments after the first that the client sent again
+}
+
+// LikelyDropped reports whether the rest was likely dropped on the way: the capture shows
+// that the client sent it again without an acknowledgement.
+func (d *Delivery) LikelyDropped() bool { return d.Again > 0 }
+
+func (d *Delivery) String() string {
+	s := fmt.Sprintf("half-delivered ClientHello: the server acknowledged %s of %s bytes", text.Count(d.Acknowledged), text.Count(d.Sent))
+	if d.LikelyDropped() {
+		s += ", and the client sent the rest again: likely dropped on the way"
+	}
+	return s
 }
 
 // An Alert is a message of the alert protocol, RFC 8446, Section 6.
@@ -137,4 +171,15 @@ func (a Alert) LevelName() string {
 		return "fatal"
 	}
 	return fmt.Sprint(a.level)
+}
+
+// size estimates the memory of the handshake, in bytes.
+func (h *Handshake) size() int {
+	n := 0
+	for _, hello := range []*tlswire.ClientHello{h.Hello, h.SecondHello} {
+		if hello != nil {
+			n += hello.Size()
+		}
+	}
+	return n
 }

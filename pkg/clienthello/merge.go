@@ -48,7 +48,7 @@ func (t *Tracker) packet(p capture.Packet) {
 		t.stats.LongRecords++
 	}
 	if p.Time == 0 {
-		p.Time = t.now
+		p.Time = t.clock.latest
 	}
 	t.advance(p.Time)
 	if len(p.Data) == 0 {

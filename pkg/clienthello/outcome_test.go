@@ -70,7 +70,7 @@ func TestOutcomes(t *testing.T) {
 		{"client certificate asked for, none sent", usual().play(exchange(t, trusting(), mutual), 1448),
 			Outcome{Kind: AlertSent, By: Server, Alert: Alert{2, 40}, Version: 0x0303, CipherSuite: 0xc02b, Group: 0x001d, ClientCertificateRequested: true}, "client sent none"},
 		{"HelloRetryRequest", usual().play(exchange(t, retrying, &tls.Config{CurvePreferences: []tls.CurveID{tls.CurveP384}}), 1448),
-			Outcome{Kind: Negotiated, Version: 0x0304, CipherSuite: 0x1301, Group: 0x0018, HelloRetry: 0x0018}, "cannot be seen"},
+			Outcome{Kind: Negotiated, Version: 0x0304, CipherSuite: 0x1301, Group: 0x0018, HelloRetry: 0x0018, HelloRetries: 1}, "cannot be seen"},
 		{"close_notify, as in the article", func() *script {
 			s := begin()
 			s.send(false, record(21, []byte{1, 0}), 100)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"tlswatch/pkg/clienthello/capture"
-	"tlswatch/pkg/clienthello/tlswire"
+	"tlswatch/pkg/clienthello/prelude"
 )
 
 // Limits of a Tracker. Connections beyond them are ended early, oldest first, and
@@ -73,7 +73,7 @@ type Tracker struct {
 	releasing   bool
 
 	packets capture.Decoder
-	now     int64
+	clock   clock
 	stats   Stats
 	quic    map[capture.Flow]struct{}
 	dtls    map[capture.Flow]struct{}
@@ -125,25 +125,30 @@ func (t *Tracker) segment(p *capture.Segment) {
 		return
 	}
 	key, at := capture.FlowOf(p.Src, p.Dst)
-	c := t.connections[key]
-	if c != nil && p.Flags&capture.SYN != 0 && c.sides[at].first != p.Seq+1 && (c.finished || c.sides[at].stream.begun) {
-		// A new connection with the same ports.
-		if !c.finished {
-			t.finish(c, Closed)
-		}
-		t.forget(c)
-		c = nil
-	}
-	if c == nil {
+	c := t.find(key, at, p.Via)
+	switch {
+	case c == nil:
 		if len(p.Data)+p.Missing == 0 && p.Flags&capture.SYN == 0 {
 			return
 		}
-		c = newConnection(key, p.Time)
-		t.connections[key] = c
-		t.open.add(c)
-		c.open = true
-		t.bound()
+		c = t.add(key, p)
+	case c.confirmed(at, p):
+		c = t.succeed(c)
+	case p.Flags&capture.SYN != 0 && !c.handshakePacket(at, p):
+		return
+	case p.Flags&capture.RST != 0 && c.next.answers(at, p): // only the attempt is refused
+		c.next = nil
+		return
 	}
+	t.take(c, at, p)
+	for t.held > maxHeld && t.open.oldest != nil {
+		t.stats.GivenUp++
+		t.finish(t.open.oldest, CaptureEnded)
+	}
+}
+
+// take gives a packet to its connection.
+func (t *Tracker) take(c *connection, at int, p *capture.Segment) {
 	if c.finished {
 		return
 	}
@@ -151,28 +156,93 @@ func (t *Tracker) segment(p *capture.Segment) {
 		t.open.remove(c)
 		t.open.add(c)
 	}
-	begun, before := c.handshake != nil, c.cost
+	c.seen, c.packets = t.clock.now, t.stats.Packets
+	begun, before := c.begun(), c.cost
 	c.packet(&c.sides[at], p)
 	t.held += c.cost - before
-	if !begun && c.handshake != nil && t.options.InTimeOrder {
-		c.entry = &waiting{handshake: c.handshake, connection: c}
-		heap.Push(&t.waiting, c.entry)
+	if h := c.begun(); h != nil && h != begun {
+		c.asked = t.clock.now
+		t.wait(c, h)
 	}
 	if c.ended != nil {
 		t.finish(c, c.ended.Kind)
 	}
-	for t.held > maxHeld && t.open.oldest != nil {
-		t.stats.GivenUp++
-		t.finish(t.open.oldest, CaptureEnded)
+}
+
+// wait makes a handshake wait for older ones, if they are reported in the order of time.
+func (t *Tracker) wait(c *connection, h *Handshake) {
+	switch {
+	case !t.options.InTimeOrder:
+	case c.entry == nil:
+		c.entry = &waiting{handshake: h, connection: c}
+		heap.Push(&t.waiting, c.entry)
+	default: // the ClientHello follows the server's answer
+		c.entry.handshake = h
+		heap.Fix(&t.waiting, c.entry.index)
 	}
 }
 
-// wanted reports whether a packet may belong to a connection that the options select.
+// find returns the connection of a packet, or nil. The packets of each direction of a
+// connection come through the same kinds of tunnels, which may differ from those of the
+// other direction.
+func (t *Tracker) find(key capture.Flow, at int, via uint8) *connection {
+	first := t.connections[key]
+	if first == nil || first.twin == nil && (first.sides[at].packets == 0 || first.sides[at].via == via) {
+		return first
+	}
+	var free *connection
+	for c := first; c != nil; c = c.twin {
+		d, other := &c.sides[at], &c.sides[1-at]
+		switch {
+		case d.packets > 0 && d.via == via:
+			return c
+		case d.packets == 0 && (free == nil || other.via == via):
+			free = c
+		}
+	}
+	return free
+}
+
+// add adds a connection that begins with a packet.
+func (t *Tracker) add(key capture.Flow, p *capture.Segment) *connection {
+	c := newConnection(key, p.Time)
+	c.twin = t.connections[key]
+	t.connections[key] = c
+	t.open.add(c)
+	t.bound()
+	return c
+}
+
+// succeed replaces a connection by the next one with the same ports.
+func (t *Tracker) succeed(c *connection) *connection {
+	a := c.next
+	switch {
+	case c.finished:
+	case c.unanswered(): // it never was a connection
+		t.held -= c.cost
+		t.open.remove(c)
+		t.closed.add(c)
+	default:
+		c.replaced = true
+		t.finish(c, CaptureEnded)
+	}
+	t.forget(c)
+	next := t.add(c.key, &a.packet)
+	t.take(next, a.sender, &a.packet)
+	return next
+}
+
+// wanted reports whether a packet may belong to a connection that the options select. A
+// PROXY header may name another client.
 func (t *Tracker) wanted(p *capture.Segment) bool {
 	if ports := t.options.Ports; len(ports) > 0 && !slices.Contains(ports, p.Src.Port) && !slices.Contains(ports, p.Dst.Port) {
 		return false
 	}
-	return len(t.options.Clients) == 0 || t.client(p.Src.Addr()) || t.client(p.Dst.Addr())
+	if len(t.options.Clients) == 0 || t.client(p.Src.Addr()) || t.client(p.Dst.Addr()) {
+		return true
+	}
+	key, _ := capture.FlowOf(p.Src, p.Dst)
+	return t.connections[key] != nil || prelude.BeginsWithProxy(p.Data)
 }
 
 // client reports whether an address is in one of Options.Clients.
@@ -180,17 +250,22 @@ func (t *Tracker) client(a netip.Addr) bool {
 	return slices.ContainsFunc(t.options.Clients, func(p netip.Prefix) bool { return p.Contains(a) })
 }
 
-// advance sets the time of the capture, and ends idle connections.
-func (t *Tracker) advance(now int64) {
-	t.now = max(t.now, now)
-	for c := t.open.oldest; c != nil && t.now-c.now > int64(idleTime); c = t.open.oldest {
+// advance takes the time of a packet, and ends idle connections.
+func (t *Tracker) advance(at int64) {
+	if leap := t.clock.advance(at, t.stats.Packets, t.open.n); leap > 0 {
+		// What continued since the leap is not idle.
+		for c := t.open.newest; c != nil && c.packets >= t.clock.since; c = c.older {
+			c.seen, c.asked = c.seen+leap, c.asked+leap
+		}
+	}
+	for c := t.open.oldest; c != nil && t.clock.now-c.seen > int64(idleTime); c = t.open.oldest {
 		t.finish(c, CaptureEnded)
 	}
 }
 
 // bound makes room for a new connection.
 func (t *Tracker) bound() {
-	for len(t.connections) > maxConnections {
+	for t.open.n+t.closed.n > maxConnections {
 		if c := t.closed.oldest; c != nil {
 			t.forget(c)
 			continue
@@ -204,7 +279,18 @@ func (t *Tracker) bound() {
 
 func (t *Tracker) forget(c *connection) {
 	t.closed.remove(c)
-	delete(t.connections, c.key)
+	first := t.connections[c.key]
+	switch {
+	case first != c:
+		for first.twin != c {
+			first = first.twin
+		}
+		first.twin = c.twin
+	case c.twin != nil:
+		t.connections[c.key] = c.twin
+	default:
+		delete(t.connections, c.key)
+	}
 }
 
 // finish reports a connection's handshake, if it had one, and keeps the connection only
@@ -213,29 +299,34 @@ func (t *Tracker) forget(c *connection) {
 func (t *Tracker) finish(c *connection, kind Kind) {
 	if c.ended == nil {
 		c.flush()
+		c.adopt()
 		c.settle()
 	}
+	c.waited = c.asked != 0 && t.clock.now-c.asked > int64(answerTime)
 	if c.ended == nil {
 		switch {
 		case c.closedBy != nil:
 			c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
-		case c.handshake != nil && c.other(c.client).bytes == 0 && !c.unseen() && t.now-c.handshake.Time.UnixNano() > int64(answerTime):
+		case c.handshake != nil && c.other(c.client).bytes == 0 && !c.unseen() && c.waited:
 			c.end(Outcome{Kind: NoAnswer})
 		default:
 			c.end(Outcome{Kind: kind})
 		}
+	}
+	if c.withoutHello(); c.handshake != nil && c.entry == nil {
+		t.wait(c, c.handshake)
 	}
 	t.held -= c.cost
 	c.finished, c.cost = true, 0
 	t.open.remove(c)
 	t.closed.add(c)
 	t.report(c)
-	// Of a finished connection only first is needed.
+	// Of a finished connection only what recognizes its packets is needed.
 	for i := range c.sides {
 		d := &c.sides[i]
-		*d = direction{first: d.first, stream: stream{begun: d.stream.begun}}
+		*d = direction{first: d.first, packets: d.packets, via: d.via, stream: stream{begun: d.stream.begun, next: d.stream.next}}
 	}
-	c.handshake, c.entry, c.server, c.ended, c.client, c.closedBy = nil, nil, nil, nil, nil, nil
+	c.handshake, c.serverOnly, c.entry, c.server, c.ended, c.client, c.closedBy = nil, nil, nil, nil, nil, nil, nil
 }
 
 func (t *Tracker) report(c *connection) {
@@ -260,7 +351,7 @@ func (t *Tracker) report(c *connection) {
 	case !h.Protocol.TLS() && !t.secure(h.Server.Port()):
 		t.stats.Plaintext++
 	default:
-		if h.Hello == nil && h.Fault == nil {
+		if h.Protocol.TLS() && h.Hello == nil && h.Fault == nil {
 			h.Fault = errNotCaptured
 		}
 		h.Outcome = c.outcome()
@@ -307,7 +398,7 @@ func (t *Tracker) release() {
 // asked reports whether the options select a handshake.
 func (t *Tracker) asked(h *Handshake) bool {
 	return (len(t.options.Ports) == 0 || slices.Contains(t.options.Ports, h.Server.Port())) &&
-		(len(t.options.Clients) == 0 || t.client(h.Client.Addr()))
+		(len(t.options.Clients) == 0 || t.client(h.Client.Addr()) || t.client(h.Peer.Addr()))
 }
 
 // secure reports whether TLS is expected on a port.
@@ -322,64 +413,4 @@ func (t *Tracker) tell(h *Handshake) {
 			t.err = fmt.Errorf("handshake of %v at %s: %w", h.Client, h.Time.Format(time.RFC3339Nano), err)
 		}
 	}
-}
-
-// size estimates the memory of the handshake, in bytes.
-func (h *Handshake) size() int {
-	n := 0
-	for _, hello := range []*tlswire.ClientHello{h.Hello, h.SecondHello} {
-		if hello != nil {
-			n += hello.Size()
-		}
-	}
-	return n
-}
-
-// A waiting handshake is in a heap ordered by time.
-type waiting struct {
-	handshake  *Handshake
-	connection *connection // while it is open
-	done, told bool
-	cost       int
-}
-
-type waitingHeap []*waiting
-
-func (h waitingHeap) Len() int           { return len(h) }
-func (h waitingHeap) Less(i, j int) bool { return h[i].handshake.Time.Before(h[j].handshake.Time) }
-func (h waitingHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
-func (h *waitingHeap) Push(x any)        { *h = append(*h, x.(*waiting)) }
-func (h *waitingHeap) Pop() any {
-	last := len(*h) - 1
-	w := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	return w
-}
-
-// A connectionList has its connections in the order of their addition.
-type connectionList struct{ oldest, newest *connection }
-
-func (l *connectionList) add(c *connection) {
-	c.older, c.newer = l.newest, nil
-	if l.newest != nil {
-		l.newest.newer = c
-	} else {
-		l.oldest = c
-	}
-	l.newest = c
-}
-
-func (l *connectionList) remove(c *connection) {
-	if c.older != nil {
-		c.older.newer = c.newer
-	} else {
-		l.oldest = c.newer
-	}
-	if c.newer != nil {
-		c.newer.older = c.older
-	} else {
-		l.newest = c.older
-	}
-	c.older, c.newer = nil, nil
 }

@@ -17,6 +17,19 @@ type Captured struct {
 	Offers     int    `json:"offers"`     // rows of CapturedOffers if all were listed
 }
 
+// CapturedOutcomes say how all handshakes in packet captures ended.
+type CapturedOutcomes struct {
+	Outcomes      []CapturedCount `json:"outcomes"`      // most frequent first
+	Notes         []string        `json:"notes"`         // about clients whose ClientHellos were half-delivered, or that were in a loop
+	NotLookedInto []CapturedCount `json:"notLookedInto"` // packets by kind, most first
+}
+
+// A CapturedCount is how many handshakes or packets are of a kind.
+type CapturedCount struct {
+	Name  string `json:"name"`
+	Count int64  `json:"count"`
+}
+
 // A CapturedOffer is what packet captures show a client to offer in connections
 // about which the log says little.
 type CapturedOffer struct {

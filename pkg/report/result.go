@@ -72,6 +72,7 @@ type Result struct {
 	WhatIf             *WhatIf            `json:"whatIf,omitempty"`
 	Captured           *Captured          `json:"captured,omitempty"`
 	CapturedOffers     []CapturedOffer    `json:"capturedOffers,omitempty"`
+	CapturedOutcomes   *CapturedOutcomes  `json:"capturedOutcomes,omitempty"`
 	AccessLogs         *AccessLogs        `json:"accessLogs,omitempty"`
 	ClientRequests     []accesslog.Client `json:"clientRequests,omitempty"`
 	Anonymized         bool               `json:"anonymized,omitempty"`

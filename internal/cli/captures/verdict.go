@@ -21,7 +21,8 @@ type Verdict struct {
 }
 
 const (
-	notJudged = "not-judged" // the ClientHello is not whole, or the policy not known
+	notJudged  = "not-judged"  // the ClientHello is not whole, or the policy not known
+	notApplied = "not-applied" // the server did not acknowledge the whole ClientHello
 
 	// certificateUnknown is the code of a client that is accepted if the
 	// listener has the right kind of certificate.
@@ -77,17 +78,31 @@ func Judge(set *secpolicy.Set, policy *secpolicy.Policy, o secpolicy.Offer) *Ver
 	return result
 }
 
+// NotApplied returns the verdict on a client whose ClientHello the server did not
+// acknowledge whole: the policy did not decide how the handshake ended.
+func (v *Verdict) NotApplied() *Verdict {
+	n := *v
+	n.Accepted, n.Code = false, notApplied
+	n.Reason = "the server did not acknowledge the whole ClientHello; with all of it, the policy " + v.decision()
+	return &n
+}
+
 // Text returns the verdict as a sentence.
-func (v *Verdict) Text() string {
+func (v *Verdict) Text() string { return strings.TrimSpace(v.Policy + " " + v.decision()) }
+
+// decision is Text without the name of the policy.
+func (v *Verdict) decision() string {
 	switch {
 	case v.Code == notJudged:
-		return strings.TrimSpace(v.Policy + " not judged: " + v.Reason)
+		return "not judged: " + v.Reason
+	case v.Code == notApplied:
+		return "was not applied: " + v.Reason
 	case v.Accepted && len(v.Hints) > 0:
-		return v.Policy + " may accept it: " + v.Reason
+		return "may accept it: " + v.Reason
 	case v.Accepted:
-		return v.Policy + " accepts it: " + v.Reason
+		return "accepts it: " + v.Reason
 	}
-	text := v.Policy + " refuses it: " + v.Reason
+	text := "refuses it: " + v.Reason
 	switch {
 	case v.Code == string(secpolicy.InappropriateFallback):
 		return text + "; what matters is why the attempt before it failed"

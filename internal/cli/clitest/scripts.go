@@ -48,6 +48,7 @@ func Scripts(t *testing.T, env map[string]string) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("SAMPLE", Path("events/sample"))
 			e.Setenv("CAPTURES", Path("pkg/clienthello/testdata/captures"))
+			e.Setenv("CASES", Path("pkg/clienthello/testdata/cases"))
 			e.Setenv("TEMPLATE", Path("template.yaml"))
 			for name, value := range env {
 				e.Setenv(name, value)

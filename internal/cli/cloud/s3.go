@@ -17,6 +17,8 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"tlswatch/internal/text"
 )
 
 // S3Scheme is the beginning of the URI of an object.
@@ -26,8 +28,13 @@ const S3Scheme = "s3://"
 func ParseS3(uri string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(uri, S3Scheme)
 	bucket, prefix, _ = strings.Cut(rest, "/")
-	if !ok || !bucketName.MatchString(bucket) {
+	switch {
+	case !ok || bucket == "":
 		return "", "", fmt.Errorf("%q must be s3://BUCKET/PREFIX", uri)
+	case len(bucket) < 3 || len(bucket) > 63:
+		return "", "", fmt.Errorf("the bucket's name in %q has %s; AWS allows 3 to 63\nit must be s3://BUCKET/PREFIX, such as s3://my-logs/AWSLogs/", uri, text.Plural(len(bucket), "character"))
+	case !bucketName.MatchString(bucket):
+		return "", "", fmt.Errorf("the bucket's name in %q must have lower-case letters, digits, hyphens and periods only, and begin and end with a letter or digit\nit must be s3://BUCKET/PREFIX, such as s3://my-logs/AWSLogs/", uri)
 	}
 	return bucket, prefix, nil
 }
@@ -124,5 +131,7 @@ func (c *Buckets) InRegion(ctx context.Context, bucket string, f func(*s3.Client
 	}
 }
 
-// bucketName matches bucket names and access point aliases.
-var bucketName = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]{1,61}[0-9a-z]$`)
+// bucketName matches bucket names and access point aliases, of any length.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+var bucketName = regexp.MustCompile(`^[0-9a-z][0-9a-z.-]*[0-9a-z]$`)

@@ -23,6 +23,7 @@ import (
 	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/cost/estimate"
 	"tlswatch/internal/cli/input"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
@@ -113,6 +114,14 @@ func (o options) run(ctx context.Context, paths []string, stdin io.Reader, stdou
 	c, err := config.FromEnv(os.Getenv)
 	if err != nil {
 		return fmt.Errorf("environment variables: %w", err)
+	}
+	set, err := new(policyflags.File).Load(ctx)
+	if err != nil {
+		return err
+	}
+	const setting = "LISTENER_POLICIES"
+	if err := policyflags.CheckSetting(set, setting, os.Getenv(setting)); err != nil {
+		return err
 	}
 	e := estimate.New(c)
 	result := result{Prices: priceList{price.Date, price.Region}}

@@ -7,6 +7,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"net/netip"
 	"runtime/debug"
 	"strings"
 	"time"
@@ -15,11 +16,11 @@ import (
 
 	"tlswatch/internal/cli/captures"
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/clienthello/tlswire"
-	"tlswatch/pkg/tlsname"
 )
 
 // options are the flags of hello.
@@ -27,6 +28,7 @@ type options struct {
 	ports    []uint
 	clients  []string
 	format   string
+	summary  bool
 	verdicts verdicts
 }
 
@@ -45,17 +47,23 @@ input. Several files are merged in the order of their packets; pipes are read
 after the files. From standard input, as in 'tcpdump -w - | tlswatch hello -',
 handshakes are printed as they end; from files, in the order of time.
 
-VXLAN (VPC Traffic Mirroring) and GENEVE are decapsulated. QUIC and DTLS are
+VXLAN (VPC Traffic Mirroring), GENEVE, GRE with ERSPAN, MPLS and PPPoE are
+decapsulated; what is not looked into is counted by kind. QUIC and DTLS are
 recognized but not decoded. A snap length that truncates packets hides offers:
-capture with 'tcpdump -s 0'.`,
+capture with 'tcpdump -s 0'.
+
+--summary counts how handshakes ended, and shows which clients send ClientHellos
+that do not reach the server whole. Ctrl-C ends a live capture with it.`,
 		Example: `  tlswatch hello capture.pcapng
   tcpdump -i any -s 0 -U -w - tcp port 443 | tlswatch hello -
+  tlswatch hello --summary capture.pcapng
   tlswatch hello --client 203.0.113.0/24 --policy ELBSecurityPolicy-TLS13-1-2-2021-06 capture.pcap`,
 		Args: command.Needs("CAPTURE: a packet capture, or - for standard input"),
 		RunE: command.Runs(func(cmd *cobra.Command, args []string) error { return h.run(cmd, args) }),
 	}
 	input.AddPeers(cmd, &h.ports, &h.clients)
 	command.AddFormat(cmd, &h.format, "table", "json")
+	cmd.Flags().BoolVar(&h.summary, "summary", false, "count how handshakes ended, and the sizes of ClientHellos by client, instead of showing each")
 	h.verdicts.register(cmd)
 	return cmd
 }
@@ -81,14 +89,21 @@ func (h *options) run(cmd *cobra.Command, paths []string) error {
 	}
 	defer debug.SetMemoryLimit(debug.SetMemoryLimit(memoryLimit))
 	out := bufio.NewWriter(cmd.OutOrStdout())
-	var w writer = &textWriter{w: out, verdicts: &h.verdicts}
-	if h.format == "json" {
+	var w writer
+	switch {
+	case h.summary:
+		w = nothing{}
+	case h.format == "json":
 		w = &jsonWriter{w: out, verdicts: &h.verdicts}
+	default:
+		w = &textWriter{w: out, verdicts: &h.verdicts}
 	}
 	if err := w.begin(); err != nil {
 		return err
 	}
+	summary := captures.NewSummary()
 	tracker := clienthello.NewTracker(options, func(handshake *clienthello.Handshake) error {
+		summary.Add(handshake)
 		if err := w.handshake(handshake); err != nil {
 			return err
 		}
@@ -98,24 +113,50 @@ func (h *options) run(cmd *cobra.Command, paths []string) error {
 	if err := tracker.Close(); err != nil {
 		return err
 	}
-	if err := errors.Join(w.end(), out.Flush()); err != nil {
+	interrupted := cmd.Context().Err() != nil
+	if err := errors.Join(w.end(), h.writeSummary(cmd, out, summary, tracker.Stats(), interrupted), out.Flush()); err != nil {
 		return err
 	}
 	command.WriteRemarks(cmd.ErrOrStderr(), captures.Remarks(tracker.Stats()))
-	if cmd.Context().Err() != nil {
+	if interrupted {
 		return command.Interrupted("interrupted: the captures were not read to the end")
 	}
 	return err
 }
 
+// writeSummary writes the summary if it is asked for, or if Ctrl-C ended the command. The
+// JSON list of handshakes is on standard output alone.
+func (h *options) writeSummary(cmd *cobra.Command, out *bufio.Writer, summary *captures.Summary, stats clienthello.Stats, interrupted bool) error {
+	screen := console.Screen(cmd.OutOrStdout())
+	switch {
+	case h.summary && h.format == "json":
+		return summary.WriteJSON(out, stats)
+	case h.summary:
+		return summary.Write(out, screen)
+	case interrupted && h.format == "json":
+		return summary.Write(cmd.ErrOrStderr(), screen)
+	case interrupted:
+		out.WriteString("\n")
+		return summary.Write(out, screen)
+	}
+	return nil
+}
+
+// nothing is a writer that prints no handshakes.
+type nothing struct{}
+
+func (nothing) begin() error                           { return nil }
+func (nothing) handshake(*clienthello.Handshake) error { return nil }
+func (nothing) end() error                             { return nil }
+
 // trackerOptions reads the flags. Errors are about usage.
 func (h *options) trackerOptions(paths []string) (clienthello.Options, error) {
-	options := clienthello.Options{InTimeOrder: true}
+	options := clienthello.Options{InTimeOrder: !h.summary}
 	dashes := 0
 	for _, path := range paths {
 		if path == command.StdinPath {
 			dashes++
-			options.InTimeOrder = h.format == "json"
+			options.InTimeOrder = false
 		}
 	}
 	if dashes > 1 {
@@ -130,8 +171,10 @@ func (h *options) trackerOptions(paths []string) (clienthello.Options, error) {
 type handshakeJSON struct {
 	Time             time.Time          `json:"time"`
 	Client           string             `json:"client"`
+	Peer             string             `json:"peer"` // the end of the TCP connection: the client, or a proxy that sent a PROXY header
 	Server           string             `json:"server"`
 	Protocol         string             `json:"protocol"` // TLS, SSLv2 ClientHello, HTTP, PROXY
+	Preludes         []preludeJSON      `json:"preludes"`
 	SNI              string             `json:"sni"`
 	RecordVersion    string             `json:"recordVersion"`
 	LegacyVersion    string             `json:"legacyVersion"`
@@ -151,11 +194,20 @@ type handshakeJSON struct {
 	JA4              string             `json:"ja4"`
 	Software         *captures.Software `json:"software"` // null if the ClientHello is not whole
 	Segments         int                `json:"segments"`
+	Size             int                `json:"size"` // bytes of the ClientHello, record headers included
 	Truncated        bool               `json:"truncated"`
 	Fault            string             `json:"fault"`
 	SecondHello      *secondHelloJSON   `json:"secondHello"`
 	Outcome          outcomeJSON        `json:"outcome"`
 	Verdict          *captures.Verdict  `json:"verdict,omitempty"`
+}
+
+// A preludeJSON is what the client sent before TLS. Values that it does not have are empty.
+type preludeJSON struct {
+	Name   string `json:"name"`
+	Client string `json:"client"` // of a PROXY header
+	Server string `json:"server"`
+	Target string `json:"target"` // of CONNECT and SOCKS
 }
 
 // A suiteJSON is a cipher suite that a client offers. Names that it does not
@@ -185,6 +237,16 @@ type outcomeJSON struct {
 	AlertLevel                 string `json:"alertLevel"`
 	By                         string `json:"by"`
 	Note                       string `json:"note"`
+
+	HelloRetryRequests int                `json:"helloRetryRequests"` // their number
+	HalfDelivered      *halfDeliveredJSON `json:"halfDelivered"`
+}
+
+// halfDeliveredJSON is how much of a ClientHello the server acknowledged.
+type halfDeliveredJSON struct {
+	Acknowledged  int  `json:"acknowledged"`
+	Sent          int  `json:"sent"`
+	LikelyDropped bool `json:"likelyDropped"`
 }
 
 func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
@@ -206,7 +268,17 @@ func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
 			ClientCertificateRequested: h.Outcome.ClientCertificateRequested,
 			By:                         string(h.Outcome.By),
 			Note:                       h.Outcome.Note,
+			HelloRetryRequests:         h.Outcome.HelloRetries,
 		},
+		Peer:     h.Peer.String(),
+		Preludes: []preludeJSON{},
+		Size:     h.Size,
+	}
+	for _, p := range h.Preludes {
+		j.Preludes = append(j.Preludes, preludeJSON{p.Name, addressText(p.Client), addressText(p.Server), p.Target})
+	}
+	if d := h.Outcome.HalfDelivered; d != nil {
+		j.Outcome.HalfDelivered = &halfDeliveredJSON{d.Acknowledged, d.Sent, d.LikelyDropped()}
 	}
 	if h.Outcome.Version != 0 {
 		j.Outcome.CipherSuite = h.Outcome.CipherSuite.String()
@@ -226,7 +298,7 @@ func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
 	j.SignatureSchemes, j.ALPN = command.Names(hello.SignatureSchemes), append([]string{}, hello.ALPN...)
 	j.PSK, j.EarlyData = hello.PSKIdentities > 0, hello.EarlyData
 	j.FallbackSCSV, j.Renegotiation = hello.FallbackSCSV, hello.SecureRenegotiation
-	j.PostQuantum = postQuantum(hello.KeyShares)
+	j.PostQuantum = h.PostQuantum()
 	for _, s := range hello.CipherSuites {
 		j.CipherSuites = append(j.CipherSuites, suiteJSON{strings.ToLower(s.Hex()), s.IANA(), s.OpenSSL(), s.IsGREASE()})
 	}
@@ -255,13 +327,12 @@ func orEmpty[T interface {
 	return v.String()
 }
 
-func postQuantum(groups []tlsname.Group) bool {
-	for _, g := range groups {
-		if g.PostQuantum() {
-			return true
-		}
+// addressText returns an address, "" if it is invalid.
+func addressText(a netip.AddrPort) string {
+	if !a.IsValid() {
+		return ""
 	}
-	return false
+	return a.String()
 }
 
 // A jsonWriter writes handshakes as a JSON list.

@@ -10,6 +10,7 @@ import (
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
+	"tlswatch/pkg/clienthello/prelude"
 	"tlswatch/pkg/tlsname"
 )
 
@@ -34,6 +35,9 @@ func (t *textWriter) handshake(h *clienthello.Handshake) error {
 		name = "  " + text.Printable(h.Hello.ServerName)
 	}
 	fmt.Fprintf(t.w, "%s  %s -> %s%s\n", h.Time.Format(time.RFC3339Nano), h.Client, h.Server, name)
+	for _, p := range h.Preludes {
+		t.line("after", preludeText(h, p))
+	}
 	if h.Hello != nil && h.Hello.LegacyVersion != 0 {
 		t.offer(h)
 	}
@@ -49,6 +53,19 @@ func (t *textWriter) handshake(h *clienthello.Handshake) error {
 		t.verdict(v)
 	}
 	return nil
+}
+
+// preludeText describes what the client sent before TLS.
+func preludeText(h *clienthello.Handshake, p prelude.Prelude) string {
+	switch {
+	case p.Proxy() && p.Client.IsValid():
+		return fmt.Sprintf("a %s header of %s: the client is %s, which connected to %s", p.Name, h.Peer, p.Client, p.Server)
+	case p.Proxy():
+		return fmt.Sprintf("a %s header of %s without a client, as for a check by the proxy itself", p.Name, h.Peer)
+	case p.Tunnel():
+		return fmt.Sprintf("%s to %s: the TLS inside the tunnel is not with the proxy", p.Name, text.Printable(p.Target))
+	}
+	return p.Name + ": the connection began without TLS"
 }
 
 // columns is how wide paragraphs are at most.
@@ -90,7 +107,7 @@ func (t *textWriter) offer(h *clienthello.Handshake) {
 		groups := strings.Join(command.Names(hello.Groups), ", ")
 		if len(hello.KeyShares) > 0 {
 			groups += "; key shares " + strings.Join(command.Names(hello.KeyShares), ", ")
-			if postQuantum(hello.KeyShares) {
+			if h.PostQuantum() {
 				groups += " (post-quantum)"
 			}
 		}
@@ -120,8 +137,11 @@ func (t *textWriter) offer(h *clienthello.Handshake) {
 		t.line("also", strings.Join(also, ", "))
 	}
 	if h.Fault == nil {
-		segments := text.Plural(h.Segments, "TCP segment")
-		t.line("JA3, JA4", fmt.Sprintf("%s, %s (in %s)", hello.JA3(), hello.JA4(), segments))
+		segments := "in " + text.Plural(h.Segments, "TCP segment")
+		if h.Segments > 1 && h.Size > 0 {
+			segments = text.Plural(h.Size, "byte") + " " + segments
+		}
+		t.line("JA3, JA4", fmt.Sprintf("%s, %s (%s)", hello.JA3(), hello.JA4(), segments))
 		t.line("software", captures.SoftwareOf(hello).Text)
 	}
 }

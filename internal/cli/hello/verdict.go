@@ -106,5 +106,8 @@ func (j *verdicts) verdict(h *clienthello.Handshake) *captures.Verdict {
 		v = captures.Judge(j.judge.Set, policy, offer)
 		j.known[key] = v
 	}
+	if h.Outcome.HalfDelivered != nil {
+		return v.NotApplied()
+	}
 	return v
 }

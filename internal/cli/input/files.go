@@ -67,7 +67,7 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 		info, err := os.Stat(name) // of what a symbolic link points to
 		switch {
 		case err == nil && !info.Mode().IsRegular():
-			in.skip(notFile)
+			in.skip(NotFile)
 			return nil
 		case !in.reads(name):
 			return nil
@@ -81,8 +81,8 @@ func (in *Logs) listFiles(ctx context.Context, path string, yield func(*Log) boo
 	})
 }
 
-// notFile is why something with the name of a log is skipped in a directory.
-const notFile = "not a regular file"
+// NotFile is why something with the name of a log is skipped in a directory.
+const NotFile = "not a regular file"
 
 func fileInput(path string, info fs.FileInfo) *Log {
 	i := &Log{Name: path, open: func(ctx context.Context) (io.ReadCloser, error) { return command.OpenFile(ctx, path) }}
@@ -92,26 +92,41 @@ func fileInput(path string, info fs.FileInfo) *Log {
 	return i
 }
 
+// Skips returns why a file in a directory, or an object under a prefix, is not read as
+// a log, by its name; "" if it is read.
+func Skips(name string) string {
+	_, err := logkey.Parse(filepath.ToSlash(name))
+	ke, ok := errors.AsType[*logkey.Error](err)
+	if !ok {
+		return ""
+	}
+	other := ke.Reason == logkey.OtherObject || ke.Reason == logkey.OtherForm
+	if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
+		return "" // a renamed log
+	}
+	return ke.Reason
+}
+
 // reads reports whether to read the object or file with a name, and counts it if not.
 func (in *Logs) reads(name string) bool {
-	key, err := logkey.Parse(filepath.ToSlash(name))
-	ke, ok := errors.AsType[*logkey.Error](err)
+	reason := Skips(name)
 	if in.access {
-		switch {
-		case ok && ke.Reason == logkey.AccessLog:
+		switch reason {
+		case logkey.AccessLog:
 			return true
-		case !ok:
-			in.skip("connection log")
-			return false
+		case "":
+			if _, err := logkey.Parse(filepath.ToSlash(name)); err == nil {
+				reason = "connection log"
+			}
 		}
 	}
-	if ok {
-		other := ke.Reason == logkey.OtherObject || ke.Reason == logkey.OtherForm
-		if other && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")) {
-			return true // a renamed log
-		}
-		in.skip(ke.Reason)
+	if reason != "" {
+		in.skip(reason)
 		return false
+	}
+	key, err := logkey.Parse(filepath.ToSlash(name))
+	if err != nil {
+		return true // a renamed log
 	}
 	if !in.filter.MatchObject(key) {
 		from, to := key.Ends()

@@ -84,7 +84,7 @@ func TestInputsMixed(t *testing.T) {
 	if d := gocmp.Diff(want, got); d != "" {
 		t.Errorf("-want +got\n%s", d)
 	}
-	if s := in.seen; s.objects != 8 || s.lines != 14 || s.malformed != 2 || s.skipped[logkey.AccessLog] != 1 || s.skipped[logkey.OtherObject] != 4 || s.skipped[notFile] != 1 {
+	if s := in.seen; s.objects != 8 || s.lines != 14 || s.malformed != 2 || s.skipped[logkey.AccessLog] != 1 || s.skipped[logkey.OtherObject] != 4 || s.skipped[NotFile] != 1 {
 		t.Errorf("seen %+v", s)
 	}
 	var sample []string
@@ -159,7 +159,8 @@ func TestInputsWrong(t *testing.T) {
 	}{
 		{[]string{"nowhere.log", good}, []string{"nowhere.log", "no such file"}, 0},
 		{[]string{"-", "-"}, []string{"only once"}, 0},
-		{[]string{"s3://UPPER/x"}, []string{`"s3://UPPER/x" must be s3://BUCKET/PREFIX`}, 0},
+		{[]string{"s3://UPPER/x"}, []string{`the bucket's name in "s3://UPPER/x" must have lower-case letters, digits, hyphens and periods only`, "must be s3://BUCKET/PREFIX"}, 0},
+		{[]string{"s3://ab/x"}, []string{`the bucket's name in "s3://ab/x" has 2 characters; AWS allows 3 to 63`, "must be s3://BUCKET/PREFIX"}, 0},
 		{[]string{empty}, []string{"no log files", empty}, 0},
 		{[]string{other}, []string{"no log files", "1 file or object skipped: " + logkey.OtherObject}, 0},
 		{[]string{broken, good}, []string{"1 of 2 logs", "lost.log: no such file"}, 1},

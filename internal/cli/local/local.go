@@ -23,7 +23,6 @@ import (
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/cloudwatch"
 	"tlswatch/internal/localaws/lambda"
-	"tlswatch/pkg/config"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/trigger"
 )
@@ -32,7 +31,10 @@ const (
 	logBucket   = "tlswatch-local"
 	stateBucket = "tlswatch-state"
 	alertTopic  = "tlswatch-alerts"
-	timeout     = 2 * time.Minute // of an invocation, as in template.yaml
+
+	policySetting = "LISTENER_POLICIES"
+
+	timeout = 2 * time.Minute // of an invocation, as in template.yaml
 )
 
 type options struct {
@@ -57,8 +59,9 @@ func New() *cobra.Command {
 send for each, runs the real function binary, and shows what it published to
 CloudWatch and SNS. It needs no AWS account and no network.
 
-PATH is a log file (.log.gz or .log) of at most 1 GiB, or a directory of them.
-Files that are named like log objects keep their names as keys.
+PATH is a log file of at most 1 GiB, or a directory of them. In a directory, it
+reads the files that 'tlswatch report' reads, and names the others. Files that
+are named like log objects keep their names as keys.
 
 CloudWatch refuses data older than two weeks. So the times in the uploaded
 copies, and in their keys, are shifted by a multiple of five minutes so
@@ -104,9 +107,12 @@ func (o options) run(ctx context.Context, paths []string, stdout, stderr io.Writ
 	case o.template == "" && len(o.parameters) > 0:
 		return command.Usagef("--parameter needs --template")
 	}
-	policies, err := o.listenerPolicies(ctx)
-	if err != nil {
-		return err
+	var policies map[string]string
+	var err error
+	if o.template == "" {
+		if policies, err = o.listenerPolicies(ctx); err != nil {
+			return err
+		}
 	}
 	function, err := o.findFunction()
 	if err != nil {
@@ -209,26 +215,21 @@ func (o *options) listenerPolicies(ctx context.Context) (map[string]string, erro
 		}
 	}
 	if o.policy == "" {
-		return settings, nil
+		return settings, policyflags.CheckSetting(set, policySetting, os.Getenv(policySetting))
 	}
-	names, err := config.ParseListenerPolicies(o.policy)
+	policies, err := policyflags.ParseListeners(set, o.policy)
 	if err != nil {
-		return nil, command.Usagef("--policy: %w", err)
+		return nil, err
 	}
 	var list []string
-	for port, name := range names {
-		p, err := policyflags.Lookup(set, name)
-		if err != nil {
-			return nil, fmt.Errorf("--policy: %w", err)
-		}
+	for port, name := range policies {
 		if port != 0 {
-			list = append(list, strconv.Itoa(int(port))+"="+p.Name)
-		} else {
-			list = append(list, p.Name)
+			name = strconv.Itoa(int(port)) + "=" + name
 		}
+		list = append(list, name)
 	}
 	slices.Sort(list)
-	settings["LISTENER_POLICIES"] = strings.Join(list, ",")
+	settings[policySetting] = strings.Join(list, ",")
 	return settings, nil
 }
 

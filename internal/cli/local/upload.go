@@ -30,7 +30,7 @@ import (
 // uploads are the log objects for the S3 stand-in.
 type uploads struct {
 	objects []*upload
-	passed  []string // files in directories without the name of a log
+	skipped []string // files in directories that are not logs by their names, with why
 }
 
 // An upload is a file with the key that it gets in S3.
@@ -47,7 +47,7 @@ type upload struct {
 	shifted            time.Duration // added to the times
 }
 
-// readUploads reads files, and in directories those with the extension of a log.
+// readUploads reads files, and in directories those that other commands read too.
 func readUploads(ctx context.Context, paths []string) (*uploads, error) {
 	var u uploads
 	for _, path := range paths {
@@ -64,15 +64,20 @@ func readUploads(ctx context.Context, paths []string) (*uploads, error) {
 			}
 			continue
 		}
-		err = filepath.WalkDir(path, func(name string, d fs.DirEntry, err error) error {
-			switch {
-			case err != nil || d.IsDir():
+		root := path + string(filepath.Separator) // follows a symbolic link
+		err = filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
 				return err
-			case d.Type().IsRegular() && (strings.HasSuffix(name, ".log.gz") || strings.HasSuffix(name, ".log")):
-				return u.read(ctx, name)
 			}
-			u.passed = append(u.passed, name)
-			return nil
+			reason := input.Skips(name)
+			if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+				reason = input.NotFile
+			}
+			if reason != "" {
+				u.skipped = append(u.skipped, name+": "+reason)
+				return nil
+			}
+			return u.read(ctx, name)
 		})
 		if err != nil {
 			return nil, err
@@ -362,8 +367,8 @@ func (u *uploads) describe(w *console.Writer, bucket string) {
 			fmt.Fprintf(w, "  CloudWatch refuses %d of the entries in %s: they are older than two weeks, or in the future\n", n, text.Printable(o.file))
 		}
 	}
-	for _, name := range u.passed {
-		fmt.Fprintf(w, "  skipped, not named like a log: %s\n", text.Printable(name))
+	for _, file := range u.skipped {
+		fmt.Fprintf(w, "  skipped: %s\n", text.Printable(file))
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/localaws"
 	"tlswatch/internal/localaws/lambda"
 	"tlswatch/internal/localaws/s3"
@@ -105,6 +106,14 @@ func (o options) startTemplate(ctx context.Context, function string, output io.W
 	s, err := template.Expand("tlswatch", parameters)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", o.template, err)
+	}
+	set, err := o.Load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	const parameter = "ListenerPolicies"
+	if err := policyflags.CheckSetting(set, parameter, s.Parameters[parameter]); err != nil {
+		return nil, err
 	}
 	run := deployment.Options{Stack: s, Bootstraps: map[string]string{"ProcessorFunction": function}, Output: output}
 	if bucket := s.Parameters["ExistingLogBucket"]; bucket != "" {

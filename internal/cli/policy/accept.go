@@ -1,7 +1,6 @@
 package policy
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -23,11 +22,9 @@ type acceptJSON struct {
 
 type verdictJSON struct {
 	Name string `json:"name"`
+	Port uint16 `json:"port,omitempty"` // of the listener, if --policy has it
 	policyflags.Verdict
 }
-
-// unknownPolicy is the code of a policy that is not known.
-const unknownPolicy = "unknown-policy"
 
 func (p *flags) newAccept() *cobra.Command {
 	var (
@@ -39,7 +36,7 @@ func (p *flags) newAccept() *cobra.Command {
 		Use:   "accept --protocol PROTOCOL --cipher CIPHER",
 		Short: "Show which policies accept a client, by what it offers",
 		Long: `accept lists the policies that have a protocol and a cipher suite in common with
-a client. With --policy, it says whether that policy does, and if not, which of
+a client. With --policy, it says whether those policies do, and if not, which of
 the two is missing. The exit status is 0 if a policy accepts the client, and 1
 if none does.
 
@@ -62,13 +59,18 @@ that the client offers, or at least what it offers for its highest protocol.`,
 				result.Accepted = result.Accepted || v.Accepted
 				result.Policies = append(result.Policies, v)
 			}
-			var unknown error
-			for _, name := range asked {
-				if policy, err := policyflags.Lookup(set, name); err != nil {
-					unknown = cmp.Or(unknown, err)
-					add(verdictJSON{name, policyflags.Verdict{Code: unknownPolicy, Reason: err.Error(), Hints: []string{}}})
-				} else {
-					add(newVerdictJSON(policy.Accepts(client)))
+			for _, value := range asked {
+				for _, item := range command.Split(value) {
+					policies, err := policyflags.ParseListeners(set, item)
+					if err != nil {
+						return nil, nil, err
+					}
+					for port, name := range policies { // one
+						policy, _ := set.Lookup(name)
+						v := newVerdictJSON(policy.Accepts(client))
+						v.Port = port
+						add(v)
+					}
 				}
 			}
 			for i := range set.Policies() {
@@ -77,8 +79,6 @@ that the client offers, or at least what it offers for its highest protocol.`,
 				}
 			}
 			switch {
-			case unknown != nil:
-				err = unknown
 			case result.Accepted:
 			case len(asked) == 0:
 				err = errors.New("no policy accepts the client")
@@ -92,7 +92,7 @@ that the client offers, or at least what it offers for its highest protocol.`,
 	}
 	offer.addFlags(cmd)
 	f := cmd.Flags()
-	f.StringArrayVar(&asked, "policy", nil, command.PolicyUsage+"; repeatable (default: every policy)")
+	f.StringArrayVar(&asked, "policy", nil, command.PolicyUsage+", or 443=POLICY,8443=POLICY by port; repeatable (default: every policy)")
 	f.BoolVar(&all, "all", false, "also show the policies that refuse the client, and why")
 	command.Require(cmd, "protocol", "cipher")
 	command.CompleteFlag(cmd, "policy", policyflags.Complete(&p.file, 0))
@@ -100,7 +100,7 @@ that the client offers, or at least what it offers for its highest protocol.`,
 }
 
 func newVerdictJSON(v secpolicy.Verdict) verdictJSON {
-	return verdictJSON{v.Policy.Name, policyflags.NewVerdict(v)}
+	return verdictJSON{Name: v.Policy.Name, Verdict: policyflags.NewVerdict(v)}
 }
 
 // outcome returns the verdict in a word or two.
@@ -108,8 +108,6 @@ func (v *verdictJSON) outcome() string {
 	switch {
 	case v.Accepted:
 		return "accepted"
-	case v.Code == unknownPolicy:
-		return "unknown"
 	case v.Code == string(secpolicy.CipherListNotReadable):
 		return "uncertain"
 	}
@@ -118,7 +116,11 @@ func (v *verdictJSON) outcome() string {
 
 func writeVerdicts(w io.Writer, list []verdictJSON) {
 	for _, v := range list {
-		fmt.Fprintf(w, "%s\n  %s: %s\n", v.Name, v.outcome(), v.Reason)
+		listener := ""
+		if v.Port != 0 {
+			listener = fmt.Sprintf(" (port %d)", v.Port)
+		}
+		fmt.Fprintf(w, "%s%s\n  %s: %s\n", v.Name, listener, v.outcome(), v.Reason)
 		for _, hint := range v.Hints {
 			fmt.Fprintf(w, "  may fail: %s\n", hint)
 		}

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -68,7 +70,7 @@ accepts, smallest change first.`,
 	f := cmd.Flags()
 	f.StringArrayVar(&o.offered, "offer", nil, "`OFFER` of one more client: 'PROTOCOL... CIPHER...'; repeatable")
 	command.Renamed(cmd, "client", "offer")
-	f.StringVar(&o.current, "policy", "", command.PolicyUsage+"; adds the smallest change from it")
+	f.StringVar(&o.current, "policy", "", command.PolicyUsage+", or 443=POLICY for a listener; adds the smallest change from it")
 	command.Renamed(cmd, "current", "policy")
 	f.StringVar(&o.lowest, "min-protocol", "", "only policies that allow no `PROTOCOL` below this one")
 	f.BoolVar(&o.limits.ForwardSecrecy, "forward-secrecy", false, "only policies with forward secrecy")
@@ -105,9 +107,15 @@ func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), 
 	}
 	needs := secpolicy.Needs{Clients: clients, Constraints: limits}
 	if o.current != "" {
-		if needs.Current, err = policyflags.Lookup(set, o.current); err != nil {
+		policies, err := policyflags.ParseListeners(set, o.current)
+		if err != nil {
 			return nil, nil, err
 		}
+		names := slices.Compact(slices.Sorted(maps.Values(policies)))
+		if len(names) > 1 {
+			return nil, nil, command.Usagef("--policy must name the one policy to change, not %s; ask for each listener", strings.Join(names, " and "))
+		}
+		needs.Current, _ = set.Lookup(names[0])
 	}
 	var list []*secpolicy.Policy
 	for _, r := range set.Recommend(needs) {

@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"tlswatch/internal/cli/command"
-	"tlswatch/pkg/config"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/secpolicy"
@@ -62,20 +61,12 @@ func (o *Flags) Judge(ctx context.Context) (*Judge, error) {
 		}
 		return j, err
 	}
-	names, err := config.ParseListenerPolicies(o.Policy)
-	if err != nil {
-		return nil, command.Usagef("--policy: %w", err)
+	if j.named, err = ParseListeners(set, o.Policy); err != nil {
+		return nil, err
 	}
-	for port, name := range names {
-		p, err := Lookup(set, name)
-		if err != nil {
-			return nil, fmt.Errorf("--policy: %w", err)
-		}
-		if names[port] = p.Name; len(names) == 1 && port == 0 {
-			j.Policy = p.Name
-		}
+	if name := j.named[0]; name != "" && len(j.named) == 1 {
+		j.Policy = name
 	}
-	j.named = names
 	return j, nil
 }
 

@@ -21,6 +21,7 @@ import (
 // client address, port and time.
 type captured struct {
 	stats      clienthello.Stats
+	summary    *captures.Summary
 	handshakes int
 	byClient   map[netip.AddrPort][]capturedHandshake
 	offers     map[string]*capturedOffer // by their text: clients repeat themselves
@@ -38,6 +39,7 @@ type capturedHandshake struct {
 type capturedOffer struct {
 	report.Offer
 	judged *secpolicy.Offer // nil if the ClientHello is not whole
+	half   bool             // the server did not acknowledge all of it
 }
 
 // joinedLine is the key by which lines are counted.
@@ -56,6 +58,7 @@ const joinTime = time.Minute
 // readCaptured reads captures. Logs are read after them.
 func readCaptured(ctx context.Context, paths []string) (*captured, error) {
 	c := &captured{
+		summary:  captures.NewSummary(),
 		byClient: make(map[netip.AddrPort][]capturedHandshake),
 		offers:   make(map[string]*capturedOffer),
 		joined:   make(map[joinedLine]uint64),
@@ -78,6 +81,7 @@ func (c *captured) remarks() []string {
 }
 
 func (c *captured) add(h *clienthello.Handshake) {
+	c.summary.Add(h)
 	if c.handshakes++; c.handshakes > report.MaxKeys {
 		return
 	}
@@ -88,12 +92,16 @@ func (c *captured) add(h *clienthello.Handshake) {
 	}
 	c.offers[text] = offer
 	c.byClient[h.Client] = append(c.byClient[h.Client], capturedHandshake{h.Time, offer})
+	if h.Peer != h.Client { // a log may have the proxy's address
+		c.byClient[h.Peer] = append(c.byClient[h.Peer], capturedHandshake{h.Time, offer})
+	}
 }
 
 // newCapturedOffer converts a handshake for a report.
 func newCapturedOffer(h *clienthello.Handshake) *capturedOffer {
 	o := &capturedOffer{Offer: report.Offer{Outcome: captures.Outcome(h), Versions: []string{}, CipherSuites: []string{}, Groups: []string{}, KeyShares: []string{}}}
 	hello := h.Hello
+	o.half = h.Outcome.HalfDelivered != nil
 	if h.Fault != nil {
 		o.Outcome += "; " + h.Fault.Error()
 	}
@@ -155,7 +163,11 @@ func (c *captured) addTo(r *report.Result, collector *report.Collector, j *polic
 		if j != nil && line.offer.judged != nil {
 			key := judged{j.PolicyAt(line.loadBalancer, line.port), line.offer}
 			if verdict = verdicts[key]; verdict == "" && key.policy != nil {
-				verdict = captures.Judge(j.Set, key.policy, *line.offer.judged).Text()
+				v := captures.Judge(j.Set, key.policy, *line.offer.judged)
+				if line.offer.half {
+					v = v.NotApplied()
+				}
+				verdict = v.Text()
 				verdicts[key] = verdict
 			}
 		}
@@ -168,4 +180,17 @@ func (c *captured) addTo(r *report.Result, collector *report.Collector, j *polic
 		offers = append(offers, o)
 	}
 	r.AddCaptured(counts, offers, top)
+	r.CapturedOutcomes = c.outcomes()
+}
+
+// outcomes returns how all handshakes ended.
+func (c *captured) outcomes() *report.CapturedOutcomes {
+	o := &report.CapturedOutcomes{Outcomes: []report.CapturedCount{}, Notes: c.summary.Notes(), NotLookedInto: []report.CapturedCount{}}
+	for _, cause := range c.summary.Causes() {
+		o.Outcomes = append(o.Outcomes, report.CapturedCount{Name: cause.Cause, Count: cause.Count})
+	}
+	for _, kind := range captures.NotLookedInto(c.stats) {
+		o.NotLookedInto = append(o.NotLookedInto, report.CapturedCount{Name: kind.Kind, Count: kind.Packets})
+	}
+	return o
 }

@@ -255,8 +255,10 @@ func (o *options) rows() int {
 // check turns the flags into options.
 func (o *options) check() (options report.Options, err error) {
 	switch {
+	case o.format == "csv" && o.section == "":
+		return options, fmt.Errorf("--format csv needs --section LIST\nwant one of %s", strings.Join(report.Sections(), ", "))
 	case o.format == "csv" && !slices.Contains(report.Sections(), o.section):
-		return options, fmt.Errorf("--format csv needs --section LIST, one of %s", strings.Join(report.Sections(), ", "))
+		return options, fmt.Errorf("there is no --section %s%s\nwant one of %s", o.section, command.Suggestion(o.section, report.Sections()), strings.Join(report.Sections(), ", "))
 	case o.format != "csv" && o.section != "":
 		return options, errors.New("--section is for --format csv")
 	case o.section == "captured-offers" && len(o.captures) == 0:

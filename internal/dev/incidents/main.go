@@ -19,6 +19,7 @@ import (
 
 	"tlswatch/internal/dev/incidents/score"
 	"tlswatch/internal/dev/incidents/world"
+	"tlswatch/pkg/incident"
 )
 
 const (
@@ -28,6 +29,7 @@ const (
 
 type options struct {
 	write, kind string
+	truth       string
 	seed        uint64
 	count       int
 	quiet       int
@@ -38,6 +40,7 @@ type options struct {
 func main() {
 	var o options
 	flag.StringVar(&o.write, "write", "", "write the logs of one seed, and truth.json, into this `directory`; needs -kind")
+	flag.StringVar(&o.truth, "score", "", "mark the story that tlswatch report --format json wrote, from standard input, by this truth.json `file`")
 	flag.StringVar(&o.kind, "kind", "", "only this `kind` of incident: "+strings.Join(world.Kinds(), ", "))
 	flag.Uint64Var(&o.seed, "seed", tuning, "`seed` of the logs to write")
 	flag.IntVar(&o.count, "seeds", 60, "`number` of seeds of each kind")
@@ -50,8 +53,11 @@ func main() {
 		os.Exit(2)
 	}
 	run := o.measure
-	if o.write != "" {
+	switch {
+	case o.write != "":
 		run = o.writeWorld
+	case o.truth != "":
+		run = func(out io.Writer) error { return o.score(os.Stdin, out) }
 	}
 	if err := run(os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "incidents:", err)
@@ -103,6 +109,30 @@ func (o *options) measure(out io.Writer) error {
 	}
 	fmt.Fprint(out, score.Legend)
 	return failed
+}
+
+// score marks the story of a report.
+func (o *options) score(in io.Reader, out io.Writer) error {
+	text, err := os.ReadFile(o.truth)
+	if err != nil {
+		return err
+	}
+	var truth world.Truth
+	if err := json.Unmarshal(text, &truth); err != nil {
+		return fmt.Errorf("%s: %w", o.truth, err)
+	}
+	var report struct{ Story *incident.Story }
+	if err := json.NewDecoder(in).Decode(&report); err != nil {
+		return fmt.Errorf("the report: %w", err)
+	}
+	if report.Story == nil {
+		return errors.New("the report has no story")
+	}
+	marks := []*score.Summary{{Kind: truth.Kind, Marks: []*score.Marks{score.Score(&truth, report.Story)}}}
+	score.Write(out, fmt.Sprintf("%s, seed %d", truth.Kind, truth.Seed), marks)
+	score.WriteFailures(out, marks)
+	fmt.Fprintf(out, "\n%s", score.Legend)
+	return nil
 }
 
 // writeWorld writes one seed's logs, compressed, and the truth beside them.

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"tlswatch/internal/dev/incidents/world"
@@ -36,6 +37,22 @@ func TestWriteWorld(t *testing.T) {
 		if _, err := os.Stat(filepath.Join(o.write, l.Key+".gz")); err != nil {
 			t.Error(err)
 		}
+	}
+	o.truth = filepath.Join(o.write, "truth.json")
+	for report, want := range map[string]string{
+		`{"story":{"incidents":[]}}`: "SMALL, SEED 7\n",
+		`{"story":{"incidents":[{"causes":[{"kind":"client-rollout","certainty":"certain"}]}]}}`: "is called client-rollout (certain)",
+	} {
+		out.Reset()
+		if err := o.score(strings.NewReader(report), &out); err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%s: got\n%s", report, out.String())
+		}
+	}
+	if err := o.score(strings.NewReader(`{}`), &out); err == nil {
+		t.Error("a report without a story is no error")
 	}
 	o.kind = "flood"
 	if err := o.writeWorld(&out); err == nil {

@@ -26,7 +26,8 @@ type Decoder struct {
 
 	segment Segment // of the current packet
 	time    int64
-	depth   int // headers of the current packet so far
+	depth   int   // headers of the current packet so far
+	via     uint8 // tunnels of it
 	skipped map[Kind]int64
 
 	skipper layers.IPv6ExtensionSkipper
@@ -39,7 +40,7 @@ type Decoder struct {
 
 // Packet decodes a packet.
 func (d *Decoder) Packet(p Packet) {
-	d.time, d.depth = p.Time, 0
+	d.time, d.depth, d.via = p.Time, 0, 0
 	if first := firstLayer(p.Link); first != nil {
 		first(d, p.Data)
 		return

@@ -182,8 +182,10 @@ func (d *Decoder) transport(protocol layers.IPProtocol, data []byte, length int,
 	case layers.IPProtocolUDP:
 		d.udp(data, src, dst)
 	case layers.IPProtocolIPv4, layers.IPProtocolIPv6:
+		d.via |= viaIP
 		d.ip(data)
 	case layers.IPProtocolGRE:
+		d.via |= viaGRE
 		d.gre(data)
 	case layers.IPProtocolMPLSInIP:
 		d.mpls(data)
@@ -238,7 +240,7 @@ func (d *Decoder) tcp(data []byte, length int, src, dst []byte) {
 		Src:  endpointOf(src, binary.BigEndian.Uint16(data)),
 		Dst:  endpointOf(dst, binary.BigEndian.Uint16(data[2:])),
 		Seq:  binary.BigEndian.Uint32(data[4:]), Ack: binary.BigEndian.Uint32(data[8:]),
-		Flags: data[13],
+		Flags: data[13], Via: d.via,
 	}
 	if headerLen < len(data) {
 		d.segment.Data = data[headerLen:]

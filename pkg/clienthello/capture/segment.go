@@ -14,7 +14,17 @@ type Segment struct {
 	Flags    uint8
 	Data     []byte // valid until the next packet
 	Missing  int    // bytes after Data that the capture lacks
+	Via      uint8  // the kinds of tunnels that the packet came through, one bit each
 }
+
+// Bits of [Segment.Via]. Link layers are not among them: the two directions of a
+// connection often differ in VLAN tags and MPLS labels.
+const (
+	viaIP = 1 << iota
+	viaGRE
+	viaVXLAN
+	viaGENEVE
+)
 
 // TCP flags, RFC 9293, Section 3.1.
 const (

@@ -118,8 +118,10 @@ const (
 func (d *Decoder) tunnel(port uint16, b []byte) bool {
 	switch {
 	case (port == portVXLAN || port == portVXLANLinux) && len(b) >= 8 && b[0]&0x08 != 0: // RFC 7348, Section 5
+		d.via |= viaVXLAN
 		d.ethernet(b[8:])
 	case port == portGENEVE && len(b) >= 8 && b[0]>>6 == 0: // RFC 8926, Section 3.4
+		d.via |= viaGENEVE
 		options := int(b[0]&0x3f) * 4
 		if !d.inner(b, 8+options) {
 			return true

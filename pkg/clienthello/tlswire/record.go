@@ -64,6 +64,8 @@ type Reader struct {
 	small [2]byte // of an alert
 	seen  int     // bytes of the record so far
 
+	position int
+
 	message handshakeReader
 }
 
@@ -75,6 +77,17 @@ func (r *Reader) recordLen() int { return int(binary.BigEndian.Uint16(r.header[3
 func IsRecordHeader(b []byte) bool {
 	return len(b) >= RecordHeaderLen && RecordChangeCipherSpec <= b[0] && b[0] <= RecordApplicationData && b[1] == 3 && b[2] <= 4 &&
 		int(binary.BigEndian.Uint16(b[3:])) <= maxRecord
+}
+
+// MayBeRecord reports whether b may be the start of a record.
+func MayBeRecord(b []byte) bool {
+	return RecordChangeCipherSpec <= b[0] && b[0] <= RecordApplicationData && (len(b) < 2 || b[1] == 3) && (len(b) < RecordHeaderLen || IsRecordHeader(b))
+}
+
+// BeginsWithServerHello reports whether b begins with a record whose first message is a
+// ServerHello.
+func BeginsWithServerHello(b []byte) bool {
+	return len(b) > RecordHeaderLen && IsRecordHeader(b) && b[0] == RecordHandshake && b[RecordHeaderLen] == TypeServerHello
 }
 
 // Segment means that b is the start of a TCP segment. A reader that has lost the
@@ -91,6 +104,7 @@ func (r *Reader) Read(b []byte, on Events) {
 		if r.left == 0 {
 			n := copy(r.header[r.headerLen:], b)
 			r.headerLen += n
+			r.position += n
 			b = b[n:]
 			if r.headerLen < RecordHeaderLen {
 				return
@@ -107,6 +121,7 @@ func (r *Reader) Read(b []byte, on Events) {
 		payload := b[:min(len(b), r.left)]
 		b = b[len(payload):]
 		r.payload(payload, on)
+		r.position += len(payload)
 		r.left -= len(payload)
 		r.seen += len(payload)
 	}
@@ -132,6 +147,7 @@ func (r *Reader) payload(b []byte, on Events) {
 
 // Hole skips n bytes that the capture lacks.
 func (r *Reader) Hole(n int, on Events) {
+	r.position += n
 	if r.lost || r.Broken {
 		return
 	}
@@ -151,6 +167,9 @@ func (r *Reader) Hole(n int, on Events) {
 // Lose means that the start of the stream is missing: the reader continues at a segment
 // that begins with a record.
 func (r *Reader) Lose() { r.lost, r.message.lost = true, true }
+
+// Position returns the number of bytes before the current part of a record.
+func (r *Reader) Position() int { return r.position }
 
 // Held returns the bytes that the reader keeps.
 func (r *Reader) Held() int { return cap(r.message.buffer) }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"tlswatch/internal/text"
@@ -94,7 +95,7 @@ func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
 func capturedOffers(r *report.Result) pageTable {
 	t := newTable("captured-offers", "What clients offered, by packet captures", "count", "client", "protocol", "reason", "for", "offers", "software", "ended", "policy")
 	if c := r.Captured; c != nil {
-		t.More = cut(len(r.CapturedOffers), c.Offers)
+		t.More = strings.TrimSpace(strings.Join(append([]string{cut(len(r.CapturedOffers), c.Offers)}, capturedOutcomes(r)...), " "))
 	}
 	for i := range r.CapturedOffers {
 		x := &r.CapturedOffers[i]

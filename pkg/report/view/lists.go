@@ -153,6 +153,9 @@ func (t *tables) captured() {
 	t.title("WHAT CLIENTS OFFERED, by packet captures%s", of(len(t.r.CapturedOffers), c.Offers))
 	t.wrapped(fmt.Sprintf("%s of %s with a failure or without a protocol match one of the %s in the captures.",
 		text.Count(c.Joined), text.Plural(c.Joined+c.Missing, "line"), text.Plural(c.Handshakes, "handshake")), "  ")
+	for _, line := range capturedOutcomes(t.r) {
+		t.wrapped(line, "  ")
+	}
 	for i := range t.r.CapturedOffers {
 		o := &t.r.CapturedOffers[i]
 		heading := []string{text.Count(o.Count), o.Client, o.Protocol, o.Cipher, o.Status}
@@ -171,6 +174,19 @@ func (t *tables) captured() {
 		}
 	}
 }
+
+// capturedOutcomes says how the handshakes in captures ended.
+func capturedOutcomes(r *report.Result) []string {
+	if r.CapturedOutcomes == nil || len(r.CapturedOutcomes.Outcomes) == 0 {
+		return nil
+	}
+	var list []string
+	for _, o := range r.CapturedOutcomes.Outcomes {
+		list = append(list, text.Count(o.Count)+" "+o.Name)
+	}
+	return append([]string{"They ended: " + strings.Join(list, "; ") + "."}, r.CapturedOutcomes.Notes...)
+}
+
 func (t *tables) certificates() {
 	if len(t.r.ClientCertificates) == 0 {
 		return

@@ -14,8 +14,8 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// A Detector watches the failures per minute of each load balancer. It fires at the first minute
-// whose statistic exceeds the limit.
+// A Detector watches the failures per minute of each load balancer. It fires at the
+// first minute whose statistic exceeds the limit.
 type Detector struct {
 	Name      string
 	statistic func([]minute) []point // of each minute

@@ -13,7 +13,8 @@ import (
 
 var start = time.Date(2026, 11, 30, 9, 0, 0, 0, time.UTC)
 
-// entries are two hours of 30 connections a minute, of which a share fails, another since the onset.
+// entries are two hours of 30 connections a minute. A share fails, and another one since
+// the onset.
 func entries(seed uint64, usual, since float64, onset time.Duration) *Minutes {
 	r := rand.New(rand.NewPCG(seed, 1))
 	m := NewMinutes()
@@ -37,8 +38,8 @@ func entries(seed uint64, usual, since float64, onset time.Duration) *Minutes {
 	return m
 }
 
-// At the limit, each baseline has a story in about one of a hundred quiet logs, which were not those
-// that it was calibrated on, and finds what is plain to see.
+// At the limit, each baseline has a story in about one of a hundred quiet logs, also of
+// those that it was not calibrated on, and finds what is plain to see.
 func TestCalibration(t *testing.T) {
 	const quiet = 200
 	for _, d := range Detectors {

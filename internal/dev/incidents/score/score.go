@@ -63,6 +63,9 @@ func Score(truth *world.Truth, story *incident.Story) *Marks {
 	told := make([]bool, len(story.Incidents))
 	for i := range truth.Incidents {
 		in := &truth.Incidents[i]
+		if in.Alike[0] == incident.Scan && len(truth.Incidents) > 1 {
+			continue // scanners and customers are not told apart then
+		}
 		n := match(in, story.Incidents, told)
 		if n < 0 {
 			m.missed(truth, in)
@@ -318,8 +321,12 @@ func (m *Marks) invented(truth *world.Truth, s *incident.Incident) {
 	if aboutScanners(s) {
 		return
 	}
-	steady := len(s.Causes) > 0 && s.Causes[0].Kind == incident.Steady && s.WorkedBefore.Clients == 0
-	if steady && len(truth.AlwaysFailing) > 0 {
+	for _, in := range truth.Incidents {
+		if in.Alike[0] == incident.Steady && s.WorkedBefore.Clients == 0 && kindMark(&in, s) == 1 {
+			return // another part of it
+		}
+	}
+	if len(s.Causes) > 0 && s.Causes[0].Kind == incident.Steady && s.WorkedBefore.Clients == 0 && len(truth.AlwaysFailing) > 0 {
 		return
 	}
 	m.stories++

@@ -2,6 +2,7 @@ package world
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"tlswatch/pkg/secpolicy"
@@ -17,11 +18,12 @@ type PolicyEffect struct {
 	Breaks int    `json:"breaks"` // programs that work now and would not
 
 	// Drops are protocols and groups in use now that the policy lacks, and "FIPS" or
-	// "not FIPS" if that would change.
+	// "not FIPS" if that would change. TLS 1.3 and its groups may go if they came with
+	// the change: they may be what breaks clients.
 	Drops []string `json:"drops"`
 
 	// Shown says that the policy has all that those hit used before and that others use
-	// now, which is what a log shows of the clients.
+	// now, but for what may go. That is what a log shows of the clients.
 	Shown bool `json:"shown"`
 
 	Newly int `json:"newly"` // pairs of protocol and suite, and groups, that the policy in force does not allow
@@ -35,18 +37,25 @@ func (p *PolicyEffect) Good() bool { return p.Fixes == p.Of && p.Breaks == 0 && 
 func (w *world) effects(in *incidentTruth, hit map[*device]*history) (list []PolicyEffect) {
 	broken, working := make(map[*program]bool), make(map[*program]bool)
 	before, now := make(map[agreed]bool), make(map[agreed]bool)
+	appeared := true // TLS 1.3
 	for d := range hit {
 		broken[d.program] = true
 	}
 	for _, e := range w.events {
 		switch {
 		case e.listener != in.listener || e.reason != "":
-		case hit[e.device] != nil && e.at < in.start:
-			before[e.agreed] = true
+		case e.at < in.start:
+			appeared = appeared && e.version != tls13
+			if hit[e.device] != nil {
+				before[e.agreed] = true
+			}
 		case e.at >= in.start+in.spread && e.at < cmp.Or(in.stretch, in.end, w.length):
 			working[e.device.program] = true
 			now[e.agreed] = true
 		}
+	}
+	if appeared {
+		maps.DeleteFunc(now, func(a agreed, _ bool) bool { return a.version == tls13 })
 	}
 	force := allows(in.after.policy)
 	for _, p := range secpolicy.Builtin().Policies() {

@@ -42,7 +42,6 @@ type listener struct {
 
 type change struct {
 	at, spread time.Duration // since the start; the last node follows spread later
-	apply      func(*setup)
 }
 
 type cacheKey struct {
@@ -51,11 +50,12 @@ type cacheKey struct {
 	keys    keys
 }
 
-// change adds a change, which has to be later than the others.
+// change adds a change, which has to be later than the others. apply changes the last
+// setup.
 func (l *listener) change(at, spread time.Duration, apply func(*setup)) {
 	s := l.last()
 	apply(&s)
-	l.changes, l.after = append(l.changes, change{at, spread, apply}), append(l.after, s)
+	l.changes, l.after = append(l.changes, change{at, spread}), append(l.after, s)
 }
 
 func (l *listener) last() setup {

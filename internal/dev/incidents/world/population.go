@@ -88,6 +88,14 @@ func (w *world) share(devices []*device, behind int) {
 	}
 }
 
+// gather moves devices into so many networks. Some share an address then.
+func (w *world) gather(devices []*device, networks int) {
+	for i, d := range devices[min(networks, len(devices)):] {
+		d.addr = neighbour(w.rand, devices[i%networks].addr)
+		w.used[d.addr] = true
+	}
+}
+
 // wander gives devices a new address every few connections, from a carrier's ranges.
 func (w *world) wander(devices []*device) {
 	carrier := []byte{100 + byte(w.rand.IntN(20)), 160 + byte(w.rand.IntN(20))}

@@ -126,8 +126,8 @@ func (w *world) issuerChanged(s *scene) {
 func (w *world) keyChanged(s *scene) {
 	var list []*program
 	ecdsa := keys{ecdsa: true}
+	all := slices.Concat(everyone, rsaOnly, rsaOnly, rsaOnly)
 	for {
-		all := slices.Concat(everyone, rsaOnly, rsaOnly, rsaOnly)
 		for _, c := range fitting(all, keys{rsa: true}, s.before) {
 			if !negotiate(c, s.before, ecdsa).ok() {
 				list = append(list, c)
@@ -201,6 +201,7 @@ func (w *world) released(s *scene, within time.Duration, k incident.Kind) {
 	n := max(6, int(float64(len(s.devices))*0.01*math.Pow(10, w.rand.Float64())))
 	model := pick(w.rand, fitting(slices.Concat(modern, tls12), keys{rsa: true}, s.before)...)
 	fleet := w.settle(crowd{s.main, []*program{model}, n, 2 * n * max(4, s.lines/len(s.devices))})
+	w.gather(fleet, w.count(1, 6))
 	w.settle(crowd{s.main, []*program{model}, n, n * max(4, s.lines/len(s.devices))}) // others have it too
 	silent := w.rand.IntN(3) == 0
 	for _, d := range fleet {

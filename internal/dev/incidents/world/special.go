@@ -46,7 +46,7 @@ func twoChanges(w *world, seed uint64) {
 	s.at = w.length / 4
 	w.policyChanged(s)
 	second := *s
-	second.at = s.at + w.between(5*time.Minute, time.Hour)
+	second.at = (s.at + w.between(5*time.Minute, time.Hour)).Truncate(time.Second)
 	switch {
 	case seed%2 == 0:
 		w.certificateExpired(&second, second.at)

@@ -42,7 +42,7 @@ type Incident struct {
 	LoadBalancer string         `json:"loadBalancer"`
 	Port         uint16         `json:"port"`
 	Start        time.Time      `json:"start"`   // on the first node; of a roll-out: for the client that failed first
-	Changed      time.Time      `json:"changed"` // on the last node
+	Changed      time.Time      `json:"changed"` // on the last node, or the last client of a release
 	End          *time.Time     `json:"end,omitempty"`
 	Shape        incident.Shape `json:"shape"`
 	NotAfter     *time.Time     `json:"notAfter,omitempty"`
@@ -58,7 +58,8 @@ type Incident struct {
 	Oracle incident.Bracket `json:"oracle"`
 
 	// Visible says that an oracle has no doubt: three devices or more, whose successes all
-	// come before their failures (one for a reason that the log names), with odds of over 10^8 against chance.
+	// come before their failures, by chance in one of 10^8 cases. Of an expired
+	// certificate, two failures are enough.
 	Visible bool `json:"visible"`
 
 	Before   string         `json:"before,omitempty"` // security policy, if it changed
@@ -242,7 +243,10 @@ func (w *world) times(told *Incident, in *incidentTruth, hit map[*device]*histor
 			}
 		}
 	}
-	told.Start, told.Changed = w.start.Add(start), w.start.Add(start+in.spread)
+	told.Start, told.Changed = w.start.Add(start), w.start.Add(start)
+	if !in.ramp {
+		told.Changed = told.Changed.Add(in.spread)
+	}
 	told.Oracle = incident.Bracket{After: w.start.Add(last), Until: w.start.Add(first)}
 	if in.end > 0 {
 		end := w.start.Add(in.end)
@@ -302,6 +306,8 @@ func (w *world) alike(in *incidentTruth, hit map[*device]*history) []incident.Ki
 	case incident.ClientRelease:
 		also(!silent, incident.ListenerCertificate)
 		also(silent && vanished, incident.PolicyChange)
+	case incident.Steady:
+		also(in.listener.mutual, incident.CertificateExpired) // before the log begins
 	}
 	also(len(hit) == 1 && in.kind != incident.Scan, incident.OneClient)
 	return kinds
@@ -317,23 +323,25 @@ func (w *world) silent(in *incidentTruth) bool {
 	return true
 }
 
-// vanished reports whether a protocol, suite or group that those hit used before is
-// not in any success since.
+// vanished reports whether most that those hit used before had a protocol, suite or
+// group that is in no success since, and not just by chance.
 func (w *world) vanished(in *incidentTruth, hit map[*device]*history) bool {
-	used := make(map[any]bool)
+	still := make(map[any]bool)
+	w.succeeded(in, func(e *event) bool {
+		still[e.version], still[e.suite], still[e.group] = true, true, true
+		return false
+	})
+	gone, all := 0, 0
 	for i := range w.events {
 		e := &w.events[i]
 		if e.listener == in.listener && e.reason == "" && e.at < in.start && hit[e.device] != nil {
-			used[e.version], used[e.suite], used[e.group] = true, true, true
+			all++
+			if !still[e.version] || !still[e.suite] || !still[e.group] {
+				gone++
+			}
 		}
 	}
-	w.succeeded(in, func(e *event) bool {
-		delete(used, e.version)
-		delete(used, e.suite)
-		delete(used, e.group)
-		return false
-	})
-	return len(used) > 0
+	return gone >= 12 && 2*gone > all
 }
 
 // succeeded reports whether a success since the incident is as asked.

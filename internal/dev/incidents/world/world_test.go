@@ -287,7 +287,7 @@ func TestGolden(t *testing.T) {
 		t.Fatal(err)
 	}
 	if !bytes.Equal(b.Bytes(), want) {
-		t.Errorf("got\n%s\nwant\n%s", b.Bytes(), want)
+		t.Error("the worlds differ from testdata/world.golden: run with -update and read git diff")
 	}
 }
 

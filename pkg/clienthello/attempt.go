@@ -1,0 +1,76 @@
+package clienthello
+
+import (
+	"bytes"
+
+	"tlswatch/pkg/clienthello/capture"
+)
+
+// An attempt is a handshake of TCP that does not belong to the connection between the
+// same ends: a stale SYN, or the begin of the next connection. What follows decides.
+type attempt struct {
+	packet capture.Segment // SYN or SYN-ACK, with a copy of its data
+	sender int
+	first  [2]uint32 // sequence number of the first byte of each side
+	known  [2]bool
+}
+
+// maxApart is how far sequence numbers of one connection may be apart when a packet is
+// assigned to one of two connections.
+const maxApart = 1 << 16
+
+// handshakePacket takes a packet with the flag SYN from a side of c. It reports whether
+// the packet belongs to c; otherwise it may begin another connection.
+func (c *connection) handshakePacket(at int, p *capture.Segment) bool {
+	d, other := &c.sides[at], &c.sides[1-at]
+	first := p.Seq + 1
+	if p.Flags&capture.ACK == 0 {
+		if !d.stream.begun && !c.finished || d.first == first {
+			return true
+		}
+		c.next = newAttempt(at, p)
+		return false
+	}
+	switch {
+	case !other.stream.begun:
+		return !d.stream.begun && !c.finished || d.first == first
+	case p.Ack-other.first <= other.stream.next-other.first: // it answers the client's SYN, and data with it
+		return true
+	}
+	if c.next == nil || c.next.sender == at || c.next.first[1-at] != p.Ack {
+		c.next = newAttempt(at, p)
+		c.next.first[1-at], c.next.known[1-at] = p.Ack, true
+	}
+	return false
+}
+
+func newAttempt(sender int, p *capture.Segment) *attempt {
+	a := &attempt{packet: *p, sender: sender}
+	a.packet.Data = bytes.Clone(p.Data)
+	a.first[sender], a.known[sender] = p.Seq+1, true
+	return a
+}
+
+// answers reports whether a packet acknowledges the SYN of the attempt.
+func (a *attempt) answers(at int, p *capture.Segment) bool {
+	return a != nil && a.sender != at && p.Flags&capture.ACK != 0 && a.packet.Flags&capture.ACK == 0 &&
+		p.Ack-a.first[a.sender] <= uint32(len(a.packet.Data)+a.packet.Missing)
+}
+
+// confirmed reports whether a packet shows that the next connection has begun.
+func (c *connection) confirmed(at int, p *capture.Segment) bool {
+	a := c.next
+	switch {
+	case a == nil, p.Flags&capture.RST != 0:
+		return false
+	case p.Flags&capture.SYN != 0:
+		return a.answers(at, p)
+	case !a.known[at]:
+		return false
+	}
+	old := c.sides[at].stream.next
+	if p.Seq == a.first[at] {
+		return p.Seq != old
+	}
+	return p.Seq-a.first[at] < maxApart && p.Seq-old+maxApart > 2*maxApart
+}
