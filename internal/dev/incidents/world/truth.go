@@ -41,7 +41,7 @@ type Incident struct {
 
 	LoadBalancer string         `json:"loadBalancer"`
 	Port         uint16         `json:"port"`
-	Start        time.Time      `json:"start"`   // on the first node; of a roll-out: for the client that failed first
+	Start        time.Time      `json:"start"`   // on the first node; of a roll-out: for the client that stopped working first
 	Changed      time.Time      `json:"changed"` // on the last node, or the last client of a release
 	End          *time.Time     `json:"end,omitempty"`
 	Shape        incident.Shape `json:"shape"`
@@ -226,12 +226,12 @@ func (w *world) times(told *Incident, in *incidentTruth, hit map[*device]*histor
 	first := time.Duration(math.MaxInt64)
 	var earliest *device
 	for d, h := range hit {
-		if h.fail < first {
+		if h.fail < first && (h.before > 0 || !in.ramp) {
 			first, earliest = h.fail, d
 		}
 	}
 	var last time.Duration
-	if in.ramp {
+	if in.ramp && earliest != nil {
 		start, last = earliest.breaks, hit[earliest].success
 	} else {
 		for _, e := range w.events {
