@@ -54,7 +54,8 @@ type Incident struct {
 	NewCustomers []netip.Addr `json:"newCustomers"`
 	Failures     int          `json:"failures"`
 
-	// Oracle is the bracket of an oracle that knows which devices were hit.
+	// Oracle is the bracket of an oracle that knows which devices were hit, zero for a
+	// scan.
 	Oracle incident.Bracket `json:"oracle"`
 
 	// Visible says that an oracle has no doubt: three devices or more, whose successes all
@@ -247,7 +248,9 @@ func (w *world) times(told *Incident, in *incidentTruth, hit map[*device]*histor
 	if !in.ramp {
 		told.Changed = told.Changed.Add(in.spread)
 	}
-	told.Oracle = incident.Bracket{After: w.start.Add(last), Until: w.start.Add(first)}
+	if len(hit) > 0 {
+		told.Oracle = incident.Bracket{After: w.start.Add(last), Until: w.start.Add(first)}
+	}
 	if in.end > 0 {
 		end := w.start.Add(in.end)
 		told.End = &end
