@@ -59,11 +59,11 @@ func (t *tables) sparklines() (lines []report.Timeline, times string) {
 	const name = 64 // what other columns need
 	most := min(max(t.Width-name, 16), 60)
 	lines = t.r.BarsByLoadBalancer(most)
-	bars, from, width := t.r.Bars(most)
+	bars, from, _ := t.r.Bars(most)
 	if len(bars) < 2 {
 		return nil, ""
 	}
-	return lines, from.Format("15:04") + " per " + per(width)
+	return lines, "from " + from.Format("15:04")
 }
 
 // sparkline draws the failure rate in each bar, relative to the highest.

@@ -22,7 +22,7 @@ var pageFiles embed.FS
 var (
 	pageCSS      = pageFile("page.css")
 	pageJS       = pageFile("page.js")
-	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"count": anyCount, "plural": anyPlural}).Parse(pageFile("page.html")))
+	pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{"count": anyCount, "plural": anyPlural, "marked": marked}).Parse(pageFile("page.html")))
 
 	// pageCSP allows the page's own style and script, and nothing else.
 	pageCSP = fmt.Sprintf("default-src 'none'; style-src '%s'; script-src '%s'; base-uri 'none'; form-action 'none'", sourceHash(pageCSS), sourceHash(pageJS))
@@ -62,19 +62,23 @@ func anyPlural(n any, noun string) string {
 
 // A page is what the template shows.
 type page struct {
-	R            *report.Result
-	CSP          string
-	CSS          template.CSS
-	JS           template.JS
-	When, Volume string
-	Why          []report.Diagnosis
-	MoreWhy      int
-	Nav          []pageLink
-	Cards        []pageCard
-	Chart        *pageChart
-	Shares       []pageShares
-	Heat         *pageHeat
-	Tables       []pageTable
+	R           *report.Result
+	CSP         string
+	CSS         template.CSS
+	JS          template.JS
+	Title, When string
+	Volume      string
+	Story       *pageStory
+	Incidents   []pageIncident
+	Why         []report.Diagnosis
+	MoreWhy     int
+	Nav         []pageLink
+	Cards       []pageCard
+	Chart       *pageChart
+	Lines       []pageLine
+	Shares      []pageShares
+	Heat        *pageHeat
+	Who, Tables []pageTable
 }
 
 type (
@@ -82,17 +86,6 @@ type (
 	pageCard struct {
 		Value, Name string
 		Bad         bool
-	}
-	pageChart struct {
-		Per, From, To string
-		Width         int
-		Most          uint64
-		Bars          []pageBar
-	}
-	pageBar struct {
-		X         int
-		Y, Height string
-		Title     string
 	}
 	pageShares struct {
 		ID, Title, Column string
@@ -106,9 +99,19 @@ type (
 		Share    string
 	}
 	pageHeat struct {
-		Per, From, To string
-		Most, Missed  uint64
-		Rows          []pageHeatRow
+		Per    string
+		Missed uint64
+		Times  []pageHeatTime
+		Scale  []pageHeatStep
+		Rows   []pageHeatRow
+	}
+	pageHeatTime struct {
+		Label   string
+		Columns int
+	}
+	pageHeatStep struct {
+		Level int
+		Label string
 	}
 	pageHeatRow struct {
 		Client string
@@ -134,7 +137,7 @@ type (
 // WriteHTML writes the report as one page that needs neither network nor other
 // files. Whatever clients wrote into the log is plain text in it.
 func WriteHTML(w io.Writer, r *report.Result) error {
-	p := &page{R: r, CSP: pageCSP, CSS: template.CSS(pageCSS), JS: template.JS(pageJS)}
+	p := &page{R: r, CSP: pageCSP, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), Title: title(r)}
 	if r.First != nil {
 		p.When = text.Period(r.In(*r.First), r.In(*r.Last))
 	}
@@ -144,23 +147,29 @@ func WriteHTML(w io.Writer, r *report.Result) error {
 	}
 	why, number := causes(r)
 	p.Why, p.MoreWhy = why, len(r.Diagnoses)-len(why)
+	p.Story, p.Incidents = storyOf(r), incidentsOf(r)
 	p.Cards = cardsOf(r)
-	p.Chart = chartOf(r)
+	p.Chart, p.Lines = chartOf(r), linesOf(r)
 	p.Shares = sharesOf(r)
 	p.Heat = heatOf(r)
-	p.Tables = tablesOf(r, number)
+	p.Who = withRows(cohorts(r), failedClients(r), failedNegotiations(r, number), capturedOffers(r), clientRequests(r))
+	p.Tables = withRows(certificates(r), nonPostQuantumClients(r), latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r))
 	link := func(id, title string, there bool) {
 		if there {
 			p.Nav = append(p.Nav, pageLink{id, title})
 		}
 	}
 	link("time", "Over time", p.Chart != nil)
-	link("why", "Why", len(why) > 0)
+	link("why", "Why", len(p.Incidents)+len(why) > 0)
+	link("load-balancers", "Load balancers", len(p.Lines) > 0)
+	for _, t := range p.Who {
+		link(t.ID, t.Title, true)
+	}
+	link("heat", "Clients over time", p.Heat != nil)
 	link("whatif", "What if", r.WhatIf != nil)
 	for _, s := range p.Shares {
 		link(s.ID, s.Title, true)
 	}
-	link("heat", "Clients over time", p.Heat != nil)
 	for _, t := range p.Tables {
 		link(t.ID, t.Title, true)
 	}
@@ -193,29 +202,10 @@ func cardsOf(r *report.Result) []pageCard {
 }
 
 const (
-	pageBars   = 120 // at most, of the chart
 	pageShareN = 12  // at most, rows of a list of shares
 	pageFailed = 500 // at most, logs that could not be read
 	pageTime   = "2006-01-02 15:04"
 )
-
-func chartOf(r *report.Result) *pageChart {
-	bars, from, width := r.Bars(pageBars)
-	c := &pageChart{Per: per(width), Width: len(bars)}
-	for _, b := range bars {
-		c.Most = max(c.Most, b.Failed)
-	}
-	if c.Most == 0 {
-		return nil
-	}
-	c.From, c.To = from.Format(pageTime), from.Add(time.Duration(len(bars))*width).Format(pageTime)
-	for i, b := range bars {
-		height := 100 * float64(b.Failed) / float64(c.Most)
-		c.Bars = append(c.Bars, pageBar{i, decimal(100 - height), decimal(height),
-			fmt.Sprintf("%s: %s of %s failed", from.Add(time.Duration(i)*width).Format(pageTime), text.Count(b.Failed), text.Count(b.Connections))})
-	}
-	return c
-}
 
 func decimal(f float64) string { return strconv.FormatFloat(f, 'f', 2, 64) }
 
@@ -259,27 +249,52 @@ func sharesOf(r *report.Result) []pageShares {
 	list("listeners", "Listeners", "port", len(r.ByListenerPort), func(i int) (string, string, report.Counts) {
 		return strconv.Itoa(int(r.ByListenerPort[i].Port)), "", r.ByListenerPort[i].Counts
 	})
+	if r.Timelines != nil && r.Timelines.Minutes != nil { // which show them
+		return all
+	}
 	list("load-balancers", "Load balancers", "load balancer", len(r.ByLoadBalancer), func(i int) (string, string, report.Counts) {
 		return r.ByLoadBalancer[i].LoadBalancer, "", r.ByLoadBalancer[i].Counts
 	})
 	return all
 }
 
+const heatLevels = 6
+
 func heatOf(r *report.Result) *pageHeat {
 	h := r.Heat
 	if h == nil {
 		return nil
 	}
-	const levels = 6
 	from := r.In(h.From)
-	until := from.Add(time.Duration(h.Columns) * h.Width)
-	p := &pageHeat{Per: text.Span(h.Width), From: from.Format(pageTime), To: until.Format(pageTime) + " " + text.Zone(until), Most: h.Most, Missed: h.Missed}
+	p := &pageHeat{Per: text.Span(h.Width), Missed: h.Missed}
+	ticks := times(from, from.Add(time.Duration(h.Columns)*h.Width))
+	column := 0
+	for i, tick := range ticks { // each label stands above the columns up to the next one
+		share, _ := strconv.ParseFloat(tick.At, 64)
+		next := 100.0
+		if i+1 < len(ticks) {
+			next, _ = strconv.ParseFloat(ticks[i+1].At, 64)
+		}
+		at, end := int(share*float64(h.Columns)/100+0.5), int(next*float64(h.Columns)/100+0.5)
+		if at > column {
+			p.Times = append(p.Times, pageHeatTime{"", at - column})
+		}
+		if end > at {
+			p.Times = append(p.Times, pageHeatTime{tick.Label, end - at})
+		}
+		column = max(at, end)
+	}
+	for level := 1; level <= heatLevels; level++ {
+		if most := h.Most * uint64(level) / heatLevels; most > h.Most*uint64(level-1)/heatLevels {
+			p.Scale = append(p.Scale, pageHeatStep{level, text.Count(most)})
+		}
+	}
 	for i, client := range h.Clients {
 		row := pageHeatRow{Client: client}
 		for column, n := range h.Counts[i] {
 			cell := pageHeatCell{}
 			if n > 0 {
-				cell.Level = int((n*levels + h.Most - 1) / h.Most)
+				cell.Level = int((n*heatLevels + h.Most - 1) / h.Most)
 				cell.Title = fmt.Sprintf("%s, %s: %s failed", client, from.Add(time.Duration(column)*h.Width).Format(pageTime), text.Count(n))
 			}
 			row.Cells = append(row.Cells, cell)

@@ -10,12 +10,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
 
 	"tlswatch/internal/dev/connlogtest"
 	"tlswatch/internal/dev/reporttest"
+	"tlswatch/pkg/incident"
 	"tlswatch/pkg/report"
 	"tlswatch/pkg/report/view"
 )
@@ -31,7 +33,7 @@ func htmlPage(t *testing.T) []byte {
 	}
 	c := reporttest.Collect(t, report.Options{Heat: true, ByListener: true}, text, 1)
 	c.Diagnose(`Policy"><script>alert(3)</script>`, func(f report.Failure) report.Diagnosis {
-		return report.Diagnosis{ID: "x", Cause: "The client had " + f.Cipher + " only.", Remedy: "Update it. <img src=x onerror=alert(4)>"}
+		return report.Diagnosis{ID: "x", Cause: "The client had " + f.Cipher + " only.", Remedy: "Run `tlswatch hello`. <img src=x onerror=alert(4)>"}
 	})
 	r := c.Result(report.Source{
 		Objects: 3, Lines: 20_041, MalformedLines: 1, Partial: true,
@@ -39,6 +41,9 @@ func htmlPage(t *testing.T) []byte {
 		Skipped:       []report.SkippedCount{{Reason: "<i>something</i>", Count: 2}},
 		FailedObjects: []report.FailedObject{{Object: "javascript:alert(6)", Error: "<b>cut</b>"}},
 	}, 300)
+	r.Story = reporttest.Stories()["several"]
+	r.Story.Incidents[0].Onset = incident.Bracket{After: reporttest.Start.Add(10 * time.Hour), Until: reporttest.Start.Add(11 * time.Hour)}
+	r.Story.Incidents[0].Causes[0].Evidence[0] = "<em>evidence</em>"
 	r.WhatIf = &report.WhatIf{From: "a", To: `<u>b</u>`, Outcomes: []report.Outcome{{Text: "keeps working", Connections: 5, Clients: 2}}, Notes: []string{"<s>note</s>"}}
 	var b bytes.Buffer
 	if err := view.WriteHTML(&b, r); err != nil {
@@ -50,12 +55,12 @@ func htmlPage(t *testing.T) []byte {
 // The page loads nothing from elsewhere, and text stays text.
 func TestHTML(t *testing.T) {
 	page := string(htmlPage(t))
-	for _, markup := range []string{"<script>alert", "<img", "<b>cut", "<i>something", "<u>b", "<s>note", "onerror=alert(2)>\"", "</script><b>", "http://", "https://", "src=\"", "url(", "@import", "\x1b", "\u202e"} {
+	for _, markup := range []string{"<script>alert", "<img", "<b>cut", "<i>something", "<u>b", "<s>note", "<em>", "`", "onerror=alert(2)>\"", "</script><b>", "http://", "https://", "src=\"", "url(", "@import", "\x1b", "\u202e"} {
 		if strings.Contains(strings.ReplaceAll(page, "http://evil", ""), markup) {
 			t.Errorf("%q is on the page", markup)
 		}
 	}
-	for _, text := range []string{"&lt;script&gt;alert(1)&lt;/script&gt;", "Failing clients over time", "Partial: interrupted", "javascript:alert(6)", "What if the policy were &lt;u&gt;b&lt;/u&gt;?", "Content-Security-Policy"} {
+	for _, text := range []string{"&lt;script&gt;alert(1)&lt;/script&gt;", "Failing clients over time", "<title>my-loadbalancer and a, 2026-11-23 10:00 to 2026-11-24 11:59 UTC</title>", "<b>Do:</b> put the former security policy back", "<code>tlswatch hello</code>", "&lt;em&gt;evidence", `class="onset" x="40.00" y="0" width="4.00"`, `text-anchor="start">Nov 23 12:00<`, "0.4&nbsp;%", "up to ", "On paper: the first 10 rows of 300", "Partial: interrupted", "javascript:alert(6)", "What if the policy were &lt;u&gt;b&lt;/u&gt;?", "Content-Security-Policy"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("%q is not on the page", text)
 		}
@@ -119,13 +124,16 @@ func TestHTMLChromium(t *testing.T) {
 		{"phone-dark", 390, 2400, "dark", "screen", "rgb(20, 23, 27)"},
 		{"paper", 800, 2400, "dark", "print", "rgb(255, 255, 255)"},
 	} {
-		b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": view.width < 500})
+		b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": view.width, "height": view.height, "deviceScaleFactor": 1, "mobile": false})
 		b.call("Emulation.setEmulatedMedia", map[string]any{"media": view.media, "features": []any{map[string]any{"name": "prefers-color-scheme", "value": view.scheme}}})
 		if got := b.eval(`getComputedStyle(document.body).backgroundColor`); got != view.background {
 			t.Errorf("%s: background %v", view.name, got)
 		}
-		if got := b.eval(`document.documentElement.scrollWidth`); view.media == "screen" && got.(float64) > float64(view.width) {
-			t.Errorf("%s: the page is %v wide on %d", view.name, got, view.width)
+		if view.media == "screen" {
+			cut := b.eval(`[...document.querySelectorAll("body *")].filter(e => e.getBoundingClientRect().right > innerWidth + 1).slice(0, 5).map(e => e.tagName + " in " + e.closest("section, header")?.id + ": " + e.textContent.slice(0, 40)).join("; ")`)
+			if got := b.eval(`document.documentElement.scrollWidth`); got.(float64) > float64(view.width) || cut != "" {
+				t.Errorf("%s: the page is %v wide on %d: %v", view.name, got, view.width, cut)
+			}
 		}
 		const negotiations = `document.querySelector("#failed-negotiations .scroll")`
 		if view.width >= 1280 {
@@ -151,6 +159,12 @@ func TestHTMLChromium(t *testing.T) {
 				t.Error(err)
 			}
 		}
+	}
+	// Printed, it is at most six pages.
+	var printed struct{ Data []byte }
+	json.Unmarshal(b.call("Page.printToPDF", map[string]any{"paperWidth": 8.27, "paperHeight": 11.69}), &printed)
+	if pages := regexp.MustCompile(`/Type\s*/Page\b`).FindAll(printed.Data, -1); len(pages) == 0 || len(pages) > 6 {
+		t.Errorf("%d pages on paper", len(pages))
 	}
 	for _, e := range b.events {
 		switch e.Method {

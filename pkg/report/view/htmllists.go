@@ -11,14 +11,9 @@ import (
 	"tlswatch/pkg/report"
 )
 
-// tablesOf returns the lists that have rows. Negotiations refer to causes by
-// their numbers.
-func tablesOf(r *report.Result, causes map[string]int) []pageTable {
-	var tables []pageTable
-	for _, t := range []pageTable{
-		failedClients(r), failedNegotiations(r, causes), capturedOffers(r), clientRequests(r), certificates(r), nonPostQuantumClients(r),
-		latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r),
-	} {
+// withRows returns the lists that have rows.
+func withRows(all ...pageTable) (tables []pageTable) {
+	for _, t := range all {
 		if len(t.Rows) == 0 {
 			continue
 		}
@@ -71,6 +66,7 @@ func failedClients(r *report.Result) pageTable {
 	return t
 }
 
+// failedNegotiations refers to causes by their numbers.
 func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
 	columns := []string{"count", "client", "protocol", "cipher suite", "reason"}
 	if r.Policy != "" {

@@ -57,6 +57,7 @@ func (t *tables) counts() {
 func (t *tables) where() {
 	r := t.r
 	lines, times := t.sparklines()
+	name := shortNames(r)
 	g := text.Table{Columns: "rrrr"}
 	switch {
 	case len(r.ByLoadBalancer) == 0:
@@ -69,7 +70,7 @@ func (t *tables) where() {
 	default:
 		g.Add("connections", "failed", "rate", "peak", times, "load balancer")
 		for _, x := range lines {
-			g.Add(text.Count(x.Connections), text.Count(x.Failed), rate(x.Counts), rate(x.Peak()), t.sparkline(x.Bars), x.LoadBalancer)
+			g.Add(text.Count(x.Connections), text.Count(x.Failed), rate(x.Counts), rate(x.Peak()), t.sparkline(x.Bars), name(x.LoadBalancer))
 		}
 		t.grid("WHERE: failure rate over time, most changed first", "byLoadBalancer", &g)
 	}

@@ -137,7 +137,7 @@ func TestManyCauses(t *testing.T) {
 			t.Errorf("%q is not in\n%s", want, &table)
 		}
 	}
-	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more, in --format json and csv") {
+	if n := strings.Count(page.String(), "Caused by"); n != 21 || !strings.Contains(page.String(), `<td class="n" data-l="why" data-v="21">21</td>`) || !strings.Contains(page.String(), "and 10 more, in --format json and csv") {
 		t.Errorf("%d causes on the page", n)
 	}
 	if n := strings.Count(data.String(), `"cause":`); n != causes+1 {

@@ -12,6 +12,53 @@ import (
 	"tlswatch/pkg/report"
 )
 
+// title names the load balancers and the time that a report is about.
+func title(r *report.Result) string {
+	if r.First == nil {
+		return "TLS negotiations"
+	}
+	const format = "2006-01-02 15:04"
+	from, to := r.In(*r.First), r.In(*r.Last)
+	until := to.Format(format)
+	if from.Format(time.DateOnly) == to.Format(time.DateOnly) {
+		until = to.Format("15:04")
+	}
+	when := from.Format(format) + " to " + until + " " + text.Zone(to)
+	var names []string
+	for _, x := range r.ByLoadBalancer {
+		names = append(names, shortName(x.LoadBalancer))
+	}
+	switch {
+	case len(names) > 2:
+		return text.Plural(len(names), "load balancer") + ", " + when
+	case names[0] == "-": // the log does not name it
+		return "TLS negotiations, " + when
+	}
+	return strings.Join(names, " and ") + ", " + when
+}
+
+// shortName is the name in "app/NAME/ID".
+func shortName(loadBalancer string) string {
+	if parts := strings.Split(loadBalancer, "/"); len(parts) == 3 {
+		return parts[1]
+	}
+	return loadBalancer
+}
+
+// shortNames returns a function that shortens the names of load balancers, unless
+// two of them would be the same.
+func shortNames(r *report.Result) func(string) string {
+	seen := make(map[string]bool)
+	for _, x := range r.ByLoadBalancer {
+		name := shortName(x.LoadBalancer)
+		if seen[name] {
+			return func(s string) string { return s }
+		}
+		seen[name] = true
+	}
+	return shortName
+}
+
 // volume says how much was read.
 func volume(r *report.Result) []string {
 	return []string{text.Plural(r.Objects, "log") + ",", text.Plural(r.Lines, "line") + ",", humanize.Bytes(uint64(r.Bytes)) + " of text"}

@@ -1,0 +1,103 @@
+package view
+
+import (
+	"html/template"
+	"strings"
+
+	"tlswatch/internal/text"
+	"tlswatch/pkg/incident"
+	"tlswatch/pkg/incident/tell"
+	"tlswatch/pkg/report"
+)
+
+type (
+	pageStory struct {
+		Where string // from what to what, and since when
+		Rest  []pagePart
+	}
+	pagePart struct {
+		Label, Text string
+		Do          bool
+	}
+	pageIncident struct {
+		Heading          string
+		Causes, Remedies []string
+	}
+)
+
+func storyOf(r *report.Result) *pageStory {
+	if r.Story == nil || r.First == nil {
+		return nil
+	}
+	s := &pageStory{}
+	for _, p := range tell.Parts(r.Story, tellOptions(r)) {
+		if p.Topic == tell.Where {
+			s.Where = p.Text
+			continue
+		}
+		s.Rest = append(s.Rest, pagePart{p.Topic.Label(), p.Text, p.Topic == tell.Do})
+	}
+	return s
+}
+
+func heading(r *report.Result, in *incident.Incident) string {
+	return tell.Heading(r.Story, in, tellOptions(r))
+}
+
+func incidentsOf(r *report.Result) (list []pageIncident) {
+	for i := range incidents(r) {
+		in := &r.Story.Incidents[i]
+		p := pageIncident{Heading: heading(r, in)}
+		for _, c := range in.Causes {
+			p.Causes = append(p.Causes, cause(in, &c))
+		}
+		for _, x := range in.Remedies {
+			p.Remedies = append(p.Remedies, remedy(&x))
+		}
+		list = append(list, p)
+	}
+	return list
+}
+
+// cohorts lists the cohorts of all incidents.
+func cohorts(r *report.Result) pageTable {
+	t := newTable("cohorts", "Who fails alike", "failures", "clients", "worked until", "before", "now", "reason", "such as")
+	for i := range incidents(r) {
+		in := &r.Story.Incidents[i]
+		for n := range in.Cohorts[:min(len(in.Cohorts), maxCohorts)] {
+			c := &in.Cohorts[n]
+			until, before := "never seen working", "-"
+			if c.LastSuccess != nil {
+				until = r.In(*c.LastSuccess).Format(pageTime)
+			}
+			if c.Before != nil {
+				before = negotiated(*c.Before)
+			}
+			clients := countCell(c.Clients)
+			if c.Crowd {
+				clients.Text += " (crowd)"
+			}
+			t.add(countCell(c.Failures), clients, pageCell{Text: until}, pageCell{Text: before}, pageCell{Text: negotiated(c.Now)}, wordCell(c.Reason), pageCell{Text: strings.Join(c.Examples, ", ")})
+		}
+	}
+	return t
+}
+
+// marked shows our own text: what stands between backticks is code, and numbers stay
+// with their percent signs.
+func marked(s string) template.HTML {
+	parts := strings.Split(s, "`")
+	var b strings.Builder
+	for i, part := range parts {
+		part = strings.ReplaceAll(template.HTMLEscapeString(text.Printable(part)), " %", "&nbsp;%")
+		switch {
+		case i%2 == 1 && i < len(parts)-1:
+			b.WriteString("<code>" + part + "</code>")
+		case i%2 == 1:
+			b.WriteString("&#96;" + part)
+		default:
+			b.WriteString(part)
+		}
+	}
+	return template.HTML(b.String())
+}
