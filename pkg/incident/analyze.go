@@ -8,6 +8,7 @@ import (
 
 	"tlswatch/pkg/incident/internal/history"
 	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/tlsclient"
 )
 
 // Story returns the story of what was collected. All workers must be closed.
@@ -102,7 +103,9 @@ func (s *scene) incident(ch *change) Incident {
 	if ch.certificate != nil {
 		in.Certificate = s.certificate(ch.certificate)
 	}
-	in.Remedies = remedies(&in, s.policies(&in, end))
+	p := s.policies(&in, end)
+	in.identify(p)
+	in.Remedies = remedies(&in, p)
 	return in
 }
 
@@ -164,6 +167,27 @@ func (s *scene) policies(in *Incident, end time.Time) Policies {
 		}
 	}
 	return p
+}
+
+// identify names the software of the cohorts that worked before.
+func (in *Incident) identify(p Policies) {
+	policy := p.Previous
+	if policy == nil && !slices.ContainsFunc(in.Causes, func(c Cause) bool { return c.Kind == PolicyChange }) {
+		policy = p.InForce
+	}
+	for i := range in.Cohorts {
+		c := &in.Cohorts[i]
+		if c.Before == nil {
+			continue
+		}
+		s, ok := tlsclient.NewSighting(c.Before.Protocol, c.Before.Cipher, c.Before.KeyExchange)
+		if s.Policy = policy; !ok {
+			continue
+		}
+		if conclusion := tlsclient.Consistent(s); conclusion.Known() {
+			c.Software = conclusion.String()
+		}
+	}
 }
 
 // rest adds clients that no change explains to the noise: those that never succeeded

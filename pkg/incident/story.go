@@ -142,6 +142,10 @@ type Cohort struct {
 	LastSuccess  *time.Time `json:"lastSuccess,omitempty"` // the latest of theirs
 	Crowd        bool       `json:"crowd"`                 // several programs behind one address: successes and failures side by side
 	Examples     []string   `json:"examples"`              // clients, most failures first
+
+	// Software is which known programs Before is consistent with, as a clause; "" if the
+	// log does not show it.
+	Software string `json:"software,omitempty"`
 }
 
 // Negotiated is what a line of the log has, "" for none.

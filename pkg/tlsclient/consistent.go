@@ -21,6 +21,21 @@ type Sighting struct {
 	Certificates secpolicy.KeyKinds
 }
 
+// NewSighting returns the sighting of successful connections with what a line of the
+// log has, "" for none. It returns false if the line lacks protocol or cipher suite, if
+// tlswatch does not know them, or if they do not go together.
+func NewSighting(protocol, cipher, keyExchange string) (Sighting, bool) {
+	o, ok := secpolicy.ParseOffer(protocol, cipher, keyExchange)
+	if !ok {
+		return Sighting{}, false
+	}
+	s := Sighting{Version: o.Versions[0], Suite: o.Suites[0]}
+	if len(o.Groups) > 0 {
+		s.Group = o.Groups[0]
+	}
+	return s, true
+}
+
 // A Conclusion is which known clients connections can be from.
 type Conclusion struct {
 	// Fits are the clients that negotiate the same in their default settings, none if no
@@ -114,9 +129,13 @@ func (s *Sighting) certificates() []secpolicy.KeyKinds {
 	return []secpolicy.KeyKinds{secpolicy.RSA, secpolicy.ECDSA, secpolicy.RSA | secpolicy.ECDSA}
 }
 
+// Known reports whether the conclusion says something: some clients fit, and not more than
+// a third of all.
+func (c *Conclusion) Known() bool { return 0 < len(c.Fits) && len(c.Fits) <= len(clients)/3 }
+
 // String returns the conclusion as a clause, such as "consistent with IE 11 on Windows
 // 7 and 8.1 and Safari 6 to 8; not with any known browser since 2016". It begins with
-// "unknown" if none fits, or so many that it says nothing.
+// "unknown" unless it is Known.
 func (c *Conclusion) String() string {
 	not := ""
 	if c.NoBrowserSince > 0 {
@@ -125,7 +144,7 @@ func (c *Conclusion) String() string {
 	switch n := len(c.Fits); {
 	case n == 0:
 		return "unknown: no known program negotiates this in its default settings"
-	case n > len(clients)/3:
+	case !c.Known():
 		return fmt.Sprintf("unknown: consistent with %d of %d known programs%s", n, len(clients), not)
 	}
 	return "consistent with " + bounded(c.Fits) + not

@@ -28,7 +28,19 @@ func (t *teller) incident(i *incident.Incident) []Part {
 	if c := i.Certificate; c != nil && c.Next != nil && !t.o.HideClients {
 		add(What, rankMore, "Next to expire: "+subject(c.Next.Subject)+" on "+t.local(c.Next.NotAfter).Format(time.DateOnly)+".")
 	}
+	add(Who, rankMore, software(i))
 	return append(parts, t.others(i)...)
+}
+
+// software tells which programs the largest cohort that worked can be, "" if that is
+// unknown.
+func software(i *incident.Incident) string {
+	for _, c := range i.Cohorts {
+		if c.Before != nil && c.Software != "" {
+			return text.Plural(c.WorkedBefore, "client") + " negotiated " + c.Before.Protocol + " with " + c.Before.Cipher + " before: " + c.Software + "."
+		}
+	}
+	return ""
 }
 
 // kind is the kind of the first cause.

@@ -164,6 +164,9 @@ func (t *tables) who() {
 			if c.Before != nil {
 				t.wrapped(negotiated(*c.Before), "    before  ")
 			}
+			if c.Software != "" {
+				t.wrapped(c.Software, "    from    ")
+			}
 			t.wrapped(strings.Join(c.Examples, ", "), "    such as ")
 		}
 		if more := len(in.Cohorts) - maxCohorts; more > 0 {
