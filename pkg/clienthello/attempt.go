@@ -1,15 +1,11 @@
 package clienthello
 
-import (
-	"bytes"
-
-	"tlswatch/pkg/clienthello/capture"
-)
+import "tlswatch/pkg/clienthello/capture"
 
 // An attempt is a handshake of TCP that does not belong to the connection between the
 // same ends: a stale SYN, or the begin of the next connection. What follows decides.
 type attempt struct {
-	packet capture.Segment // SYN or SYN-ACK, with a copy of its data
+	packet capture.Segment // SYN or SYN-ACK, without its data
 	sender int
 	first  [2]uint32 // sequence number of the first byte of each side
 	known  [2]bool
@@ -46,7 +42,7 @@ func (c *connection) handshakePacket(at int, p *capture.Segment) bool {
 
 func newAttempt(sender int, p *capture.Segment) *attempt {
 	a := &attempt{packet: *p, sender: sender}
-	a.packet.Data = bytes.Clone(p.Data)
+	a.packet.Data, a.packet.Missing = nil, len(p.Data)+p.Missing
 	a.first[sender], a.known[sender] = p.Seq+1, true
 	return a
 }
@@ -54,7 +50,7 @@ func newAttempt(sender int, p *capture.Segment) *attempt {
 // answers reports whether a packet acknowledges the SYN of the attempt.
 func (a *attempt) answers(at int, p *capture.Segment) bool {
 	return a != nil && a.sender != at && p.Flags&capture.ACK != 0 && a.packet.Flags&capture.ACK == 0 &&
-		p.Ack-a.first[a.sender] <= uint32(len(a.packet.Data)+a.packet.Missing)
+		p.Ack-a.first[a.sender] <= uint32(a.packet.Missing)
 }
 
 // confirmed reports whether a packet shows that the next connection has begun.

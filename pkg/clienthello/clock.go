@@ -2,15 +2,31 @@ package clienthello
 
 // A clock follows the time of a capture. It only advances, because the times of packets
 // may contradict their order: the machine's clock was set, captures were appended, or
-// their machines' clocks differ. Times far from the others count only after several
-// packets in a row had such times.
+// their machines' clocks differ. Times far from the others count only after many packets
+// in a row had such times.
 type clock struct {
 	now    int64 // Unix nanoseconds plus all steps back
 	latest int64 // time of the latest packet that counted
-	odd    int   // packets in a row that were far ahead or, if negative, far behind
-	since  int64 // number of the first of them
-	enough int   // as many of them count
+
+	odd          int   // packets in a row that were far ahead or, if negative, far behind
+	since        int64 // number of the first of them
+	first        int64 // its time
+	last         int64 // time of the last of them
+	open         int   // connections at the first of them
+	contradicted bool  // such packets were followed by others that were not far away
 }
+
+// Packets in a row that were far away and count: of few, the times must also have
+// advanced by idleTime. A connection that continues shows it within perConnection packets
+// for each that is open.
+const (
+	fewOdd        = 16
+	manyOdd       = 256
+	perConnection = 8
+	maxOdd        = 4096
+	doubtful      = 16 // as many times more, if times have contradicted each other before
+	endOdd        = 3  // at the end of a capture: the handshake of TCP
+)
 
 // advance takes the time of a packet, its number, and how many connections are open. It
 // returns by how much the clock leaps after a pause or a step of the time.
@@ -19,31 +35,46 @@ func (c *clock) advance(at, number int64, open int) (leap int64) {
 		c.now, c.latest = at, at
 	}
 	ahead := at - c.latest
-	far := 0
-	switch {
-	case ahead > int64(idleTime):
-		far = 1
-	case ahead < -int64(idleTime):
-		far = -1
-	default:
+	if !far(at, c.latest) {
+		c.contradicted = c.contradicted || c.odd != 0
 		c.odd = 0
 		if ahead > 0 {
 			c.now, c.latest = c.now+ahead, at
 		}
 		return 0
 	}
-	if c.odd*far <= 0 {
-		// A connection that continues shows it within a few packets for each that is open.
-		c.odd, c.since, c.enough = 0, number, min(2+8*(open-1), maxOdd)
+	step := 1
+	if ahead < 0 {
+		step = -1
 	}
-	c.odd += far
-	if c.odd*far <= c.enough {
-		return 0
+	if c.odd*step <= 0 {
+		c.contradicted = c.contradicted || c.odd != 0
+		c.odd, c.since, c.first, c.open = 0, number, at, open
 	}
-	c.odd, c.latest = 0, at
-	leap = max(ahead, 0)
-	c.now += leap
+	c.odd += step
+	c.last = at
+	factor := 1
+	if c.contradicted {
+		factor = doubtful
+	}
+	n := c.odd * step
+	if n > factor*min(manyOdd+perConnection*c.open, maxOdd) || n > factor*min(fewOdd+perConnection*c.open, maxOdd) && at-c.first > int64(idleTime) {
+		return c.accept()
+	}
+	return 0
+}
+
+// accept makes the last time count.
+func (c *clock) accept() (leap int64) {
+	leap = max(c.last-c.latest, 0)
+	c.odd, c.latest, c.now, c.contradicted = 0, c.last, c.now+leap, false
 	return leap
 }
 
-const maxOdd = 4096
+// end accepts what nothing contradicts at the end of a capture.
+func (c *clock) end() (leap int64) {
+	if c.odd < endOdd || c.contradicted {
+		return 0
+	}
+	return c.accept()
+}

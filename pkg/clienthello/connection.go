@@ -150,9 +150,7 @@ func (c *connection) reset(d *direction, p *capture.Segment) {
 	c.flush()
 	c.adopt()
 	c.settle()
-	if c.closedBy != nil {
-		c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
-	}
+	c.endClosed()
 	c.end(Outcome{Kind: Reset, By: c.side(d)})
 }
 
@@ -200,11 +198,21 @@ func (c *connection) settle() {
 	case c.ended != nil:
 	case c.handshake != nil && c.agreed():
 		c.end(Outcome{Kind: Negotiated})
-	case c.handshake != nil && c.early != nil:
+	case c.early != nil && c.handshake != nil && (c.handshake.Hello != nil || c.handshake.Fault != nil):
 		c.end(*c.early)
 	case c.handshake == nil && c.serverOnly != nil:
 		// Packets of the client may follow.
 	case c.closedBy != nil && c.sides[0].stream.read() && c.sides[1].stream.read():
+		c.endClosed()
+	}
+}
+
+// endClosed sets that a side closed the connection, unless an alert shows more.
+func (c *connection) endClosed() {
+	switch {
+	case c.early != nil && c.handshake != nil:
+		c.end(*c.early)
+	case c.closedBy != nil:
 		c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
 	}
 }

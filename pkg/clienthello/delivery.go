@@ -69,5 +69,5 @@ func (c *connection) halfDelivered(o Outcome) *Delivery {
 	if acknowledged >= h.size || acknowledged == 0 && (h.segments < 2 || h.first && server.packets == h.packets) {
 		return nil
 	}
-	return &Delivery{Acknowledged: acknowledged, Sent: h.size, Again: h.again}
+	return &Delivery{Acknowledged: acknowledged, Sent: h.size, again: h.again}
 }

@@ -40,6 +40,9 @@ type direction struct {
 	longest  int             // length of the longest of these
 }
 
+// maxPreludes bounds what may precede a ClientHello.
+const maxPreludes = 4
+
 // maxFirsts bounds the SYN-ACKs with unlike sequence numbers that may be chosen.
 const maxFirsts = 8
 
@@ -153,7 +156,7 @@ func (d *direction) holeInHead() {
 // sniff detects the protocol of the client, once it has sent enough.
 func (d *direction) sniff() {
 	protocol, sure := sniff(d.head)
-	for protocol != TLS && len(d.head) > 0 {
+	for protocol != TLS && len(d.head) > 0 && len(d.preludes) < maxPreludes {
 		p, n, more := prelude.Next(d.head)
 		if more {
 			return

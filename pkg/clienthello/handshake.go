@@ -130,12 +130,12 @@ type Outcome struct {
 type Delivery struct {
 	Acknowledged int // bytes that the server's TCP acknowledged
 	Sent         int // bytes of the ClientHello, record headers included
-	Again        int // segments after the first that the client sent again
+	again        int // segments after the first that the client sent again
 }
 
 // LikelyDropped reports whether the rest was likely dropped on the way: the capture shows
 // that the client sent it again without an acknowledgement.
-func (d *Delivery) LikelyDropped() bool { return d.Again > 0 }
+func (d *Delivery) LikelyDropped() bool { return d.again > 0 }
 
 func (d *Delivery) String() string {
 	s := fmt.Sprintf("half-delivered ClientHello: the server acknowledged %s of %s bytes", text.Count(d.Acknowledged), text.Count(d.Sent))
@@ -175,7 +175,7 @@ func (a Alert) LevelName() string {
 
 // size estimates the memory of the handshake, in bytes.
 func (h *Handshake) size() int {
-	n := 0
+	n := 1024 * len(h.Preludes)
 	for _, hello := range []*tlswire.ClientHello{h.Hello, h.SecondHello} {
 		if hello != nil {
 			n += hello.Size()

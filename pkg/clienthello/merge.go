@@ -36,6 +36,7 @@ func (t *Tracker) Read(ctx context.Context, r io.Reader) error {
 		}
 		t.packet(p)
 	}
+	t.expire(t.clock.end())
 	return t.err
 }
 
@@ -69,6 +70,9 @@ type Capture struct {
 // covers. The error names captures that cannot be read completely; what was read of
 // them counts. Other errors are those of [Tracker.Read].
 func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
+	if len(captures) == 1 {
+		return t.readOne(ctx, captures[0])
+	}
 	type entry struct {
 		Capture
 		first int64
@@ -80,7 +84,7 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 		s, err := openCursor(c)
 		switch {
 		case err == nil:
-			all = append(all, entry{c, s.packet.Time})
+			all = append(all, entry{c, s.at})
 			s.file.Close()
 		case err != io.EOF: // a capture without packets
 			fail(c, err)
@@ -100,11 +104,11 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 		}
 		next := 0
 		for i, s := range open {
-			if s.packet.Time < open[next].packet.Time {
+			if s.at < open[next].at {
 				next = i
 			}
 		}
-		if len(open) == 0 || len(all) > 0 && all[0].first < open[next].packet.Time {
+		if len(open) == 0 || len(all) > 0 && all[0].first < open[next].at {
 			s, err := openCursor(all[0].Capture)
 			if err == nil {
 				open = append(open, s)
@@ -124,10 +128,24 @@ func (t *Tracker) ReadAll(ctx context.Context, captures []Capture) error {
 			}
 		}
 	}
+	t.expire(t.clock.end())
 	if t.err != nil {
 		return t.err
 	}
 	return errors.Join(errs...)
+}
+
+// readOne is ReadAll for one capture.
+func (t *Tracker) readOne(ctx context.Context, c Capture) error {
+	file, err := c.Open()
+	if err == nil {
+		defer file.Close()
+		err = t.Read(ctx, file)
+	}
+	if err == nil || t.err != nil || ctx.Err() != nil {
+		return err
+	}
+	return fmt.Errorf("%s: %w", c.Name, err)
 }
 
 // A cursor is a position in an open capture.
@@ -137,6 +155,11 @@ type cursor struct {
 	source capture.Source
 	read   int64
 	packet capture.Packet
+	at     int64 // place of the packet in the order of time
+
+	following capture.Packet
+	err       error     // instead of it
+	buffers   [2][]byte // of packet and following, in turn
 }
 
 // openCursor opens a capture at its first packet. The error is io.EOF without one.
@@ -147,6 +170,8 @@ func openCursor(c Capture) (*cursor, error) {
 	}
 	s := &cursor{Capture: c, file: file}
 	if s.source, err = capture.Open(file); err == nil {
+		s.look()
+		s.at = s.following.Time
 		err = s.advance()
 	}
 	if err != nil {
@@ -156,14 +181,38 @@ func openCursor(c Capture) (*cursor, error) {
 	return s, nil
 }
 
-// advance moves to the next packet. The error is io.EOF after the last one.
+// advance moves to the next packet. The error is io.EOF after the last one. A single
+// packet far from its neighbors in time has the place of the one before it.
 func (s *cursor) advance() error {
-	var err error
-	if s.packet, err = s.source(); err != nil && err != io.EOF {
-		return damaged(s.read, err)
+	if s.err != nil {
+		return s.err
 	}
+	s.packet, s.buffers[0], s.buffers[1] = s.following, s.buffers[1], s.buffers[0]
 	s.read++
-	return err
+	s.look()
+	if far(s.packet.Time, s.at) && s.err == nil && !far(s.following.Time, s.at) {
+		return nil
+	}
+	s.at = s.packet.Time
+	return nil
+}
+
+// far reports whether times are more than idleTime apart.
+func far(a, b int64) bool { return a-b > int64(idleTime) || b-a > int64(idleTime) }
+
+// look reads the packet that follows.
+func (s *cursor) look() {
+	p, err := s.source()
+	switch {
+	case err == nil:
+		s.buffers[1] = append(s.buffers[1][:0], p.Data...)
+		p.Data = s.buffers[1]
+		s.following = p
+	case err == io.EOF:
+		s.err = err
+	default:
+		s.err = damaged(s.read, err)
+	}
 }
 
 // damaged returns the error for a capture that cannot be read to its end.

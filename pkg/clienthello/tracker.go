@@ -135,16 +135,16 @@ func (t *Tracker) segment(p *capture.Segment) {
 	case c.confirmed(at, p):
 		c = t.succeed(c)
 	case p.Flags&capture.SYN != 0 && !c.handshakePacket(at, p):
+		if c.finished && len(p.Data) > 0 { // TCP Fast Open, RFC 7413
+			c.next.packet = *p
+			t.succeed(c)
+		}
 		return
 	case p.Flags&capture.RST != 0 && c.next.answers(at, p): // only the attempt is refused
 		c.next = nil
 		return
 	}
 	t.take(c, at, p)
-	for t.held > maxHeld && t.open.oldest != nil {
-		t.stats.GivenUp++
-		t.finish(t.open.oldest, CaptureEnded)
-	}
 }
 
 // take gives a packet to its connection.
@@ -166,6 +166,10 @@ func (t *Tracker) take(c *connection, at int, p *capture.Segment) {
 	}
 	if c.ended != nil {
 		t.finish(c, c.ended.Kind)
+	}
+	for t.held > maxHeld && t.open.oldest != nil {
+		t.stats.GivenUp++
+		t.finish(t.open.oldest, CaptureEnded)
 	}
 }
 
@@ -251,11 +255,17 @@ func (t *Tracker) client(a netip.Addr) bool {
 }
 
 // advance takes the time of a packet, and ends idle connections.
-func (t *Tracker) advance(at int64) {
-	if leap := t.clock.advance(at, t.stats.Packets, t.open.n); leap > 0 {
+func (t *Tracker) advance(at int64) { t.expire(t.clock.advance(at, t.stats.Packets, t.open.n)) }
+
+// expire ends idle connections, after a leap of the clock or without.
+func (t *Tracker) expire(leap int64) {
+	if leap > 0 {
 		// What continued since the leap is not idle.
 		for c := t.open.newest; c != nil && c.packets >= t.clock.since; c = c.older {
-			c.seen, c.asked = c.seen+leap, c.asked+leap
+			c.seen += leap
+			if c.asked != 0 {
+				c.asked += leap
+			}
 		}
 	}
 	for c := t.open.oldest; c != nil && t.clock.now-c.seen > int64(idleTime); c = t.open.oldest {
@@ -303,10 +313,9 @@ func (t *Tracker) finish(c *connection, kind Kind) {
 		c.settle()
 	}
 	c.waited = c.asked != 0 && t.clock.now-c.asked > int64(answerTime)
+	c.endClosed()
 	if c.ended == nil {
 		switch {
-		case c.closedBy != nil:
-			c.end(Outcome{Kind: Closed, By: c.side(c.closedBy)})
 		case c.handshake != nil && c.other(c.client).bytes == 0 && !c.unseen() && c.waited:
 			c.end(Outcome{Kind: NoAnswer})
 		default:

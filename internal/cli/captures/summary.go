@@ -21,19 +21,19 @@ const maxClients = 10_000
 type Summary struct {
 	handshakes int64
 	causes     map[string]int64
-	clients    map[netip.Addr]*clientCounts
+	clients    map[netip.Addr]*clientState
 	others     int64 // handshakes of clients beyond maxClients
 }
 
-// clientCounts are what a Summary counts of one client.
-type clientCounts struct {
-	ClientCounts
+// clientState is what a Summary knows of one client.
+type clientState struct {
+	clientCounts
 	failed  netip.AddrPort // the server of the last large ClientHello, if it did not answer
 	retries int            // handshakes in a row that ended after a HelloRetryRequest
 }
 
-// ClientCounts are the handshakes of a client.
-type ClientCounts struct {
+// clientCounts are the handshakes of a client.
+type clientCounts struct {
 	Client        string `json:"client"`
 	Handshakes    int64  `json:"handshakes"`
 	Negotiated    int64  `json:"negotiated"`
@@ -51,7 +51,7 @@ type ClientCounts struct {
 
 // NewSummary returns an empty Summary.
 func NewSummary() *Summary {
-	return &Summary{causes: make(map[string]int64), clients: make(map[netip.Addr]*clientCounts)}
+	return &Summary{causes: make(map[string]int64), clients: make(map[netip.Addr]*clientState)}
 }
 
 // Add counts a handshake.
@@ -65,7 +65,7 @@ func (s *Summary) Add(h *clienthello.Handshake) {
 			s.others++
 			return
 		}
-		c = &clientCounts{ClientCounts: ClientCounts{Client: address.String()}}
+		c = &clientState{clientCounts: clientCounts{Client: address.String()}}
 		s.clients[address] = c
 	}
 	c.add(h)
@@ -74,7 +74,7 @@ func (s *Summary) Add(h *clienthello.Handshake) {
 // loopLength is how many handshakes in a row that end after a HelloRetryRequest are a loop.
 const loopLength = 3
 
-func (c *clientCounts) add(h *clienthello.Handshake) {
+func (c *clientState) add(h *clienthello.Handshake) {
 	o := h.Outcome
 	negotiated, postQuantum := o.Kind == clienthello.Negotiated, h.PostQuantum()
 	c.Handshakes++
@@ -103,6 +103,7 @@ func (c *clientCounts) add(h *clienthello.Handshake) {
 		c.Retries++
 		if negotiated {
 			c.RetriesNegotiated++
+			c.failed = netip.AddrPort{}
 		}
 	}
 	switch {
@@ -138,14 +139,14 @@ func (s *Summary) Causes() []Cause {
 	return list
 }
 
-// Clients returns the counts of clients: first those with half-delivered ClientHellos, then
+// ranked returns the counts of clients: first those with half-delivered ClientHellos, then
 // those with the largest.
-func (s *Summary) Clients() []ClientCounts {
-	list := []ClientCounts{}
+func (s *Summary) ranked() []clientCounts {
+	list := []clientCounts{}
 	for _, address := range slices.SortedFunc(maps.Keys(s.clients), netip.Addr.Compare) {
-		list = append(list, s.clients[address].ClientCounts)
+		list = append(list, s.clients[address].clientCounts)
 	}
-	slices.SortStableFunc(list, func(a, b ClientCounts) int {
+	slices.SortStableFunc(list, func(a, b clientCounts) int {
 		return cmp.Or(cmp.Compare(b.HalfDelivered, a.HalfDelivered), cmp.Compare(b.HelloRetryLoops, a.HelloRetryLoops), cmp.Compare(b.LargestHello, a.LargestHello), cmp.Compare(b.Handshakes, a.Handshakes))
 	})
 	return list
@@ -157,7 +158,7 @@ const maxNotes = 10
 // Notes says which clients have ClientHellos that are not delivered, or are in a loop.
 func (s *Summary) Notes() []string {
 	notes := []string{}
-	for _, c := range s.Clients() {
+	for _, c := range s.ranked() {
 		if c.HalfDelivered == 0 && c.HelloRetryLoops == 0 || len(notes) == maxNotes {
 			break
 		}
@@ -181,7 +182,7 @@ type summaryJSON struct {
 	Packets       int64          `json:"packets"`
 	Handshakes    int64          `json:"handshakes"`
 	Outcomes      []Cause        `json:"outcomes"`
-	Clients       []ClientCounts `json:"clients"`
+	Clients       []clientCounts `json:"clients"`
 	OtherClients  int64          `json:"handshakesOfOtherClients"` // beyond the limit
 	NotLookedInto []KindCount    `json:"notLookedInto"`
 	Remarks       []string       `json:"remarks"`
@@ -205,7 +206,7 @@ func NotLookedInto(stats clienthello.Stats) []KindCount {
 // WriteJSON writes the summary of captures as one JSON object.
 func (s *Summary) WriteJSON(w io.Writer, stats clienthello.Stats) error {
 	return text.WriteJSON(w, &summaryJSON{
-		Packets: stats.Packets, Handshakes: s.handshakes, Outcomes: s.Causes(), Clients: s.Clients(), OtherClients: s.others,
+		Packets: stats.Packets, Handshakes: s.handshakes, Outcomes: s.Causes(), Clients: s.ranked(), OtherClients: s.others,
 		NotLookedInto: NotLookedInto(stats), Remarks: append([]string{}, Remarks(stats)...),
 	}, " ")
 }
@@ -223,7 +224,7 @@ func (s *Summary) Write(w io.Writer, screen text.Screen) error {
 	if err := outcomes.Write(w, screen); err != nil {
 		return err
 	}
-	clients := s.Clients()
+	clients := s.ranked()
 	if len(clients) == 0 {
 		return nil
 	}
@@ -243,7 +244,7 @@ func of(all int) string {
 	return fmt.Sprintf(" (%d of %s)", shownClients, text.Count(all))
 }
 
-func (c *ClientCounts) sizes() string {
+func (c *clientCounts) sizes() string {
 	switch {
 	case c.LargestHello == 0:
 		return "-"
@@ -253,14 +254,14 @@ func (c *ClientCounts) sizes() string {
 	return text.Count(c.SmallestHello) + " to " + text.Count(c.LargestHello)
 }
 
-func (c *ClientCounts) retriesText() string {
+func (c *clientCounts) retriesText() string {
 	if c.Retries == 0 {
 		return "-"
 	}
 	return fmt.Sprintf("%s of %s worked", text.Count(c.RetriesNegotiated), text.Count(c.Retries))
 }
 
-func (c *ClientCounts) helloRetries() string {
+func (c *clientCounts) helloRetries() string {
 	switch {
 	case c.HelloRetries == 0:
 		return "-"

@@ -2,6 +2,7 @@ package hello
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 	"os"
@@ -75,6 +76,49 @@ func TestHelloStreams(t *testing.T) {
 		in.Close()
 		if s := <-status; s != command.ExitOK {
 			t.Errorf("%s: exit status %d", format, s)
+		}
+	}
+}
+
+// Ctrl-C ends a live capture with the summary. Connections without an end are in it.
+func TestHelloInterrupted(t *testing.T) {
+	capture, err := os.ReadFile(clitest.Path("pkg/clienthello/testdata/captures/openssl_cbc_fail.pcap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	unfinished, err := os.ReadFile(clitest.Path("pkg/clienthello/testdata/cases/client_side_only.pcap"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	const header, hello = 24, 24 + 3*16 + 74 + 66 + 583 // where packets begin, and the third one ends
+	live := append(capture, unfinished[header:hello]...)
+	for _, test := range []struct {
+		args           []string
+		stdout, stderr string
+	}{
+		{[]string{"hello", "-"}, "OUTCOMES of 2 handshakes\n", "interrupted"},
+		{[]string{"hello", "--summary", "-"}, "OUTCOMES of 2 handshakes\n", "interrupted"},
+		{[]string{"hello", "--format", "json", "-"}, "\n]\n", "OUTCOMES of 2 handshakes\n"},
+		{[]string{"hello", "--summary", "--format", "json", "-"}, "\"handshakes\": 2,", "interrupted"},
+	} {
+		ctx, cancel := context.WithCancel(t.Context())
+		stdin, in := io.Pipe()
+		var stdout, stderr strings.Builder
+		status := make(chan int)
+		go func() { status <- clitest.RunIO(ctx, New(), test.args, stdin, &stdout, &stderr) }()
+		in.Write(live)
+		for range 3 { // a part of a record is asked for after all records before it were read
+			in.Write([]byte{0})
+		}
+		cancel()
+		if s := <-status; s != command.ExitInterrupted {
+			t.Errorf("%q: exit status %d", test.args, s)
+		}
+		if !strings.Contains(stdout.String(), test.stdout) || !strings.Contains(stderr.String(), test.stderr) {
+			t.Errorf("%q:\n%s\n%s", test.args, &stdout, &stderr)
+		}
+		if test.args[len(test.args)-2] == "json" && !json.Valid([]byte(stdout.String())) {
+			t.Errorf("%q: no valid JSON: %s", test.args, &stdout)
 		}
 	}
 }

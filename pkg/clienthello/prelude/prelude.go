@@ -9,8 +9,8 @@ import (
 	"net/netip"
 )
 
-// MaxLen is the length of the longest prelude that is recognized, in bytes.
-const MaxLen = 8 << 10
+// maxLen is the length of the longest prelude that is recognized, in bytes.
+const maxLen = 8 << 10
 
 // A Prelude is what precedes a ClientHello.
 type Prelude struct {
@@ -35,7 +35,7 @@ func (p Prelude) Tunnel() bool { return p.Name == connect || p.Name == socks4 ||
 func Next(b []byte) (p Prelude, n int, more bool) {
 	for _, parse := range []func([]byte) (Prelude, int, bool){proxy, tunnel, socks, binaryRequest, xmpp, dialog} {
 		if p, n, more = parse(b); n > 0 || more {
-			return p, n, more && len(b) < MaxLen
+			return p, n, more && len(b) < maxLen
 		}
 	}
 	return Prelude{}, 0, false
@@ -47,7 +47,10 @@ func begins(b []byte, what string) bool {
 	return string(b[:n]) == what[:n]
 }
 
-const connect = "HTTP CONNECT"
+const (
+	connect   = "HTTP CONNECT"
+	maxTarget = 512 // more than any host name and port
+)
 
 // tunnel parses a CONNECT request, RFC 9110, Section 9.3.6.
 func tunnel(b []byte) (Prelude, int, bool) {
@@ -60,5 +63,5 @@ func tunnel(b []byte) (Prelude, int, bool) {
 		return Prelude{}, 0, true
 	}
 	target, _, _ := bytes.Cut(b[len(method):], []byte(" "))
-	return Prelude{Name: connect, Target: string(target)}, end + 4, false
+	return Prelude{Name: connect, Target: string(target[:min(len(target), maxTarget)])}, end + 4, false
 }

@@ -65,7 +65,7 @@ func proxy2(b []byte) (Prelude, int, bool) {
 		return Prelude{}, 0, true
 	}
 	n := headerLenV2 + int(binary.BigEndian.Uint16(b[14:]))
-	if b[12]>>4 != 2 || n > MaxLen {
+	if b[12]>>4 != 2 || n > maxLen {
 		return Prelude{}, 0, false
 	}
 	if len(b) < n {
