@@ -31,9 +31,9 @@ type Use struct {
 // It recommends one policy at most, and none for causes that no policy mends. The
 // policy accepts everything that is negotiated since the onset, and of the hit
 // cohorts as many failures as possible, by protocol, cipher suite and group. If TLS
-// 1.3 appeared with the failures, the policy lacks TLS 1.3 and accepts what was
-// negotiated before. [secpolicy.Set.Recommend] says which of several such policies
-// is the best.
+// 1.3 appeared with failures of clients that would otherwise be accepted, the policy
+// lacks TLS 1.3 and accepts what was negotiated before. [secpolicy.Set.Recommend]
+// says which of several such policies is the best.
 func remedies(in *Incident, p Policies) []Remedy {
 	cause := Cause{Kind: Unknown}
 	if len(in.Causes) > 0 {
@@ -105,22 +105,57 @@ func (a *advice) cohorts(action Action, fixed func(*Cohort) bool) Remedy {
 
 // change recommends a policy.
 func (a *advice) change() {
-	appeared := slices.ContainsFunc(a.in.Appeared, func(t Trait) bool { return t.Protocol == tls13 })
-	if !appeared || !a.recommend(true) {
+	if !a.failsAtTLS13() || !a.recommend(true) {
 		a.recommend(false)
 	}
 }
 
-var tls13 = tlsname.TLS13.String()
+// failsAtTLS13 reports whether TLS 1.3 came with failures of clients that get it now,
+// or that may have it, by what they negotiated before, and are not refused for that.
+// Some clients cannot verify its signatures.
+func (a *advice) failsAtTLS13() bool {
+	var all, with13 Use
+	for _, u := range a.Uses {
+		all.Before, all.Since = all.Before+u.Before, all.Since+u.Since
+		if u.Protocol == tls13 {
+			with13.Before, with13.Since = with13.Before+u.Before, with13.Since+u.Since
+		}
+	}
+	// The onset is only known as a bracket, so a few may come before it.
+	if 10*float64(with13.Before)*float64(all.Since) > float64(with13.Since)*float64(all.Before) {
+		return false
+	}
+	suspect, failed := uint64(0), uint64(0)
+	for _, c := range a.in.Cohorts {
+		if c.Before == nil || !secpolicy.MayBePolicy(c.Reason) {
+			continue
+		}
+		failed += c.Failures
+		// Clients with TLS 1.3 have a strong suite for TLS 1.2.
+		o, ok := c.Before.offer()
+		modern := ok && o.Versions[0] == tlsname.TLS12 && o.Suites[0].Strength() == tlsname.Strong
+		if modern && (c.Now.Protocol == tls13 || with13.Since > 0 && (a.InForce == nil || a.InForce.Admits(o))) {
+			suspect += c.Failures
+		}
+	}
+	return suspect > failed/20 // otherwise it is chance
+}
+
+var (
+	tls13    = tlsname.TLS13.String()
+	x25519   = tlsname.Group(0x001d).String()
+	chacha20 = tlsname.Suite(0x1303).String()
+)
 
 // recommend reports whether there is such a policy.
 func (a *advice) recommend(noTLS13 bool) bool {
 	n := secpolicy.Needs{Current: a.InForce, Kept: []secpolicy.Offer{}, NoTLS13: noTLS13}
 	for _, u := range a.Uses {
-		if u.Since == 0 && !noTLS13 || noTLS13 && u.Protocol == tls13 { // such clients used another protocol before
-			continue
+		used := u.Since > 0
+		if noTLS13 { // those who have it now, and maybe x25519 with it, used something else before
+			used = u.Before > 0 && u.Protocol != tls13
 		}
-		if o, ok := u.offer(); ok {
+		if o, ok := u.offer(); ok && used {
 			n.Kept = append(n.Kept, o)
 		}
 	}
@@ -128,7 +163,7 @@ func (a *advice) recommend(noTLS13 bool) bool {
 	for i := range a.in.Cohorts {
 		c := &a.in.Cohorts[i]
 		needs := c.needs(noTLS13)
-		if len(needs) == 0 || !secpolicy.MayBePolicy(c.Reason) || !noTLS13 && !slices.ContainsFunc(needs, a.refuses) {
+		if len(needs) == 0 || !secpolicy.MayBePolicy(c.Reason) || !noTLS13 && !a.hit(c) {
 			continue
 		}
 		client := secpolicy.Client{Weight: c.Failures}
@@ -141,6 +176,7 @@ func (a *advice) recommend(noTLS13 bool) bool {
 	if len(n.Clients) == 0 {
 		return false
 	}
+	n.OnlyFIPS = a.seemsFIPS()
 	list := a.Known.Recommend(n)
 	if len(list) == 0 {
 		return false
@@ -163,6 +199,9 @@ func (a *advice) recommend(noTLS13 bool) bool {
 			r.Text += " For all clients, it " + strings.Join(weaker, ", ") + "."
 		}
 	}
+	if n.OnlyFIPS {
+		r.Text += " The listener seems to have a FIPS policy: no connection uses x25519."
+	}
 	if !best.Policy.Confirmed() {
 		r.Text += " Not confirmed: " + best.Policy.Caveat() + "."
 	}
@@ -173,7 +212,7 @@ func (a *advice) recommend(noTLS13 bool) bool {
 // update is for clients that the listener's policy refuses.
 func (a *advice) update() {
 	r := a.cohorts(UpdateClients, func(c *Cohort) bool {
-		return secpolicy.MayBePolicy(c.Reason) && slices.ContainsFunc(c.needs(false), a.refuses)
+		return secpolicy.MayBePolicy(c.Reason) && a.hit(c)
 	})
 	if r.Fixes == 0 {
 		return
@@ -192,9 +231,25 @@ func (a *advice) update() {
 	a.list = append(a.list, r)
 }
 
+// seemsFIPS reports whether the policy in force is unknown, but seems to be a FIPS
+// policy. Others prefer x25519, which nearly all clients with TLS 1.3 offer.
+func (a *advice) seemsFIPS() bool {
+	const enough = 10
+	others := uint64(0)
+	for _, u := range a.Uses {
+		switch {
+		case a.InForce != nil || u.Since > 0 && (u.KeyExchange == x25519 || u.Cipher == chacha20):
+			return false
+		case u.Protocol == tls13 && strings.HasPrefix(u.KeyExchange, "secp"):
+			others += u.Since
+		}
+	}
+	return others >= enough
+}
+
 // needs returns what a policy must accept so that the cohort works: what it
-// negotiated before, and what it tried since, if that is of the same programs. With
-// another protocol it may be a fallback, unless several programs share the address.
+// negotiated before. What it tries since is less sure, and may be a fallback: it
+// counts without a success before, and if several programs share the address.
 func (c *Cohort) needs(noTLS13 bool) []Negotiated {
 	var list []Negotiated
 	if c.Before != nil {
@@ -202,7 +257,7 @@ func (c *Cohort) needs(noTLS13 bool) []Negotiated {
 			list = append(list, *c.Before)
 		}
 	}
-	if _, ok := c.Now.offer(); ok && (len(list) == 0 || c.Now.Protocol == list[0].Protocol || c.Crowd) && !(noTLS13 && c.Now.Protocol == tls13) {
+	if _, ok := c.Now.offer(); ok && (len(list) == 0 || c.Crowd) && !(noTLS13 && c.Now.Protocol == tls13) {
 		list = append(list, c.Now)
 	}
 	return list
@@ -219,6 +274,14 @@ func (n Negotiated) text() string {
 		s += " " + n.KeyExchange
 	}
 	return s
+}
+
+// hit reports whether the listener refuses the cohort, and not after an agreement
+// that it keeps with others. Clients that fail once or twice, and go on working or are
+// one in a hundred, fail by chance.
+func (a *advice) hit(c *Cohort) bool {
+	chance := c.Failures <= 2*uint64(c.Clients) && (c.Crowd || c.Failures < a.of/100)
+	return !chance && slices.ContainsFunc(c.needs(false), a.refuses) && (c.Now.KeyExchange == "" || a.refuses(c.Now))
 }
 
 // refuses reports whether the listener refuses since the onset what clients

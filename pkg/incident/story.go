@@ -181,7 +181,7 @@ type NextCertificate = struct {
 // A Remedy is something to do about an incident.
 type Remedy struct {
 	Action Action   `json:"action"`
-	Policy string   `json:"policy,omitempty"` // for SetPolicy: its full name
+	Policy string   `json:"policy,omitempty"` // for SetPolicy, and for UndoChange if it is known: its full name
 	Fixes  uint64   `json:"fixes"`            // failures since the onset
 	Of     uint64   `json:"of"`
 	Not    []int    `json:"not,omitempty"`    // cohorts that it does not fix, by number
