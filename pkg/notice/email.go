@@ -157,19 +157,19 @@ func (c *change) advice() string {
 	return s + "."
 }
 
-// who lists the clients with most failures, and what they offered.
+// who lists the clients with most failures, and what the log shows of them.
 func (e *explained) who(b *Email) {
 	w := &e.Window
 	if len(w.Clients) == 0 {
 		return
 	}
 	fmt.Fprintf(b, "\nWHO, in these %s\n\n", e.minutes())
-	fmt.Fprintf(b, "  %7s  %9s  client and what it offered\n", "failed", "succeeded")
+	fmt.Fprintf(b, "  %7s  %9s  client and what the log shows\n", "failed", "succeeded")
 	shown := min(len(w.Clients), emailClients)
 	for _, c := range w.Clients[:shown] {
 		fmt.Fprintf(b, "  %7s  %9s  %s\n", text.Count(c.Failed), text.Count(c.Connections-min(c.Failed, c.Connections)), text.Name(c.Client))
-		if offered := e.offered(c); offered != "" {
-			b.Wrap(strings.Repeat(" ", 22), offered)
+		if shown := e.shown(c); shown != "" {
+			b.Wrap(strings.Repeat(" ", 22), shown)
 		}
 	}
 	if more := w.FailingClients - shown; more > 0 {
@@ -177,9 +177,9 @@ func (e *explained) who(b *Email) {
 	}
 }
 
-// offered says what a client offered when it failed, as far as the groups name
+// shown is what the log shows of a client when it failed, as far as the groups name
 // it.
-func (a *Alert) offered(c alert.Client) string {
+func (a *Alert) shown(c alert.Client) string {
 	var list []string
 	for _, g := range a.Window.Groups {
 		if slices.ContainsFunc(g.Top, func(t alert.Client) bool { return t.Client == c.Client }) && !slices.Contains(list, negotiated(g)) {

@@ -44,7 +44,7 @@ func (c *cause) title() string { return label(c.ID, c.reason) }
 func label(id secpolicy.DiagnosisID, reason string) string {
 	name := strings.ReplaceAll(string(id), "-", " ")
 	if id == secpolicy.OfferAccepted {
-		name = "not caused by the policy"
+		name = "protocol and cipher in the policy"
 	}
 	switch {
 	case reason == "":

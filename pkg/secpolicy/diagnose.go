@@ -19,8 +19,8 @@ type Diagnosis struct {
 	Remedy string      `json:"remedy"` // the next step, one or more sentences
 
 	// If the policy refuses the client, Advice names a policy that would accept
-	// it, and what that weakens. It is empty if the policy is not the reason or
-	// is unknown.
+	// it, and what that weakens. Otherwise, or if the policy is unknown, it is
+	// empty.
 	Advice string `json:"advice,omitempty"`
 
 	// Change is the smallest change of policy that would accept the client, nil
@@ -37,10 +37,10 @@ const (
 	ProtocolRefused       DiagnosisID = "protocol-not-in-policy"
 	CipherRefused         DiagnosisID = "cipher-not-in-policy"
 	CipherUncertain       DiagnosisID = "cipher-list-not-readable"  // newer data names suites that this version of tlswatch does not know
-	OfferAccepted         DiagnosisID = "offer-in-policy"           // protocol and cipher suite are in the policy: the reason is another
+	OfferAccepted         DiagnosisID = "offer-in-policy"           // protocol and cipher suite are in the policy
 	PolicyUnknown         DiagnosisID = "policy-unknown"            // some policies accept the client; the listener's is unknown
 	RefusedByAll          DiagnosisID = "in-no-policy"              // the listener's policy is unknown, but no policy accepts the client
-	NoCipher              DiagnosisID = "no-cipher"                 // the log has a protocol of the policy, but no cipher suite
+	NoCipher              DiagnosisID = "no-cipher"                 // the log has a protocol of the policy, but no cipher suite that goes with it
 	NothingNegotiated     DiagnosisID = "nothing-negotiated"        // the log has neither protocol nor cipher suite
 	ClientCertExpired     DiagnosisID = "client-cert-expired"       // by its validity, also if the log has another reason or none
 	ClientCertNotYetValid DiagnosisID = "client-cert-not-yet-valid" // by its validity, also if the log has another reason or none
@@ -110,9 +110,10 @@ func IsClientCert(code string) bool { return clientCert[code].ID != "" }
 // negotiation it warns if the client's certificate expires soon. It returns nil
 // if there is nothing to report.
 //
-// The log has no reason for most failures. If the policy lacks what the client
-// presented, that is a sufficient reason and becomes the diagnosis. If the policy
-// has it, the policy is not the reason, as far as its list is confirmed.
+// The log has no reason for most failures. If the policy lacks the protocol or cipher
+// suite in the log, that is a sufficient reason and becomes the diagnosis. If the
+// policy has both, its groups or signature schemes may still be the reason, or a
+// policy that the listener had then.
 func (s *Set) Diagnose(e *connlog.Entry, p *Policy) []Diagnosis {
 	var list []Diagnosis
 	validity, outside := diagnoseValidity(e)
@@ -219,16 +220,16 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 	if a.Protocol == "" && a.Cipher == "" {
 		return Diagnosis{NothingNegotiated,
 			"The connection ended before a protocol and cipher were chosen: the client did not speak TLS (a scanner, a health check, HTTP on the HTTPS port), disconnected, or has no protocol or cipher in common with the policy.",
-			"Ignore clients that tried once: they are usually scanners. For a client that matters, " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
+			"For a client that matters, " + strings.ToLower(capture[:1]) + capture[1:], "", nil}
 	}
-	offer, presented, unreadable := a.offer()
+	offer, shown, unreadable := a.offer()
 	switch {
 	case unreadable:
 		return Diagnosis{OfferUnreadable,
-			fmt.Sprintf("The client presented %s, which this version of tlswatch does not know.", presented),
+			fmt.Sprintf("The log shows %s, which this version of tlswatch does not know.", shown),
 			"Look the name up in IANA's TLS registry. " + capture, "", nil}
 	case p == nil:
-		return s.diagnoseAny(presented, offer)
+		return s.diagnoseAny(shown, offer)
 	}
 	v := p.Accepts(offer)
 	d := Diagnosis{Cause: fmt.Sprintf("%s %s.", p.Name, v.Reason)}
@@ -238,10 +239,17 @@ func (s *Set) diagnoseOffer(a Attempt, p *Policy) Diagnosis {
 		d.Remedy = p.offerProtocol(offer.Versions)
 	case a.Cipher == "":
 		return Diagnosis{NoCipher,
-			fmt.Sprintf("The client presented %s, which %s has, but the log names no cipher: most likely they have none in common.", presented, p.Name), capture, "", nil}
+			fmt.Sprintf("The log shows %s, which %s has, but no cipher: most likely client and policy have none in common.", shown, p.Name), capture, "", nil}
+	case v.Code == CipherNotInProtocol:
+		return Diagnosis{NoCipher,
+			fmt.Sprintf("The log shows %s, which do not go together. So the cipher may be the listener's choice, and does not show what the client offers.", shown), capture, "", nil}
 	case v.Accepted:
+		rest := "So the policy is not the reason, if the listener had it then."
+		if ephemeral(v.Suite) {
+			rest = "The reason may still be a key-exchange group or a signature scheme, or another policy that the listener had then."
+		}
 		return Diagnosis{OfferAccepted,
-			fmt.Sprintf("%s accepts what the client presented (%s), so the policy is not the reason.%s", p.Name, presented, p.caveatSentence()),
+			fmt.Sprintf("%s has the protocol and the cipher that the log shows (%s). %s%s", p.Name, shown, rest, p.caveatSentence()),
 			"Check other causes: whether the client trusts the listener's certificate and the name in it matches" + certificateKind(v.Suite) +
 				", whether the client aborts and, with mutual TLS, whether it sends a certificate. " + capture, "", nil}
 	case v.Code == CipherListNotReadable:
@@ -370,7 +378,7 @@ func (d *Difference) Advice() string {
 }
 
 // diagnoseAny diagnoses without the listener's policy.
-func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
+func (s *Set) diagnoseAny(shown string, o Offer) Diagnosis {
 	accepting := 0
 	for i := range s.policies {
 		if s.policies[i].Accepts(o).Accepted {
@@ -379,11 +387,11 @@ func (s *Set) diagnoseAny(presented string, o Offer) Diagnosis {
 	}
 	if accepting == 0 && len(o.Versions) > 0 && len(o.Suites) > 0 {
 		return Diagnosis{RefusedByAll,
-			fmt.Sprintf("The client presented %s, which no security policy accepts.", presented),
+			fmt.Sprintf("The log shows %s, which no security policy accepts.", shown),
 			"Update the client: no policy change helps.", "", nil}
 	}
 	return Diagnosis{PolicyUnknown,
-		fmt.Sprintf("The client presented %s, which %d of %d security policies accept. The listener's policy is unknown.", presented, accepting, len(s.policies)),
+		fmt.Sprintf("The log shows %s, which %d of %d security policies accept. The listener's policy is unknown.", shown, accepting, len(s.policies)),
 		"Run `tlswatch policy accept` to list the policies that accept it. For a diagnosis, set the listener's policy: with --policy for a command, with LISTENER_POLICIES for the function.", "", nil}
 }
 

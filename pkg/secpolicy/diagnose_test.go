@@ -41,6 +41,8 @@ func TestDiagnose(t *testing.T) {
 		{"known from one source", "TLS13-1-2-Ext1-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},
 		{"not confirmed", "TLS13-1-2-Res-FIPS-PQ-2025-09", failed("TLSv1.2", "ECDHE-RSA-AES128-SHA256"), []DiagnosisID{CipherRefused}},
 		{"both in the policy", policy, failed("TLSv1.2", "ECDHE-ECDSA-AES128-GCM-SHA256"), []DiagnosisID{OfferAccepted}},
+		{"both in the policy, which needs no group for them", "2016-08", failed("TLSv1.2", "AES128-GCM-SHA256"), []DiagnosisID{OfferAccepted}},
+		{"a cipher that does not go with the protocol", "2016-08", failed("TLSv1.1", "ECDHE-RSA-AES128-GCM-SHA256"), []DiagnosisID{NoCipher}},
 		{"cipher alone", policy, failed("", "ECDHE-RSA-AES256-SHA"), []DiagnosisID{CipherRefused}},
 		{"protocol alone", policy, failed("TLSv1.2", ""), []DiagnosisID{NoCipher}},
 		{"wrong protocol alone", policy, failed("TLSv1.1", ""), []DiagnosisID{ProtocolRefused}},
