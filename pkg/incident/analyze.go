@@ -30,10 +30,10 @@ func (c *Collector) Story() *Story {
 		l := newScene(&c.o, r, &r.Listeners[i])
 		s.Counts.add(l.total())
 		l.certificates()
-		l.steady()
 		l.switches()
 		l.bursts()
 		l.scans()
+		l.steady()
 		for _, ch := range l.changes {
 			s.Incidents = append(s.Incidents, l.incident(ch))
 		}
@@ -231,7 +231,12 @@ func (in *Incident) merge(o *Incident) {
 	in.Ports = append(in.Ports, o.Ports...)
 	slices.Sort(in.Ports)
 	in.Ports = slices.Compact(in.Ports)
-	in.Onset = in.Onset.intersect(o.Onset)
+	if o.Onset.After.After(in.Onset.After) {
+		in.Onset.After = o.Onset.After
+	}
+	if o.Onset.Until.Before(in.Onset.Until) {
+		in.Onset.Until = o.Onset.Until
+	}
 	in.Before.add(o.Before)
 	in.Since.add(o.Since)
 	for _, p := range []struct{ to, from *Population }{{&in.WorkedBefore, &o.WorkedBefore}, {&in.NeverWorked, &o.NeverWorked}, {&in.FailedBefore, &o.FailedBefore}} {

@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"math/bits"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +47,7 @@ func (s *scene) certificates() {
 		}
 	}
 	for _, ch := range order {
-		if len(ch.clients) > 0 {
+		if len(ch.clients) > 0 && ch.shape != Throughout {
 			s.explain(ch)
 		}
 	}
@@ -89,12 +90,23 @@ func (s *scene) switches() {
 		return
 	}
 	for _, g := range groups {
-		b := brackets[g[0]]
-		for _, c := range g[1:] {
-			b = b.intersect(brackets[c])
-		}
-		s.explain(&change{shape: Step, onset: b, clients: g})
+		s.explain(&change{shape: Step, onset: s.bracket(g), clients: g})
 	}
+}
+
+// bracket returns the onset of clients that stopped at once: from the last success of
+// theirs before the first of their failures. What vanished narrows it.
+func (s *scene) bracket(clients []*suspect) (b Bracket) {
+	b = Bracket{s.record.First, slices.MinFunc(clients, func(a, b *suspect) int { return a.first.Compare(b.first) }).first}
+	for _, c := range clients {
+		if c.LastWorked.After(b.After) && !c.LastWorked.After(b.Until) {
+			b.After = c.LastWorked
+		}
+	}
+	if at, ok := s.vanishedBefore(b.Until); ok && at.After(b.After) {
+		b.After = at
+	}
+	return b
 }
 
 // ramp explains clients that stopped one after another.
@@ -110,15 +122,9 @@ func score(clients []*suspect) (sum float64) {
 	return sum
 }
 
-func (b Bracket) intersect(c Bracket) Bracket {
-	if c.After.After(b.After) {
-		b.After = c.After
-	}
-	if c.Until.Before(b.Until) {
-		b.Until = c.Until
-	}
-	return b
-}
+// atOnce is how long a change may take to reach all nodes and clients, so that it
+// still counts as a step.
+const atOnce = 75 * time.Second
 
 // together returns the clients whose onsets may be the same instant, that which most
 // evidence speaks for, and the others.
@@ -130,7 +136,7 @@ func together(clients []*suspect, brackets map[*suspect]Bracket) (group, rest []
 	edges := make([]edge, 0, 2*len(clients))
 	for _, c := range clients {
 		b, w := brackets[c], c.evidence()
-		edges = append(edges, edge{b.After, w}, edge{b.Until, -w})
+		edges = append(edges, edge{b.After, w}, edge{b.Until.Add(atOnce), -w})
 	}
 	slices.SortStableFunc(edges, func(a, b edge) int {
 		if n := a.at.Compare(b.at); n != 0 {
@@ -146,7 +152,7 @@ func together(clients []*suspect, brackets map[*suspect]Bracket) (group, rest []
 		}
 	}
 	for _, c := range clients {
-		if b := brackets[c]; !b.After.After(best) && b.Until.After(best) {
+		if b := brackets[c]; !b.After.After(best) && b.Until.Add(atOnce).After(best) {
 			group = append(group, c)
 		} else {
 			rest = append(rest, c)
@@ -308,7 +314,8 @@ func (s *scene) vanishedBefore(until time.Time) (at time.Time, ok bool) {
 	return at, ok
 }
 
-// steady finds clients that fail all along.
+// steady finds customers that fail all along: they negotiate something or present a
+// certificate, or they fail more steadily than scanners do.
 func (s *scene) steady() {
 	ch := &change{shape: Throughout, steady: true, narrow: true}
 	for _, c := range s.suspects {
@@ -321,12 +328,14 @@ func (s *scene) steady() {
 	}
 }
 
-// failsAllAlong reports whether a client fails in at least half of the steps, and
-// mostly fails. Scanners negotiate nothing and soon leave.
 func (s *scene) failsAllAlong(c *suspect) bool {
-	if s.steps < 4 || onesIn(c.fails, ^uint64(0))*2 < s.steps || c.Successes*10 > c.failures {
+	edge := max(1, s.steps/8)
+	if s.steps < 4 || c.Successes*10 > c.failures || firstStep(c.fails) > edge || lastStep(c.fails) < s.steps-1-edge {
 		return false
 	}
-	negotiated := slices.ContainsFunc(c.ways, func(w history.Way) bool { return w.Protocol != "" || strings.HasPrefix(w.Status, "Failed:ClientCert") })
-	return negotiated || onesIn(c.fails, ^uint64(0))*10 >= s.steps*9
+	steps := bits.OnesCount64(c.fails)
+	if slices.ContainsFunc(c.ways, func(w history.Way) bool { return w.Cipher != "" || strings.HasPrefix(w.Status, "Failed:ClientCert") }) {
+		return steps >= 3
+	}
+	return steps*10 >= s.steps*9
 }

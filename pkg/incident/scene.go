@@ -124,10 +124,7 @@ func (c *suspect) onset(s *scene) (b Bracket, ok bool) {
 	if clean == 0 || lastStep(clean) >= firstStep(c.fails) {
 		return b, false
 	}
-	b.After = s.at(lastStep(clean)) // it succeeded then or later
-	if b.After.Before(c.FirstWorked) {
-		b.After = c.FirstWorked
-	}
+	b.After = c.FirstWorked // what works goes on
 	return b, true
 }
 
