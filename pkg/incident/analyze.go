@@ -87,7 +87,7 @@ func (s *scene) incident(ch *change) Incident {
 	}
 	in.Vanished, in.Appeared = []Trait{}, []Trait{}
 	if !ch.steady && !ch.narrow {
-		for _, t := range s.traits(ch.onset.Until) {
+		for _, t := range s.traits(ch.onset.Until, s.until(ch)) {
 			switch {
 			case t.vanished():
 				in.Vanished = append(in.Vanished, t.Trait)

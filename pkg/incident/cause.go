@@ -8,22 +8,23 @@ import (
 
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/tlsname"
 )
 
 // A profile is how the members of an incident that worked before fail, or all if none
 // did. Each figure counts members.
 type profile struct {
 	all, failures uint64
-	nothing       uint64 // negotiate nothing
 	agreed        uint64 // agree on a suite that works for others
 	certificate   uint64 // fail for a reason about client certificates
 	rejects       uint64 // send an alert about the listener's certificate
-	vanished      uint64 // used a protocol, suite or key exchange that vanished
+	unseen        uint64 // used a protocol, suite or key exchange that nobody succeeds with since
 	networks      int
 }
 
-func (s *scene) profile(in *Incident, members []member) (p profile) {
+func (s *scene) profile(in *Incident, ch *change, members []member) (p profile) {
 	var all crew
+	traits := s.traits(ch.onset.Until, s.until(ch))
 	for i := range members {
 		m := &members[i]
 		if m.before == nil && in.WorkedBefore.Clients > 0 {
@@ -37,15 +38,10 @@ func (s *scene) profile(in *Incident, members []member) (p profile) {
 				*n++
 			}
 		}
-		count(&p.nothing, m.now.Cipher == "")
-		count(&p.agreed, m.now.Cipher != "" && s.works(in, m.now))
+		count(&p.agreed, m.now.Cipher != "" && works(traits, m.now))
 		count(&p.certificate, strings.HasPrefix(m.reason, "ClientCert"))
 		count(&p.rejects, rejectsCertificate(m.reason))
-		used := m.now
-		if m.before != nil {
-			used = *m.before
-		}
-		count(&p.vanished, used.Protocol != "" && slices.ContainsFunc(in.Vanished, func(t Trait) bool { return t.partOf(used) }))
+		count(&p.unseen, m.before != nil && slices.ContainsFunc(traits, func(t trait) bool { return t.Since == 0 && t.partOf(*m.before) }))
 	}
 	p.networks = len(all.networks)
 	return p
@@ -54,9 +50,12 @@ func (s *scene) profile(in *Incident, members []member) (p profile) {
 // most reports whether a figure is at least 8 in 10 of all.
 func (p *profile) most(n uint64) bool { return p.all > 0 && n*10 >= p.all*8 }
 
-// works reports whether others succeed with what was negotiated.
-func (s *scene) works(in *Incident, n Negotiated) bool {
-	return slices.ContainsFunc(s.uses(in.Onset.Until, s.record.Last.Add(1)), func(u Use) bool { return u.Since > 0 && sameSuite(u.Negotiated, n) })
+// works reports whether others succeed since with the protocol and the suite.
+func works(traits []trait, n Negotiated) bool {
+	seen := func(n Negotiated) bool {
+		return slices.ContainsFunc(traits, func(t trait) bool { return t.Since > 0 && t.Negotiated == n })
+	}
+	return seen(Negotiated{Protocol: n.Protocol}) && seen(Negotiated{Cipher: n.Cipher})
 }
 
 // rejectsCertificate reports whether a client's alert is about the certificate of the
@@ -68,7 +67,7 @@ func rejectsCertificate(reason string) bool {
 
 // causes explains an incident.
 func (s *scene) causes(in *Incident, ch *change, members []member) []Cause {
-	p := s.profile(in, members)
+	p := s.profile(in, ch, members)
 	total := in.WorkedBefore.Failures + in.NeverWorked.Failures + in.FailedBefore.Failures
 	cause := func(k Kind, c Certainty, evidence ...string) Cause { return Cause{k, c, evidence, total} }
 	gone := "gone since: " + names(in.Vanished)
@@ -88,35 +87,33 @@ func (s *scene) causes(in *Incident, ch *change, members []member) []Cause {
 		return []Cause{cause(ClientRollout, Likely, "the clients stopped working one after another: no single minute fits")}
 	case p.most(p.rejects):
 		return []Cause{cause(ListenerCertificate, Likely, "the clients send an alert about the listener's certificate"), cause(ClientRelease, Possible)}
-	case s.otherKey(in):
-		return []Cause{cause(ListenerCertificate, Likely, "the listener's certificate has another kind of key since: "+names(in.Appeared), gone)}
-	case p.most(p.vanished):
+	case s.otherKey(ch):
+		return []Cause{cause(ListenerCertificate, Likely, "the listener's certificate has another kind of key since")}
+	case p.agreed*2 > p.all:
+		evidence := "the clients agree on a cipher suite that works for others, and break off"
+		return []Cause{cause(ListenerCertificate, Likely, evidence), cause(ClientRelease, Likely, evidence)}
+	case len(in.Vanished) > 0:
 		return []Cause{cause(PolicyChange, Likely, gone)}
 	case p.all == 1 && ch.shape != Flapping:
 		return []Cause{cause(OneClient, Likely, "only one client that worked before fails"), cause(ClientRelease, Possible)}
-	case p.most(p.agreed):
-		evidence := "the clients agree on a cipher suite that works for others, and break off"
-		return []Cause{cause(ListenerCertificate, Likely, evidence), cause(ClientRelease, Likely, evidence)}
-	case p.most(p.nothing):
-		evidence := "the clients negotiate nothing now, while what they used works for others"
-		return []Cause{cause(ClientRelease, Likely, evidence), cause(ListenerCertificate, Likely, evidence), cause(PolicyChange, Possible)}
+	case p.unseen*2 > p.all:
+		return []Cause{cause(PolicyChange, Likely, "nobody succeeds since with what the clients negotiated before"), cause(ClientRelease, Possible)}
 	}
-	return []Cause{cause(Unknown, Likely, "the clients fail in several ways that nothing explains")}
+	return []Cause{cause(ClientRelease, Likely, "the clients negotiate nothing now, while what they used works for others"), cause(PolicyChange, Possible), cause(ListenerCertificate, Possible)}
 }
 
 // otherKey reports whether suites for another kind of key replaced the former ones:
 // RSA to ECDSA, or back.
-func (s *scene) otherKey(in *Incident) bool {
-	keys := func(traits []Trait) (list []string) {
-		for _, t := range traits {
-			if a := authentication(t.Cipher); a != "" && !slices.Contains(list, a) {
-				list = append(list, a)
-			}
+func (s *scene) otherKey(ch *change) bool {
+	before, since := make(map[string]uint64), make(map[string]uint64)
+	for _, t := range s.traits(ch.onset.Until, s.until(ch)) {
+		if a := authentication(t.Cipher); a != "" {
+			before[a] += t.Before
+			since[a] += t.Since
 		}
-		return list
 	}
-	gone, came := keys(in.Vanished), keys(in.Appeared)
-	return len(gone) == 1 && len(came) == 1 && gone[0] != came[0]
+	replaced := func(a, b string) bool { return before[a] > 0 && since[a] == 0 && before[b] == 0 && since[b] > 0 }
+	return replaced(tlsname.AuthRSA, tlsname.AuthECDSA) || replaced(tlsname.AuthECDSA, tlsname.AuthRSA)
 }
 
 func (s *scene) expiry(ch *change, cause func(Kind, Certainty, ...string) Cause) Cause {

@@ -28,7 +28,7 @@ func (s *scene) certificates() {
 		if ch == nil {
 			ch = &change{narrow: true, certificate: c, shape: Throughout}
 			if !c.NotAfter.IsZero() {
-				ch.onset = Bracket{c.NotAfter, c.NotAfter}
+				ch.onset = Bracket{c.NotAfter, c.NotAfter.Add(time.Second)} // which it still works: RFC 5280, section 4.1.2.5
 				if c.NotAfter.After(s.record.First) {
 					ch.shape = Step
 				}
@@ -97,22 +97,57 @@ func (s *scene) switches() {
 // bracket returns the onset of clients that stopped at once: from the last success of
 // theirs before the first of their failures. What vanished narrows it.
 func (s *scene) bracket(clients []*suspect) (b Bracket) {
-	b = Bracket{s.record.First, slices.MinFunc(clients, func(a, b *suspect) int { return a.first.Compare(b.first) }).first}
+	b = Bracket{s.record.First, begin(clients)}
 	for _, c := range clients {
 		if c.LastWorked.After(b.After) && !c.LastWorked.After(b.Until) {
 			b.After = c.LastWorked
 		}
 	}
-	if at, ok := s.vanishedBefore(b.Until); ok && at.After(b.After) {
-		b.After = at
+	return s.narrowed(b, s.record.Last)
+}
+
+// narrowed returns a bracket that begins with the last success of what vanished.
+func (s *scene) narrowed(b Bracket, end time.Time) Bracket {
+	for _, t := range s.traits(b.Until, end) {
+		if t.vanished() && t.last.After(b.After) && !t.last.After(b.Until) {
+			b.After = t.last
+		}
 	}
 	return b
 }
 
+// begin returns the first failure of clients that were hit at once. Clients that began
+// to fail by chance before are left out: those with little evidence, and those much
+// earlier than the next ones.
+func begin(clients []*suspect) time.Time {
+	var times []time.Time
+	for _, c := range clients {
+		if c.evidence() >= strong {
+			times = append(times, c.first)
+		}
+	}
+	if len(times) < 3 {
+		times = times[:0]
+		for _, c := range clients {
+			times = append(times, c.first)
+		}
+	}
+	slices.SortFunc(times, time.Time.Compare)
+	const next = 8
+	for len(times) > next && times[1].Sub(times[0]) > times[next].Sub(times[1]) {
+		times = times[1:]
+	}
+	return times[0]
+}
+
+// strong is the evidence of a client that chance hardly explains.
+const strong = 4.5
+
 // ramp explains clients that stopped one after another.
 func (s *scene) ramp(clients []*suspect, brackets map[*suspect]Bracket) {
-	first := slices.MinFunc(clients, func(a, b *suspect) int { return a.first.Compare(b.first) })
-	s.explain(&change{shape: Ramp, onset: brackets[first], clients: clients})
+	at := begin(clients)
+	i := slices.IndexFunc(clients, func(c *suspect) bool { return c.first.Equal(at) })
+	s.explain(&change{shape: Ramp, onset: brackets[clients[i]], clients: clients})
 }
 
 func score(clients []*suspect) (sum float64) {
@@ -161,76 +196,88 @@ func together(clients []*suspect, brackets map[*suspect]Bracket) (group, rest []
 	return group, rest
 }
 
-// bursts finds times in which more clients that work fail than at other times.
+// bursts finds changes that ended: times in which the same clients fail, that succeed
+// at other times.
 func (s *scene) bursts() {
-	var segments []segment
-	events := make([]uint32, s.steps)
-	exposure := make([]float64, s.steps)
-	for i := range exposure {
-		exposure[i] = float64(s.listener.Active[i]) + s.exposure[i]
-	}
+	var clients []*suspect
 	for _, c := range s.suspects {
-		for i := range events {
-			if c.Worked != 0 && c.fails>>i&1 != 0 {
-				events[i]++
-			}
+		if c.Worked&^c.fails != 0 && c.fails != 0 {
+			clients = append(clients, c)
 		}
 	}
-	for range 8 {
-		g := raised(events, exposure)
-		if limit := segmentLimit; g.score < float64(limit) {
-			break
-		}
-		segments = append(segments, g)
-		for i := g.from; i < g.to; i++ {
-			events[i], exposure[i] = 0, 0
-		}
+	var in uint64
+	for range 4 { // the clients tell the times, and the times the clients
+		in = s.failing(clients)
+		clients = slices.DeleteFunc(clients, func(c *suspect) bool { return !c.fits(in) })
 	}
-	if len(segments) == 0 {
+	var most float64
+	for _, c := range clients {
+		most = max(most, c.evidence())
+	}
+	if len(clients) < 3 || score(clients)-most < 2*switchLimit { // one client would fit its own times
 		return
 	}
-	slices.SortFunc(segments, func(a, b segment) int { return a.from - b.from })
-	s.explain(s.burst(segments))
+	s.explain(s.burst(clients, in))
 }
 
-// burst describes one change with all segments.
-func (s *scene) burst(segments []segment) *change {
-	var in uint64
-	for _, g := range segments {
-		in |= g.steps()
-	}
-	ch := &change{shape: Spike}
-	for _, c := range s.suspects {
-		if c.Worked != 0 && c.fails&in != 0 && onesIn(c.fails, in) >= onesIn(c.fails, ^in) {
-			ch.clients = append(ch.clients, c)
-		}
-	}
-	begin, end := segments[0].from, segments[len(segments)-1].to
-	ch.onset = Bracket{s.record.First, s.at(begin + 1)}
-	for _, c := range ch.clients {
-		if !c.first.Before(s.at(begin)) && c.first.Before(ch.onset.Until) {
-			ch.onset.Until = c.first
-		}
-	}
-	for _, c := range ch.clients {
-		if clean := c.Worked &^ c.fails & upTo(begin+1); clean != 0 {
-			if at := s.at(lastStep(clean)); at.After(ch.onset.After) && !at.After(ch.onset.Until) {
-				ch.onset.After = at
+// failing returns the steps in which clients fail more than they succeed, each client
+// with the weight of its evidence.
+func (s *scene) failing(clients []*suspect) (in uint64) {
+	for i := range s.steps {
+		var sum float64
+		for _, c := range clients {
+			switch e := c.evidence(); {
+			case c.fails>>i&1 != 0:
+				sum += e
+			case c.Worked>>i&1 != 0:
+				sum -= e
 			}
 		}
+		if sum > 0 {
+			in |= 1 << i
+		}
 	}
+	return in
+}
+
+// fits reports whether a client fails in the given steps and works in others. Steps at
+// their edges may have either.
+func (c *suspect) fits(in uint64) bool {
+	edges := (in<<1 | in>>1) &^ in
+	inner := in & (in << 1) & (in >> 1)
+	return c.fails&in != 0 && c.fails&^in&^edges == 0 && c.Worked&inner&^c.fails == 0
+}
+
+// burst describes a change in the given steps.
+func (s *scene) burst(clients []*suspect, in uint64) *change {
+	ch := &change{shape: Spike, clients: clients}
+	from, to := firstStep(in), lastStep(in)+1
+	stretch := bits.TrailingZeros64(^(in >> from)) + from
 	switch {
-	case len(segments) > 1:
+	case stretch < to:
 		ch.shape = Flapping
-	case end == s.steps:
+	case to == s.steps:
 		ch.shape = Step
 	}
-	if end < s.steps {
-		ch.end = &Bracket{s.at(begin), s.at(min(end+1, s.steps))}
-		for _, c := range ch.clients {
-			if c.last.After(ch.end.After) && c.last.Before(s.at(end)) {
-				ch.end.After = c.last
-			}
+	ch.onset = Bracket{s.record.First, begin(clients)}
+	for _, c := range clients {
+		clean := c.Worked &^ c.fails & upTo(s.stepOf(ch.onset.Until))
+		if clean == 0 {
+			continue
+		}
+		if at := s.at(lastStep(clean)); at.After(ch.onset.After) { // it succeeded then or later
+			ch.onset.After = at
+		}
+	}
+	if stretch < s.steps {
+		ch.stretch = s.at(stretch - 1) // which may be the last to have failures
+	}
+	ch.onset = s.narrowed(ch.onset, s.until(ch))
+	if to < s.steps {
+		last := slices.MaxFunc(clients, func(a, b *suspect) int { return a.last.Compare(b.last) }).last
+		ch.end = &Bracket{last, s.at(min(to+1, s.steps))}
+		if ch.end.Until.Before(last) {
+			ch.end.Until = last
 		}
 	}
 	return ch
@@ -296,23 +343,13 @@ func (s *scene) scan(g segment) {
 		}
 		ch.end = &Bracket{last, to}
 	}
-	if at, ok := s.vanishedBefore(ch.onset.Until); ok && at.After(s.at(max(g.from-1, 0))) {
-		ch.scan, ch.onset.After = false, at
+	if b := s.narrowed(ch.onset, s.record.Last); b != ch.onset {
+		ch.scan, ch.onset = false, b
 	}
 	s.explain(ch)
 }
 
 func abs(n int) int { return max(n, -n) }
-
-// vanishedBefore returns the last success with a trait that vanished before a time.
-func (s *scene) vanishedBefore(until time.Time) (at time.Time, ok bool) {
-	for _, t := range s.traits(until) {
-		if t.vanished() && t.last.After(at) {
-			at, ok = t.last, true
-		}
-	}
-	return at, ok
-}
 
 // steady finds customers that fail all along: they negotiate something or present a
 // certificate, or they fail more steadily than scanners do.

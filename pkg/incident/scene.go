@@ -35,6 +35,7 @@ type change struct {
 	shape       Shape
 	onset       Bracket
 	end         *Bracket
+	stretch     time.Time // end of the first stretch, if it ended
 	clients     []*suspect
 	only        func(*history.Way) bool // the failures that it explains, nil for all
 	narrow      bool                    // no other client belongs to it
@@ -136,6 +137,15 @@ func (c *suspect) evidence() float64 {
 		k++ // the step of the onset has both
 	}
 	return logChoose(k+bits.OnesCount64(c.fails), k)
+}
+
+// until returns when a change, or its first stretch, ended, at the latest just after
+// the last entry.
+func (s *scene) until(ch *change) time.Time {
+	if !ch.stretch.IsZero() {
+		return ch.stretch
+	}
+	return s.record.Last.Add(time.Microsecond)
 }
 
 // since returns the client's failures from an onset to an end. Steps are not divided.

@@ -13,8 +13,8 @@ import (
 // exchange around an onset.
 type trait struct {
 	Trait
-	expectedSince, expectedBefore float64 // if its share had not changed
-	first, last                   time.Time
+	expectedSince, expectedBefore float64   // if its share had not changed
+	last                          time.Time // success before the onset or within the lag
 }
 
 // fewest is how many successes with a trait are expected where none is seen, so that
@@ -23,6 +23,9 @@ const fewest = 12
 
 func (t *trait) vanished() bool { return t.Since == 0 && t.expectedSince >= fewest }
 func (t *trait) appeared() bool { return t.Before == 0 && t.expectedBefore >= fewest }
+
+// lag is how long after an onset some nodes may still work as before.
+const lag = 90 * time.Second
 
 // counts splits the connections of a series at an onset, and leaves out what follows
 // an end. A cell that lies on both sides counts where its middle is.
@@ -36,6 +39,21 @@ func counts(k *history.Series, at, end time.Time) (before, since uint64) {
 		}
 	}
 	return before, since
+}
+
+// around counts the connections of a series before an onset, those within the lag
+// included, and since then until an end. It returns the time of the last one before.
+func around(k *history.Series, at, end time.Time) (before, since uint64, last time.Time) {
+	for _, c := range k.Cells {
+		switch l := history.Time(c.Last); {
+		case !l.After(at.Add(lag)):
+			before += c.N
+			last = l
+		case history.Time(c.First).Before(end) && l.Before(end):
+			since += c.N
+		}
+	}
+	return before, since, last
 }
 
 // uses returns all that was negotiated successfully around a time.
@@ -53,8 +71,9 @@ func negotiatedOf(n *history.Names) Negotiated {
 	return Negotiated{n.Protocol, n.Cipher, n.KeyExchange}
 }
 
-// traits counts what successes have in common before and since a time.
-func (s *scene) traits(at time.Time) []trait {
+// traits counts what successes have in common before a time, and since then until an
+// end. Those within the lag count as before.
+func (s *scene) traits(at, end time.Time) []trait {
 	var list []trait
 	var before, since uint64
 	for i := range s.listener.Kinds {
@@ -62,7 +81,7 @@ func (s *scene) traits(at time.Time) []trait {
 		if k.Outcome != history.Success || len(k.Cells) == 0 {
 			continue
 		}
-		b, a := counts(k, at, s.record.Last.Add(time.Second))
+		b, a, last := around(k, at, end)
 		before, since = before+b, since+a
 		for _, n := range []Negotiated{{Protocol: k.Protocol}, {Cipher: k.Cipher}, {KeyExchange: k.KeyExchange}} {
 			if n == (Negotiated{}) {
@@ -71,17 +90,12 @@ func (s *scene) traits(at time.Time) []trait {
 			i := slices.IndexFunc(list, func(t trait) bool { return t.Negotiated == n })
 			if i < 0 {
 				i = len(list)
-				list = append(list, trait{Trait: Trait{Negotiated: n}, first: history.Time(k.Cells[0].First)})
+				list = append(list, trait{Trait: Trait{Negotiated: n}})
 			}
 			t := &list[i]
 			t.Before, t.Since = t.Before+b, t.Since+a
-			for _, c := range k.Cells {
-				if f := history.Time(c.First); f.Before(t.first) {
-					t.first = f
-				}
-				if l := history.Time(c.Last); l.After(t.last) {
-					t.last = l
-				}
+			if last.After(t.last) {
+				t.last = last
 			}
 		}
 	}
@@ -99,9 +113,6 @@ func (s *scene) traits(at time.Time) []trait {
 	})
 	return list
 }
-
-// has reports whether what a client negotiated has the trait.
-func (t *Trait) has(n Negotiated) bool { return t.partOf(n) }
 
 // authentication is the kind of key in the listener's certificate that a suite of TLS
 // 1.2 or earlier needs, "" if it does not say.
