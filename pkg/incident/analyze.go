@@ -30,8 +30,9 @@ func (c *Collector) Story() *Story {
 		l := newScene(&c.o, r, &r.Listeners[i])
 		s.Counts.add(l.total())
 		l.certificates()
-		l.switches()
 		l.bursts()
+		l.switches()
+		l.vanishings()
 		l.scans()
 		l.steady()
 		for _, ch := range l.changes {

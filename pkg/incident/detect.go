@@ -1,6 +1,7 @@
 package incident
 
 import (
+	"math"
 	"math/bits"
 	"slices"
 	"strings"
@@ -97,47 +98,86 @@ func (s *scene) switches() {
 // bracket returns the onset of clients that stopped at once: from the last success of
 // theirs before the first of their failures. What vanished narrows it.
 func (s *scene) bracket(clients []*suspect) (b Bracket) {
-	b = Bracket{s.record.First, begin(clients)}
+	b = Bracket{s.record.First, s.begin(clients)}
 	for _, c := range clients {
 		if c.LastWorked.After(b.After) && !c.LastWorked.After(b.Until) {
 			b.After = c.LastWorked
 		}
 	}
-	return s.narrowed(b, s.record.Last)
+	return s.narrowed(b, s.record.Last, clients)
 }
 
-// narrowed returns a bracket that begins with the last success of what vanished.
-func (s *scene) narrowed(b Bracket, end time.Time) Bracket {
+// narrowed returns a bracket that begins with the last success of what vanished, or of
+// what the clients negotiated and nobody does until an end.
+func (s *scene) narrowed(b Bracket, end time.Time, clients []*suspect) Bracket {
+	used := make(map[Negotiated]bool)
+	for _, c := range clients {
+		if c.Last != nil {
+			used[negotiatedOf(c.Last)] = true
+		}
+	}
+	latest := func(t time.Time) {
+		if t.After(b.After) && !t.After(b.Until) {
+			b.After = t
+		}
+	}
 	for _, t := range s.traits(b.Until, end) {
-		if t.vanished() && t.last.After(b.After) && !t.last.After(b.Until) {
-			b.After = t.last
+		if t.vanished() {
+			latest(t.last)
+		}
+	}
+	for i := range s.listener.Kinds {
+		if k := &s.listener.Kinds[i]; k.Outcome == history.Success && used[negotiatedOf(&k.Names)] {
+			if _, since, last := around(k, b.Until, end); since == 0 {
+				latest(last)
+			}
 		}
 	}
 	return b
 }
 
-// begin returns the first failure of clients that were hit at once. Clients that began
-// to fail by chance before are left out: those with little evidence, and those much
-// earlier than the next ones.
-func begin(clients []*suspect) time.Time {
-	var times []time.Time
-	for _, c := range clients {
+// begin returns the first failure of clients that were hit at once, or from then on.
+// Those that failed by chance before are left out: clients much earlier than the next
+// ones, where chance explains them better than the rate of those next ones does.
+func (s *scene) begin(clients []*suspect) time.Time {
+	clients = slices.SortedFunc(slices.Values(clients), func(a, b *suspect) int { return a.first.Compare(b.first) })
+	weak, sure := s.chance(clients)
+	for len(clients) >= 5 {
+		next := min(len(clients)-1, 8)
+		gap := clients[1].first.Sub(clients[0].first).Seconds()
+		rate := float64(next-1) / max(clients[next].first.Sub(clients[1].first).Seconds(), 0.1)
+		chance := weak
+		if clients[0].evidence() >= strong {
+			chance = sure
+		}
+		if rate*math.Exp(-rate*gap) >= chance {
+			break
+		}
+		clients = clients[1:]
+	}
+	return clients[0].first
+}
+
+// chance returns how many clients a second begin to fail for good by chance, with weak
+// and with strong evidence, by those that no change explains.
+func (s *scene) chance(hit []*suspect) (weak, sure float64) {
+	weak, sure = 0.3, 0.1 // estimates for none
+	known := make(map[*suspect]bool, len(hit))
+	for _, c := range hit {
+		known[c] = true
+	}
+	for _, c := range s.suspects {
+		if _, ok := c.onset(s); !ok || known[c] {
+			continue
+		}
 		if c.evidence() >= strong {
-			times = append(times, c.first)
+			sure++
+		} else {
+			weak++
 		}
 	}
-	if len(times) < 3 {
-		times = times[:0]
-		for _, c := range clients {
-			times = append(times, c.first)
-		}
-	}
-	slices.SortFunc(times, time.Time.Compare)
-	const next = 8
-	for len(times) > next && times[1].Sub(times[0]) > times[next].Sub(times[1]) {
-		times = times[1:]
-	}
-	return times[0]
+	seconds := s.record.Last.Sub(s.record.First).Seconds() + 1
+	return weak / seconds, sure / seconds
 }
 
 // strong is the evidence of a client that chance hardly explains.
@@ -145,7 +185,7 @@ const strong = 4.5
 
 // ramp explains clients that stopped one after another.
 func (s *scene) ramp(clients []*suspect, brackets map[*suspect]Bracket) {
-	at := begin(clients)
+	at := s.begin(clients)
 	i := slices.IndexFunc(clients, func(c *suspect) bool { return c.first.Equal(at) })
 	s.explain(&change{shape: Ramp, onset: brackets[clients[i]], clients: clients})
 }
@@ -214,14 +254,14 @@ func (s *scene) bursts() {
 	for _, c := range clients {
 		most = max(most, c.evidence())
 	}
-	if len(clients) < 3 || score(clients)-most < 2*switchLimit { // one client would fit its own times
+	if len(clients) < 3 || score(clients)-most < 2*switchLimit || !s.recovers(clients, in) { // one client would fit its own times
 		return
 	}
 	s.explain(s.burst(clients, in))
 }
 
 // failing returns the steps in which clients fail more than they succeed, each client
-// with the weight of its evidence.
+// with the weight of its evidence. Steps without any of them are like those before.
 func (s *scene) failing(clients []*suspect) (in uint64) {
 	for i := range s.steps {
 		var sum float64
@@ -233,11 +273,24 @@ func (s *scene) failing(clients []*suspect) (in uint64) {
 				sum -= e
 			}
 		}
-		if sum > 0 {
+		if sum > 0 || sum == 0 && i > 0 && in>>(i-1)&1 != 0 {
 			in |= 1 << i
 		}
 	}
 	return in
+}
+
+// recovers reports whether clients work again after they failed in the given steps:
+// at least two, and three in ten.
+func (s *scene) recovers(clients []*suspect, in uint64) bool {
+	after := ^in &^ upTo(firstStep(in)) & ^(in << 1)
+	n := 0
+	for _, c := range clients {
+		if c.Worked&^c.fails&after != 0 {
+			n++
+		}
+	}
+	return n >= 2 && n*10 >= len(clients)*3
 }
 
 // fits reports whether a client fails in the given steps and works in others. Steps at
@@ -253,13 +306,10 @@ func (s *scene) burst(clients []*suspect, in uint64) *change {
 	ch := &change{shape: Spike, clients: clients}
 	from, to := firstStep(in), lastStep(in)+1
 	stretch := bits.TrailingZeros64(^(in >> from)) + from
-	switch {
-	case stretch < to:
+	if stretch < to {
 		ch.shape = Flapping
-	case to == s.steps:
-		ch.shape = Step
 	}
-	ch.onset = Bracket{s.record.First, begin(clients)}
+	ch.onset = Bracket{s.record.First, s.begin(clients)}
 	for _, c := range clients {
 		clean := c.Worked &^ c.fails & upTo(s.stepOf(ch.onset.Until))
 		if clean == 0 {
@@ -272,7 +322,7 @@ func (s *scene) burst(clients []*suspect, in uint64) *change {
 	if stretch < s.steps {
 		ch.stretch = s.at(stretch - 1) // which may be the last to have failures
 	}
-	ch.onset = s.narrowed(ch.onset, s.until(ch))
+	ch.onset = s.narrowed(ch.onset, s.until(ch), clients)
 	if to < s.steps {
 		last := slices.MaxFunc(clients, func(a, b *suspect) int { return a.last.Compare(b.last) }).last
 		ch.end = &Bracket{last, s.at(min(to+1, s.steps))}
@@ -281,6 +331,46 @@ func (s *scene) burst(clients []*suspect, in uint64) *change {
 		}
 	}
 	return ch
+}
+
+// vanishings finds changes by what vanished, where those hit are not seen working:
+// clients that change their addresses, or share them.
+func (s *scene) vanishings() {
+	at := s.record.First
+	var most float64
+	for _, t := range s.traits(s.record.Last, s.record.Last) {
+		if after := s.traits(t.last, s.record.Last.Add(1)); t.last.Before(s.record.Last) {
+			for _, u := range after {
+				if u.Negotiated == t.Negotiated && u.vanished() && u.expectedSince > most {
+					at, most = t.last, u.expectedSince
+				}
+			}
+		}
+	}
+	if most == 0 || slices.ContainsFunc(s.changes, func(c *change) bool { return !c.narrow && c.onset.Until.Sub(at).Abs() < 2*lag }) {
+		return
+	}
+	from := s.stepOf(at)
+	events := make([]uint32, s.steps)
+	var fresh []*suspect
+	for _, c := range s.suspects {
+		for i := range events {
+			events[i] += uint32(c.fails >> i & 1)
+		}
+		if c.first.After(at) {
+			fresh = append(fresh, c)
+		}
+	}
+	if g := rise(events, s.exposure, from, s.steps); g.score < switchLimit || len(fresh) == 0 {
+		return
+	}
+	ch := &change{shape: Step, onset: Bracket{at, s.begin(fresh)}}
+	for _, c := range fresh {
+		if c.Worked != 0 {
+			ch.clients = append(ch.clients, c)
+		}
+	}
+	s.explain(ch)
 }
 
 // strangers are clients that never succeeded.
@@ -292,64 +382,101 @@ func (s *scene) strangers(yield func(*suspect) bool) {
 	}
 }
 
-// scans finds times in which more clients that never worked fail than at other times.
+// scans finds times in which clients that never worked are more, or try more often,
+// than at other times.
 func (s *scene) scans() {
-	events := make([]uint32, s.steps)
-	for c := range s.strangers {
-		for i := range events {
-			if c.fails>>i&1 != 0 {
-				events[i]++
+	for _, attempts := range []bool{false, true} {
+		exposure := slices.Clone(s.exposure)
+		for range 3 {
+			events := make([]uint32, s.steps)
+			for c := range s.strangers {
+				for i := range events {
+					if c.fails>>i&1 != 0 {
+						events[i]++
+						if attempts {
+							events[i] += uint32(c.failures/uint64(bits.OnesCount64(c.fails))) - 1
+						}
+					}
+				}
 			}
-		}
-	}
-	exposure := slices.Clone(s.exposure)
-	for range 4 {
-		g := raised(events, exposure)
-		if limit := segmentLimit; g.score < float64(limit) {
-			return
-		}
-		s.scan(g)
-		for i := g.from; i < g.to; i++ {
-			events[i], exposure[i] = 0, 0
+			for i := range events {
+				if exposure[i] == 0 {
+					events[i] = 0
+				}
+			}
+			g := raised(events, exposure)
+			if g.score < segmentLimit {
+				break
+			}
+			s.scan(g)
+			for i := g.from; i < g.to; i++ {
+				exposure[i] = 0
+			}
 		}
 	}
 }
 
-// scan explains a segment, unless a change did already.
+// scan explains a segment, unless it follows a change: then its clients may be new
+// customers.
 func (s *scene) scan(g segment) {
-	for _, ch := range s.changes {
-		if !ch.narrow && abs(s.stepOf(ch.onset.Until)-g.from) <= 1 {
-			return // the clients are first seen since that change
+	if g.to == s.steps {
+		for _, ch := range s.changes {
+			if !ch.narrow && s.stepOf(ch.onset.Until) <= g.from+1 {
+				return
+			}
 		}
 	}
 	ch := &change{shape: Spike, scan: true}
-	from, to := s.at(g.from), s.at(g.to)
+	ch.onset = s.minute(g)
+	to := s.at(g.to)
 	if g.to == s.steps {
 		ch.shape, to = Step, s.record.Last
 	}
 	for c := range s.strangers {
-		if !c.first.Before(from) && !c.first.After(to) {
+		if !c.first.Before(ch.onset.After) && !c.first.After(to) {
 			ch.clients = append(ch.clients, c)
 		}
 	}
 	if len(ch.clients) == 0 {
 		return
 	}
-	ch.onset = Bracket{from, slices.MinFunc(ch.clients, func(a, b *suspect) int { return a.first.Compare(b.first) }).first}
 	if ch.shape == Spike {
 		last := slices.MaxFunc(ch.clients, func(a, b *suspect) int { return a.last.Compare(b.last) }).last
 		if last.After(to) {
 			last = to
 		}
 		ch.end = &Bracket{last, to}
-	}
-	if b := s.narrowed(ch.onset, s.record.Last); b != ch.onset {
-		ch.scan, ch.onset = false, b
+		if g.to < s.steps {
+			ch.end.Until = s.at(g.to + 1)
+		}
 	}
 	s.explain(ch)
 }
 
-func abs(n int) int { return max(n, -n) }
+// minute returns the minute in which failures without a cipher suite began to be more,
+// and the minutes beside it.
+func (s *scene) minute(g segment) Bracket {
+	from, to := s.at(max(g.from-1, 0)), s.at(g.to)
+	n := int(to.Sub(from)/time.Minute) + 1
+	events, exposure := make([]uint32, n), make([]float64, n)
+	for i := range exposure {
+		exposure[i] = 1
+	}
+	for i := range s.listener.Kinds {
+		k := &s.listener.Kinds[i]
+		if k.Outcome != history.Failure || k.Cipher != "" {
+			continue
+		}
+		for _, c := range k.Cells {
+			if t := history.Time(c.First); !t.Before(from) && t.Before(to) {
+				events[t.Sub(from)/time.Minute] += uint32(c.N)
+			}
+		}
+	}
+	best := raised(events, exposure)
+	at := from.Add(time.Duration(best.from) * time.Minute)
+	return Bracket{at.Add(-time.Minute), at.Add(time.Minute)}
+}
 
 // steady finds customers that fail all along: they negotiate something or present a
 // certificate, or they fail more steadily than scanners do.

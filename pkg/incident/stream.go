@@ -47,7 +47,6 @@ func (t *switchTest) score() (most float64) {
 type segment struct {
 	from, to int
 	score    float64
-	extra    float64 // events beyond the usual number
 }
 
 // steps returns the set of the segment's steps.
@@ -80,17 +79,40 @@ func raised(events []uint32, exposure []float64) (best segment) {
 			if in < 3 || unexposed <= 0 || exposed <= 0 || in/exposed <= out/unexposed {
 				continue
 			}
-			ratio := in*math.Log(in/exposed) - allEvents*math.Log(allEvents/allExposure)
-			if out > 0 {
-				ratio += out * math.Log(out/unexposed)
-			}
-			if ratio > best.score {
-				best = segment{from, to, ratio, in - out/unexposed*exposed}
+			if ratio := likelihood(in, exposed, out, unexposed); ratio > best.score {
+				best = segment{from, to, ratio}
 			}
 		}
 	}
 	best.score /= dispersion(events, exposure, best)
 	return best
+}
+
+// rise is like raised for a given segment. Its score is 0 if the rate is not higher.
+func rise(events []uint32, exposure []float64, from, to int) segment {
+	var in, exposed, out, unexposed float64
+	for i := range events {
+		if i >= from && i < to {
+			in, exposed = in+float64(events[i]), exposed+exposure[i]
+		} else {
+			out, unexposed = out+float64(events[i]), unexposed+exposure[i]
+		}
+	}
+	g := segment{from: from, to: to}
+	if exposed <= 0 || unexposed <= 0 || in/exposed <= out/unexposed {
+		return g
+	}
+	g.score = likelihood(in, exposed, out, unexposed) / dispersion(events, exposure, g)
+	return g
+}
+
+// likelihood is the log likelihood ratio of two rates against a common one.
+func likelihood(in, exposed, out, unexposed float64) float64 {
+	ratio := in*math.Log(in/exposed) - (in+out)*math.Log((in+out)/(exposed+unexposed))
+	if out > 0 {
+		ratio += out * math.Log(out/unexposed)
+	}
+	return ratio
 }
 
 // dispersion is the mean of the squared deviations from the expected number of events
