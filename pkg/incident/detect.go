@@ -388,23 +388,11 @@ func (s *scene) scans() {
 	for _, attempts := range []bool{false, true} {
 		exposure := slices.Clone(s.exposure)
 		for range 3 {
-			events := make([]uint32, s.steps)
-			for c := range s.strangers {
-				for i := range events {
-					if c.fails>>i&1 != 0 {
-						events[i]++
-						if attempts {
-							events[i] += uint32(c.failures/uint64(bits.OnesCount64(c.fails))) - 1
-						}
-					}
-				}
-			}
-			for i := range events {
-				if exposure[i] == 0 {
-					events[i] = 0
-				}
-			}
+			events := s.strange(exposure, attempts)
 			g := raised(events, exposure)
+			if attempts {
+				g.score /= s.attempts(g)
+			}
 			if g.score < segmentLimit {
 				break
 			}
@@ -414,6 +402,41 @@ func (s *scene) scans() {
 			}
 		}
 	}
+}
+
+// strange counts the clients that never worked, or their attempts, in each exposed step.
+func (s *scene) strange(exposure []float64, attempts bool) []uint32 {
+	events := make([]uint32, s.steps)
+	for c := range s.strangers {
+		each := uint32(1)
+		if attempts {
+			each = uint32(c.failures / uint64(bits.OnesCount64(c.fails)))
+		}
+		for i := range events {
+			if c.fails>>i&1 != 0 && exposure[i] > 0 {
+				events[i] += each
+			}
+		}
+	}
+	return events
+}
+
+// attempts is by how much attempts are more dispersed than addresses, outside of a
+// segment: an address that tries often is no scan.
+func (s *scene) attempts(g segment) float64 {
+	var sum, squares float64
+	n := 0
+	for c := range s.strangers {
+		if c.fails&g.steps() == 0 {
+			sum += float64(c.failures)
+			squares += float64(c.failures) * float64(c.failures)
+			n++
+		}
+	}
+	if n < 3 {
+		return 30 // as many as usual scanners try
+	}
+	return max(1, squares/sum)
 }
 
 // scan explains a segment, unless it follows a change: then its clients may be new

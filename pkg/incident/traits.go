@@ -14,7 +14,7 @@ import (
 type trait struct {
 	Trait
 	expectedSince, expectedBefore float64   // if its share had not changed
-	last                          time.Time // success before the onset or within the lag
+	first, last                   time.Time // success at all, and before the onset or within the lag
 }
 
 // fewest is how many successes with a trait are expected where none is seen, so that
@@ -94,6 +94,9 @@ func (s *scene) traits(at, end time.Time) []trait {
 			}
 			t := &list[i]
 			t.Before, t.Since = t.Before+b, t.Since+a
+			if first := history.Time(k.Cells[0].First); t.first.IsZero() || first.Before(t.first) {
+				t.first = first
+			}
 			if last.After(t.last) {
 				t.last = last
 			}
@@ -101,6 +104,9 @@ func (s *scene) traits(at, end time.Time) []trait {
 	}
 	for i := range list {
 		t := &list[i]
+		if !t.first.Before(at.Add(-lag)) { // new on some nodes already
+			t.Before, t.Since = 0, t.Before+t.Since
+		}
 		if before > 0 {
 			t.expectedSince = float64(t.Before) * float64(since) / float64(before)
 		}
