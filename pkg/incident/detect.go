@@ -239,22 +239,31 @@ func together(clients []*suspect, brackets map[*suspect]Bracket) (group, rest []
 // bursts finds changes that ended: times in which the same clients fail, that succeed
 // at other times.
 func (s *scene) bursts() {
-	var clients []*suspect
+	var all, sure []*suspect
 	for _, c := range s.suspects {
 		if c.Worked&^c.fails != 0 && c.fails != 0 {
-			clients = append(clients, c)
+			all = append(all, c)
+			if c.evidence() >= strong {
+				sure = append(sure, c)
+			}
 		}
 	}
 	var in uint64
 	for range 4 { // the clients tell the times, and the times the clients
-		in = s.failing(clients)
-		clients = slices.DeleteFunc(clients, func(c *suspect) bool { return !c.fits(in) })
+		in = s.failing(sure)
+		sure = slices.DeleteFunc(sure, func(c *suspect) bool { return !c.fits(in) })
 	}
-	var most float64
-	for _, c := range clients {
-		most = max(most, c.evidence())
+	var test switchTest
+	var clients []*suspect
+	for _, c := range all {
+		if c.fits(in) {
+			clients = append(clients, c)
+			test.switched = append(test.switched, c.evidence())
+		} else {
+			test.others++
+		}
 	}
-	if len(clients) < 3 || score(clients)-most < 2*switchLimit || !s.recovers(clients, in) { // one client would fit its own times
+	if len(sure) < 2 || len(clients) < 3 || !s.recovers(sure, in) || test.score()-slices.Max(test.switched) < 2*switchLimit { // one client fits its own times
 		return
 	}
 	s.explain(s.burst(clients, in))
@@ -319,8 +328,9 @@ func (s *scene) burst(clients []*suspect, in uint64) *change {
 			ch.onset.After = at
 		}
 	}
-	if stretch < s.steps {
-		ch.stretch = s.at(stretch - 1) // which may be the last to have failures
+	ch.stretch = s.resumed(clients, ch.onset.Until)
+	if at := s.at(stretch); ch.stretch.IsZero() && stretch < s.steps {
+		ch.stretch = at
 	}
 	ch.onset = s.narrowed(ch.onset, s.until(ch), clients)
 	if to < s.steps {
@@ -331,6 +341,34 @@ func (s *scene) burst(clients []*suspect, in uint64) *change {
 		}
 	}
 	return ch
+}
+
+// resumed returns when clients first succeeded again with what they negotiate, after
+// a pause that began at an onset; zero if nobody paused.
+func (s *scene) resumed(clients []*suspect, at time.Time) (first time.Time) {
+	used := make(map[Negotiated]bool)
+	for _, c := range clients {
+		used[negotiatedOf(c.Last)] = true
+	}
+	for i := range s.listener.Kinds {
+		k := &s.listener.Kinds[i]
+		if k.Outcome != history.Success || !used[negotiatedOf(&k.Names)] {
+			continue
+		}
+		n, last := 0.0, s.record.First
+		for _, c := range k.Cells {
+			f := history.Time(c.First)
+			if f.After(at.Add(lag)) {
+				rate := n / max(last.Sub(s.record.First).Seconds(), 1)
+				if rate*f.Sub(last).Seconds() >= fewest/2 && (first.IsZero() || f.Before(first)) {
+					first = f
+				}
+				break
+			}
+			n, last = n+float64(c.N), history.Time(c.Last)
+		}
+	}
+	return first
 }
 
 // vanishings finds changes by what vanished, where those hit are not seen working:
@@ -361,7 +399,7 @@ func (s *scene) vanishings() {
 			fresh = append(fresh, c)
 		}
 	}
-	if g := rise(events, s.exposure, from, s.steps); g.score < switchLimit || len(fresh) == 0 {
+	if g := rise(events, s.exposure, from, s.steps); g.score < switchLimit*dispersion(events, s.exposure, g) || len(fresh) == 0 {
 		return
 	}
 	ch := &change{shape: Step, onset: Bracket{at, s.begin(fresh)}}
@@ -390,10 +428,11 @@ func (s *scene) scans() {
 		for range 3 {
 			events := s.strange(exposure, attempts)
 			g := raised(events, exposure)
+			dispersed := dispersion(events, exposure, g)
 			if attempts {
-				g.score /= s.attempts(g)
+				dispersed = max(dispersed, s.attempts(g))
 			}
-			if g.score < segmentLimit {
+			if g.score < segmentLimit*dispersed {
 				break
 			}
 			s.scan(g)

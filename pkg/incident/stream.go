@@ -61,8 +61,8 @@ func upTo(n int) uint64 {
 }
 
 // raised returns the segment whose rate of events per exposure differs most from the
-// rate elsewhere, and is higher. Its score is a log likelihood ratio divided by the
-// dispersion of the events elsewhere, which is 1 for independent events.
+// rate elsewhere, and is higher. Its score is a log likelihood ratio, which holds for
+// independent events: divide it by their dispersion.
 func raised(events []uint32, exposure []float64) (best segment) {
 	n := len(events)
 	var allEvents, allExposure float64
@@ -84,7 +84,6 @@ func raised(events []uint32, exposure []float64) (best segment) {
 			}
 		}
 	}
-	best.score /= dispersion(events, exposure, best)
 	return best
 }
 
@@ -102,7 +101,7 @@ func rise(events []uint32, exposure []float64, from, to int) segment {
 	if exposed <= 0 || unexposed <= 0 || in/exposed <= out/unexposed {
 		return g
 	}
-	g.score = likelihood(in, exposed, out, unexposed) / dispersion(events, exposure, g)
+	g.score = likelihood(in, exposed, out, unexposed)
 	return g
 }
 
