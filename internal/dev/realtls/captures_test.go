@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"slices"
 	"testing"
 	"time"
@@ -97,7 +98,8 @@ func messageOf(records []byte) (message []byte) {
 	return message
 }
 
-// TestCaptures compares data/captures.json with what the installed programs send.
+// TestCaptures compares data/captures.json with what the installed programs send, and
+// their JA4 fingerprints with those by tshark.
 func TestCaptures(t *testing.T) {
 	needReal(t)
 	text, err := os.ReadFile(capturesFile)
@@ -109,11 +111,15 @@ func TestCaptures(t *testing.T) {
 		t.Fatal(err)
 	}
 	compared := 0
+	var hellos [][]byte
+	var fingerprints []string
 	for _, p := range programs(t) {
-		h, err := tlswire.ParseClientHello(messageOf(hello(t, p)))
+		records := hello(t, p)
+		h, err := tlswire.ParseClientHello(messageOf(records))
 		if err != nil {
 			t.Fatal(err)
 		}
+		hellos, fingerprints = append(hellos, records), append(fingerprints, h.JA4())
 		c := clientfile.Client{Software: p.software, Version: p.version, Platform: p.library, Kind: p.kind}
 		c.Set(h)
 		i := slices.IndexFunc(recorded, func(r clientfile.Client) bool {
@@ -131,6 +137,11 @@ func TestCaptures(t *testing.T) {
 		default:
 			t.Logf("%s is not recorded", p)
 		}
+	}
+	if _, err := exec.LookPath("tshark"); err != nil {
+		t.Log("SKIPPED: tshark is not on PATH")
+	} else if got := fromTShark(t, hellos); !slices.Equal(got, fingerprints) {
+		t.Errorf("JA4 by tshark %q, ours %q", got, fingerprints)
 	}
 	if *update {
 		slices.SortFunc(recorded, func(a, b clientfile.Client) int {

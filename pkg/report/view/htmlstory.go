@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"html/template"
 	"strings"
 
@@ -61,7 +62,7 @@ func incidentsOf(r *report.Result) (list []pageIncident) {
 
 // cohorts lists the cohorts of all incidents.
 func cohorts(r *report.Result) pageTable {
-	t := newTable("cohorts", "Who fails alike", "failures", "clients", "worked until", "before", "now", "reason", "such as")
+	t := newTable("cohorts", "Who fails alike", "failures", "clients", "worked until", "before", "software", "now", "reason", "such as")
 	for i := range incidents(r) {
 		in := &r.Story.Incidents[i]
 		for n := range in.Cohorts[:min(len(in.Cohorts), maxCohorts)] {
@@ -77,7 +78,7 @@ func cohorts(r *report.Result) pageTable {
 			if c.Crowd {
 				clients.Text += " (crowd)"
 			}
-			t.add(countCell(c.Failures), clients, pageCell{Text: until}, pageCell{Text: before}, pageCell{Text: negotiated(c.Now)}, wordCell(c.Reason), pageCell{Text: strings.Join(c.Examples, ", ")})
+			t.add(countCell(c.Failures), clients, pageCell{Text: until}, pageCell{Text: before}, textCell(cmp.Or(c.Software, "unknown")), pageCell{Text: negotiated(c.Now)}, wordCell(c.Reason), pageCell{Text: strings.Join(c.Examples, ", ")})
 		}
 	}
 	return t
