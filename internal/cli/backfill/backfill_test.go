@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	_ "time/tzdata" // the machine may have no data on zones
 
 	gocmp "github.com/google/go-cmp/cmp"
 
@@ -174,6 +175,31 @@ func TestBackfillResumed(t *testing.T) {
 	for _, want := range []string{"DRY RUN", "300  done by an earlier run\n", "15  not sent: ended more than two weeks ago (the oldest 20", " 30  skipped: access log of an Application", "  3  to send, "} {
 		if status != command.ExitOK || !strings.Contains(stdout, want) {
 			t.Errorf("exit status %d, no %q in the table\n%s", status, want, stdout)
+		}
+	}
+}
+
+// The table has times in the zone of the flags, JSON in UTC.
+func TestResultZone(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	since := time.Date(2026, 11, 20, 23, 0, 0, 0, time.UTC)
+	r := result{OutsideTime: 1, Since: since, Until: since.Add(time.Hour), TooOld: 1, OldestEnd: &since}
+	for format, want := range map[string][]string{
+		"table": {"ended before 2026-11-21 00:00:00 CET (UTC+01:00) or after 2026-11-21 01:00:00 CET (UTC+01:00)", "(the oldest 2026-11-21 00:00:00 CET (UTC+01:00))"},
+		"json":  {`"since": "2026-11-20T23:00:00Z"`, `"oldestEnd": "2026-11-20T23:00:00Z"`},
+	} {
+		var b strings.Builder
+		if err := r.write(&b, format, berlin); err != nil {
+			t.Fatal(err)
+		}
+		plain := strings.Join(strings.Fields(b.String()), " ") // lines wrap
+		for _, text := range want {
+			if !strings.Contains(plain, text) {
+				t.Errorf("no %q in\n%s", text, &b)
+			}
 		}
 	}
 }

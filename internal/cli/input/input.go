@@ -269,6 +269,9 @@ func (in *Logs) result(ctx context.Context) error {
 		return &ReadError{in.seen.failed, logs}
 	case in.seen.objects == 0 && in.seen.outside == 0:
 		err := fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
+		if in.filter != nil && in.filter.covered != (Span{}) {
+			err = fmt.Errorf("%w for the days of --since and --until: the logs there %s", err, in.filter.whyTime())
+		}
 		for _, what := range slices.Sorted(maps.Keys(in.seen.skipped)) {
 			err = fmt.Errorf("%w\n  %s skipped: %s", err, text.Counted(in.seen.skipped[what], "file or object", "files or objects"), what)
 		}

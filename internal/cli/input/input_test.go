@@ -376,6 +376,40 @@ func TestInputsInterrupted(t *testing.T) {
 	}
 }
 
+// If no log is of the days in question, the error says for which days there are logs.
+func TestInputsS3OtherDays(t *testing.T) {
+	for layout, folders := range map[string]string{
+		"plain": "AWSLogs/123456789012/elasticloadbalancing/us-east-1/2026/09/30/ AWSLogs/123456789012/elasticloadbalancing/us-east-1/2026/10/02/ AWSLogs/123456789012/elasticloadbalancing/eu-west-2/2026/11/09/",
+		"hive":  "x/AWSLogs/aws-account-id=123456789012/elasticloadbalancing/region=us-east-1/year=2026/month=09/day=30/ x/AWSLogs/aws-account-id=123456789012/elasticloadbalancing/region=us-east-1/year=2026/month=11/day=09/",
+		"other": "logs/2026/09/30/ AWSLogs/123456789012/elasticloadbalancing/us-east-1/x/y/z/",
+	} {
+		b := clitest.NewBucket(t)
+		for folder := range strings.FieldsSeq(folders) {
+			b.Put(t, folder+"note.txt", "")
+		}
+		for args, want := range map[string]string{
+			"--since 2026-12-01":                    "end at 2026-11-10 00:00:00 UTC, and --since starts at 2026-12-01 00:00:00 UTC",
+			"--until 2026-09-01":                    "start at 2026-09-30 00:00:00 UTC, and --until ends at 2026-09-01 00:00:00 UTC",
+			"--since 2026-10-15 --until 2026-10-16": "cover 2026-09-30 00:00:00 to 2026-11-10 00:00:00 UTC",
+		} {
+			f, err := filterOf(t, args)
+			if err != nil {
+				t.Fatal(err)
+			}
+			in := New([]string{"s3://" + clitest.BucketName}, nil, nil)
+			in.Apply(f)
+			_, err = scanTally(t.Context(), in)
+			says := "no log files (.log.gz or .log) in s3://" + clitest.BucketName + " for the days of --since and --until: the logs there " + want
+			if layout == "other" {
+				says = "no log files (.log.gz or .log) in s3://" + clitest.BucketName + "\n"
+			}
+			if err == nil || !strings.HasPrefix(err.Error()+"\n", says) {
+				t.Errorf("%s, %s: %v", layout, args, err)
+			}
+		}
+	}
+}
+
 // The same against moto, an independent stand-in for S3.
 func TestInputsMoto(t *testing.T) {
 	address := awstest.Moto(t, "reading from S3 was not tested against it")

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 	"tlswatch/internal/cli/cloud"
@@ -68,7 +69,12 @@ const (
 func (l Lister) List(ctx context.Context, prefix string, yield func([]Object) error) error {
 	// S3 redirects the first request, before any yield.
 	err := l.Buckets.InRegion(ctx, l.Bucket, func(client *s3.Client) error {
-		return listing{l, client}.list(ctx, prefix, yield)
+		in := listing{Lister: l, client: client}
+		in.region = func(ctx context.Context, folder string, hive bool) error {
+			after, before := in.days(folder, hive)
+			return in.pages(ctx, folder, after, before, yield)
+		}
+		return in.list(ctx, prefix, yield)
 	})
 	if err != nil {
 		return fmt.Errorf("list: %w", cloud.ExplainS3(l.Bucket, err))
@@ -76,10 +82,34 @@ func (l Lister) List(ctx context.Context, prefix string, yield func([]Object) er
 	return nil
 }
 
+// covered returns the time from the first to the last day for which there is a folder
+// of logs under the prefix. It is zero if there is none.
+func (l Lister) covered(ctx context.Context, prefix string) (span Span, err error) {
+	err = l.Buckets.InRegion(ctx, l.Bucket, func(client *s3.Client) error {
+		in := listing{Lister: l, client: client}
+		in.region = func(ctx context.Context, folder string, hive bool) error {
+			for _, choose := range []func([]string) string{slices.Min[[]string], slices.Max[[]string]} {
+				day, err := in.day(ctx, folder, hive, choose)
+				if err != nil {
+					return err
+				}
+				if !day.IsZero() {
+					span.extend(day)
+					span.extend(day.Add(24 * time.Hour))
+				}
+			}
+			return nil
+		}
+		return in.descend(ctx, prefix, unknownFolders, func([]Object) error { return nil })
+	})
+	return span, err
+}
+
 // A listing is a Lister at work.
 type listing struct {
 	Lister
 	client *s3.Client
+	region func(ctx context.Context, folder string, hive bool) error // lists the folder of a Region
 }
 
 func (l listing) list(ctx context.Context, prefix string, yield func([]Object) error) error {
@@ -92,8 +122,7 @@ func (l listing) list(ctx context.Context, prefix string, yield func([]Object) e
 // descend searches for folders of Regions, in which it can leave out days.
 func (l listing) descend(ctx context.Context, prefix string, unknown int, yield func([]Object) error) error {
 	if m := regionFolder.FindStringSubmatch(prefix); m != nil {
-		after, before := l.days(prefix, m[1] != "")
-		return l.pages(ctx, prefix, after, before, yield)
+		return l.region(ctx, prefix, m[1] != "")
 	}
 	if !aboveRegion.MatchString(prefix) {
 		if unknown == 0 {
@@ -101,19 +130,14 @@ func (l listing) descend(ctx context.Context, prefix string, unknown int, yield 
 		}
 		unknown--
 	}
-	in := &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl}
-	for p := s3.NewListObjectsV2Paginator(l.client, in); p.HasMorePages(); {
-		page, err := p.NextPage(ctx)
-		if err != nil {
-			return err
-		}
-		if len(page.Contents) > 0 {
-			if err := yield(objectsOf(page)); err != nil {
+	return l.folders(ctx, prefix, func(objects []Object, folders []string) error {
+		if len(objects) > 0 {
+			if err := yield(objects); err != nil {
 				return err
 			}
 		}
-		for _, c := range page.CommonPrefixes {
-			folder := decoded(page, aws.ToString(c.Prefix))
+		for _, folder := range folders {
+			var err error
 			if folder == prefix+"/" && strings.HasSuffix(prefix, "/") { // a key with an empty folder name
 				err = l.pages(ctx, folder, "", "", yield)
 			} else {
@@ -123,17 +147,55 @@ func (l listing) descend(ctx context.Context, prefix string, unknown int, yield 
 				return err
 			}
 		}
+		return nil
+	})
+}
+
+// folders lists what is directly in a folder, page by page.
+func (l listing) folders(ctx context.Context, prefix string, yield func(objects []Object, folders []string) error) error {
+	in := &s3.ListObjectsV2Input{Bucket: &l.Bucket, Prefix: &prefix, Delimiter: aws.String("/"), EncodingType: types.EncodingTypeUrl}
+	for p := s3.NewListObjectsV2Paginator(l.client, in); p.HasMorePages(); {
+		page, err := p.NextPage(ctx)
+		if err != nil {
+			return err
+		}
+		var folders []string
+		for _, c := range page.CommonPrefixes {
+			folders = append(folders, decoded(page, aws.ToString(c.Prefix)))
+		}
+		if err := yield(objectsOf(page), folders); err != nil {
+			return err
+		}
 	}
 	return nil
+}
+
+// day returns a day for which there is a folder in a Region's folder: of the year,
+// month and day that are chosen. It is zero if there is none.
+func (l listing) day(ctx context.Context, region string, hive bool, choose func([]string) string) (time.Time, error) {
+	folder := region
+	for range 3 {
+		var found []string
+		err := l.folders(ctx, folder, func(_ []Object, folders []string) error {
+			found = append(found, folders...)
+			return nil
+		})
+		if err != nil || len(found) == 0 {
+			return time.Time{}, err
+		}
+		folder = choose(found)
+	}
+	day, err := time.Parse(layoutOf(hive)+"/", strings.TrimPrefix(folder, region))
+	if err != nil {
+		return time.Time{}, nil // not a folder of log delivery
+	}
+	return day, nil
 }
 
 // days returns the key after which to begin in a Region's folder, and the first key
 // that is too late; "" means no limit.
 func (l listing) days(folder string, hive bool) (after, before string) {
-	layout := KeyDate
-	if hive {
-		layout = keyDateHive
-	}
+	layout := layoutOf(hive)
 	if !l.Span.Since.IsZero() {
 		after = folder + l.Span.Since.Add(-deliverySlack).UTC().Format(layout)
 	}
@@ -141,6 +203,14 @@ func (l listing) days(folder string, hive bool) (after, before string) {
 		before = folder + l.Span.Until.Add(deliverySlack+24*time.Hour).UTC().Format(layout)
 	}
 	return after, before
+}
+
+// layoutOf returns the layout of the folders of days.
+func layoutOf(hive bool) string {
+	if hive {
+		return keyDateHive
+	}
+	return KeyDate
 }
 
 // pages lists the objects under the prefix between two keys.

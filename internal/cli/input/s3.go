@@ -22,7 +22,10 @@ func (in *Logs) listS3(ctx context.Context, uri string, yield func(*Log) bool) e
 	if err != nil {
 		return err
 	}
-	return Lister{&in.s3, bucket, in.filter.times()}.List(ctx, prefix, func(page []Object) error {
+	lister := Lister{&in.s3, bucket, in.filter.times()}
+	any := false
+	err = lister.List(ctx, prefix, func(page []Object) error {
+		any = any || len(page) > 0
 		for _, o := range page {
 			if o.Key != prefix && (strings.HasSuffix(o.Key, "/") || !in.reads(o.Key)) {
 				continue
@@ -33,6 +36,13 @@ func (in *Logs) listS3(ctx context.Context, uri string, yield func(*Log) bool) e
 		}
 		return nil
 	})
+	if err == nil && !any && lister.Span != (Span{}) {
+		// To explain why. If it fails, the error about no logs is all there is to say.
+		if covered, err := lister.covered(ctx, prefix); err == nil {
+			in.filter.cover(covered)
+		}
+	}
+	return err
 }
 
 func (in *Logs) s3Log(bucket string, o Object) *Log {

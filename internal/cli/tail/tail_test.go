@@ -101,6 +101,21 @@ func zipped(text string) []byte {
 	return b.Bytes()
 }
 
+// The failures of addresses to ignore are not printed; the summary counts them apart.
+func TestTailIgnores(t *testing.T) {
+	b := clitest.NewBucket(t)
+	end := time.Now().UTC().Truncate(logkey.Period)
+	b.Put(t, clitest.LogKey(end, 2), tailText(end, 2, 3))
+	tail := startTail(t, "--interval", "1s", "--ignore", "203.0.2.1,203.0.2.2", "--ignore", "10.0.2.0/24", "s3://"+clitest.BucketName+"/AWSLogs/")
+	tail.prints("203.0.2.3 ")
+	if status := tail.end(); status != command.ExitInterrupted {
+		t.Errorf("exit status %d", status)
+	}
+	if out := tail.stdout.String(); strings.Contains(out, "203.0.2.1 ") || !strings.Contains(out, "apart: 3 connections of ignored addresses, 2 failed\n") {
+		t.Error("ignored addresses are not apart")
+	}
+}
+
 // Polling prints every failure of every object once: those there at the start
 // that are recent, new ones, and those that come late, whatever goes wrong.
 func TestTailPoll(t *testing.T) {
