@@ -74,8 +74,7 @@ type client struct {
 	missed              uint32 // connections, at most
 	missedFailed        uint32 // failures, at most
 	classical           uint32 // successful connections without post-quantum key exchange
-	newest              agreed // of those
-	postQuantum         bool   // there was a successful connection with it
+	agreed              agreed // in successful connections
 }
 
 func saturated(n uint64) uint32 { return uint32(min(n, math.MaxUint32)) }
@@ -109,18 +108,16 @@ func (c *clients) add(batch []update) {
 // count adds a connection to the row of its client.
 func (c *clients) count(v *client, u *update) {
 	v.connections++
-	switch a := agreedOf(u.kind); {
-	case u.kind >= 0:
+	if u.kind >= 0 {
 		if v.failed++; v.failed == 1 {
 			if c.failing++; c.failing > MaxKeys {
 				v = c.evict(v, u, func(r *client) (uint64, bool) { return r.failed + uint64(r.missedFailed), r.failed > 0 })
 			}
 		}
-	case a == postQuantumAgreed:
-		v.postQuantum = true
-	case a > 0 && v.classical < math.MaxUint32:
-		v.classical++
-		v.newest = max(v.newest, a)
+	} else if v.classical < math.MaxUint32 {
+		a := agreedOf(u.kind)
+		v.classical += a.classical()
+		v.agreed |= a
 	}
 	if u.millis >= 0 && v.timed < math.MaxUint32 {
 		v.timed++
