@@ -20,7 +20,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # The packages, as ./paths, with a test file that matches an expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build man run test crash chaos real load simulate incidents lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build man run test crash chaos real load simulate handshakes incidents lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 .PHONY: reproduce deploy uninstall
 
 help: ## show this list
@@ -62,6 +62,11 @@ simulate: ## simulate up to 100,000 load balancers with AWS's quotas and prices;
 
 incidents: ## measure the story of package incident on logs whose truth is known, beside simpler ways
 	go run ./internal/dev/incidents $(INCIDENTSFLAGS)
+
+HANDSHAKES ?= 40000
+
+handshakes: ## check predictions of whatif against HANDSHAKES simulated clients (40000) in each of 15 scenarios
+	HANDSHAKES=$(HANDSHAKES) go test -count=1 -timeout 30m -v -run '^TestScenarios$$' ./internal/dev/handshake
 
 lint: ## check formatting, vet, staticcheck, and the limits of internal/dev/layout
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }

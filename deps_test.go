@@ -99,6 +99,11 @@ var rules = []rule{
 		why:      "what a program offers depends on nothing else; the other exceptions come with secpolicy",
 	},
 	{
+		packages: []string{"pkg/whatif"},
+		never:    ours("pkg/rollup", "pkg/metric", "pkg/alert", "pkg/posture"),
+		why:      "a prediction depends on the log and the policies alone",
+	},
+	{
 		packages: []string{"pkg/metric", "pkg/alert"},
 		never:    ours("pkg/metric", "pkg/alert"),
 		why:      "two uses of one summary: either can change or be removed without the other",
@@ -192,6 +197,11 @@ var rules = []rule{
 		packages: []string{"pkg/price"},
 		never:    []string{module + "/...", sdk + "/...", "os", "net/http"},
 		why:      "prices and formulas are data, shared by the command and the simulation",
+	},
+	{
+		packages: []string{"internal/dev/handshake"},
+		never:    []string{module + "/..."},
+		why:      "a simulation that used our code would share our mistakes",
 	},
 	{
 		packages: []string{"internal/dev/connlogtest", "internal/localaws/..."},

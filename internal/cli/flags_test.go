@@ -29,76 +29,81 @@ type meaning struct {
 // meanings has every flag of every command, but for --help and --version. A
 // flag has one meaning and one type.
 var meanings = map[string]meaning{
-	"access-logs":     {"report", "stringArray", "access logs of the same load balancers and time"},
-	"all":             {"policy accept", "bool", "also show the policies that refuse the client"},
-	"alarms":          {"cost", "float64", "N metrics that alarms watch"},
-	"anonymize":       {"report", "bool", "replace client addresses and certificate subjects with hashes"},
-	"as-is":           {"local", "bool", "keep the times of the logs"},
-	"batch":           {"cost", "int", "the function takes up to N messages from the queue at once"},
-	"bootstrap":       {"local", "string", "function binary FILE"},
-	"by-subnet":       {"report", "string", "group clients by the first BITS of their addresses"},
-	"captures":        {"report", "stringArray", "packet capture FILE"},
-	"certificate":     {"hello, policy accept, policy clients, policy suggest, whatif", "stringArray", "KIND of certificate on the listener"},
-	"cipher":          {"policy accept, policy suggest, report, tail, whatif", "stringArray", "CIPHER suite, by any of its names or its number"},
-	"client":          {"hello, report, tail, whatif", "stringArray", "only this client, by ADDRESS or CIDR block"},
-	"concurrency":     {"backfill, redrive", "int", "run up to N invocations at the same time"},
-	"confirmed":       {"policy suggest", "bool", "only policies whose protocols and cipher suites are confirmed"},
-	"dashboard":       {"cost", "bool", "include the dashboard"},
-	"dry-run":         {"backfill, redrive", "bool", "show what would be sent, and send nothing"},
-	"expiring":        {"report", "string", "list client certificates that expire within this DURATION of the last line"},
-	"failed":          {"report, tail, whatif", "bool", "only failed negotiations"},
-	"fips":            {"policy suggest", "bool", "only FIPS policies"},
-	"for":             {"tail", "duration", "stop after this DURATION"},
-	"format":          {"backfill, cipher, cost, hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, redrive, report, tail, whatif", "string", "output FORMAT: table"},
-	"forward-secrecy": {"policy suggest", "bool", "only policies with forward secrecy"},
-	"free-tier":       {"cost", "bool", "subtract the free tier"},
-	"function":        {"backfill, redrive", "string", "NAME or ARN of the deployed function"},
-	"group":           {"policy accept, policy suggest", "stringArray", "key-exchange GROUP that the client offers"},
-	"ignore":          {"report, tail, whatif", "stringArray", "count the connections of this ADDRESS, CIDR block or @FILE of them apart"},
-	"ingest":          {"cost", "string", "HOW events reach the function"},
-	"input":           {"policy update", "string", "FILE with the output of 'aws elbv2 describe-ssl-policies'"},
-	"insight-rules":   {"cost", "float64", "N Contributor Insights rules"},
-	"interval":        {"tail", "duration", "DURATION between listings"},
-	"keep":            {"local", "bool", "keep the stand-ins running until Ctrl-C"},
-	"key-exchange":    {"report, tail, whatif", "stringArray", "only this key-exchange GROUP"},
-	"legacy":          {"policy suggest", "bool", "also suggest policies that AWS no longer lists"},
-	"load-balancer":   {"hello, listeners, report, tail, whatif", "stringArray", "load balancer, by NAME, app/NAME, app/NAME/ID or ARN, in any case; * and ? are wildcards"},
-	"local":           {"backfill, report, tail, whatif", "bool", "times are those of this computer's zone"},
-	"log-days":        {"cost", "float64", "DAYS that the log bucket keeps logs"},
-	"manifest":        {"backfill", "string", "write an S3 Batch Operations manifest to this FILE"},
-	"max":             {"redrive", "int", "take at most N messages"},
-	"memory":          {"cost", "float64", "memory of the function in MB"},
-	"min-protocol":    {"policy suggest", "string", "only policies that allow no PROTOCOL below this one"},
-	"no-fips":         {"policy suggest", "bool", "only policies that are not FIPS policies"},
-	"offer":           {"policy suggest", "stringArray", "OFFER of one more client"},
-	"output":          {"backfill, cipher, cost, hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, redrive, report, tail, whatif", "string", "FILE to write"},
-	"parameter":       {"local", "stringArray", "template parameter NAME=VALUE"},
-	"policy":          {"hello, local, policy suggest, report, tail, whatif", "string", "security POLICY of the listeners"},
-	"policy-file":     {"hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, report, tail, whatif", "string", "FILE of security policies"},
-	"port":            {"hello, report, tail, whatif", "uintSlice", "only this listener PORT"},
-	"post-quantum":    {"policy suggest", "bool", "only policies with post-quantum key exchange"},
-	"profile":         {"backfill, cost, hello, listeners, policy update, redrive, report, tail, whatif", "string", "NAME of a profile"},
-	"protocol":        {"policy accept, policy suggest, report, tail, whatif", "stringArray", "TLS PROTOCOL, such as TLSv1.2 or 1.2"},
-	"queue":           {"redrive, tail", "string", "URL of an SQS queue"},
-	"region":          {"backfill, cost, hello, listeners, policy update, redrive, report, tail, whatif", "string", "AWS REGION"},
-	"section":         {"report", "string", "LIST to write as csv"},
-	"since":           {"backfill, report, tail, whatif", "string", "only from this TIME on"},
-	"state":           {"backfill", "string", "FILE that records what is done"},
-	"status":          {"report, tail, whatif", "stringArray", "only this STATUS"},
-	"summary":         {"hello", "bool", "count how handshakes ended, and the sizes of ClientHellos by client, instead of showing each"},
-	"template":        {"local", "string", "run what this template FILE deploys"},
-	"times":           {"cost", "float64", "scale to N times the load balancers"},
-	"to":              {"listeners, report, whatif", "string", "new security POLICY"},
-	"top":             {"policy suggest, report, whatif", "int", "show at most N rows"},
-	"until":           {"backfill, report, tail, whatif", "string", "only up to this TIME"},
-	"utc":             {"backfill, report, tail, whatif", "bool", "times are UTC"},
-	"verbose":         {"local", "bool", "show the function's own log"},
-	"wait":            {"redrive", "duration", "idle DURATION before the queue counts as empty"},
+	"access-logs":         {"report", "stringArray", "access logs of the same load balancers and time"},
+	"all":                 {"policy accept", "bool", "also show the policies that refuse the client"},
+	"alarms":              {"cost", "float64", "N metrics that alarms watch"},
+	"anonymize":           {"report", "bool", "replace client addresses and certificate subjects with hashes"},
+	"as-is":               {"local", "bool", "keep the times of the logs"},
+	"batch":               {"cost", "int", "the function takes up to N messages from the queue at once"},
+	"bootstrap":           {"local", "string", "function binary FILE"},
+	"by-subnet":           {"report", "string", "group clients by the first BITS of their addresses"},
+	"captures":            {"report", "stringArray", "packet capture FILE"},
+	"certificate":         {"hello, policy accept, policy clients, policy suggest, whatif", "stringArray", "KIND of certificate on the listener"},
+	"cipher":              {"policy accept, policy suggest, report, tail, whatif", "stringArray", "CIPHER suite, by any of its names or its number"},
+	"client":              {"hello, report, tail, whatif", "stringArray", "only this client, by ADDRESS or CIDR block"},
+	"client-certificates": {"whatif", "stringArray", "PEM FILE of the certificates that clients present"},
+	"concurrency":         {"backfill, redrive", "int", "run up to N invocations at the same time"},
+	"confirmed":           {"policy suggest", "bool", "only policies whose protocols and cipher suites are confirmed"},
+	"dashboard":           {"cost", "bool", "include the dashboard"},
+	"dry-run":             {"backfill, redrive", "bool", "show what would be sent, and send nothing"},
+	"expiring":            {"report", "string", "list client certificates that expire within this DURATION of the last line"},
+	"fail-if-breaking":    {"whatif", "string", "exit with status 3 if at least N clients, or P% of all, will break"},
+	"failed":              {"report, tail, whatif", "bool", "only failed negotiations"},
+	"fips":                {"policy suggest", "bool", "only FIPS policies"},
+	"for":                 {"tail", "duration", "stop after this DURATION"},
+	"format":              {"backfill, cipher, cost, hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, redrive, report, tail, whatif", "string", "output FORMAT: table"},
+	"forward-secrecy":     {"policy suggest", "bool", "only policies with forward secrecy"},
+	"free-tier":           {"cost", "bool", "subtract the free tier"},
+	"function":            {"backfill, redrive", "string", "NAME or ARN of the deployed function"},
+	"group":               {"policy accept, policy suggest", "stringArray", "key-exchange GROUP that the client offers"},
+	"ignore":              {"report, tail, whatif", "stringArray", "count the connections of this ADDRESS, CIDR block or @FILE of them apart"},
+	"ingest":              {"cost", "string", "HOW events reach the function"},
+	"input":               {"policy update", "string", "FILE with the output of 'aws elbv2 describe-ssl-policies'"},
+	"insight-rules":       {"cost", "float64", "N Contributor Insights rules"},
+	"interval":            {"tail", "duration", "DURATION between listings"},
+	"keep":                {"local", "bool", "keep the stand-ins running until Ctrl-C"},
+	"key-exchange":        {"report, tail, whatif", "stringArray", "only this key-exchange GROUP"},
+	"legacy":              {"policy suggest", "bool", "also suggest policies that AWS no longer lists"},
+	"load-balancer":       {"hello, listeners, report, tail, whatif", "stringArray", "load balancer, by NAME, app/NAME, app/NAME/ID or ARN, in any case; * and ? are wildcards"},
+	"local":               {"backfill, report, tail, whatif", "bool", "times are those of this computer's zone"},
+	"log-days":            {"cost", "float64", "DAYS that the log bucket keeps logs"},
+	"manifest":            {"backfill", "string", "write an S3 Batch Operations manifest to this FILE"},
+	"max":                 {"redrive", "int", "take at most N messages"},
+	"memory":              {"cost", "float64", "memory of the function in MB"},
+	"min-protocol":        {"policy suggest", "string", "only policies that allow no PROTOCOL below this one"},
+	"no-fips":             {"policy suggest", "bool", "only policies that are not FIPS policies"},
+	"offer":               {"policy suggest", "stringArray", "OFFER of one more client"},
+	"output":              {"backfill, cipher, cost, hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, redrive, report, tail, whatif", "string", "FILE to write"},
+	"parameter":           {"local", "stringArray", "template parameter NAME=VALUE"},
+	"policy":              {"hello, local, policy suggest, report, tail, whatif", "string", "security POLICY of the listeners"},
+	"policy-file":         {"hello, listeners, local, policy, policy accept, policy clients, policy diff, policy list, policy show, policy suggest, policy update, report, tail, whatif", "string", "FILE of security policies"},
+	"port":                {"hello, report, tail, whatif", "uintSlice", "only this listener PORT"},
+	"post-quantum":        {"policy suggest", "bool", "only policies with post-quantum key exchange"},
+	"profile":             {"backfill, cost, hello, listeners, policy update, redrive, report, tail, whatif", "string", "NAME of a profile"},
+	"protocol":            {"policy accept, policy suggest, report, tail, whatif", "stringArray", "TLS PROTOCOL, such as TLSv1.2 or 1.2"},
+	"queue":               {"redrive, tail", "string", "URL of an SQS queue"},
+	"region":              {"backfill, cost, hello, listeners, policy update, redrive, report, tail, whatif", "string", "AWS REGION"},
+	"section":             {"report", "string", "LIST to write as csv"},
+	"since":               {"backfill, report, tail, whatif", "string", "only from this TIME on"},
+	"state":               {"backfill", "string", "FILE that records what is done"},
+	"status":              {"report, tail, whatif", "stringArray", "only this STATUS"},
+	"summary":             {"hello", "bool", "count how handshakes ended, and the sizes of ClientHellos by client, instead of showing each"},
+	"template":            {"local", "string", "run what this template FILE deploys"},
+	"times":               {"cost", "float64", "scale to N times the load balancers"},
+	"to":                  {"listeners, report", "string", "new security POLICY"},
+	"top":                 {"policy suggest, report, whatif", "int", "show at most N rows"},
+	"until":               {"backfill, report, tail, whatif", "string", "only up to this TIME"},
+	"utc":                 {"backfill, report, tail, whatif", "bool", "times are UTC"},
+	"verbose":             {"local", "bool", "show the function's own log"},
+	"wait":                {"redrive", "duration", "idle DURATION before the queue counts as empty"},
 }
 
-// repeated is the one flag that has another type elsewhere: 'policy accept' asks
+// repeated are the flags that have another type in one command, which asks about
 // several policies at once.
-var repeated = meaning{"policy accept", "stringArray", "security POLICY of the listeners"}
+var repeated = map[string]meaning{
+	"policy": {"policy accept", "stringArray", "security POLICY of the listeners"},
+	"to":     {"whatif", "stringArray", "new security POLICY"},
+}
 
 // oldNames are the flags under their old names, by command.
 var oldNames = map[string]map[string]string{
@@ -147,8 +152,8 @@ func TestFlags(t *testing.T) {
 			return
 		}
 		want := meanings[flag.Name]
-		if name == repeated.commands && flag.Name == "policy" {
-			want = repeated
+		if other := repeated[flag.Name]; name == other.commands {
+			want = other
 		} else {
 			seen[flag.Name] = append(seen[flag.Name], name)
 		}
@@ -249,7 +254,7 @@ func TestOldNamesAreHidden(t *testing.T) {
 // Descriptions in a shell's completion have no marks for help.
 func TestCompletionDescriptions(t *testing.T) {
 	_, stdout, _ := clitest.Run(t.Context(), New(), cobra.ShellCompRequestCmd, "whatif", "--")
-	if !strings.Contains(stdout, "--to\tnew security POLICY\n") || strings.Contains(stdout, "`") {
+	if !strings.Contains(stdout, "--to\tnew security POLICY; repeatable\n") || strings.Contains(stdout, "`") {
 		t.Error(stdout)
 	}
 }

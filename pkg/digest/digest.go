@@ -16,6 +16,7 @@ import (
 	"tlswatch/pkg/rollup"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
+	"tlswatch/pkg/whatif"
 )
 
 // Recommended is the policy of the forecasts: TLS 1.3 and 1.2, only with forward
@@ -107,6 +108,7 @@ type Forecast struct {
 	Breaks     uint64   `json:"breaks"`  // connections that would certainly break
 	Clients    []Client `json:"clients"` // of Breaks, most connections first
 	Others     int      `json:"otherClients,omitempty"`
+	Likely     uint64   `json:"likely"`     // connections that are likely to keep working, with a risk
 	Unknown    uint64   `json:"unknown"`    // connections whose outcome is unknown
 	CannotTell uint64   `json:"cannotTell"` // Unknown, for one more version
 	Why        []string `json:"why,omitempty"`
@@ -342,8 +344,7 @@ func reasons(protocol, cipher string) []string {
 	return list
 }
 
-// forecast predicts what the recommended policy would do to the weak connections.
-// It accepts all others.
+// forecast predicts what the recommended policy would do to the connections.
 func (lb *LoadBalancer) forecast(in Input, policies *secpolicy.Set) {
 	lb.Forecast.Clients = []Client{}
 	to, err := policies.Lookup(Recommended)
@@ -351,32 +352,22 @@ func (lb *LoadBalancer) forecast(in Input, policies *secpolicy.Set) {
 		lb.Forecast.Why = []string{err.Error()}
 		return
 	}
-	q := secpolicy.Question{To: to}
-	if in.Policy != nil {
-		q.From = func(l secpolicy.Listener) *secpolicy.Policy { return in.Policy(l.Port) }
-	}
-	f := q.WhatIf(func(yield func(secpolicy.Observation, uint64) bool) {
-		for _, w := range in.Now.Weak() {
-			if !yield(secpolicy.Observation{
-				Client: w.Client, Listener: secpolicy.Listener{LoadBalancer: in.Name, Port: w.ListenerPort},
-				Protocol: w.Protocol, Cipher: w.Cipher, Status: connlog.StatusSuccess,
-			}, w.Connections) {
-				return
-			}
-		}
-	})
-	lb.Forecast.Breaks, lb.Forecast.Unknown = f.Connections[secpolicy.Breaks], f.Connections[secpolicy.Unknown]+in.Now.OtherWeak()
+	o := observe(in)
+	q := whatif.Question{From: o.policy, To: to, Policies: policies}
+	f := q.Predict(o.kinds, o.rows)
+	lb.Forecast.Breaks, lb.Forecast.Unknown, lb.Forecast.Likely = f.Connections[whatif.Breaks], f.Connections[whatif.Unknown]+in.Now.OtherWeak(), f.Connections[whatif.Likely]
 	lb.Forecast.CannotTell = lb.Forecast.Unknown
 	others := make(map[string]bool)
 	for _, b := range f.Breaking {
-		i := slices.IndexFunc(lb.Forecast.Clients, func(c Client) bool { return c.Client == b.Client })
+		name := o.clients[b.Client]
+		i := slices.IndexFunc(lb.Forecast.Clients, func(c Client) bool { return c.Client == name })
 		switch {
 		case i >= 0:
 			lb.Forecast.Clients[i].Connections += b.Connections
 		case len(lb.Forecast.Clients) < maxClients:
-			lb.Forecast.Clients = append(lb.Forecast.Clients, Client{b.Client, b.Connections, b.Reason})
+			lb.Forecast.Clients = append(lb.Forecast.Clients, Client{name, b.Connections, b.Reason})
 		default:
-			others[b.Client] = true
+			others[name] = true
 			lb.Forecast.Others = len(others)
 		}
 	}
@@ -386,4 +377,64 @@ func (lb *LoadBalancer) forecast(in Input, policies *secpolicy.Set) {
 	if in.Now.OtherWeak() > 0 {
 		lb.Forecast.Why = append(lb.Forecast.Why, "The records count connections of some clients without naming what they negotiated.")
 	}
+}
+
+// An observation is what the week's records have on connections, for a forecast. They
+// have no times, so a listener that negotiated what its policy does not allow counts
+// as one with an unknown policy.
+type observation struct {
+	kinds   []whatif.Kind
+	rows    []whatif.Row
+	clients []string // by number
+	policy  func(whatif.Listener) *secpolicy.Policy
+}
+
+// observe observes the weak connections by client and port. The records have no
+// clients and ports of the others, so their policy is known only if all listeners have
+// the same.
+func observe(in Input) (o observation) {
+	add := func(client string, connections uint64, k whatif.Kind) {
+		k.Listener.LoadBalancer, k.Status = in.Name, connlog.StatusSuccess
+		o.rows = append(o.rows, whatif.Row{Client: uint32(len(o.clients)), Kind: uint32(len(o.kinds)), Connections: connections, Evidence: connections})
+		o.kinds, o.clients = append(o.kinds, k), append(o.clients, client)
+	}
+	same := in.samePolicy()
+	for _, w := range in.Now.Weak() {
+		k := whatif.Kind{Protocol: w.Protocol, Cipher: w.Cipher}
+		if same == nil {
+			k.Listener.Port = w.ListenerPort
+		}
+		add(w.Client, w.Connections, k)
+	}
+	for _, n := range in.Now.Negotiated() {
+		if !posture.IsWeak(n.Protocol, n.Cipher) {
+			add("", n.Connections, whatif.Kind{Protocol: n.Protocol, Cipher: n.Cipher, KeyExchange: n.KeyExchange})
+		}
+	}
+	if in.Policy != nil {
+		o.policy = func(l whatif.Listener) *secpolicy.Policy {
+			if l.Port == 0 {
+				return same
+			}
+			return in.Policy(l.Port)
+		}
+	}
+	return o
+}
+
+// samePolicy returns the policy of all listeners with weak connections, or nil.
+func (in *Input) samePolicy() *secpolicy.Policy {
+	if in.Policy == nil {
+		return nil
+	}
+	const https = 443
+	policy := in.Policy(https)
+	for i, w := range in.Now.Weak() {
+		if p := in.Policy(w.ListenerPort); i == 0 {
+			policy = p
+		} else if p != policy {
+			return nil
+		}
+	}
+	return policy
 }

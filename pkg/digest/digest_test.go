@@ -84,7 +84,7 @@ func TestGolden(t *testing.T) {
 	}
 	for name, inputs := range map[string][]Input{
 		"weeks": {
-			{Name: "app/shop/50dc6c495c0c9188", Objects: 4032, ObjectsBefore: 4032, Now: observed(t, true, weak), Before: observed(t, true, before), Policy: fixedPolicy(t, "ELBSecurityPolicy-2016-08")},
+			{Name: "app/shop/50dc6c495c0c9188", Objects: 4032, ObjectsBefore: 4032, Now: observed(t, true, weak), Before: observed(t, true, before), Policy: fixedPolicy(t, "ELBSecurityPolicy-TLS13-1-0-PQ-2025-09")},
 			{Name: "app/tills/1234567890abcdef", Objects: 1, ObjectsBefore: 0, Now: observed(t, true, certs), Before: observed(t, true)},
 			{Name: "app/vans/2222222222222222", Objects: 1, ObjectsBefore: 0, Now: observed(t, true, fleet.String()), Before: observed(t, true)},
 			{Name: "app/idle/0000000000000000", Now: observed(t, true), Before: observed(t, true)},

@@ -168,6 +168,9 @@ func (lb *LoadBalancer) forecastText(policy string) string {
 		}
 		parts = append(parts, s)
 	}
+	if f.Likely > 0 {
+		parts = append(parts, text.Counted(f.Likely, "connection is", "connections are")+" likely to keep working")
+	}
 	if f.Unknown > 0 {
 		s := "unknown for " + text.Plural(f.Unknown, "connection")
 		if len(f.Why) > 0 {

@@ -235,6 +235,9 @@ func common[T comparable](a, b []T) bool {
 	return slices.ContainsFunc(a, func(x T) bool { return slices.Contains(b, x) })
 }
 
+// secp256r1 is the group that nearly all clients have.
+const secp256r1 = tlsname.Group(0x0017)
+
 // ephemeral reports whether the suite uses (EC)DHE key exchange, which needs a
 // group and a signature scheme.
 func ephemeral(s tlsname.Suite) bool { return s.ForwardSecrecy() }

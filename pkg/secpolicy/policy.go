@@ -114,9 +114,9 @@ func (p *Policy) MaxVersion() tlsname.Version {
 // Position returns the index of a suite in Ciphers, -1 if it is not there.
 func (p *Policy) Position(s tlsname.Suite) int { return slices.Index(p.Ciphers, s) }
 
-// prefers reports whether it is confirmed that the policy has both suites, a
+// Prefers reports whether it is confirmed that the policy has both suites, a
 // before b.
-func (p *Policy) prefers(a, b tlsname.Suite) bool {
+func (p *Policy) Prefers(a, b tlsname.Suite) bool {
 	i, j := p.Position(a), p.Position(b)
 	return p.OrderConfirmed && 0 <= i && i < j && !(slices.Contains(p.Unordered, a) && slices.Contains(p.Unordered, b))
 }

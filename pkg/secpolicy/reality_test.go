@@ -147,6 +147,25 @@ func offers(r *mathrand.Rand, mixtures int) []Offer {
 	return list
 }
 
+// some returns each element of list with the given probability.
+func some[T any](r *mathrand.Rand, list []T, chance float64) []T {
+	var part []T
+	for _, v := range list {
+		if r.Float64() < chance {
+			part = append(part, v)
+		}
+	}
+	return part
+}
+
+func lookupAny(name string) *Policy {
+	p, err := Lookup(Prefix + name)
+	if err != nil {
+		panic(err)
+	}
+	return p
+}
+
 // distinct returns one policy for each list of protocols and suites.
 func distinct() []*Policy {
 	var list []*Policy

@@ -46,14 +46,15 @@ func withOutput(cmd *cobra.Command, run func() error) error {
 	}
 	cmd.SetOut(p)
 	err = run()
-	if err != nil && (p.written == 0 || p.exists) {
+	complete := err == nil || Status(err) == ExitLimit
+	if !complete && (p.written == 0 || p.exists) {
 		if p.written > 0 {
 			Complain(cmd.ErrOrStderr(), "%s stays as it was", *name)
 		}
 		return errors.Join(err, p.discard())
 	}
-	if replaceErr := p.replace(); err == nil {
-		err = replaceErr
+	if replaceErr := p.replace(); complete && replaceErr != nil {
+		return replaceErr
 	}
 	return err
 }

@@ -17,6 +17,7 @@ const (
 	ExitOK     = 0
 	ExitFailed = 1
 	ExitUsage  = 2
+	ExitLimit  = 3 // a limit that the user set is exceeded
 
 	ExitInterrupted = 130 // by Ctrl-C, with a partial result
 )
@@ -85,6 +86,9 @@ func (f *failure) Unwrap() error { return f.err }
 
 // Interrupted is the error of a command that Ctrl-C ended.
 func Interrupted(text string) error { return &failure{ExitInterrupted, errors.New(text)} }
+
+// TooMany is the error of a command whose result exceeds a limit that the user set.
+func TooMany(text string) error { return &failure{ExitLimit, errors.New(text)} }
 
 // A usageError is wrong usage that the command itself finds.
 type usageError struct{ error }

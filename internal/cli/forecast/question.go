@@ -1,79 +1,87 @@
-// Package forecast predicts what another security policy would do to the connections
+// Package forecast predicts what other security policies would do to the connections
 // of a log.
 package forecast
 
 import (
-	"cmp"
 	"context"
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"tlswatch/internal/cli/policyflags"
-	"tlswatch/internal/text"
 	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/whatif"
 )
 
 // A Change is a change of security policy, from flags.
 type Change struct {
-	policyflags.Flags // the current policies
-	To                string
-	Certificates      []string
+	policyflags.Flags  // the current policies
+	To                 []string
+	Certificates       []string // of the listeners
+	ClientCertificates []string // PEM files
+	questions          []whatif.Question
+	certificates       *clientCertificates
+	notes              []string // about the question
+	live               time.Time
 }
 
-// Question turns the flags into a question, and returns notes about the policies in
-// it.
-func (o *Change) Question(ctx context.Context) (q secpolicy.Question, notes []string, err error) {
+// Prepare turns the flags into questions.
+func (o *Change) Prepare(ctx context.Context, now time.Time) error {
 	set, err := o.File.Load(ctx)
 	if err != nil {
-		return q, nil, err
+		return err
 	}
-	if q.To, err = policyflags.Lookup(set, o.To); err != nil {
-		return q, nil, err
+	q := whatif.Question{Policies: set}
+	known := make(map[string]*secpolicy.Policy)
+	for _, name := range o.To {
+		to, err := policyflags.Lookup(set, name)
+		if err != nil {
+			return err
+		}
+		known[to.Name] = to
+		q.To = to
+		o.questions = append(o.questions, q)
 	}
-	if q.Certificates, err = policyflags.ParseCertificates(o.Certificates); err != nil {
-		return q, nil, err
+	certificates, err := parseCertificates(o.Certificates)
+	if err != nil {
+		return err
+	}
+	if o.certificates, err = readClientCertificates(o.ClientCertificates); err != nil {
+		return err
 	}
 	judge, err := o.Judge(ctx)
 	if err != nil {
-		return q, nil, err
+		return err
 	}
-	known := map[string]*secpolicy.Policy{q.To.Name: q.To}
+	for i := range o.questions {
+		q := &o.questions[i]
+		q.Certificates, q.ClientCertificates = certificates, o.certificates.signatures
+		if judge != nil {
+			q.From = func(l whatif.Listener) *secpolicy.Policy { return judge.PolicyAt(l.LoadBalancer, l.Port) }
+			q.Now = o.Policy == policyflags.Live
+		}
+	}
 	if judge == nil {
-		notes = append(notes, "The current policy is unknown. --policy would make the prediction more certain.")
+		o.notes = append(o.notes, "The current policy is unknown. --policy would make the prediction more certain.")
 	} else {
-		q.From = func(l secpolicy.Listener) *secpolicy.Policy { return judge.PolicyAt(l.LoadBalancer, l.Port) }
-		if o.Policy != policyflags.Live {
+		if o.Policy == policyflags.Live {
+			o.live = now
+		} else {
 			o.Policy = judge.Policy
 		}
 		for _, name := range judge.Names() {
 			if policy, err := set.Lookup(name); err == nil {
 				known[policy.Name] = policy
 			} else {
-				notes = append(notes, fmt.Sprintf("Some listeners have the unknown policy %s: refresh with `tlswatch policy update`.", name))
+				o.notes = append(o.notes, fmt.Sprintf("Some listeners have the unknown policy %s: refresh with `tlswatch policy update`.", name))
 			}
 		}
 	}
 	for _, name := range slices.Sorted(maps.Keys(known)) {
 		if c := known[name].Caveat(); c != "" {
-			notes = append(notes, fmt.Sprintf("Not confirmed about %s: %s.", name, c))
+			o.notes = append(o.notes, fmt.Sprintf("Not confirmed about %s: %s.", name, c))
 		}
 	}
-	return q, notes, nil
-}
-
-// Forecast answers the question.
-func (o *Change) Forecast(q secpolicy.Question, folds []Observations, caveats []string) Forecast {
-	all := folds[0]
-	for _, f := range folds[1:] {
-		all.merge(f)
-	}
-	f := q.WhatIf(all.each)
-	if f.Contradicting > 0 {
-		caveats = append(caveats, text.Plural(f.Contradicting, "connection")+" negotiated something that --policy does not allow: the listener had another policy then. For them, the current policy counts as unknown.")
-	}
-	if all.other > 0 {
-		caveats = append(caveats, fmt.Sprintf("Client counts are too low: there are too many clients, and those of %s count as one, \"other\".", text.Plural(all.other, "connection")))
-	}
-	return newForecast(cmp.Or(o.Policy, "unknown"), q.To.Name, f, caveats)
+	return nil
 }

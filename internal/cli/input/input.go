@@ -293,6 +293,16 @@ func (in *Logs) Finish(ctx context.Context, err error) error {
 // worker number each. Entries without a load balancer get the one in the log's name.
 // Malformed lines are counted. A log with no other lines is an error.
 func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)) error {
+	return in.ScanAll(ctx, func(worker int, e *connlog.Entry, passes bool) {
+		if passes {
+			add(worker, e)
+		}
+	})
+}
+
+// ScanAll is Scan with all entries of the logs that are read, whether they pass or
+// not.
+func (in *Logs) ScanAll(ctx context.Context, add func(worker int, e *connlog.Entry, passes bool)) error {
 	return in.Each(ctx, func(worker int, i *Log, r *connlog.Reader) error {
 		loadBalancer := i.loadBalancer()
 		malformed := 0
@@ -313,16 +323,15 @@ func (in *Logs) Scan(ctx context.Context, add func(worker int, e *connlog.Entry)
 				if in.filter != nil {
 					covered.extend(e.Time)
 				}
-				switch {
-				case !in.filter.Match(&e):
-				case in.filter.Ignores(&e):
+				passes := in.filter.Match(&e)
+				if passes && in.filter.Ignores(&e) {
+					passes = false
 					ignored.Connections++
 					if e.Failed() {
 						ignored.Failed++
 					}
-				default:
-					add(worker, &e)
 				}
+				add(worker, &e, passes)
 			case *connlog.ParseError:
 				if malformed++; malformed <= maxMalformed {
 					sample = append(sample, malformedLine{i, err})

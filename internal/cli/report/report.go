@@ -20,7 +20,6 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
-	"tlswatch/internal/cli/forecast"
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
@@ -198,21 +197,24 @@ func (a *analysis) read(ctx context.Context, in *input.Logs) error {
 		workers[i] = a.collector.Worker()
 	}
 	if a.whatIf != nil {
-		a.whatIf.folds = forecast.NewObservations(in.Workers, maxObserved)
+		a.whatIf.log = a.whatIf.change.NewLog(in.Workers, maxObserved)
 	}
 	if a.access != nil {
 		a.access.start(in.Workers)
 	}
-	err := in.Scan(ctx, func(worker int, e *connlog.Entry) {
+	err := in.ScanAll(ctx, func(worker int, e *connlog.Entry, passes bool) {
+		if a.whatIf != nil {
+			a.whatIf.log.Add(worker, e, passes)
+		}
+		if !passes {
+			return
+		}
 		workers[worker].Add(e)
 		if a.access != nil {
 			a.access.line(worker, e)
 		}
 		if a.captured != nil {
 			a.captured.line(e)
-		}
-		if a.whatIf != nil {
-			a.whatIf.folds[worker].Add(e)
 		}
 	})
 	for _, w := range workers {

@@ -10,6 +10,8 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -20,8 +22,7 @@ import (
 	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
-	"tlswatch/pkg/connlog"
-	"tlswatch/pkg/secpolicy"
+	"tlswatch/pkg/whatif"
 )
 
 type options struct {
@@ -29,6 +30,7 @@ type options struct {
 	change forecast.Change
 	format string
 	top    int
+	limit  string // of --fail-if-breaking
 }
 
 // New returns the command.
@@ -39,32 +41,42 @@ func New() *cobra.Command {
 		Short: "Predict which clients a policy change breaks or fixes",
 		Long: `whatif reads connection logs and predicts what another security policy would do
 to their connections. Those that succeeded keep working or will break. Those
-that failed are fixed or still fail. If the log does not show enough, the
-outcome is unknown. It lists the clients that will break.
+that failed are fixed or still fail. Some are likely to work, with a risk that
+is named. If the log does not show enough, the outcome is unknown. It lists the
+clients that will break; csv and json list every client with its class and the
+reason. Several --to compare policies.
 
 --policy names the policy that the listeners had: POLICY, 443=POLICY,8443=POLICY
 by port, or live to ask AWS which policies they have now. It makes the
 prediction more certain. A load balancer chooses the highest protocol and then
 the first cipher suite in its own order that the client has too, so the client
-has nothing that the policy prefers to what was negotiated.
+has nothing that the policy prefers to what was negotiated. Where the log shows
+that a listener had another policy for some time, that time is named, and what
+was negotiated then is judged without --policy.
 
-"Keep working" and "will break" are certain; docs/policies.md says what that
-rests on.
+Filters choose which connections are counted. What a log proves about listeners
+and clients comes from all lines.
+
+All classes but "likely to work" and "unknown" are certain; docs/policies.md
+says what that rests on. --fail-if-breaking sets the exit status for scripts.
 
 ` + input.PathHelp + `
 
 ` + policyflags.FileHelp,
 		Example: `  tlswatch whatif --policy ELBSecurityPolicy-2016-08 --to ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09 conn_log_*.log.gz
-  tlswatch whatif --to TLS13-1-2-2021-06 --policy 443=TLS13-1-2-Ext2-2021-06 --format json s3://my-logs/AWSLogs/123456789012/`,
+  tlswatch whatif --to TLS13-1-2-2021-06 --policy 443=TLS13-1-2-Ext2-2021-06 --format csv s3://my-logs/AWSLogs/123456789012/
+  tlswatch whatif --policy live --to TLS13-1-2-Res-2021-06 --fail-if-breaking 1% conn_log_*.log.gz`,
 		Args: command.Needs(input.Paths),
 		RunE: command.Runs(func(cmd *cobra.Command, paths []string) error {
 			return o.run(cmd.Context(), paths, cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		}),
 	}
 	f := cmd.Flags()
-	f.StringVar(&o.change.To, "to", "", command.ToUsage)
-	f.StringArrayVar(&o.change.Certificates, "certificate", nil, command.CertificateUsage+" (default: those that connections show)")
-	command.AddFormat(cmd, &o.format, "table", "json")
+	f.StringArrayVar(&o.change.To, "to", nil, command.ToUsage+"; repeatable")
+	f.StringArrayVar(&o.change.Certificates, "certificate", nil, forecast.CertificateUsage)
+	f.StringArrayVar(&o.change.ClientCertificates, "client-certificates", nil, "PEM `FILE` of the certificates that clients present, with their issuers: shows how they are signed; repeatable")
+	f.StringVar(&o.limit, "fail-if-breaking", "", "exit with status 3 if at least `N` clients, or P% of all, will break")
+	command.AddFormat(cmd, &o.format, "table", "json", "csv")
 	f.IntVar(&o.top, "top", 20, command.TopUsage)
 	o.change.Flags.Register(cmd, "makes the prediction more certain")
 	command.Renamed(cmd, "from", "policy")
@@ -83,14 +95,20 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	if err != nil {
 		return err
 	}
-	q, caveats, err := o.change.Question(ctx)
+	limit, err := parseLimit(o.limit)
 	if err != nil {
+		return err
+	}
+	if o.change.To = command.Split(strings.Join(o.change.To, ",")); len(o.change.To) == 0 {
+		return command.Usagef("--to needs the name of a policy")
+	}
+	if err := o.change.Prepare(ctx, time.Now()); err != nil {
 		return err
 	}
 	in := input.New(paths, stdin, console.NewProgress(stderr, "log"))
 	in.Apply(filter)
-	folds := forecast.NewObservations(in.Workers, forecast.MaxObservations)
-	readErr := in.Scan(ctx, func(worker int, e *connlog.Entry) { folds[worker].Add(e) })
+	log := o.change.NewLog(in.Workers, forecast.MaxRows)
+	readErr := in.ScanAll(ctx, log.Add)
 	if readErr != nil && !errors.As(readErr, new(*input.ReadError)) {
 		return in.Finish(ctx, readErr)
 	}
@@ -103,18 +121,67 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
 		command.Complain(stderr, "%s skipped: %s", text.Counted(in.Skipped()[what], "file or object", "files or objects"), what)
 	}
-	result := o.change.Forecast(q, folds, caveats)
-	if o.format == "json" {
-		err = command.WriteJSON(stdout, result)
-	} else {
-		b := console.NewWriter(stdout)
-		writeForecast(b, &result, o.top)
-		err = b.Flush()
-	}
+	list := o.change.Answer(log)
+	err = o.write(stdout, list)
 	if ctx.Err() == nil {
 		filter.WarnNothing(stderr)
 	}
-	return cmp.Or(err, in.Finish(ctx, readErr))
+	return cmp.Or(err, in.Finish(ctx, readErr), limit.check(list))
+}
+
+// write prints the forecasts, one for each new policy.
+func (o *options) write(stdout io.Writer, list []forecast.Forecast) error {
+	switch {
+	case o.format == "csv":
+		return forecast.WriteCSV(stdout, list)
+	case o.format == "json" && len(list) == 1:
+		return command.WriteJSON(stdout, list[0])
+	case o.format == "json":
+		return command.WriteJSON(stdout, list)
+	}
+	w := console.NewWriter(stdout)
+	if len(list) > 1 {
+		w.Table(forecast.Compare(list))
+		fmt.Fprintln(w)
+	}
+	for i := range list {
+		if i > 0 {
+			fmt.Fprintln(w)
+		}
+		writeForecast(w, &list[i], o.top)
+	}
+	return w.Flush()
+}
+
+// A limit is the value of --fail-if-breaking.
+type limit struct {
+	text    string // "" without the flag
+	clients uint64
+	share   float64
+}
+
+func parseLimit(text string) (l limit, err error) {
+	l.text = text
+	if number, ok := strings.CutSuffix(text, "%"); ok {
+		if l.share, err = strconv.ParseFloat(number, 64); err == nil && 0 <= l.share && l.share <= 100 {
+			l.share /= 100
+			return l, nil
+		}
+	} else if l.clients, err = strconv.ParseUint(text, 10, 64); err == nil || text == "" {
+		return l, nil
+	}
+	return l, command.Usagef("--fail-if-breaking must be a number of clients or a percentage such as 0.5%%, not %q", text)
+}
+
+// check returns an error if too many clients will break under one of the policies.
+func (l limit) check(list []forecast.Forecast) error {
+	for i := range list {
+		if f := &list[i]; l.text != "" && f.TooMany(l.clients, l.share) {
+			return command.TooMany(fmt.Sprintf("%s of %s will break under %s (--fail-if-breaking %s)",
+				text.Count(f.Clients.Breaks), text.Plural(f.All(), "client"), f.To, l.text))
+		}
+	}
+	return nil
 }
 
 // writeForecast prints a forecast as text.
@@ -134,7 +201,7 @@ func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 			reasons = reasons[:min(top, len(reasons))]
 		}
 		shown := len(reasons)
-		slices.SortStableFunc(reasons, func(a, b secpolicy.Breaking) int { return cmp.Compare(a.Reason, b.Reason) })
+		slices.SortStableFunc(reasons, func(a, b forecast.Breaking) int { return cmp.Compare(a.Reason, b.Reason) })
 		for len(reasons) > 0 {
 			reason := reasons[0].Reason
 			fmt.Fprintf(w, "\n  %s\n\n", reason)
@@ -150,19 +217,25 @@ func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 			fmt.Fprintf(w, "\n  and %s more; --top 0 shows all\n", text.Count(more))
 		}
 	}
-	if len(r.Undecided) > 0 {
-		fmt.Fprintf(w, "\nUNKNOWN\n\n")
-		t := text.Table{Columns: "rw"}
-		t.Add("connections", "why")
-		for _, u := range r.Undecided {
-			t.Add(text.Count(u.Connections), u.Reason)
-		}
-		w.Table(&t)
-	}
+	writeReasons(w, "LIKELY TO WORK", r.Risks)
+	writeReasons(w, "UNKNOWN", r.Undecided)
 	if len(r.Notes) > 0 {
 		fmt.Fprintln(w)
 	}
 	for _, note := range r.Notes {
 		fmt.Fprintf(w, "  %s\n", note)
 	}
+}
+
+func writeReasons(w *console.Writer, title string, list []whatif.Reason) {
+	if len(list) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "\n%s\n\n", title)
+	t := text.Table{Columns: "rw"}
+	t.Add("connections", "why")
+	for _, r := range list {
+		t.Add(text.Count(r.Connections), r.Reason)
+	}
+	w.Table(&t)
 }
