@@ -113,5 +113,20 @@ var builtin = Set{Retrieved: "2026-11-23", policies: []Policy{
 	{Name: "ELBSecurityPolicy-TLS-1-0-2015-04", Protocols: protocols27, Ciphers: ciphers54, Groups: groups22, SignatureSchemes: signatures23, Legacy: true, OrderConfirmed: true, Notes: notes55},
 }}
 
+// Names of policies with a role, as of RolesAsOf.
+const RolesAsOf = "2026-10-07"
+
+var (
+	consoleDefault     = "ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09"
+	apiDefault         = "ELBSecurityPolicy-2016-08"
+	recommended        = []string{"ELBSecurityPolicy-TLS13-1-2-Res-PQ-2025-09", "ELBSecurityPolicy-TLS13-1-2-Res-FIPS-PQ-2025-09"}
+	recommendedRFC9151 = "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP4-FIPS-2023-07"
+
+	targetsOfRFC9151 = "ELBSecurityPolicy-TLS13-1-2-RFC9151-INTEROP4-FIPS-2023-07"
+	targetsOfFIPS    = "ELBSecurityPolicy-TLS13-1-0-FIPS-2023-04"
+	targetsOfTLS13   = "ELBSecurityPolicy-TLS13-1-0-2021-06"
+	targetsOfOthers  = "ELBSecurityPolicy-2016-08"
+)
+
 // unavailable are names in the source of s2n-tls or the CDK that AWS is not known to offer.
 var unavailable = []string{"ELBSecurityPolicy-TLS13-1-3-CNSA2-INTEROP1-FIPS-PQ-2026-07", "ELBSecurityPolicy-TLS13-1-2-CNSA2-INTEROP2-FIPS-PQ-2026-07", "ELBSecurityPolicy-TLS13-1-2-CNSA2-INTEROP3-FIPS-PQ-2026-07", "ELBSecurityPolicy-TLS13-1-1-FIPS-PQ-2025-09", "ELBSecurityPolicy-TLS12-1-2-RFC9151-2024-01", "ELBSecurityPolicy-TLS12-1-2-Ext0-RFC9151-2024-01", "ELBSecurityPolicy-Backend-2016-08", "ELBSecurityPolicy-SSLv3-2013-12", "ELBSecurityPolicy-TLS-1-1-Res-2017-01", "ELBSecurityPolicy-TLS-1-0-2015-05"}

@@ -19,7 +19,15 @@ var update = flag.Bool("update", false, "rewrite generated and golden files")
 // source is the public data from which the tables are generated.
 type source struct {
 	Retrieved string
-	Policies  []struct {
+	Defaults  struct {
+		Console     string
+		API         string `json:"api_cli_cloudformation_cdk"`
+		AsOf        string `json:"as_of"`
+		Recommended []string
+		RFC9151     string `json:"recommended_interop_rfc9151"`
+	}
+	Targets  struct{ RFC9151, FIPS, TLS13, Other string } `json:"towards_targets"`
+	Policies []struct {
 		Name               string
 		Status             string
 		Protocols          []string
@@ -160,6 +168,11 @@ func (s source) generate(t *testing.T) []byte {
 		names = append(names, u.Name)
 	}
 	fmt.Fprintf(&out, ")\n\nvar builtin = Set{Retrieved: %q, policies: []Policy{\n%s}}\n\n", s.Retrieved, policies.Bytes())
+	fmt.Fprintf(&out, "// Names of policies with a role, as of RolesAsOf.\nconst RolesAsOf = %q\nvar (\n", s.Defaults.AsOf)
+	fmt.Fprintf(&out, "consoleDefault = %q\napiDefault = %q\nrecommended = []string{%s}\nrecommendedRFC9151 = %q\n\n",
+		s.Defaults.Console, s.Defaults.API, strings.Join(quoted(s.Defaults.Recommended), ", "), s.Defaults.RFC9151)
+	fmt.Fprintf(&out, "targetsOfRFC9151 = %q\ntargetsOfFIPS = %q\ntargetsOfTLS13 = %q\ntargetsOfOthers = %q\n)\n\n",
+		s.Targets.RFC9151, s.Targets.FIPS, s.Targets.TLS13, s.Targets.Other)
 	fmt.Fprintf(&out, "// unavailable are names in the source of s2n-tls or the CDK that AWS is not known to offer.\nvar unavailable = []string{%s}\n", strings.Join(quoted(names), ","))
 	code, err := format.Source(out.Bytes())
 	if err != nil {

@@ -107,6 +107,8 @@ type result struct {
 	Region        string              `json:"region"`
 	To            string              `json:"to"` // policy of --to, or ""
 	LoadBalancers []loadBalancerEntry `json:"loadBalancers"`
+
+	set *secpolicy.Set
 }
 
 type loadBalancerEntry struct {
@@ -150,7 +152,7 @@ type listenerChange struct {
 }
 
 func newResult(region string, list []elbpolicy.LoadBalancer, set *secpolicy.Set, to *secpolicy.Policy) *result {
-	result := &result{Region: region, LoadBalancers: []loadBalancerEntry{}}
+	result := &result{Region: region, LoadBalancers: []loadBalancerEntry{}, set: set}
 	if to != nil {
 		result.To = to.Name
 	}
@@ -237,7 +239,7 @@ func (r *result) write(w io.Writer) error {
 		fmt.Fprintf(b, "%s  %s\n", lb.LoadBalancer, lb.DNSName)
 		lb.write(b)
 	}
-	r.writeWeaknesses(b)
+	r.writePolicies(b)
 	if r.To != "" {
 		r.writeChanges(b)
 	}
@@ -265,8 +267,8 @@ func (lb *loadBalancerEntry) write(w *console.Writer) {
 	w.Table(&t)
 }
 
-// writeWeaknesses explains each policy once: load balancers often share one.
-func (r *result) writeWeaknesses(w io.Writer) {
+// writePolicies explains each policy once: load balancers often share one.
+func (r *result) writePolicies(w *console.Writer) {
 	var seen []string
 	for _, lb := range r.LoadBalancers {
 		for _, l := range lb.Listeners {
@@ -274,13 +276,20 @@ func (r *result) writeWeaknesses(w io.Writer) {
 				continue
 			}
 			if seen = append(seen, l.Policy); len(seen) == 1 {
-				fmt.Fprintf(w, "\nWEAKNESSES OF THE POLICIES\n")
+				fmt.Fprintf(w, "\nTHE POLICIES\n")
 			}
 			fmt.Fprintf(w, "\n  %s\n", l.Policy)
 			for _, weakness := range l.policy.Weaknesses() {
 				fmt.Fprintf(w, "    %s\n", weakness.Text())
 			}
+			for _, role := range l.policy.Roles() {
+				fmt.Fprintf(w, "    %s\n", role.Text())
+			}
+			fmt.Fprintf(w, "    towards targets: %s\n", policyflags.TargetsText(l.policy))
 		}
+	}
+	if len(seen) > 0 {
+		policyflags.WriteDefaults(w, r.set)
 	}
 }
 

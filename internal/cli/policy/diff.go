@@ -3,6 +3,7 @@ package policy
 import (
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -29,6 +30,9 @@ type differenceJSON struct {
 	SchemesRemoved []string `json:"signatureHintsRemoved"`
 	SchemesAdded   []string `json:"signatureHintsAdded"`
 	Caveats        []string `json:"caveats"`
+
+	Roles   [2][]string `json:"roles"`   // what AWS uses the policies for, or recommends them for
+	Targets [2]string   `json:"targets"` // the policies that the load balancer uses towards targets
 
 	// Known programs in their default settings.
 	ClientsLost   []clientChangeJSON `json:"clientsLost"`
@@ -70,7 +74,10 @@ func (p *flags) newDiff() *cobra.Command {
 				GroupsRemoved: command.Names(d.GroupsRemoved), GroupsAdded: command.Names(d.GroupsAdded),
 				SchemesRemoved: command.Names(d.SchemesRemoved), SchemesAdded: command.Names(d.SchemesAdded),
 				Caveats: append([]string{}, secpolicy.Caveats(a, b)...),
+				Roles:   [2][]string{command.Names(a.Roles()), command.Names(b.Roles())},
 			}
+			result.Targets[0], _ = a.Targets()
+			result.Targets[1], _ = b.Targets()
 			changes := tlsclient.Changes(a, b)
 			result.ClientsLost, result.ClientsGained, result.ClientsOther = clientChanges(changes)
 			return result, func(w *console.Writer) { writeDifference(w, &d, result.Caveats, changes) }, nil
@@ -137,9 +144,17 @@ func writeDifference(w io.Writer, d *secpolicy.Difference, caveats []string, cha
 		if p.FIPS && !q.FIPS {
 			list = append(list, "FIPS")
 		}
+		for _, role := range p.Roles() {
+			if !slices.Contains(q.Roles(), role) {
+				list = append(list, role.Text())
+			}
+		}
 		return list
 	}
 	section("Properties", properties(d.A, d.B), properties(d.B, d.A))
+	if from, to := policyflags.TargetsText(d.A), policyflags.TargetsText(d.B); from != to {
+		section("Policy towards targets", []string{from}, []string{to})
+	}
 	section("Key-exchange groups (a hint, from s2n-tls)", command.Names(d.GroupsRemoved), command.Names(d.GroupsAdded))
 	section("Signature schemes (a hint, from s2n-tls)", command.Names(d.SchemesRemoved), command.Names(d.SchemesAdded))
 	section("Known programs in their default settings, lost and gained", clientNames(changes, tlsclient.Change.Lost), clientNames(changes, tlsclient.Change.Gained))

@@ -60,7 +60,10 @@ func (p *flags) newShow() *cobra.Command {
 			if err != nil {
 				return nil, nil, err
 			}
-			return policyflags.Describe(policy), func(w *console.Writer) { writePolicy(w, policy) }, nil
+			return policyflags.Describe(policy), func(w *console.Writer) {
+				writePolicy(w, policy)
+				policyflags.WriteDefaults(w, set)
+			}, nil
 		}),
 	}
 }
@@ -72,6 +75,10 @@ func writePolicy(w *console.Writer, p *secpolicy.Policy) {
 	t.Add("forward secrecy", yesNo(p.ForwardSecrecy, "with every cipher suite", "not with every cipher suite"))
 	t.Add("post-quantum", yesNo(p.PostQuantum, "hybrid key exchange in TLS 1.3", "no"))
 	t.Add("FIPS", yesNo(p.FIPS, "yes", "no"))
+	for i, role := range p.Roles() {
+		t.Add(firstOf(i, "role"), role.Text())
+	}
+	t.Add("to targets", policyflags.TargetsText(p))
 	if p.Legacy {
 		t.Add("legacy", "AWS no longer lists it for Application Load Balancers")
 	}

@@ -1,9 +1,13 @@
 package policyflags
 
 import (
+	"fmt"
+	"slices"
 	"strings"
 
 	"tlswatch/internal/cli/command"
+	"tlswatch/internal/cli/console"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/secpolicy"
 )
 
@@ -24,13 +28,18 @@ type PolicyJSON struct {
 	Weaknesses       []string `json:"weaknesses"`
 	GroupHints       []string `json:"groupHints"`     // from s2n-tls, not documented
 	SignatureHints   []string `json:"signatureHints"` // likewise
+	Roles            []string `json:"roles"`          // console-default, api-default, recommended, recommended-rfc9151
+	Targets          string   `json:"targets"`        // the policy that the load balancer uses towards targets
+	TargetsConfirmed bool     `json:"targetsConfirmed"`
 	Caveat           string   `json:"caveat"`
 	Notes            []string `json:"notes"`
 }
 
 // Describe converts a policy.
 func Describe(p *secpolicy.Policy) PolicyJSON {
+	targets, confirmed := p.Targets()
 	return PolicyJSON{
+		Roles: command.Names(p.Roles()), Targets: targets, TargetsConfirmed: confirmed,
 		Name: p.Name, Protocols: command.Names(p.Protocols), Ciphers: command.Names(p.Ciphers), PostQuantum: p.PostQuantum, FIPS: p.FIPS,
 		Confirmed: p.Confirmed(), ForwardSecrecy: p.ForwardSecrecy, Legacy: p.Legacy, CipherStatus: p.Status.String(),
 		OrderConfirmed: p.OrderConfirmed, UnorderedCiphers: command.Names(p.Unordered), UnreadCiphers: append([]string{}, p.Unrecognized...),
@@ -50,6 +59,16 @@ func ProtocolSpan(p *secpolicy.Policy) string {
 // Remarks returns what a list of policies says about one.
 func Remarks(p *secpolicy.Policy) string {
 	var parts []string
+	for _, r := range p.Roles() {
+		switch r {
+		case secpolicy.ConsoleDefault:
+			parts = append(parts, "default of the console")
+		case secpolicy.APIDefault:
+			parts = append(parts, "default of the API")
+		default:
+			parts = append(parts, "recommended")
+		}
+	}
 	if p.Legacy {
 		parts = append(parts, "legacy")
 	}
@@ -62,6 +81,38 @@ func Remarks(p *secpolicy.Policy) string {
 		parts = append(parts, "order not confirmed")
 	}
 	return strings.Join(parts, ", ")
+}
+
+// WriteDefaults says which policies new listeners have, and which AWS recommends.
+func WriteDefaults(w *console.Writer, set *secpolicy.Set) {
+	t := text.Table{Columns: "lw"}
+	for _, row := range []struct {
+		heading string
+		role    secpolicy.Role
+	}{
+		{"default of the console", secpolicy.ConsoleDefault},
+		{"of API, CLI, CloudFormation, Terraform", secpolicy.APIDefault},
+		{"recommended by AWS", secpolicy.Recommended},
+		{"to begin with RFC 9151", secpolicy.RecommendedRFC9151},
+	} {
+		for _, p := range set.Policies() {
+			if slices.Contains(p.Roles(), row.role) {
+				t.Add(row.heading, p.Name)
+				row.heading = ""
+			}
+		}
+	}
+	fmt.Fprintf(w, "\n  As of %s\n", secpolicy.RolesAsOf)
+	w.Table(&t)
+}
+
+// TargetsText names the policy towards targets, and says whether that is confirmed.
+func TargetsText(p *secpolicy.Policy) string {
+	name, confirmed := p.Targets()
+	if !confirmed {
+		name += " (not confirmed for post-quantum policies)"
+	}
+	return name
 }
 
 // A Verdict says whether a policy accepts a client, as --format json prints it.
