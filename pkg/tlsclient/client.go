@@ -37,16 +37,16 @@ type Client struct {
 type Kind uint8
 
 const (
-	Browser Kind = iota
-	Library
-	System // an operating system's own TLS, as apps use it
-	Mail
-	Crawler
+	browser Kind = iota
+	library
+	system // an operating system's own TLS, as apps use it
+	mail
+	crawler
 )
 
 // String returns the name in JSON documents.
 func (k Kind) String() string {
-	return [...]string{Browser: "browser", System: "system", Library: "library", Mail: "mail", Crawler: "crawler"}[k]
+	return [...]string{browser: "browser", library: "library", system: "system", mail: "mail", crawler: "crawler"}[k]
 }
 
 // Clients returns all known clients, grouped by software, older versions first.

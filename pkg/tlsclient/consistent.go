@@ -10,9 +10,9 @@ import (
 
 // A Sighting is what a log shows of successful connections that are alike.
 type Sighting struct {
-	Version tlsname.Version
-	Suite   tlsname.Suite
-	Group   tlsname.Group // 0 if the log does not name one that is known
+	version tlsname.Version
+	suite   tlsname.Suite
+	group   tlsname.Group // 0 if the log does not name one that is known
 
 	// Policy is the one that the listener had then, nil if unknown.
 	Policy *secpolicy.Policy
@@ -29,22 +29,22 @@ func NewSighting(protocol, cipher, keyExchange string) (Sighting, bool) {
 	if !ok {
 		return Sighting{}, false
 	}
-	s := Sighting{Version: o.Versions[0], Suite: o.Suites[0]}
+	s := Sighting{version: o.Versions[0], suite: o.Suites[0]}
 	if len(o.Groups) > 0 {
-		s.Group = o.Groups[0]
+		s.group = o.Groups[0]
 	}
 	return s, true
 }
 
 // A Conclusion is which known clients connections can be from.
 type Conclusion struct {
-	// Fits are the clients that negotiate the same in their default settings, none if no
+	// fits are the clients that negotiate the same in their default settings, none if no
 	// known client does.
-	Fits []*Client
+	fits []*Client
 
-	// NoBrowserSince is a year: no known browser that was released then or later fits. It
+	// noBrowserSince is a year: no known browser that was released then or later fits. It
 	// is 0 if newer ones fit, or none is known.
-	NoBrowserSince int
+	noBrowserSince int
 }
 
 // Consistent returns the known clients that can be behind a sighting, those that
@@ -62,22 +62,22 @@ func Consistent(s Sighting) Conclusion {
 	latest, last := 0, 0 // browser that fits, and of all
 	for i := range clients {
 		client := &clients[i]
-		possible := client.offers(s.Version, s.Suite, s.Group)
+		possible := client.offers(s.version, s.suite, s.group)
 		fits := possible && (s.Policy == nil || s.negotiates(client))
 		if fits {
-			c.Fits = append(c.Fits, client)
+			c.fits = append(c.fits, client)
 		}
-		if client.Kind != Browser {
+		if client.Kind != browser {
 			continue
 		}
 		last = max(last, client.Released)
 		// Browsers used to try again with a lower version when a connection failed.
-		if fits || possible && client.Released <= lastFallback && client.Offer.Versions[0] > s.Version {
+		if fits || possible && client.Released <= lastFallback && client.Offer.Versions[0] > s.version {
 			latest = max(latest, client.Released)
 		}
 	}
-	if len(c.Fits) > 0 && latest < last {
-		c.NoBrowserSince = latest + 1
+	if len(c.fits) > 0 && latest < last {
+		c.noBrowserSince = latest + 1
 	}
 	return c
 }
@@ -85,8 +85,8 @@ func Consistent(s Sighting) Conclusion {
 // inPolicy reports whether the policy may have the version and the suite.
 func (s *Sighting) inPolicy() bool {
 	p := s.Policy
-	return slices.Contains(p.Protocols, s.Version) &&
-		(slices.Contains(p.Ciphers, s.Suite) || len(p.Unrecognized) > 0)
+	return slices.Contains(p.Protocols, s.version) &&
+		(slices.Contains(p.Ciphers, s.suite) || len(p.Unrecognized) > 0)
 }
 
 // lastFallback is the year of the last browser that fell back to a lower version:
@@ -107,12 +107,12 @@ func (s *Sighting) negotiates(c *Client) bool {
 	for _, o.Certificates = range s.certificates() {
 		v := s.Policy.Accepts(o)
 		switch {
-		case v.Version() != s.Version:
+		case v.Version() != s.version:
 		case s.Policy.OrderConfirmed && s.Policy.Confirmed() && v.Accepted && len(v.Hints) == 0:
-			if v.Suite == s.Suite || slices.Contains(s.Policy.Unordered, v.Suite) && slices.Contains(s.Policy.Unordered, s.Suite) {
+			if v.Suite == s.suite || slices.Contains(s.Policy.Unordered, v.Suite) && slices.Contains(s.Policy.Unordered, s.suite) {
 				return true
 			}
-		case s.Suite.UsableIn(s.Version): // any common suite may come first
+		case s.suite.UsableIn(s.version): // any common suite may come first
 			return true
 		}
 	}
@@ -131,21 +131,21 @@ func (s *Sighting) certificates() []secpolicy.KeyKinds {
 
 // Known reports whether the conclusion says something: some clients fit, and not more than
 // a third of all.
-func (c *Conclusion) Known() bool { return 0 < len(c.Fits) && len(c.Fits) <= len(clients)/3 }
+func (c *Conclusion) Known() bool { return 0 < len(c.fits) && len(c.fits) <= len(clients)/3 }
 
 // String returns the conclusion as a clause, such as "consistent with IE 11 on Windows
 // 7 and 8.1 and Safari 6 to 8; not with any known browser since 2016". It begins with
 // "unknown" unless it is Known.
 func (c *Conclusion) String() string {
 	not := ""
-	if c.NoBrowserSince > 0 {
-		not = fmt.Sprintf("; not with any known browser since %d", c.NoBrowserSince)
+	if c.noBrowserSince > 0 {
+		not = fmt.Sprintf("; not with any known browser since %d", c.noBrowserSince)
 	}
-	switch n := len(c.Fits); {
+	switch n := len(c.fits); {
 	case n == 0:
 		return "unknown: no known program negotiates this in its default settings"
 	case !c.Known():
 		return fmt.Sprintf("unknown: consistent with %d of %d known programs%s", n, len(clients), not)
 	}
-	return "consistent with " + bounded(c.Fits) + not
+	return "consistent with " + bounded(c.fits) + not
 }

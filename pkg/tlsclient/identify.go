@@ -13,17 +13,17 @@ import (
 type Basis string
 
 const (
-	ByJA4   Basis = "ja4"   // the same JA4 fingerprint
-	ByOffer Basis = "offer" // the same versions, cipher suites, groups and signature schemes, in the same order
-	NoBasis Basis = "unknown"
+	byJA4   Basis = "ja4"   // the same JA4 fingerprint
+	byOffer Basis = "offer" // the same versions, cipher suites, groups and signature schemes, in the same order
+	noBasis Basis = "unknown"
 )
 
 // A Match is which known clients a ClientHello can be from.
 type Match struct {
 	Basis   Basis
-	Clients []*Client // all that match; none for NoBasis
+	Clients []*Client // all that match; none for noBasis
 
-	// Closest are the clients whose offers differ in the fewest values, for NoBasis. There
+	// Closest are the clients whose offers differ in the fewest values, for noBasis. There
 	// are none if that is more than a few.
 	Closest []Close
 }
@@ -39,10 +39,10 @@ type Close struct {
 // the server's name and on resumed sessions. An empty fingerprint is none. The offer has
 // no signalling values among its suites.
 func Identify(ja4 string, o secpolicy.Offer) Match {
-	m := Match{Basis: NoBasis}
+	m := Match{Basis: noBasis}
 	for i := range clients {
 		if ja4 != "" && clients[i].JA4 == ja4 {
-			m.Basis = ByJA4
+			m.Basis = byJA4
 			m.Clients = append(m.Clients, &clients[i])
 		}
 	}
@@ -57,7 +57,7 @@ func Identify(ja4 string, o secpolicy.Offer) Match {
 		n := c.distance(o, least)
 		switch {
 		case n == 0 && c.sameOrder(o):
-			m.Basis = ByOffer
+			m.Basis = byOffer
 			m.Clients = append(m.Clients, c)
 			continue
 		case n > least:
@@ -149,9 +149,9 @@ func withoutGREASE[T ~uint16](list []T) []T {
 // begins with "unknown" if no client matches.
 func (m *Match) String() string {
 	switch {
-	case m.Basis == ByJA4:
+	case m.Basis == byJA4:
 		return "like " + bounded(m.Clients) + " (same JA4)"
-	case m.Basis == ByOffer:
+	case m.Basis == byOffer:
 		return "like " + bounded(m.Clients) + " (same offer)"
 	case m.Closest == nil:
 		return "unknown"

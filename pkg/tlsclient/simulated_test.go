@@ -140,12 +140,12 @@ func TestConsistentSimulated(t *testing.T) {
 						conclusion = Consistent(sighting)
 						conclusions[k] = conclusion
 						asked++
-						excluded += len(clients) - len(conclusion.Fits)
+						excluded += len(clients) - len(conclusion.fits)
 					}
-					if !slices.Contains(conclusion.Fits, c) {
+					if !slices.Contains(conclusion.fits, c) {
 						t.Fatalf("%s: excluded from %s, %s, %s at %s with %s", c, v, s, g, l.policy.Name, sighting.Certificates)
 					}
-					if y := conclusion.NoBrowserSince; y != 0 && c.Kind == Browser && c.Released >= y {
+					if y := conclusion.noBrowserSince; y != 0 && c.Kind == browser && c.Released >= y {
 						t.Fatalf("%s: a browser of %d, but none since %d at %s, %s, %s", c, c.Released, y, l.policy.Name, v, s)
 					}
 				}

@@ -218,30 +218,30 @@ func TestConsistent(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c := Consistent(Sighting{Version: test.version, Suite: suite(t, test.suite), Group: test.group, Policy: policy(t, test.policy)})
+			c := Consistent(Sighting{version: test.version, suite: suite(t, test.suite), group: test.group, Policy: policy(t, test.policy)})
 			for _, client := range find(t, test.fit...) {
-				if !slices.Contains(c.Fits, client) {
+				if !slices.Contains(c.fits, client) {
 					t.Errorf("%s does not fit", client)
 				}
 			}
 			for _, client := range find(t, test.not...) {
-				if slices.Contains(c.Fits, client) {
+				if slices.Contains(c.fits, client) {
 					t.Errorf("%s fits", client)
 				}
 			}
-			if test.noneSince != 0 && c.NoBrowserSince != test.noneSince {
-				t.Errorf("no browser since %d, want %d", c.NoBrowserSince, test.noneSince)
+			if test.noneSince != 0 && c.noBrowserSince != test.noneSince {
+				t.Errorf("no browser since %d, want %d", c.noBrowserSince, test.noneSince)
 			}
 			if got := c.String(); test.text != "" && got != test.text {
 				t.Errorf("got  %q\nwant %q", got, test.text)
 			}
 		})
 	}
-	c := Consistent(Sighting{Version: tlsname.TLS12, Suite: suite(t, "RC4-SHA"), Group: 0x11ec})
+	c := Consistent(Sighting{version: tlsname.TLS12, suite: suite(t, "RC4-SHA"), group: 0x11ec})
 	if got := c.String(); got != "unknown: no known program negotiates this in its default settings" {
 		t.Errorf("impossible: %q", got)
 	}
-	c = Consistent(Sighting{Version: tlsname.TLS12, Suite: suite(t, "AES128-SHA")})
+	c = Consistent(Sighting{version: tlsname.TLS12, suite: suite(t, "AES128-SHA")})
 	if got := c.String(); !strings.HasPrefix(got, "unknown: consistent with ") {
 		t.Errorf("common, and no policy: %q", got)
 	}
@@ -250,10 +250,10 @@ func TestConsistent(t *testing.T) {
 func TestIdentify(t *testing.T) {
 	for i := range clients {
 		c := &clients[i]
-		if m := Identify(c.JA4, c.Offer); m.Basis != ByJA4 || !slices.Contains(m.Clients, c) {
+		if m := Identify(c.JA4, c.Offer); m.Basis != byJA4 || !slices.Contains(m.Clients, c) {
 			t.Errorf("%s: %s", c, &m)
 		}
-		if m := Identify("", c.Offer); m.Basis != ByOffer || !slices.Contains(m.Clients, c) {
+		if m := Identify("", c.Offer); m.Basis != byOffer || !slices.Contains(m.Clients, c) {
 			t.Errorf("%s without a fingerprint: %s", c, &m)
 		}
 	}
@@ -261,13 +261,13 @@ func TestIdentify(t *testing.T) {
 	o := known.Offer
 	o.Groups = append(slices.Clone(o.Groups), 0x001d, 0x0a0a)
 	m := Identify("", o)
-	if got := m.String(); m.Basis != NoBasis || m.Clients != nil || got != "unknown; closest: Java 8u161 (also x25519)" {
+	if got := m.String(); m.Basis != noBasis || m.Clients != nil || got != "unknown; closest: Java 8u161 (also x25519)" {
 		t.Errorf("one group more: %s", got)
 	}
 	o.Groups = slices.Clone(known.Offer.Groups)
 	slices.Reverse(o.Groups)
 	m = Identify("", o)
-	if got := m.String(); m.Basis != NoBasis || got != "unknown; closest: Java 8u161 (another order)" {
+	if got := m.String(); m.Basis != noBasis || got != "unknown; closest: Java 8u161 (another order)" {
 		t.Errorf("another order: %s", got)
 	}
 	m = Identify("", secpolicy.Offer{Versions: []tlsname.Version{tlsname.TLS12}, Suites: []tlsname.Suite{0x1301}})

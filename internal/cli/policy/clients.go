@@ -29,9 +29,13 @@ type clientsJSON struct {
 // A clientJSON is what a policy negotiates with a program. There are two of a program
 // for which the kind of certificate makes a difference.
 type clientJSON struct {
-	Client      string   `json:"client"`
-	Kind        string   `json:"kind"`        // browser, system, library, mail, crawler
-	Released    int      `json:"released"`    // year
+	Client      string   `json:"client"` // software, version and platform
+	Software    string   `json:"software"`
+	Version     string   `json:"version"`
+	Platform    string   `json:"platform"`
+	Kind        string   `json:"kind"`     // browser, system, library, mail, crawler
+	Released    int      `json:"released"` // year
+	JA4         string   `json:"ja4"`
 	Certificate string   `json:"certificate"` // RSA or ECDSA; any if it makes no difference
 	Outcome     string   `json:"outcome"`     // accepted, refused, may-fail, unknown
 	Protocol    string   `json:"protocol"`
@@ -102,7 +106,7 @@ func newClientsJSON(policy *secpolicy.Policy, kinds secpolicy.KeyKinds) clientsJ
 		c := &clients[i]
 		for _, n := range tlsclient.Negotiate(policy, c, kinds) {
 			row := clientJSON{
-				Client: c.String(), Kind: c.Kind.String(), Released: c.Released, Certificate: certificateName(n.Certificates), Outcome: string(n.Outcome),
+				Client: c.String(), Software: c.Software, Version: c.Version, Platform: c.Platform, Kind: c.Kind.String(), Released: c.Released, JA4: c.JA4, Certificate: certificateName(n.Certificates), Outcome: string(n.Outcome),
 				Reason: n.Verdict.Reason, Hints: append([]string{}, n.Verdict.Hints...), note: clientNote(&n),
 			}
 			if n.Verdict.Accepted {
@@ -149,9 +153,9 @@ func certificateName(kinds secpolicy.KeyKinds) string {
 
 func writeClientsCSV(w io.Writer, clients []clientJSON) error {
 	out := csv.NewWriter(w)
-	out.Write([]string{"client", "kind", "released", "certificate", "outcome", "protocol", "cipher", "keyExchange", "reason"})
+	out.Write([]string{"client", "kind", "released", "certificate", "outcome", "protocol", "cipher", "keyExchange", "reason", "ja4"})
 	for _, c := range clients {
-		out.Write([]string{c.Client, c.Kind, strconv.Itoa(c.Released), c.Certificate, c.Outcome, c.Protocol, c.Cipher, c.KeyExchange, c.Reason})
+		out.Write([]string{c.Client, c.Kind, strconv.Itoa(c.Released), c.Certificate, c.Outcome, c.Protocol, c.Cipher, c.KeyExchange, c.Reason, c.JA4})
 	}
 	out.Flush()
 	return out.Error()

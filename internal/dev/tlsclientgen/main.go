@@ -52,7 +52,7 @@ func (c *client) name() string {
 	return strings.TrimSpace(c.Software + " " + c.Version + " " + c.Platform)
 }
 
-var kinds = map[string]string{"browser": "Browser", "system": "System", "library": "Library", "mail": "Mail", "crawler": "Crawler"}
+var kinds = []string{"browser", "library", "system", "mail", "crawler"}
 
 // generate returns the source of the table.
 func generate() ([]byte, error) {
@@ -191,11 +191,10 @@ func (t *tables) add(c *client) error {
 		signatures = append(signatures, number(parseScheme(s)))
 	}
 	legacy, err := tlsname.ParseVersion(c.LegacyVersion)
-	kind := kinds[c.Kind]
 	switch {
 	case err != nil:
 		faults = append(faults, err)
-	case kind == "" || c.Released < 2000 || c.Software == "" || c.Version == "":
+	case !slices.Contains(kinds, c.Kind) || c.Released < 2000 || c.Software == "" || c.Version == "":
 		faults = append(faults, fmt.Errorf("kind %q, released %d, software %q, version %q", c.Kind, c.Released, c.Software, c.Version))
 	}
 	if err := errors.Join(faults...); err != nil {
@@ -205,7 +204,7 @@ func (t *tables) add(c *client) error {
 	if got := c.ja4(suites, versions, signatures, uint16(legacy)); got != c.JA4 {
 		return fmt.Errorf("JA4 is %s in the file, %s by its lists", c.JA4, got)
 	}
-	fmt.Fprintf(&t.rows, "{Software: %q, Version: %q, Platform: %q, Kind: %s, Released: %d, JA4: %q, Offer: secpolicy.Offer{", c.Software, c.Version, c.Platform, kind, c.Released, c.JA4)
+	fmt.Fprintf(&t.rows, "{Software: %q, Version: %q, Platform: %q, Kind: %s, Released: %d, JA4: %q, Offer: secpolicy.Offer{", c.Software, c.Version, c.Platform, c.Kind, c.Released, c.JA4)
 	fmt.Fprintf(&t.rows, "Versions: %s, Suites: %s, Groups: %s, SignatureSchemes: %s}, KeyShares: %s},\n",
 		t.list("versions", "Version", offered(versions, uint16(legacy))), t.list("suites", "Suite", suitesOnly(suites)),
 		t.list("groups", "Group", groups), t.list("signatures", "SignatureScheme", signatures), t.list("groups", "Group", shares))
