@@ -83,6 +83,7 @@ var meanings = map[string]meaning{
 	"protocol":            {"policy accept, policy suggest, report, tail, whatif", "stringArray", "TLS PROTOCOL, such as TLSv1.2 or 1.2"},
 	"queue":               {"redrive, tail", "string", "URL of an SQS queue"},
 	"region":              {"backfill, cost, hello, listeners, policy update, redrive, report, tail, whatif", "string", "AWS REGION"},
+	"requester-pays":      {"backfill, cost, report, tail, whatif", "bool", "agree to pay for requests"},
 	"section":             {"report", "string", "LIST to write as csv"},
 	"since":               {"backfill, report, tail, whatif", "string", "only from this TIME on"},
 	"state":               {"backfill", "string", "FILE that records what is done"},

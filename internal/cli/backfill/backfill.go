@@ -97,6 +97,7 @@ It needs the permissions s3:ListBucket and lambda:InvokeFunction.`,
 	f.BoolVar(&o.dryRun, "dry-run", false, command.DryRunUsage)
 	command.AddFormat(cmd, &o.format, "table", "json")
 	command.AddAWS(cmd)
+	command.AddRequesterPays(cmd)
 	return cmd
 }
 

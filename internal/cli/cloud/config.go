@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
@@ -56,7 +57,10 @@ func ExplainS3(bucket string, err error) error {
 	if ae, ok := errors.AsType[smithy.APIError](err); ok {
 		code = ae.ErrorCode()
 	}
+	key := kmsKey.FindString(fmt.Sprint(err))
 	switch {
+	case key != "":
+		return fmt.Errorf("access denied: the objects in bucket %q are encrypted with a key that the caller may not use; allow kms:Decrypt on %s: %w", bucket, key, err)
 	case code == "NoSuchBucket":
 		return fmt.Errorf("there is no bucket %q", bucket)
 	case httpStatus(err) == http.StatusForbidden && (code == "AccessDenied" || code == "Forbidden"):
@@ -64,6 +68,9 @@ func ExplainS3(bucket string, err error) error {
 	}
 	return Explain(err)
 }
+
+// kmsKey matches the ARN of a key in S3's message that kms:Decrypt is not allowed.
+var kmsKey = regexp.MustCompile(`\barn:aws[a-z-]*:kms:[a-z0-9-]+:\d{12}:key/[0-9A-Za-z-]+`)
 
 // httpStatus returns the HTTP status of a service's reply, 0 without a reply.
 func httpStatus(err error) int {

@@ -17,16 +17,32 @@ import (
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 	awsconfig "github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	smithyhttp "github.com/aws/smithy-go/transport/http"
 
+	"tlswatch/internal/cli/command"
 	"tlswatch/internal/text"
 )
 
 // S3Scheme is the beginning of the URI of an object.
 const S3Scheme = "s3://"
 
-// ParseS3 splits s3://BUCKET/PREFIX.
+// accessPoint matches the ARN of an access point, with which a URI may name the bucket.
+//
+// https://docs.aws.amazon.com/AmazonS3/latest/userguide/access-points-naming.html
+var accessPoint = regexp.MustCompile(`^arn:aws[a-z-]*:s3:[a-z0-9-]+:\d{12}:accesspoint[/:][a-z0-9-]{3,50}`)
+
+// ParseS3 splits s3://BUCKET/PREFIX. The bucket may be the alias or the ARN of an access
+// point.
 func ParseS3(uri string) (bucket, prefix string, err error) {
 	rest, ok := strings.CutPrefix(uri, S3Scheme)
+	if strings.HasPrefix(rest, "arn:") {
+		arn := accessPoint.FindString(rest)
+		after, slash := strings.CutPrefix(rest[len(arn):], "/")
+		if arn == "" || !slash && after != "" {
+			return "", "", fmt.Errorf("%q does not begin with the ARN of an access point\nit must be %sarn:aws:s3:REGION:ACCOUNT:accesspoint/NAME/PREFIX", uri, S3Scheme)
+		}
+		return arn, after, nil
+	}
 	bucket, prefix, _ = strings.Cut(rest, "/")
 	switch {
 	case !ok || bucket == "":
@@ -93,6 +109,10 @@ func (c *Buckets) client(ctx context.Context, name string) (*s3.Client, error) {
 		c.clients[name] = s3.NewFromConfig(c.cfg, func(o *s3.Options) {
 			o.Region = cmp.Or(c.regions[name], o.Region)
 			o.DisableLogOutputChecksumValidationSkipped = true
+			o.UseARNRegion = true
+			if command.AWSOf(ctx).RequesterPays {
+				o.APIOptions = append(o.APIOptions, smithyhttp.SetHeaderValue("X-Amz-Request-Payer", "requester"))
+			}
 		})
 	}
 	return c.clients[name], nil

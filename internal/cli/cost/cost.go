@@ -78,6 +78,7 @@ assumptions.`,
 	f := cmd.Flags()
 	command.AddFormat(cmd, &o.format, "table", "json")
 	command.AddAWS(cmd)
+	command.AddRequesterPays(cmd)
 	command.AddChoice(cmd, "ingest", &o.ingest, "`HOW` events reach the function: direct or queue, as in the template's parameter Ingest", "direct", "queue")
 	f.IntVar(&o.batch, "batch", 25, "the function takes up to `N` messages from the queue at once")
 	f.Float64Var(&o.times, "times", 1, "scale to `N` times the load balancers")

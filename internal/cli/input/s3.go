@@ -67,7 +67,7 @@ func OpenObject(ctx context.Context, buckets *cloud.Buckets, o pipeline.Object) 
 		return err
 	})
 	if err != nil {
-		return nil, err
+		return nil, cloud.ExplainS3(o.Bucket, err)
 	}
 	return fetchAhead(body), nil
 }

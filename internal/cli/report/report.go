@@ -91,6 +91,7 @@ described in docs/report.md; csv, one list, chosen by --section.
 	f.StringArrayVar(&o.captures, "captures", nil, "packet capture `FILE` of the same clients and time: adds what they offered when they failed; repeatable")
 	f.StringArrayVar(&o.access, "access-logs", nil, "access logs of the same load balancers and time, as `PATH`: adds hosts, user agents and target groups of clients that fail or use weak TLS; repeatable")
 	o.FilterFlags.Register(cmd)
+	command.AddRequesterPays(cmd)
 	o.Flags.Register(cmd, "explains why negotiations failed")
 	return cmd
 }

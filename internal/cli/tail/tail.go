@@ -84,6 +84,7 @@ sqs:ReceiveMessage and sqs:DeleteMessage instead of s3:ListBucket.
 	}
 	f := cmd.Flags()
 	o.filters.Register(cmd)
+	command.AddRequesterPays(cmd)
 	o.policies.Register(cmd, "explains why negotiations failed")
 	f.Lookup("since").Usage += ", starting with logs whose period ended then or later (default " + strings.TrimSuffix(defaultSince.String(), "0s") + ")"
 	f.Lookup("until").Hidden = true // tail has no end in time

@@ -81,6 +81,7 @@ says what that rests on. --fail-if-breaking sets the exit status for scripts.
 	o.change.Flags.Register(cmd, "makes the prediction more certain")
 	command.Renamed(cmd, "from", "policy")
 	o.FilterFlags.Register(cmd)
+	command.AddRequesterPays(cmd)
 	command.Require(cmd, "to")
 	command.CompleteFlag(cmd, "to", policyflags.Complete(&o.change.File, 0))
 	command.CompleteWith(cmd, "certificate", "rsa", "ecdsa")
