@@ -201,7 +201,8 @@ func TestFlagPage(t *testing.T) {
 	}
 	_, section, _ := strings.Cut(string(page), "\n## Flags\n")
 	section, _, _ = strings.Cut(section, "\n## ")
-	table, old, _ := strings.Cut(section, "Until the next version")
+	table, rest, _ := strings.Cut(section, "\n\nIf help calls")
+	_, old, _ := strings.Cut(rest, "Until the next version")
 	for name, m := range meanings {
 		several := strings.Contains(m.commands, ", ")
 		if documented := regexp.MustCompile("`--" + name + "[ `]").MatchString(table); documented != several {
