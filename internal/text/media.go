@@ -94,6 +94,43 @@ func Cell(s string) string {
 	return strings.Join(parts, ";")
 }
 
+// Markdown makes text harmless for a paragraph, a list item or a table's cell in
+// Markdown: it is printable, and neither markup nor a link or mention.
+//
+// https://spec.commonmark.org/0.31.2/#backslash-escapes and
+// https://github.github.com/gfm/#autolinks-extension-
+func Markdown(s string) string {
+	s = Printable(s)
+	var b strings.Builder
+	word := func(i int) bool {
+		return i >= 0 && i < len(s) && (s[i] >= '0' && s[i] <= '9' || s[i]|0x20 >= 'a' && s[i]|0x20 <= 'z')
+	}
+	for i, r := range s {
+		escaped := false
+		switch r {
+		case '\\', '`', '*', '[', ']', '<', '>', '|', '~', '&', '#', '$':
+			escaped = true
+		case '_': // within a word it means nothing
+			escaped = !word(i-1) || !word(i+1)
+		case '-', '+', '=': // of a list or a line
+			escaped = i == 0 && (len(s) == 1 || s[1] == ' ' || rune(s[1]) == r)
+		case '.', ')': // of a numbered list, or of a host
+			number := i > 0 && strings.Trim(s[:i], "0123456789") == "" && (i+1 == len(s) || s[i+1] == ' ')
+			escaped = number || strings.HasSuffix(strings.ToLower(s[:i]), "www")
+		case '/':
+			escaped = strings.HasSuffix(s[:i], ":")
+		case '@': // nothing else keeps it from being a mention
+			b.WriteString(`\\x40`)
+			continue
+		}
+		if escaped {
+			b.WriteByte('\\')
+		}
+		b.WriteRune(r)
+	}
+	return b.String()
+}
+
 // HTML returns a writer for a page that html/template writes: what is not
 // printable, which can only come from data, becomes as [Printable] writes it.
 // Line feeds and tabs stay.

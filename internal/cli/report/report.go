@@ -67,8 +67,9 @@ how many connections and clients another policy would break or fix; 'tlswatch
 whatif' has the details. --captures shows what failing clients offered, from
 packet captures.
 
-Formats: table, for people; html, one page with charts that works offline; json,
-described in docs/report.md; csv, one list, chosen by --section.
+Formats: table, for people; html, one page with charts that works offline;
+markdown, for a ticket or a chat; json, described in docs/report.md; csv, one
+list, chosen by --section.
 
 ` + policyflags.FileHelp,
 		Args: command.Needs(input.Paths),
@@ -77,9 +78,9 @@ described in docs/report.md; csv, one list, chosen by --section.
 		}),
 	}
 	f := cmd.Flags()
-	command.AddFormat(cmd, &o.format, "table", "json", "csv", "html")
+	command.AddFormat(cmd, &o.format, "table", "json", "csv", "html", "markdown")
 	f.StringVar(&o.section, "section", "", "`LIST` to write as csv: "+strings.Join(report.Sections(), ", "))
-	f.IntVar(&o.top, "top", topOfFormat, command.TopUsage+" (default 10 in a table, 500 in html, all otherwise)")
+	f.IntVar(&o.top, "top", topOfFormat, command.TopUsage+" (default 10 in a table or markdown, 500 in html, all otherwise)")
 	f.Lookup("top").DefValue = "0" // which help does not show
 	f.StringVar(&o.bySubnet, "by-subnet", "", "group clients by the first `BITS` of their addresses: 24 for IPv4, or 24,56 for IPv4 and IPv6")
 	f.BoolVar(&o.anonymize, "anonymize", false, "replace client addresses and certificate subjects with hashes that are the same throughout a report")
@@ -247,7 +248,7 @@ func (o *options) rows() int {
 	switch {
 	case o.top != topOfFormat:
 		return o.top
-	case o.format == "table":
+	case o.format == "table", o.format == "markdown":
 		return console.TableRows
 	case o.format == "html":
 		return pageTop
@@ -310,6 +311,8 @@ func (o *options) write(r *report.Result, stdout io.Writer) error {
 		err = r.WriteCSV(w, o.section)
 	case "html":
 		err = view.WriteHTML(w, r)
+	case "markdown":
+		err = view.WriteMarkdown(w, r)
 	default:
 		err = view.WriteText(w, r, console.Screen(stdout))
 	}

@@ -3,6 +3,7 @@ package view
 import (
 	"encoding/csv"
 	"encoding/json"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -18,9 +19,9 @@ func TestHostileText(t *testing.T) {
 	r := c.Result(source, 10)
 	hostile.Plant(r)
 
-	var table, page, document strings.Builder
+	var table, page, markdown, document strings.Builder
 	for name, err := range map[string]error{
-		"text": WriteText(&table, r, text.Screen{}), "HTML": WriteHTML(&page, r), "JSON": r.WriteJSON(&document),
+		"text": WriteText(&table, r, text.Screen{}), "HTML": WriteHTML(&page, r), "Markdown": WriteMarkdown(&markdown, r), "JSON": r.WriteJSON(&document),
 	} {
 		if err != nil {
 			t.Fatal(name, err)
@@ -29,6 +30,11 @@ func TestHostileText(t *testing.T) {
 	hostile.CheckLines(t, "text", table.String())
 	hostile.Check(t, "HTML", page.String())
 	hostile.CheckLines(t, "JSON", document.String())
+	hostile.CheckLines(t, "Markdown", markdown.String())
+	plain := regexp.MustCompile("\\\\.|`[^`\n]*`").ReplaceAllString(markdown.String(), "")
+	if i := strings.IndexAny(plain, "<>[]`~$"); i >= 0 {
+		t.Errorf("Markdown has planted markup: %q", plain[max(0, i-80):min(len(plain), i+40)])
+	}
 	if strings.Contains(page.String(), "<script>alert") {
 		t.Error("the page has a planted script")
 	}

@@ -73,6 +73,9 @@ func cohorts(r *report.Result) pageTable {
 			}
 			if c.Before != nil {
 				before = negotiated(*c.Before)
+				if c.Software != "" {
+					before += ": " + c.Software
+				}
 			}
 			clients := countCell(c.Clients)
 			if c.Crowd {
@@ -87,18 +90,25 @@ func cohorts(r *report.Result) pageTable {
 // marked shows our own text: what stands between backticks is code, and numbers stay
 // with their percent signs.
 func marked(s string) template.HTML {
-	parts := strings.Split(s, "`")
+	escaped := func(s string) string { return template.HTMLEscapeString(text.Printable(s)) }
+	return template.HTML(withCode(s,
+		func(s string) string {
+			return strings.NewReplacer(" %", "&nbsp;%", "`", "&#96;").Replace(escaped(s))
+		},
+		func(s string) string { return "<code>" + escaped(s) + "</code>" }))
+}
+
+// withCode writes s, with what stands between two backticks as code.
+func withCode(s string, plain, code func(string) string) string {
 	var b strings.Builder
-	for i, part := range parts {
-		part = strings.ReplaceAll(template.HTMLEscapeString(text.Printable(part)), " %", "&nbsp;%")
-		switch {
-		case i%2 == 1 && i < len(parts)-1:
-			b.WriteString("<code>" + part + "</code>")
-		case i%2 == 1:
-			b.WriteString("&#96;" + part)
-		default:
-			b.WriteString(part)
+	for {
+		before, rest, _ := strings.Cut(s, "`")
+		span, after, ok := strings.Cut(rest, "`")
+		if !ok {
+			b.WriteString(plain(s))
+			return b.String()
 		}
+		b.WriteString(plain(before) + code(span))
+		s = after
 	}
-	return template.HTML(b.String())
 }

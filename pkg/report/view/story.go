@@ -128,7 +128,7 @@ func cause(in *incident.Incident, c *incident.Cause) string {
 // remedy says what to do, and what it does not fix.
 func remedy(r *incident.Remedy) string {
 	s := r.Text
-	if r.Fixes < r.Of && r.Action != incident.Nothing {
+	if r.Fixes < r.Of && r.Action != incident.Nothing && r.Action != incident.SetPolicy { // whose text says so
 		s += fmt.Sprintf(" Fixes %s of %s.", text.Count(r.Fixes), text.Plural(r.Of, "failure"))
 	}
 	return s
@@ -159,10 +159,11 @@ func (t *tables) who() {
 			if n > 0 {
 				t.WriteByte('\n')
 			}
-			t.wrapped(t.members(&c), "  ")
+			t.wrapped(members(t.r, &c), "  ")
 			t.wrapped(negotiated(c.Now)+reason(c.Reason), "    now     ")
 			if c.Before != nil {
 				t.wrapped(negotiated(*c.Before), "    before  ")
+				t.wrapped(c.Software, "    fits    ")
 			}
 			if c.Software != "" {
 				t.wrapped(c.Software, "    from    ")
@@ -176,10 +177,6 @@ func (t *tables) who() {
 }
 
 // members says how many clients a cohort has, and until when they worked.
-func (t *tables) members(c *incident.Cohort) string {
-	return members(t.r, c)
-}
-
 func members(r *report.Result, c *incident.Cohort) string {
 	s := text.Plural(c.Failures, "failure") + " of " + text.Plural(c.Clients, "client")
 	if c.Networks > 0 && 2*c.Networks <= c.Clients {

@@ -24,7 +24,7 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the golden files")
 
-// TestGolden shows one result on several screens.
+// TestGolden shows one result on several screens, and as Markdown.
 func TestGolden(t *testing.T) {
 	c, source := reporttest.Mixed(t)
 	r := c.Result(source, 5)
@@ -44,14 +44,23 @@ func TestGolden(t *testing.T) {
 			t.Errorf("width %d, colours: -without +with\n%s", width, d)
 		}
 	}
+	shown := make(map[string][]byte)
 	for name, screen := range screens {
 		var b bytes.Buffer
 		if err := view.WriteText(&b, r, screen); err != nil {
 			t.Fatal(err)
 		}
+		shown[name] = b.Bytes()
+	}
+	var markdown bytes.Buffer
+	if err := view.WriteMarkdown(&markdown, r); err != nil {
+		t.Fatal(err)
+	}
+	shown["report.md"] = markdown.Bytes()
+	for name, got := range shown {
 		file := filepath.Join("testdata", name)
 		if *update {
-			if err := os.WriteFile(file, b.Bytes(), 0o666); err != nil {
+			if err := os.WriteFile(file, got, 0o666); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -59,11 +68,11 @@ func TestGolden(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(string(want), b.String()); d != "" {
+		if d := cmp.Diff(string(want), string(got)); d != "" {
 			t.Errorf("%s: -want +got\n%s", name, d)
 		}
 		columns := map[string]int{"report.txt": 80, "ascii.txt": 60}[name]
-		for l := range strings.Lines(b.String()) {
+		for l := range strings.Lines(string(got)) {
 			if n := len([]rune(strings.TrimSuffix(l, "\n"))); n > columns && columns > 0 {
 				t.Errorf("%d columns: %s", n, l)
 			}
