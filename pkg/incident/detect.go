@@ -91,7 +91,14 @@ func (s *scene) switches() {
 		return
 	}
 	for _, g := range groups {
-		s.explain(&change{shape: Step, onset: s.bracket(g), clients: g})
+		b := s.bracket(g)
+		i := slices.IndexFunc(s.changes, func(c *change) bool { return (c.steps|c.steps<<1|c.steps>>1)>>s.stepOf(b.Until)&1 != 0 })
+		if i < 0 {
+			s.explain(&change{shape: Step, onset: b, clients: g})
+			continue
+		}
+		s.changes[i].clients = append(s.changes[i].clients, g...) // hit when it came back
+		s.explained(s.changes[i])
 	}
 }
 
@@ -263,7 +270,7 @@ func (s *scene) bursts() {
 			test.others++
 		}
 	}
-	if len(sure) < 2 || len(clients) < 3 || !s.recovers(sure, in) || test.score()-slices.Max(test.switched) < 2*switchLimit { // one client fits its own times
+	if len(sure) < 2 || len(clients) < 3 || !s.recovers(sure, in) || test.score()-slices.Max(test.switched) < burstLimit { // one client fits its own times
 		return
 	}
 	s.explain(s.burst(clients, in))
@@ -292,7 +299,7 @@ func (s *scene) failing(clients []*suspect) (in uint64) {
 // recovers reports whether clients work again after they failed in the given steps:
 // at least two, and three in ten.
 func (s *scene) recovers(clients []*suspect, in uint64) bool {
-	after := ^in &^ upTo(firstStep(in)) & ^(in << 1)
+	after := ^in &^ upTo(firstStep(in))
 	n := 0
 	for _, c := range clients {
 		if c.Worked&^c.fails&after != 0 {
@@ -302,17 +309,18 @@ func (s *scene) recovers(clients []*suspect, in uint64) bool {
 	return n >= 2 && n*10 >= len(clients)*3
 }
 
-// fits reports whether a client fails in the given steps and works in others. Steps at
-// their edges may have either.
+// fits reports whether a client fails in the given steps and works in others, with one
+// exception in eight. Steps at the edges may have either.
 func (c *suspect) fits(in uint64) bool {
 	edges := (in<<1 | in>>1) &^ in
 	inner := in & (in << 1) & (in >> 1)
-	return c.fails&in != 0 && c.fails&^in&^edges == 0 && c.Worked&inner&^c.fails == 0
+	odd := bits.OnesCount64(c.fails&^in&^edges) + bits.OnesCount64(c.Worked&^c.fails&inner)
+	return c.fails&in != 0 && odd*8 <= bits.OnesCount64(c.fails|c.Worked)
 }
 
 // burst describes a change in the given steps.
 func (s *scene) burst(clients []*suspect, in uint64) *change {
-	ch := &change{shape: Spike, clients: clients}
+	ch := &change{shape: Spike, clients: clients, steps: in}
 	from, to := firstStep(in), lastStep(in)+1
 	stretch := bits.TrailingZeros64(^(in >> from)) + from
 	if stretch < to {
@@ -460,22 +468,18 @@ func (s *scene) strange(exposure []float64, attempts bool) []uint32 {
 	return events
 }
 
-// attempts is by how much attempts are more dispersed than addresses, outside of a
-// segment: an address that tries often is no scan.
+// attempts is by how much attempts are more dispersed than addresses, by those outside
+// of a segment: a single address that tries often is no scan.
 func (s *scene) attempts(g segment) float64 {
+	const usual = 30 // attempts of a busy scanner
 	var sum, squares float64
-	n := 0
 	for c := range s.strangers {
 		if c.fails&g.steps() == 0 {
 			sum += float64(c.failures)
 			squares += float64(c.failures) * float64(c.failures)
-			n++
 		}
 	}
-	if n < 3 {
-		return 30 // as many as usual scanners try
-	}
-	return max(1, squares/sum)
+	return max(usual, squares/max(sum, 1))
 }
 
 // scan explains a segment, unless it follows a change: then its clients may be new

@@ -36,6 +36,7 @@ type change struct {
 	onset       Bracket
 	end         *Bracket
 	stretch     time.Time // end of the first stretch, if it ended
+	steps       uint64    // in which it lasts, if it ended
 	clients     []*suspect
 	only        func(*history.Way) bool // the failures that it explains, nil for all
 	narrow      bool                    // no other client belongs to it
@@ -95,6 +96,11 @@ func (c *suspect) sum() {
 // from the suspects.
 func (s *scene) explain(c *change) {
 	s.changes = append(s.changes, c)
+	s.explained(c)
+}
+
+// explained takes the clients of a change from the suspects.
+func (s *scene) explained(c *change) {
 	for i, client := range c.clients {
 		if c.only == nil {
 			client.change = c

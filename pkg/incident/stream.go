@@ -7,8 +7,9 @@ import (
 
 // Limits of the statistics below. Property tests hold them on quiet and bursty logs.
 const (
-	switchLimit  = 8  // of a switch score: odds of 1 to 3,000 by chance
-	segmentLimit = 30 // of a segment's score, after division by the dispersion
+	switchLimit  = 8               // of a switch score: odds of 1 to 3,000 by chance
+	burstLimit   = switchLimit + 3 // since its times are those that fit best
+	segmentLimit = 30              // of a segment's score, after division by the dispersion
 )
 
 // logChoose returns the logarithm of the number of ways to choose m of n.
