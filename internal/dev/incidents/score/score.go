@@ -272,22 +272,10 @@ func worked(s *incident.Incident) (list []string, all bool) {
 
 // policy marks the policy that the story advises.
 func (m *Marks) policy(in *world.Incident, s *incident.Incident) {
-	smallest := -1 // of the good ones
-	size := math.MaxInt
-	for i := range in.Policies {
-		p := &in.Policies[i]
-		if !p.Good() || !p.Shown {
-			continue
-		}
-		if smallest < 0 || p.Newly < in.Policies[smallest].Newly {
-			smallest = i
-		}
-		size = min(size, p.Size)
-	}
 	n := slices.IndexFunc(s.Remedies, func(r incident.Remedy) bool { return r.Action == incident.SetPolicy })
 	if n < 0 {
-		if smallest >= 0 {
-			m.because("no policy is advised; %s would do", in.Policies[smallest].Name)
+		if least, _ := smallest(in.Policies); least != nil {
+			m.because("no policy is advised; %s would do", least.Name)
 			m.accepts = append(m.accepts, 0)
 		}
 		return
@@ -302,18 +290,34 @@ func (m *Marks) policy(in *world.Incident, s *incident.Incident) {
 	m.accepts = append(m.accepts, mark(p.Fixes == p.Of))
 	m.keeps = append(m.keeps, mark(p.Breaks == 0 && len(p.Drops) == 0))
 	if !p.Good() {
-		m.because("%s fixes %d of %d programs, breaks %d, drops %v", p.Name, p.Fixes, p.Of, p.Breaks, p.Drops)
+		m.because("%s fixes %d of %d programs, breaks %d, drops %v (after %s to %s)", p.Name, p.Fixes, p.Of, p.Breaks, p.Drops, in.Before, in.After)
 	}
-	if smallest < 0 {
+	// Where TLS 1.3 may go, the smallest policy with it is as good as the smallest without.
+	least, size := smallest(slices.DeleteFunc(slices.Clone(in.Policies), func(o world.PolicyEffect) bool { return o.TLS13 != p.TLS13 }))
+	if least == nil {
 		return
 	}
-	least := &in.Policies[smallest]
 	is := p.Good() && (p.Newly <= least.Newly || p.Size <= size)
 	m.smallest = append(m.smallest, mark(is))
 	m.newly = append(m.newly, float64(max(0, p.Newly-least.Newly)))
 	if !is {
 		m.because("%s newly allows %d suites and groups, %s %d (after %s to %s)", p.Name, p.Newly, least.Name, least.Newly, in.Before, in.After)
 	}
+}
+
+// smallest returns the good policy that newly allows least, nil if there is none, and the
+// size of the smallest: what is new is not known where the policy in force is not.
+func smallest(list []world.PolicyEffect) (least *world.PolicyEffect, size int) {
+	size = math.MaxInt
+	for i := range list {
+		if p := &list[i]; p.Good() && p.Shown {
+			if least == nil || p.Newly < least.Newly {
+				least = p
+			}
+			size = min(size, p.Size)
+		}
+	}
+	return least, size
 }
 
 // invented marks an incident that did not happen.

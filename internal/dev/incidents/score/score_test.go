@@ -44,21 +44,12 @@ func oracle(truth *world.Truth) *incident.Story {
 			c.Examples = append(c.Examples, a.String())
 		}
 		o.Cohorts = []incident.Cohort{c}
-		if p := smallest(&in); p != nil {
+		if p, _ := smallest(in.Policies); p != nil {
 			o.Remedies = []incident.Remedy{{Action: incident.UndoChange}, {Action: incident.SetPolicy, Policy: p.Name}}
 		}
 		s.Incidents = append(s.Incidents, o)
 	}
 	return s
-}
-
-func smallest(in *world.Incident) (best *world.PolicyEffect) {
-	for i := range in.Policies {
-		if p := &in.Policies[i]; p.Good() && p.Shown && (best == nil || p.Newly < best.Newly) {
-			best = p
-		}
-	}
-	return best
 }
 
 // The truth meets all bounds, whatever happened.

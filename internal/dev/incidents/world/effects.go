@@ -18,16 +18,17 @@ type PolicyEffect struct {
 	Breaks int    `json:"breaks"` // programs that work now and would not
 
 	// Drops are protocols and groups in use now that the policy lacks, and "FIPS" or
-	// "not FIPS" if that would change. TLS 1.3 and its groups may go if they came with
-	// the change: they may be what breaks clients.
+	// "not FIPS" if that would change. If TLS 1.3 came with the change, it may go, and
+	// the groups that came too: they may be what breaks clients.
 	Drops []string `json:"drops"`
 
 	// Shown says that the policy has all that those hit used before and that others use
 	// now, but for what may go. That is what a log shows of the clients.
 	Shown bool `json:"shown"`
 
-	Newly int `json:"newly"` // pairs of protocol and suite, and groups, that the policy in force does not allow
-	Size  int `json:"size"`  // pairs of protocol and suite, and groups, that it allows
+	TLS13 bool `json:"tls13"`
+	Newly int  `json:"newly"` // pairs of protocol and suite, and groups, that the policy in force does not allow
+	Size  int  `json:"size"`  // pairs of protocol and suite, and groups, that it allows
 }
 
 // Good reports whether the policy undoes the harm and does no other.
@@ -37,7 +38,7 @@ func (p *PolicyEffect) Good() bool { return p.Fixes == p.Of && p.Breaks == 0 && 
 func (w *world) effects(in *incidentTruth, hit map[*device]*history) (list []PolicyEffect) {
 	broken, working := make(map[*program]bool), make(map[*program]bool)
 	before, now := make(map[agreed]bool), make(map[agreed]bool)
-	appeared := true // TLS 1.3
+	appeared, groups := true, make(map[tlsname.Group]bool) // TLS 1.3 appeared; groups in use before
 	for d := range hit {
 		broken[d.program] = true
 	}
@@ -46,6 +47,7 @@ func (w *world) effects(in *incidentTruth, hit map[*device]*history) (list []Pol
 		case e.listener != in.listener || e.reason != "":
 		case e.at < in.start:
 			appeared = appeared && e.version != tls13
+			groups[e.group] = true
 			if hit[e.device] != nil {
 				before[e.agreed] = true
 			}
@@ -55,14 +57,22 @@ func (w *world) effects(in *incidentTruth, hit map[*device]*history) (list []Pol
 		}
 	}
 	if appeared {
-		maps.DeleteFunc(now, func(a agreed, _ bool) bool { return a.version == tls13 })
+		stay := make(map[agreed]bool)
+		for a := range now {
+			if !groups[a.group] {
+				a.group = 0
+			}
+			stay[a] = a.version != tls13
+		}
+		maps.DeleteFunc(stay, func(_ agreed, stays bool) bool { return !stays })
+		now = stay
 	}
 	force := allows(in.after.policy)
 	for _, p := range secpolicy.Builtin().Policies() {
 		if p.Legacy {
 			continue
 		}
-		e := PolicyEffect{Name: p.Name, Of: len(broken), Drops: []string{}, Shown: true}
+		e := PolicyEffect{Name: p.Name, Of: len(broken), Drops: []string{}, Shown: true, TLS13: p.MaxVersion() == tls13}
 		for c := range broken {
 			if negotiate(c, &p, in.after.keys).ok() {
 				e.Fixes++
