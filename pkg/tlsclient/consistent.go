@@ -105,18 +105,46 @@ func (c *Client) offers(v tlsname.Version, s tlsname.Suite, g tlsname.Group) boo
 func (s *Sighting) negotiates(c *Client) bool {
 	o := c.Offer
 	for _, o.Certificates = range s.certificates() {
+		if !authenticates(o.Certificates, s.suite) {
+			continue
+		}
 		v := s.Policy.Accepts(o)
+		if v.Version() != s.version {
+			return false
+		}
+		first := s.first(c, o.Certificates)
 		switch {
-		case v.Version() != s.version:
-		case s.Policy.OrderConfirmed && s.Policy.Confirmed() && v.Accepted && len(v.Hints) == 0:
-			if v.Suite == s.suite || slices.Contains(s.Policy.Unordered, v.Suite) && slices.Contains(s.Policy.Unordered, s.suite) {
-				return true
-			}
-		case s.suite.UsableIn(s.version): // any common suite may come first
+		case first == s.suite:
+			return true
+		case !s.Policy.OrderConfirmed || !s.Policy.Confirmed(), v.Accepted && (v.Suite != first || len(v.Hints) > 0):
+			return true // any common suite may come first
+		case slices.Contains(s.Policy.Unordered, first) && slices.Contains(s.Policy.Unordered, s.suite):
 			return true
 		}
 	}
 	return false
+}
+
+// first returns the first suite of the policy that the client offers and a certificate
+// fits, 0 if there is none.
+func (s *Sighting) first(c *Client, certificates secpolicy.KeyKinds) tlsname.Suite {
+	for _, suite := range s.Policy.Ciphers {
+		if suite.UsableIn(s.version) && authenticates(certificates, suite) && slices.Contains(c.Offer.Suites, suite) {
+			return suite
+		}
+	}
+	return 0
+}
+
+// authenticates reports whether one of the certificates can authenticate the suite.
+func authenticates(certificates secpolicy.KeyKinds, s tlsname.Suite) bool {
+	switch s.Authentication() {
+	case tlsname.AuthRSA:
+		return certificates&secpolicy.RSA != 0
+	case tlsname.AuthECDSA:
+		return certificates&secpolicy.ECDSA != 0
+	}
+	return true
 }
 
 // certificates returns the certificates that may have counted for a connection. A

@@ -157,3 +157,36 @@ func TestConsistentSimulated(t *testing.T) {
 		t.Error("too few conclusions, or they exclude too little")
 	}
 }
+
+// TestConsistentExact checks that exactly those clients fit that negotiate this, where the
+// policy's order is confirmed, the certificate is known, and no hint makes it less
+// certain.
+func TestConsistentExact(t *testing.T) {
+	checked := 0
+	listeners(func(l *listener, kinds secpolicy.KeyKinds) {
+		if !l.policy.OrderConfirmed || !l.policy.Confirmed() || l.rsa && l.ecdsa {
+			return
+		}
+		type negotiated struct {
+			v tlsname.Version
+			s tlsname.Suite
+		}
+		want := make(map[negotiated][]*Client)
+		for i := range clients {
+			if v, s, ok := l.answer(&clients[i]); ok && negotiate(l.policy, &clients[i], kinds).Outcome == Accepted {
+				want[negotiated{v, s}] = append(want[negotiated{v, s}], &clients[i])
+			}
+		}
+		for n, list := range want {
+			checked++
+			c := Consistent(Sighting{version: n.v, suite: n.s, Policy: l.policy, Certificates: kinds})
+			got := slices.DeleteFunc(c.fits, func(c *Client) bool { return negotiate(l.policy, c, kinds).Outcome != Accepted })
+			if !slices.Equal(got, list) {
+				t.Errorf("%s, %s, %s with %s: %s fit, want %s", l.policy.Name, kinds, n.v, n.s, Names(got), Names(list))
+			}
+		}
+	})
+	if checked < 100 {
+		t.Errorf("checked only %d", checked)
+	}
+}

@@ -20,7 +20,7 @@ type prediction struct {
 
 	forecast  Forecast
 	assessed  map[situation]assessment
-	breaking  map[Breaking]uint64
+	breaking  map[Breaking]*broken
 	undecided map[string]uint64
 	risks     map[string]uint64
 	results   []result // of the client at hand
@@ -31,7 +31,7 @@ type prediction struct {
 func (q Question) newPrediction(kinds []Kind, rows []Row) *prediction {
 	p := &prediction{
 		q: q, rows: rows, kinds: kinds, assessed: make(map[situation]assessment),
-		breaking: make(map[Breaking]uint64), undecided: make(map[string]uint64), risks: make(map[string]uint64),
+		breaking: make(map[Breaking]*broken), undecided: make(map[string]uint64), risks: make(map[string]uint64),
 	}
 	for i := range kinds {
 		p.parsed = append(p.parsed, kinds[i].parse())
@@ -74,7 +74,15 @@ type shown struct {
 type result struct {
 	assessment
 	row      *Row
-	doubtful bool // the policy of From may not have been in force
+	policy   *secpolicy.Policy // that was in force, nil if that is unknown
+	doubtful bool              // the policy of From may not have been in force
+}
+
+// broken is what the connections of a client that will break have in common.
+type broken struct {
+	connections  uint64
+	policy       *secpolicy.Policy // nil if unknown, or not the same for all
+	certificates secpolicy.KeyKinds
 }
 
 // add assesses the rows of a client.
@@ -101,7 +109,10 @@ func (p *prediction) add(rows []Row) {
 		if i == 0 || rows[i-1].Kind != r.Kind {
 			others = p.others(r)
 		}
-		res := result{p.assessAll(r.Kind, policies, others), r, doubtful}
+		res := result{assessment: p.assessAll(r.Kind, policies, others), row: r, doubtful: doubtful}
+		if len(policies) == 1 {
+			res.policy = policies[0]
+		}
 		if doubtful {
 			l.doubted += r.Connections
 		}
@@ -265,7 +276,20 @@ func (p *prediction) count(number uint32) {
 		switch r.Class {
 		case Breaks:
 			kind := &p.kinds[r.row.Kind]
-			p.breaking[Breaking{Client: number, Protocol: kind.Protocol, Cipher: kind.Cipher, Reason: r.Reason}] += n
+			certificates := p.listeners[r.row.Kind].certificates
+			key := Breaking{Client: number, Protocol: kind.Protocol, Cipher: kind.Cipher, Reason: r.Reason}
+			b := p.breaking[key]
+			if b == nil {
+				b = &broken{0, r.policy, certificates}
+				p.breaking[key] = b
+			}
+			b.connections += n
+			if b.policy != r.policy {
+				b.policy = nil
+			}
+			if b.certificates != certificates {
+				b.certificates = 0
+			}
 		case Unknown:
 			p.undecided[r.Reason] += n
 		case Likely:
@@ -293,7 +317,7 @@ func (p *prediction) count(number uint32) {
 func (p *prediction) result() *Forecast {
 	f := &p.forecast
 	for b, n := range p.breaking {
-		b.Connections = n
+		b.Connections, b.Policy, b.Certificates = n.connections, n.policy, n.certificates
 		f.Breaking = append(f.Breaking, b)
 	}
 	slices.SortFunc(f.Breaking, func(a, b Breaking) int {

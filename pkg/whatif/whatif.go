@@ -129,6 +129,12 @@ type Breaking struct {
 	Protocol, Cipher string
 	Connections      uint64
 	Reason           string
+
+	// Policy is the one that negotiated this, nil if it is unknown or there were several.
+	Policy *secpolicy.Policy
+
+	// Certificates are all kinds that the listeners are known to have, 0 if unknown.
+	Certificates secpolicy.KeyKinds
 }
 
 // A Reason counts the connections that have a reason.

@@ -12,6 +12,7 @@ import (
 
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
+	"tlswatch/pkg/tlsclient"
 	"tlswatch/pkg/whatif"
 )
 
@@ -63,6 +64,7 @@ type Breaking struct {
 	Cipher      string `json:"cipher"`
 	Connections uint64 `json:"connections"`
 	Reason      string `json:"reason"`
+	Software    string `json:"software"` // known programs that negotiate this; begins with "unknown" if that says little
 }
 
 // A Client is the prediction for a client.
@@ -158,8 +160,17 @@ func (o *Change) forecast(q whatif.Question, p *whatif.Forecast, clients []netip
 		}
 		return clients[client].String()
 	}
+	software := make(map[tlsclient.Sighting]string)
 	for _, b := range p.Breaking {
-		f.Breaking = append(f.Breaking, Breaking{name(b.Client), b.Protocol, b.Cipher, b.Connections, b.Reason})
+		s, _ := tlsclient.NewSighting(b.Protocol, b.Cipher, "")
+		s.Policy, s.Certificates = b.Policy, b.Certificates
+		text, ok := software[s]
+		if !ok {
+			c := tlsclient.Consistent(s)
+			text = c.String()
+			software[s] = text
+		}
+		f.Breaking = append(f.Breaking, Breaking{name(b.Client), b.Protocol, b.Cipher, b.Connections, b.Reason, text})
 	}
 	for _, c := range p.ByClient {
 		client := Client{Client: name(c.Client), Class: c.Class.String(), Reason: c.Reason, counts: newCounts(func(class whatif.Class) uint64 { return c.Connections[class] })}

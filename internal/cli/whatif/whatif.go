@@ -208,11 +208,21 @@ func writeForecast(w *console.Writer, r *forecast.Forecast, top int) {
 			fmt.Fprintf(w, "\n  %s\n\n", reason)
 			t := text.Table{Columns: "rlll"}
 			t.Add("connections", "client", "protocol", "cipher")
+			var seen []string
+			software := text.Table{Columns: "lw"}
 			for ; len(reasons) > 0 && reasons[0].Reason == reason; reasons = reasons[1:] {
 				b := reasons[0]
 				t.Add(text.Count(b.Connections), b.Client, cmp.Or(b.Protocol, "-"), cmp.Or(b.Cipher, "-"))
+				if what := b.Protocol + " " + b.Cipher; !strings.HasPrefix(b.Software, "unknown") && !slices.Contains(seen, what+b.Software) {
+					seen = append(seen, what+b.Software)
+					software.Add(what, b.Software)
+				}
 			}
 			w.Table(&t)
+			if software.Len() > 0 {
+				fmt.Fprintln(w)
+				w.Table(&software)
+			}
 		}
 		if more := len(r.Breaking) - shown; more > 0 {
 			fmt.Fprintf(w, "\n  and %s more; --top 0 shows all\n", text.Count(more))
