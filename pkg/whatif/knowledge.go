@@ -366,16 +366,19 @@ func (k *knowledge) otherKind(v tlsname.Version) string {
 // sameKind reports whether the new policy chooses a certificate of the kind that the
 // clients accepted.
 func (k *knowledge) sameKind() (possibility, string) {
-	if k.failed || !k.bothKindsPossible() || k.keepsKind() {
-		return yes, ""
-	}
 	switch {
-	case k.from == nil && k.named|k.shown == 0:
+	case k.failed || k.keepsKind():
+		return yes, ""
+	case k.bothKindsPossible() && k.from == nil && k.named|k.shown == 0:
 		return probably, k.otherKind(k.version)
-	case k.bothKinds:
+	case k.bothKindsPossible() && k.bothKinds:
 		return probably, k.to.Name + " may choose a certificate of the other kind. The client accepted both kinds, unless several programs share its address."
+	case k.bothKindsPossible():
+		return maybe, k.otherKind(k.version)
+	case k.named == 0 && (k.shown == secpolicy.ECDSA || k.from != nil && !k.from.OrderConfirmed):
+		return probably, fmt.Sprintf("The log shows only %s certificates. If the listener has others too, %s may choose one of these, which the client may not trust.", k.shown, k.to.Name)
 	}
-	return maybe, k.otherKind(k.version)
+	return yes, ""
 }
 
 func (k *knowledge) keepsKind() bool {

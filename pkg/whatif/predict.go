@@ -58,7 +58,7 @@ type situation struct {
 type client struct {
 	higher     bool // it tried a higher version
 	tls13      bool // it succeeded with TLS 1.3, with this listener
-	lower      bool // it succeeded with a lower version
+	lower      bool // it tried a lower version
 	otherGroup bool // it has another group of the new policy
 	bothKinds  bool // it accepts certificates of both kinds
 	moved      bool // before or after, it only used another suite, which the new policy has
@@ -165,10 +165,10 @@ func (p *prediction) others(r *Row) (c client) {
 			continue
 		}
 		c.higher = c.higher || o.version > k.version
+		c.lower = c.lower || o.version != 0 && o.version < k.version
 		if !o.success || !o.known {
 			continue
 		}
-		c.lower = c.lower || o.version < k.version
 		c.otherGroup = c.otherGroup || o.group != 0 && o.group != k.group && hasUsableGroup(p.q.To, o.group, k.version)
 		if p.listeners[s.kind] != l {
 			continue
