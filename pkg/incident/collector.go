@@ -2,6 +2,7 @@ package incident
 
 import (
 	"net/netip"
+	"time"
 
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/incident/internal/history"
@@ -90,3 +91,10 @@ func (w *Worker) AddKind(kind EntryKind, e *connlog.Entry) {
 
 // Close collects what is left. The Worker must not be used afterwards.
 func (w *Worker) Close() { w.w.Close() }
+
+// LatestSuccesses calls yield for the clients of each listener that succeeded, with the
+// time of the latest success and what it negotiated. Beyond 100,000 clients, it leaves
+// out those that are not in the sample of the Story.
+func (c *Collector) LatestSuccesses(yield func(netip.Addr, time.Time, Negotiated) bool) {
+	c.history.LatestSuccesses(func(a netip.Addr, at time.Time, n *history.Names) bool { return yield(a, at, negotiatedOf(n)) })
+}

@@ -94,9 +94,9 @@ var sections = []section{
 			yield(stamp(&x.Minute), number(x.Connections), number(x.Failed))
 		}
 	}},
-	{"failed-clients", []string{"client", "connections", "failed"}, func(r *Result, yield func(...string)) {
+	{"failed-clients", []string{"client", "connections", "failed", "lastSuccess", "lastProtocol", "lastCipher", "lastKeyExchange"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.FailedClients {
-			yield(x.Client, number(x.Connections), number(x.Failed))
+			yield(x.Client, number(x.Connections), number(x.Failed), stamp(x.LastSuccess), x.LastProtocol, x.LastCipher, x.LastKeyExchange)
 		}
 	}},
 	{"failed-negotiations", []string{"client", "protocol", "cipher", "status", "count", "loadBalancer", "port", "diagnosis"}, func(r *Result, yield func(...string)) {

@@ -121,6 +121,12 @@ type (
 	ClientCount struct {
 		Client string `json:"client"`
 		Counts
+
+		// The latest success, and what it negotiated; nil and "" if there is none.
+		LastSuccess     *time.Time `json:"lastSuccess,omitempty"`
+		LastProtocol    string     `json:"lastProtocol,omitempty"`
+		LastCipher      string     `json:"lastCipher,omitempty"`
+		LastKeyExchange string     `json:"lastKeyExchange,omitempty"`
 	}
 	Negotiation struct {
 		Client   string `json:"client"`

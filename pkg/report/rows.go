@@ -2,10 +2,12 @@ package report
 
 import (
 	"cmp"
+	"net/netip"
 	"slices"
 	"time"
 
 	"tlswatch/internal/table"
+	"tlswatch/pkg/incident"
 )
 
 func (c *Collector) resultClients(r *Result, top int) {
@@ -15,10 +17,18 @@ func (c *Collector) resultClients(r *Result, top int) {
 	})
 	r.TotalFailedClients = all
 	r.FailedClients = make([]ClientCount, 0, len(order))
-	for _, i := range order {
+	rows := make(map[addr]int, len(order))
+	for n, i := range order {
 		k, v := t.At(int(i)).Key, &t.At(int(i)).Value
-		r.FailedClients = append(r.FailedClients, ClientCount{c.client(k), Counts{v.connections, v.failed}})
+		r.FailedClients = append(r.FailedClients, ClientCount{Client: c.client(k), Counts: Counts{v.connections, v.failed}})
+		rows[k] = n
 	}
+	c.story.LatestSuccesses(func(a netip.Addr, at time.Time, n incident.Negotiated) bool {
+		if i, ok := rows[addrOf(a, c.v4mask, c.v6mask)]; ok {
+			r.FailedClients[i].worked(at, n)
+		}
+		return true
+	})
 	r.approximate("failedClients", c.clients.missedFailed)
 	if c.clients.missedFailed == 0 && c.clients.missed > 0 {
 		r.approximate("failedClients.connections", c.clients.missed)
@@ -36,6 +46,17 @@ func (c *Collector) resultClients(r *Result, top int) {
 		r.SlowestClients = append(r.SlowestClients, ClientLatency{c.client(k), uint64(v.timed), roundTo(mean(v)/1000, 1e6), float64(v.longest) / 1000})
 	}
 	r.approximate("slowestClients", c.clients.missed)
+}
+
+// worked keeps the latest success; of several at the same time, the first by name.
+func (c *ClientCount) worked(at time.Time, n incident.Negotiated) {
+	if c.LastSuccess != nil {
+		is := cmp.Or(c.LastSuccess.Compare(at), cmp.Compare(n.Protocol, c.LastProtocol), cmp.Compare(n.Cipher, c.LastCipher), cmp.Compare(n.KeyExchange, c.LastKeyExchange))
+		if is >= 0 {
+			return
+		}
+	}
+	c.LastSuccess, c.LastProtocol, c.LastCipher, c.LastKeyExchange = &at, n.Protocol, n.Cipher, n.KeyExchange
 }
 
 func (c *Collector) resultNegotiations(r *Result, top int) {

@@ -179,6 +179,9 @@ func (o *options) prepare(ctx context.Context, paths []string) (*analysis, error
 		return nil, err
 	}
 	settings.ByListener, settings.Heat = a.judge != nil, o.format == "html"
+	if a.judge != nil {
+		settings.Policies, settings.Policy = a.judge.Set, a.judge.PolicyAt
+	}
 	a.collector = report.New(settings)
 	if len(o.captures) == 0 {
 		return a, nil

@@ -162,3 +162,14 @@ func (h *History) readClients(r *Record, base int) {
 		l.Failing = append(l.Failing, c)
 	}
 }
+
+// LatestSuccesses calls yield for each client of a listener that succeeded.
+func (h *History) LatestSuccesses(yield func(netip.Addr, time.Time, *Names) bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for r := range h.clients.All {
+		if v := &r.Value; v.successes > 0 && !yield(r.Key.addr(), Time(v.lastSuccess), &h.kinds.At(int(v.lastKind)-1).Key) {
+			return
+		}
+	}
+}
