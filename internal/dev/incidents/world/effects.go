@@ -14,7 +14,7 @@ import (
 type PolicyEffect struct {
 	Name   string `json:"name"`
 	Fixes  int    `json:"fixes"`  // programs that the change broke and that would work
-	Of     int    `json:"of"`     // programs that the change broke
+	Of     int    `json:"of"`     // programs that the change broke, if they are seen working before
 	Breaks int    `json:"breaks"` // programs that work now and would not
 
 	// Drops are protocols and groups in use now that the policy lacks, and "FIPS" or
@@ -39,8 +39,10 @@ func (w *world) effects(in *incidentTruth, hit map[*device]*history) (list []Pol
 	broken, working := make(map[*program]bool), make(map[*program]bool)
 	before, now := make(map[agreed]bool), make(map[agreed]bool)
 	appeared, groups := true, make(map[tlsname.Group]bool) // TLS 1.3 appeared; groups in use before
-	for d := range hit {
-		broken[d.program] = true
+	for d, h := range hit {
+		if h.before > 0 {
+			broken[d.program] = true
+		}
 	}
 	for _, e := range w.events {
 		switch {
