@@ -45,6 +45,7 @@ func Stories() map[string]*incident.Story {
 		"days":           days(),
 		"quiet":          quiet(),
 		"quiet-rest":     quietRest(),
+		"few":            {First: at(9, 0, 1), Last: at(10, 59, 58), Counts: incident.Counts{Connections: 41, Failed: 3}, Sample: 1},
 		"all-good":       {First: at(9, 0, 1), Last: at(10, 59, 58), Counts: incident.Counts{Connections: 27_916}, Sample: 1},
 		"empty":          {Sample: 1},
 	}

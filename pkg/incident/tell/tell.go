@@ -156,6 +156,9 @@ type teller struct {
 	o Options
 }
 
+// fewConnections is how many connections are too few to say that nothing happened.
+const fewConnections = 100
+
 // quiet tells that nothing began or ended.
 func (t *teller) quiet() []Part {
 	s := t.s
@@ -163,13 +166,16 @@ func (t *teller) quiet() []Part {
 	if s.Failed == 0 {
 		return []Part{{Topic: Where, Text: "No TLS negotiation failed from " + span + ": " + text.Plural(s.Connections, "connection") + "."}}
 	}
+	if s.Connections < fewConnections {
+		return []Part{{Topic: Where, Text: "Too few connections to say whether anything changed: " + counts(s.Counts) + " failed, " + span + "."}}
+	}
 	parts := []Part{{Topic: Where, Text: "Nothing began or ended from " + span + ": " + share(s.Counts) + " failed throughout (" + counts(s.Counts) + " TLS connections)."}}
 	switch n := s.Noise; {
 	case n.Failures == 0:
 	case n.Failures == s.Failed:
 		parts = append(parts, Part{Who, "All failures come from " + addresses(n) + " that never succeeded. No client that worked before fails.", rankWho})
 	default:
-		parts = append(parts, Part{Who, text.Count(n.Failures) + " of the failures come from " + addresses(n) + " that never succeeded.", rankWho})
+		parts = append(parts, Part{Who, text.Counted(n.Failures, "of the failures comes", "of the failures come") + " from " + addresses(n) + " that never succeeded.", rankWho})
 	}
 	return parts
 }
