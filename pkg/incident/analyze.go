@@ -26,26 +26,43 @@ func (c *Collector) Story() *Story {
 		s.Remarks = append(s.Remarks, "There are more client certificates than are kept: only some that expired are told.")
 	}
 	var noise crew
+	var list []told
 	for i := range r.Listeners {
 		l := newScene(&c.o, r, &r.Listeners[i])
 		s.Counts.add(l.total())
-		l.certificates()
-		l.bursts()
-		l.switches()
-		l.vanishings()
-		l.scans()
-		l.steady()
-		for _, ch := range l.changes {
-			s.Incidents = append(s.Incidents, l.incident(ch))
-		}
+		list = append(list, l.tell()...)
 		s.Unexplained += l.rest(&noise)
 	}
 	s.Noise = noise.population()
-	s.Incidents = merged(s.Incidents)
+	for _, in := range merged(list) {
+		in.Remedies = remedies(&in.Incident, in.policies)
+		s.Incidents = append(s.Incidents, in.Incident)
+	}
 	slices.SortStableFunc(s.Incidents, func(a, b Incident) int {
 		return cmp.Or(cmp.Compare(b.WorkedBefore.Clients, a.WorkedBefore.Clients), cmp.Compare(b.failures(), a.failures()))
 	})
 	return s
+}
+
+// told is an incident with what is known of the policies of its listeners, before its
+// remedies are.
+type told struct {
+	Incident
+	policies Policies
+}
+
+// tell finds and describes the changes.
+func (s *scene) tell() (list []told) {
+	s.certificates()
+	s.bursts()
+	s.switches()
+	s.vanishings()
+	s.scans()
+	s.steady()
+	for _, ch := range s.changes {
+		list = append(list, s.incident(ch))
+	}
+	return list
 }
 
 func (c *Counts) add(d Counts) {
@@ -72,7 +89,7 @@ func (s *scene) total() (n Counts) {
 }
 
 // incident describes a change.
-func (s *scene) incident(ch *change) Incident {
+func (s *scene) incident(ch *change) told {
 	in := Incident{LoadBalancer: s.listener.LoadBalancer, Ports: []uint16{s.listener.Port}, Shape: ch.shape, Onset: ch.onset, End: ch.end}
 	end := s.record.Last.Add(1)
 	if ch.end != nil {
@@ -106,8 +123,7 @@ func (s *scene) incident(ch *change) Incident {
 	}
 	p := s.policies(&in, end)
 	in.identify(p)
-	in.Remedies = remedies(&in, p)
-	return in
+	return told{in, p}
 }
 
 // certificate describes the client certificate of an incident.
@@ -209,17 +225,18 @@ func (s *scene) rest(noise *crew) (unexplained uint64) {
 
 // merged makes one incident of those on several ports of a load balancer that have
 // the same cause, shape and onset.
-func merged(list []Incident) []Incident {
-	var out []Incident
+func merged(list []told) []told {
+	var out []told
 	for _, in := range list {
-		i := slices.IndexFunc(out, func(o Incident) bool { return o.same(&in) })
+		i := slices.IndexFunc(out, func(o told) bool { return o.same(&in.Incident) })
 		if i < 0 {
 			out = append(out, in)
 			continue
 		}
-		out[i].merge(&in)
+		out[i].merge(&in.Incident)
+		out[i].policies.merge(&in.policies)
 	}
-	return append([]Incident{}, out...)
+	return out
 }
 
 func (in *Incident) same(o *Incident) bool {

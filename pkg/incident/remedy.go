@@ -25,6 +25,18 @@ type Use struct {
 	Before, Since uint64 // connections before the onset and since
 }
 
+// merge adds what is known of other listeners. Policies that are not the same are
+// unknown.
+func (p *Policies) merge(o *Policies) {
+	if p.InForce != o.InForce {
+		p.InForce = nil
+	}
+	if p.Previous != o.Previous {
+		p.Previous = nil
+	}
+	p.Uses = append(p.Uses, o.Uses...)
+}
+
 // remedies returns what to do about an incident, the best first. It reads causes,
 // populations, cohorts and traits of the incident.
 //
@@ -35,12 +47,8 @@ type Use struct {
 // lacks TLS 1.3 and accepts what was negotiated before. [secpolicy.Set.Recommend]
 // says which of several such policies is the best.
 func remedies(in *Incident, p Policies) []Remedy {
-	cause := Cause{Kind: Unknown}
-	if len(in.Causes) > 0 {
-		cause = in.Causes[0]
-	}
-	a := advice{in: in, Policies: p, of: in.WorkedBefore.Failures + in.NeverWorked.Failures + in.FailedBefore.Failures}
-	switch cause.Kind {
+	a := newAdvice(in, p)
+	switch cause := a.cause(); cause.Kind {
 	case ListenerCertificate:
 		a.all(CheckCertificate, "Check the listener's certificate and its chain. If they were replaced, put the former ones back.")
 	case TrustStoreChange:
@@ -65,9 +73,31 @@ func remedies(in *Incident, p Policies) []Remedy {
 // advice collects remedies.
 type advice struct {
 	Policies
-	in   *Incident
-	of   uint64 // failures
-	list []Remedy
+	in     *Incident
+	of     uint64 // failures
+	limits secpolicy.Constraints
+	list   []Remedy
+}
+
+func newAdvice(in *Incident, p Policies) *advice {
+	return &advice{Policies: p, in: in, of: in.failures()}
+}
+
+// cause returns the likeliest cause.
+func (a *advice) cause() Cause {
+	if len(a.in.Causes) == 0 {
+		return Cause{Kind: Unknown}
+	}
+	return a.in.Causes[0]
+}
+
+// mends reports whether a policy can mend the cause.
+func mends(c Cause) bool {
+	switch c.Kind {
+	case PolicyChange, Unknown, Steady, OneClient:
+		return true
+	}
+	return false
 }
 
 func (a *advice) all(action Action, text string) {
@@ -105,9 +135,58 @@ func (a *advice) cohorts(action Action, fixed func(*Cohort) bool) Remedy {
 
 // change recommends a policy.
 func (a *advice) change() {
-	if !a.failsAtTLS13() || !a.recommend(true) {
-		a.recommend(false)
+	list, cohorts := a.recommend()
+	if len(list) == 0 || len(cohorts) == 0 {
+		return
 	}
+	best := list[0].Policy
+	fixed := a.fixed(list[0], cohorts)
+	r := a.cohorts(SetPolicy, func(c *Cohort) bool { return fixed[c] })
+	r.Policy = best.Name
+	r.Text = fmt.Sprintf("Set %s. It accepts all that works now, and %s of %s.", short(r.Policy), text.Count(r.Fixes), text.Plural(r.Of, "failed connection"))
+	if a.InForce != nil {
+		change := secpolicy.Compare(a.InForce, best)
+		var weaker []string
+		for _, w := range change.Weakens() {
+			if allowed := w.Allows(); allowed != "" {
+				r.Allows = append(r.Allows, allowed)
+			}
+			weaker = append(weaker, w.Text())
+		}
+		if len(weaker) > 0 {
+			r.Text += " For all clients, it " + strings.Join(weaker, ", ") + "."
+		}
+	}
+	if a.limits.OnlyFIPS {
+		r.Text += " The listener seems to have a FIPS policy: no connection uses x25519."
+	}
+	if !best.Confirmed() {
+		r.Text += " Not confirmed: " + best.Caveat() + "."
+	}
+	a.list = append(a.list, r)
+}
+
+// recommend returns policies, the best first, and the numbers of the cohorts that they
+// should accept, in the order of [secpolicy.Needs].
+func (a *advice) recommend() (list []secpolicy.Recommendation, cohorts []int) {
+	a.limits.OnlyFIPS = a.limits.OnlyFIPS || !a.limits.NoFIPS && a.seemsFIPS()
+	if a.failsAtTLS13() {
+		n, cohorts := a.policyNeeds(true)
+		if list := a.Known.Recommend(n); len(list) > 0 && len(cohorts) > 0 {
+			return list, cohorts
+		}
+	}
+	n, cohorts := a.policyNeeds(false)
+	return a.Known.Recommend(n), cohorts
+}
+
+// fixed returns the cohorts that a recommended policy accepts.
+func (a *advice) fixed(r secpolicy.Recommendation, cohorts []int) map[*Cohort]bool {
+	fixed := make(map[*Cohort]bool)
+	for client, i := range cohorts {
+		fixed[&a.in.Cohorts[i]] = !slices.Contains(r.Refused, client)
+	}
+	return fixed
 }
 
 // failsAtTLS13 reports whether TLS 1.3 came with failures of clients that get it now,
@@ -147,9 +226,9 @@ var (
 	chacha20 = tlsname.Suite(0x1303).String()
 )
 
-// recommend reports whether there is such a policy.
-func (a *advice) recommend(noTLS13 bool) bool {
-	n := secpolicy.Needs{Current: a.InForce, Kept: []secpolicy.Offer{}, NoTLS13: noTLS13}
+// policyNeeds returns what a policy needs, and the numbers of the cohorts among it.
+func (a *advice) policyNeeds(noTLS13 bool) (n secpolicy.Needs, cohorts []int) {
+	n = secpolicy.Needs{Current: a.InForce, Kept: []secpolicy.Offer{}, NoTLS13: noTLS13, Constraints: a.limits}
 	for _, u := range a.Uses {
 		used := u.Since > 0
 		if noTLS13 { // those who have it now, and maybe x25519 with it, used something else before
@@ -159,7 +238,6 @@ func (a *advice) recommend(noTLS13 bool) bool {
 			n.Kept = append(n.Kept, o)
 		}
 	}
-	var cohorts []int // of each client
 	for i := range a.in.Cohorts {
 		c := &a.in.Cohorts[i]
 		needs := c.needs(noTLS13)
@@ -173,40 +251,7 @@ func (a *advice) recommend(noTLS13 bool) bool {
 		}
 		n.Clients, cohorts = append(n.Clients, client), append(cohorts, i)
 	}
-	if len(n.Clients) == 0 {
-		return false
-	}
-	n.OnlyFIPS = a.seemsFIPS()
-	list := a.Known.Recommend(n)
-	if len(list) == 0 {
-		return false
-	}
-	best := list[0]
-	fixed := make(map[*Cohort]bool)
-	for client, i := range cohorts {
-		fixed[&a.in.Cohorts[i]] = !slices.Contains(best.Refused, client)
-	}
-	r := a.cohorts(SetPolicy, func(c *Cohort) bool { return fixed[c] })
-	r.Policy = best.Policy.Name
-	r.Text = fmt.Sprintf("Set %s. It accepts all that works now, and what %s of %s need.", short(r.Policy), text.Count(r.Fixes), text.Plural(r.Of, "failed connection"))
-	if a.InForce != nil {
-		change := secpolicy.Compare(a.InForce, best.Policy)
-		var weaker []string
-		for _, w := range change.Weakens() {
-			r.Allows, weaker = append(r.Allows, w.String()), append(weaker, w.Text())
-		}
-		if len(weaker) > 0 {
-			r.Text += " For all clients, it " + strings.Join(weaker, ", ") + "."
-		}
-	}
-	if n.OnlyFIPS {
-		r.Text += " The listener seems to have a FIPS policy: no connection uses x25519."
-	}
-	if !best.Policy.Confirmed() {
-		r.Text += " Not confirmed: " + best.Policy.Caveat() + "."
-	}
-	a.list = append(a.list, r)
-	return true
+	return n, cohorts
 }
 
 // update is for clients that the listener's policy refuses.

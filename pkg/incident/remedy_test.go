@@ -80,7 +80,7 @@ func TestRemedies(t *testing.T) {
 			inForce: "TLS13-1-2-Res-PQ-2025-09",
 			uses:    append(slices.Clone(modern), use("TLSv1.3 TLS_AES_128_GCM_SHA256 X25519MLKEM768", 500, 500)),
 			cohorts: []Cohort{cohort("TLSv1.2 ECDHE-RSA-AES256-SHA384 secp256r1", "", unmapped, 50)},
-			want:    "undo 50; set-policy TLS13-1-2-PQ-2025-09 50 allows cbc; update-clients 50",
+			want:    "undo 50; set-policy TLS13-1-2-PQ-2025-09 50 allows CBC; update-clients 50",
 		},
 		{
 			name:     "TLS 1.3 appeared",
@@ -89,7 +89,7 @@ func TestRemedies(t *testing.T) {
 			uses:     []Use{use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 100), use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 0, 800)},
 			cohorts:  []Cohort{cohort("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", "TLSv1.3 TLS_AES_128_GCM_SHA256", unmapped, 50)},
 			appeared: []string{"TLSv1.3"},
-			want:     "undo 50; set-policy FS-1-2-Res-2020-10 50 allows no-tls-1.3",
+			want:     "undo 50; set-policy FS-1-2-Res-2020-10 50",
 		},
 		{
 			name:    "FIPS stays FIPS",
@@ -100,7 +100,7 @@ func TestRemedies(t *testing.T) {
 				cohort("TLSv1.2 ECDHE-RSA-AES128-SHA256 secp256r1", "", unmapped, 50),
 				cohort("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 x25519", "", unmapped, 60),
 			},
-			want: "undo 110; set-policy TLS13-1-2-FIPS-2023-04 50 not [1] allows cbc; update-clients 110",
+			want: "undo 110; set-policy TLS13-1-2-FIPS-2023-04 50 not [1] allows CBC; update-clients 110",
 		},
 		{
 			name:    "the policy in force accepts them",
@@ -127,7 +127,7 @@ func TestRemedies(t *testing.T) {
 				c.Crowd = true
 				return c
 			}()},
-			want: "set-policy TLS13-1-1-2021-06 50 allows tls-1.1 no-forward-secrecy sha1-mac cbc; update-clients 50",
+			want: "set-policy TLS13-1-1-2021-06 50 allows TLS 1.1 static RSA SHA-1 MACs CBC; update-clients 50",
 		},
 		{
 			name:     "TLS 1.3 appeared, but those hit are refused for another reason",
@@ -175,7 +175,7 @@ func TestRemedies(t *testing.T) {
 			inForce: "TLS13-1-2-Res-2021-06",
 			uses:    modern,
 			cohorts: []Cohort{cohort("TLSv1.2 ECDHE-RSA-AES128-SHA256 secp256r1", "TLSv1 AES128-SHA", unmapped, 50)},
-			want:    "set-policy TLS13-1-2-2021-06 50 allows cbc; update-clients 50",
+			want:    "set-policy TLS13-1-2-2021-06 50 allows CBC; update-clients 50",
 		},
 		{name: "certificate of the listener", kind: ListenerCertificate, cohorts: []Cohort{cohort(java7.Negotiated.text(), "", unmapped, 50)}, want: "check-certificate 50"},
 		{name: "trust store", kind: TrustStoreChange, cohorts: []Cohort{cohort("", "", "ClientCertUntrusted", 50)}, want: "check-trust-store 50"},

@@ -185,7 +185,7 @@ type Remedy struct {
 	Fixes  uint64   `json:"fixes"`            // failures since the onset
 	Of     uint64   `json:"of"`
 	Not    []int    `json:"not,omitempty"`    // cohorts that it does not fix, by number
-	Allows []string `json:"allows,omitempty"` // weaknesses that the policy in force does not have, if that is known
+	Allows []string `json:"allows,omitempty"` // weak protocols and cipher suites that the policy in force does not have, if that is known, for people: "TLS 1.0"
 	Text   string   `json:"text"`             // for people
 }
 

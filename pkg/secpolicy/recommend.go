@@ -158,7 +158,8 @@ func (n *Needs) blank() bool { return n.Current == nil && n.Kept == nil }
 // most serious weakness that only one of them adds, then whether it is confirmed,
 // then the number of protocols, cipher suites and groups. If the current policy is unknown, everything that a
 // policy allows is new. What a policy lacks (TLS 1.3, post-quantum key exchange)
-// counts as a weakness only if nothing is known of the listener.
+// counts as a weakness only if nothing is known of the listener. Of policies that add
+// nothing, the current one is the first, then the strictest.
 //
 // So no policy that Recommend puts after another, for this reason alone, allows a
 // proper subset of what the other newly allows.
@@ -183,7 +184,9 @@ func (n *Needs) compareNew(p, q *Policy) int {
 		cmp.Compare(len(c.ProtocolsAdded), len(d.ProtocolsAdded)),
 		cmp.Compare(len(c.CiphersAdded), len(d.CiphersAdded)),
 		cmp.Compare(len(c.GroupsAdded), len(d.GroupsAdded)),
-		cmp.Compare(len(c.SchemesRemoved), len(d.SchemesRemoved)))
+		cmp.Compare(len(c.SchemesRemoved), len(d.SchemesRemoved)),
+		compareBool(p != n.Current, q != n.Current),
+		compareWeaknesses(p.Weaknesses(), q.Weaknesses()))
 }
 
 // ParseOffer returns the offer of a client that negotiated, or tried to, what a

@@ -23,20 +23,24 @@ const (
 	notPostQuantum // recorded traffic may be read by a future quantum computer
 )
 
-var weaknesses = [...]struct{ id, text string }{
-	allowsTLS10:      {"tls-1.0", "allows TLS 1.0 (deprecated by RFC 8996)"},
-	allowsTLS11:      {"tls-1.1", "allows TLS 1.1 (deprecated by RFC 8996)"},
-	allows3DES:       {"3des", "allows 3DES with its short blocks (Sweet32)"},
-	noForwardSecrecy: {"no-forward-secrecy", "allows static RSA key exchange (no forward secrecy)"},
-	allowsSHA1MAC:    {"sha1-mac", "allows suites with a SHA-1 MAC"},
-	allowsCBC:        {"cbc", "allows CBC suites (open to padding attacks)"},
-	noTLS13:          {"no-tls-1.3", "lacks TLS 1.3"},
-	allowsTLS12:      {"tls-1.2", "allows TLS 1.2 (whose handshake reveals more than TLS 1.3's)"},
-	notPostQuantum:   {"not-post-quantum", "lacks post-quantum key exchange"},
+var weaknesses = [...]struct{ id, allows, text string }{
+	allowsTLS10:      {"tls-1.0", "TLS 1.0", "allows TLS 1.0 (deprecated by RFC 8996)"},
+	allowsTLS11:      {"tls-1.1", "TLS 1.1", "allows TLS 1.1 (deprecated by RFC 8996)"},
+	allows3DES:       {"3des", "3DES", "allows 3DES with its short blocks (Sweet32)"},
+	noForwardSecrecy: {"no-forward-secrecy", "static RSA", "allows static RSA key exchange (no forward secrecy)"},
+	allowsSHA1MAC:    {"sha1-mac", "SHA-1 MACs", "allows suites with a SHA-1 MAC"},
+	allowsCBC:        {"cbc", "CBC", "allows CBC suites (open to padding attacks)"},
+	noTLS13:          {"no-tls-1.3", "", "lacks TLS 1.3"},
+	allowsTLS12:      {"tls-1.2", "TLS 1.2", "allows TLS 1.2 (whose handshake reveals more than TLS 1.3's)"},
+	notPostQuantum:   {"not-post-quantum", "", "lacks post-quantum key exchange"},
 }
 
 // String returns the identifier, such as tls-1.0.
 func (w Weakness) String() string { return weaknesses[w].id }
+
+// Allows returns what a policy with the weakness allows, such as TLS 1.0, or "" if it
+// lacks something instead.
+func (w Weakness) Allows() string { return weaknesses[w].allows }
 
 // Text returns a clause whose subject is the policy.
 func (w Weakness) Text() string { return weaknesses[w].text }

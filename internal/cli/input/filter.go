@@ -50,13 +50,27 @@ func (o FilterFlags) AnyOutcome() *FilterFlags {
 	return &o
 }
 
+// RegisterListeners adds the flags that choose times and listeners, and leave out
+// addresses that the user ignores.
+func (o *FilterFlags) RegisterListeners(cmd *cobra.Command) {
+	o.TimeFlags.Register(cmd)
+	f := cmd.Flags()
+	f.StringArrayVar(&o.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; keeps only its connections; repeatable")
+	addPorts(cmd, &o.ports)
+	f.StringArrayVar(&o.ignored, "ignore", nil, "count the connections of this `ADDRESS`, CIDR block or @FILE of them apart, such as health checkers; repeatable")
+}
+
+func addPorts(cmd *cobra.Command, ports *[]uint) {
+	f := cmd.Flags()
+	f.UintSliceVar(ports, "port", nil, "only this listener `PORT`; repeatable")
+	f.Lookup("port").DefValue = "" // which help does not show
+}
+
 // Register adds the flags to a command.
 func (o *FilterFlags) Register(cmd *cobra.Command) {
+	o.RegisterListeners(cmd)
 	f := cmd.Flags()
-	o.TimeFlags.Register(cmd)
-	f.StringArrayVar(&o.loadBalancers, "load-balancer", nil, command.LoadBalancerUsage+"; keeps only its connections; repeatable")
-	AddPeers(cmd, &o.ports, &o.clients)
-	f.StringArrayVar(&o.ignored, "ignore", nil, "count the connections of this `ADDRESS`, CIDR block or @FILE of them apart, such as health checkers; repeatable")
+	f.StringArrayVar(&o.clients, "client", nil, "only this client, by `ADDRESS` or CIDR block; repeatable")
 	command.Renamed(cmd, "listener-port", "port")
 	f.StringArrayVar(&o.protocols, "protocol", nil, command.ProtocolUsage+"; keeps only its connections (- for none); repeatable")
 	f.StringArrayVar(&o.ciphers, "cipher", nil, command.CipherUsage+"; keeps only its connections (- for none); repeatable")
@@ -71,9 +85,8 @@ func (o *FilterFlags) Register(cmd *cobra.Command) {
 
 // AddPeers adds the flags for the two ends of connections.
 func AddPeers(cmd *cobra.Command, ports *[]uint, clients *[]string) {
+	addPorts(cmd, ports)
 	f := cmd.Flags()
-	f.UintSliceVar(ports, "port", nil, "only this listener `PORT`; repeatable")
-	f.Lookup("port").DefValue = "" // which help does not show
 	f.StringArrayVar(clients, "client", nil, "only this client, by `ADDRESS` or CIDR block; repeatable")
 }
 

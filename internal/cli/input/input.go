@@ -63,6 +63,19 @@ func (in *Logs) Malformed() int { return in.seen.malformed }
 // Skipped returns how many files and objects were skipped, by what they are.
 func (in *Logs) Skipped() map[string]int { return in.seen.skipped }
 
+// WriteLeftOut says what was left out of the logs.
+func (in *Logs) WriteLeftOut(stderr io.Writer) {
+	if in.Malformed() > 0 {
+		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "invalid lines"))
+	}
+	if n := in.Ignored().Connections; n > 0 {
+		command.Complain(stderr, "%s of ignored addresses left out", text.Plural(n, "connection"))
+	}
+	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
+		command.Complain(stderr, "%s skipped: %s", text.Counted(in.Skipped()[what], "file or object", "files or objects"), what)
+	}
+}
+
 // A malformedLine is a line that is not a log entry.
 type malformedLine struct {
 	log *Log

@@ -12,6 +12,7 @@ import (
 
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policyflags"
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
@@ -25,6 +26,11 @@ type suggestionJSON struct {
 	FIPS        bool     `json:"fips"`
 	Confirmed   bool     `json:"confirmed"`
 	Caveat      string   `json:"caveat"`
+	Fixes       *uint64  `json:"fixes,omitempty"` // with logs: failures
+}
+
+func newSuggestion(p *secpolicy.Policy) suggestionJSON {
+	return suggestionJSON{Name: p.Name, GivesUp: command.Names(p.Weaknesses()), PostQuantum: p.PostQuantum, FIPS: p.FIPS, Confirmed: p.Confirmed(), Caveat: p.Caveat()}
 }
 
 type changeJSON struct {
@@ -33,6 +39,13 @@ type changeJSON struct {
 	Weakens []string `json:"weakens"`
 	Adds    []string `json:"adds"` // protocols and cipher suites
 	Caveat  string   `json:"caveat"`
+}
+
+func newChange(d *secpolicy.Difference) *changeJSON {
+	return &changeJSON{
+		From: d.A.Name, To: d.B.Name, Weakens: command.Names(d.Weakens()),
+		Adds: append(command.Names(d.ProtocolsAdded), command.Names(d.CiphersAdded)...), Caveat: d.B.Caveat(),
+	}
 }
 
 type suggestJSON struct {
@@ -48,29 +61,47 @@ type suggestFlags struct {
 	lowest  string
 	top     int
 	limits  secpolicy.Constraints
+	filter  input.FilterFlags // with logs
 }
 
 func (p *flags) newSuggest() *cobra.Command {
 	var o suggestFlags
 	cmd := &cobra.Command{
-		Use:   "suggest --protocol PROTOCOL --cipher CIPHER",
-		Short: "Suggest the strictest policies that accept your clients",
-		Long: `suggest lists the policies that accept all given clients, strictest first, with
-their weaknesses. --protocol and --cipher describe one client; --offer adds
-others, each with its protocols and cipher suites in quotes. With --policy, it
-lists those that accept these clients and everything that the current policy
-accepts, smallest change first.`,
-		Example: `  tlswatch policy suggest --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA
+		Use:   "suggest {PATH... | --protocol P --cipher C}",
+		Short: "Suggest policies that accept your clients, in logs or given",
+		Long: `suggest PATH... reads connection logs, and suggests one policy for each listener:
+it accepts all that is negotiated now and as many of the failing clients as
+possible, by protocol, cipher suite and key exchange, by what they negotiated
+before and try now. Of several such policies it is the one that newly allows
+least. --policy names the policies that the listeners have: POLICY,
+443=POLICY,8443=POLICY by port, or live to ask AWS.
+
+Without PATH, it lists the policies that accept all given clients, strictest
+first, with their weaknesses. --protocol and --cipher describe one client;
+--offer adds others, each with its protocols and cipher suites in quotes. With
+--policy, it lists those that accept these clients and everything that the
+current policy accepts, smallest change first.
+
+` + input.PathHelp,
+		Example: `  tlswatch policy suggest --policy TLS13-1-2-2021-06 conn_log_*.log.gz
+  tlswatch policy suggest --protocol TLSv1.2 --cipher ECDHE-RSA-AES256-SHA
   tlswatch policy suggest --policy ELBSecurityPolicy-TLS13-1-2-2021-06 \
     --offer 'TLSv1.2 ECDHE-RSA-AES256-SHA' --offer 'TLSv1 AES128-SHA'`,
-		Args: command.AtMost(0),
-		RunE: p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) { return o.suggest(set) }),
+		RunE: func(cmd *cobra.Command, paths []string) error {
+			if len(paths) == 0 {
+				return p.runs(func(set *secpolicy.Set, _ []string) (any, func(*console.Writer), error) { return o.suggest(set) })(cmd, nil)
+			}
+			if len(o.offered)+len(o.offer.protocols)+len(o.offer.ciphers)+len(o.offer.groups)+len(o.offer.certificates) > 0 {
+				return command.Usagef("--protocol, --cipher, --group, --certificate and --offer describe clients in place of PATH")
+			}
+			return command.Runs(func(cmd *cobra.Command, paths []string) error { return o.fromLogs(cmd, p, paths) })(cmd, paths)
+		},
 	}
 	o.offer.addFlags(cmd)
 	f := cmd.Flags()
 	f.StringArrayVar(&o.offered, "offer", nil, "`OFFER` of one more client: 'PROTOCOL... CIPHER...'; repeatable")
 	command.Renamed(cmd, "client", "offer")
-	f.StringVar(&o.current, "policy", "", command.PolicyUsage+", or 443=POLICY for a listener; adds the smallest change from it")
+	f.StringVar(&o.current, "policy", "", command.PolicyUsage+", 443=POLICY,8443=POLICY by port, or with PATH live to ask AWS; suggests the smallest change")
 	command.Renamed(cmd, "current", "policy")
 	f.StringVar(&o.lowest, "min-protocol", "", "only policies that allow no `PROTOCOL` below this one")
 	f.BoolVar(&o.limits.ForwardSecrecy, "forward-secrecy", false, "only policies with forward secrecy")
@@ -80,8 +111,30 @@ accepts, smallest change first.`,
 	f.BoolVar(&o.limits.Confirmed, "confirmed", false, "only policies whose protocols and cipher suites are confirmed")
 	f.BoolVar(&o.limits.Legacy, "legacy", false, "also suggest policies that AWS no longer lists for Application Load Balancers")
 	f.IntVar(&o.top, "top", 5, command.TopUsage)
+	o.filter.RegisterListeners(cmd)
+	command.AddAWS(cmd)
+	command.AddRequesterPays(cmd)
 	command.CompleteFlag(cmd, "policy", policyflags.Complete(&p.file, 0))
 	return cmd
+}
+
+// constraints reads the flags that restrict the policies.
+func (o *suggestFlags) constraints() (secpolicy.Constraints, error) {
+	limits := o.limits
+	switch {
+	case limits.OnlyFIPS && limits.NoFIPS:
+		return limits, command.Usagef("--fips and --no-fips exclude each other")
+	case o.top < 0:
+		return limits, command.Usagef("--top must be 0 or more, not %d", o.top)
+	}
+	if o.lowest != "" {
+		version, err := tlsname.ParseVersion(o.lowest)
+		if err != nil {
+			return limits, command.Usagef("--min-protocol: %w", err)
+		}
+		limits.MinVersion = version
+	}
+	return limits, nil
 }
 
 func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), error) {
@@ -89,17 +142,9 @@ func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), 
 	if err != nil {
 		return nil, nil, err
 	}
-	limits := o.limits
-	switch {
-	case limits.OnlyFIPS && limits.NoFIPS:
-		return nil, nil, command.Usagef("--fips and --no-fips exclude each other")
-	case o.top < 0:
-		return nil, nil, command.Usagef("--top must be 0 or more, not %d", o.top)
-	}
-	if o.lowest != "" {
-		if limits.MinVersion, err = tlsname.ParseVersion(o.lowest); err != nil {
-			return nil, nil, command.Usagef("--min-protocol: %w", err)
-		}
+	limits, err := o.constraints()
+	if err != nil {
+		return nil, nil, err
 	}
 	var clients []secpolicy.Client
 	for _, offer := range offers {
@@ -127,18 +172,14 @@ func (o *suggestFlags) suggest(set *secpolicy.Set) (any, func(*console.Writer), 
 	result := suggestJSON{Suggestions: []suggestionJSON{}}
 	if needs.Current != nil && len(list) > 0 {
 		smallest := secpolicy.Compare(needs.Current, list[0])
-		change = &smallest
-		result.SmallestChange = &changeJSON{
-			From: change.A.Name, To: change.B.Name, Weakens: command.Names(change.Weakens()),
-			Adds: append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...), Caveat: change.B.Caveat(),
-		}
+		change, result.SmallestChange = &smallest, newChange(&smallest)
 	}
 	more := 0
 	if o.top > 0 && len(list) > o.top {
 		list, more = list[:o.top], len(list)-o.top
 	}
 	for _, p := range list {
-		result.Suggestions = append(result.Suggestions, suggestionJSON{p.Name, command.Names(p.Weaknesses()), p.PostQuantum, p.FIPS, p.Confirmed(), p.Caveat()})
+		result.Suggestions = append(result.Suggestions, newSuggestion(p))
 	}
 	if len(list) == 0 {
 		err = errors.New("no policy is known to accept these clients and meets the constraints")
@@ -188,14 +229,8 @@ func writeSuggestions(w io.Writer, list []*secpolicy.Policy, more int, change *s
 		} else {
 			fmt.Fprintf(w, "Smallest change from %s\n  %s\n", change.A.Name, change.B.Name)
 		}
-		for _, weakness := range change.Weakens() {
-			fmt.Fprintf(w, "  new weakness: %s\n", weakness.Text())
-		}
-		if added := append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...); len(added) > 0 {
-			fmt.Fprintf(w, "  adds: %s\n", strings.Join(added, " "))
-		}
-		if c := change.B.Caveat(); c != "" {
-			fmt.Fprintf(w, "  not confirmed: %s\n", c)
+		for _, line := range changeLines(change.B, change) {
+			fmt.Fprintf(w, "  %s\n", line)
 		}
 		if list = list[1:]; len(list) > 0 {
 			fmt.Fprintln(w, "\nOther policies that accept these clients, smallest change first")
@@ -203,14 +238,32 @@ func writeSuggestions(w io.Writer, list []*secpolicy.Policy, more int, change *s
 	}
 	for _, p := range list {
 		fmt.Fprintln(w, p.Name)
-		for _, weakness := range p.Weaknesses() {
-			fmt.Fprintf(w, "  weakness: %s\n", weakness.Text())
-		}
-		if c := p.Caveat(); c != "" {
-			fmt.Fprintf(w, "  not confirmed: %s\n", c)
+		for _, line := range changeLines(p, nil) {
+			fmt.Fprintf(w, "  %s\n", line)
 		}
 	}
 	if more > 0 {
 		fmt.Fprintf(w, "and %d more; --top 0 shows all\n", more)
 	}
+}
+
+// changeLines says what is weak about a policy, or what a change to it weakens and adds,
+// and what is not confirmed.
+func changeLines(p *secpolicy.Policy, change *secpolicy.Difference) (lines []string) {
+	weaknesses, what := p.Weaknesses(), "weakness: "
+	if change != nil {
+		weaknesses, what = change.Weakens(), "new weakness: "
+	}
+	for _, weakness := range weaknesses {
+		lines = append(lines, what+weakness.Text())
+	}
+	if change != nil {
+		if added := append(command.Names(change.ProtocolsAdded), command.Names(change.CiphersAdded)...); len(added) > 0 {
+			lines = append(lines, "adds: "+strings.Join(added, " "))
+		}
+	}
+	if c := p.Caveat(); c != "" {
+		lines = append(lines, "not confirmed: "+c)
+	}
+	return lines
 }

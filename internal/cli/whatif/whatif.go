@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -113,15 +112,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	if readErr != nil && !errors.As(readErr, new(*input.ReadError)) {
 		return in.Finish(ctx, readErr)
 	}
-	if in.Malformed() > 0 {
-		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "invalid lines"))
-	}
-	if n := in.Ignored().Connections; n > 0 {
-		command.Complain(stderr, "%s of ignored addresses left out", text.Plural(n, "connection"))
-	}
-	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
-		command.Complain(stderr, "%s skipped: %s", text.Counted(in.Skipped()[what], "file or object", "files or objects"), what)
-	}
+	in.WriteLeftOut(stderr)
 	list := o.change.Answer(log)
 	err = o.write(stdout, list)
 	if ctx.Err() == nil {
