@@ -38,7 +38,7 @@ type Marks struct {
 	noiseRecall    []float64 // share of the scanners' failures called noise or a scan, if nothing else happens
 	customersNoise []float64 // share of failing customers that are called noise
 
-	accepts  []float64 // 1 if the policy accepts all that were hit
+	accepts  []float64 // 1 if the policy accepts all that were hit, if any good one does
 	keeps    []float64 // 1 if nobody who works now would break, and nothing in use goes
 	smallest []float64 // 1 if no good policy allows less
 	newly    []float64 // how many more suites and groups it allows than the smallest good one
@@ -287,9 +287,12 @@ func (m *Marks) policy(in *world.Incident, s *incident.Incident) {
 		return
 	}
 	p := &in.Policies[i]
-	m.accepts = append(m.accepts, mark(p.Fixes == p.Of))
+	possible := slices.ContainsFunc(in.Policies, func(p world.PolicyEffect) bool { return p.Good() })
+	if possible {
+		m.accepts = append(m.accepts, mark(p.Fixes == p.Of))
+	}
 	m.keeps = append(m.keeps, mark(p.Breaks == 0 && len(p.Drops) == 0))
-	if !p.Good() {
+	if !p.Good() && (possible || p.Breaks > 0 || len(p.Drops) > 0) {
 		m.because("%s fixes %d of %d programs, breaks %d, drops %v (after %s to %s)", p.Name, p.Fixes, p.Of, p.Breaks, p.Drops, in.Before, in.After)
 	}
 	// Where TLS 1.3 may go, the smallest policy with it is as good as the smallest without.
