@@ -16,7 +16,7 @@ import (
 
 // Limits of a log's memory, besides its room.
 const (
-	maxKinds    = 1 << 16
+	maxKinds    = 1 << 15
 	maxKindName = 128 // bytes
 )
 
