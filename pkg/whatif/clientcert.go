@@ -56,11 +56,13 @@ func (k *knowledge) presentedCertificate() (possibility, string) {
 	}
 }
 
-// ownSignature reports whether the new policy has all schemes of the current one by
-// which the client may have proved that it has the key: RFC 8446 section 4.4.3.
+// ownSignature reports whether the new policy has a scheme by which every client can
+// prove that it has the key: RFC 8446 section 4.4.3.
 func (k *knowledge) ownSignature() (possibility, string) {
-	if k.version < tlsname.TLS12 || k.from != nil && k.from.SignatureSchemes != nil && k.to.SignatureSchemes != nil &&
-		len(without(k.from.SignatureSchemes, k.to.SignatureSchemes)) == 0 {
+	to := k.to.SignatureSchemes
+	lost := k.from == nil || k.from.SignatureSchemes == nil || to == nil || len(without(k.from.SignatureSchemes, to)) > 0
+	sha256 := slices.Contains(to, ecdsaSHA256) && slices.Contains(to, rsaSHA256) && !k.suite.HasReason(tlsname.SHA1MAC)
+	if k.version < tlsname.TLS12 || !lost || sha256 || k.version >= tlsname.TLS13 && k.verify(to, k.suite) {
 		return yes, ""
 	}
 	return probably, fmt.Sprintf("%s has fewer signature schemes. A client whose key can sign only with others would fail, as some smart cards.", k.to.Name)

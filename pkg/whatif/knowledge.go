@@ -170,14 +170,19 @@ func (k *knowledge) firstTLS13(v tlsname.Version) (possibility, string) {
 	if k.bothKindsPossible() && !k.bothKinds {
 		return maybe, k.otherKind(v)
 	}
-	if p, why := k.clientCertificate(); p&no != 0 || k.tls13 && !k.failed && k.from != nil && slices.Contains(k.from.Protocols, v) {
+	p, why := k.clientCertificate()
+	if p&no != 0 || k.tls13 && !k.failed && k.from != nil && slices.Contains(k.from.Protocols, v) {
 		return p, why // it is not the first time, unless several programs share the address
 	}
-	risk := fmt.Sprintf("The client would use %s with %s for the first time. It fails if it cannot verify RSA-PSS signatures.", v, k.to.Name)
+	risk := "it cannot verify RSA-PSS signatures"
 	if k.presented || k.mutual {
-		risk = fmt.Sprintf("The client would use %s with %s for the first time. It fails if it cannot verify RSA-PSS signatures, or if its key cannot sign with RSA-PSS, as in some smart cards and PKCS #11 modules.", v, k.to.Name)
+		risk += ", or if its key cannot sign with RSA-PSS, as in some smart cards and PKCS #11 modules"
 	}
-	return probably, risk
+	text := fmt.Sprintf("The client would use %s with %s for the first time. It fails if %s.", v, k.to.Name, risk)
+	if p == probably {
+		text += " " + why
+	}
+	return probably, text
 }
 
 // Values that RFC 8446 section 9.1 makes mandatory in TLS 1.3, and others that nearly

@@ -42,8 +42,21 @@ func TestWhatIfLive(t *testing.T) {
 	if live.Connections == unknown.Connections {
 		t.Errorf("the policy makes no difference: %+v", live.Connections)
 	}
-	if text := strings.Join(live.Notes, "\n"); !strings.Contains(text, "ELBSecurityPolicy-Of-The-Future-2031-01") {
-		t.Errorf("a policy that is not known is not named: %s", text)
+	text := strings.Join(live.Notes, "\n")
+	for _, want := range []string{"ELBSecurityPolicy-Of-The-Future-2031-01", "Nothing in the log speaks against them at an earlier time."} {
+		if !strings.Contains(text, want) {
+			t.Errorf("no %q in the notes: %s", want, text)
+		}
+	}
+	older, err := os.ReadFile(log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(log, append(older, strings.ReplaceAll(strings.ReplaceAll(line, "PORT", "443"), "TLSv1.2", "TLSv1.1")+"\n"...), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if text := strings.Join(forecast("--policy", "live").Notes, "\n"); !strings.Contains(text, "They hold for sure only after the times above.") || !strings.Contains(text, "had another policy than ELBSecurityPolicy-TLS13-1-2-Ext2-2021-06") {
+		t.Errorf("a change of policy is not named: %s", text)
 	}
 	stack.ELB.SetFaults(func(string, int) wire.Fault { return wire.Refuse(403, "AccessDenied") })
 	if _, stderr := clitest.Want(t, command.ExitFailed, New(), "whatif", "--to", "ELBSecurityPolicy-2016-08", "--policy", "live", log); !strings.Contains(stderr, "access denied") {
