@@ -63,7 +63,9 @@ func upTo(n int) uint64 {
 
 // raised returns the segment whose rate of events per exposure differs most from the
 // rate elsewhere, and is higher. Its score is a log likelihood ratio, which holds for
-// independent events: divide it by their dispersion.
+// independent events: divide it by their dispersion. It begins and ends with an event,
+// since more exposure without events only lowers the rate: in a sparse log few segments
+// are left to try. Where there is no exposure, there must be no events.
 func raised(events []uint32, exposure []float64) (best segment) {
 	n := len(events)
 	var allEvents, allExposure float64
@@ -72,10 +74,16 @@ func raised(events []uint32, exposure []float64) (best segment) {
 		allExposure += exposure[i]
 	}
 	for from := range n {
+		if events[from] == 0 {
+			continue
+		}
 		var in, exposed float64
 		for to := from + 1; to <= n; to++ {
-			in += float64(events[to-1])
 			exposed += exposure[to-1]
+			if events[to-1] == 0 {
+				continue
+			}
+			in += float64(events[to-1])
 			out, unexposed := allEvents-in, allExposure-exposed
 			if in < 3 || unexposed <= 0 || exposed <= 0 || in/exposed <= out/unexposed {
 				continue
