@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -202,11 +203,15 @@ func (v *values) add(text string) {
 	}
 }
 
-// list returns the texts in order.
+// list returns the texts in order, numbers as such.
 func (v *values) list() (list []string) {
 	for text := range v.texts.Range {
 		list = append(list, text.(string))
 	}
-	slices.Sort(list)
+	number := func(text string) int {
+		n, _ := strconv.Atoi(text)
+		return n
+	}
+	slices.SortFunc(list, func(a, b string) int { return cmp.Or(cmp.Compare(number(a), number(b)), cmp.Compare(a, b)) })
 	return list
 }

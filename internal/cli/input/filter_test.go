@@ -68,7 +68,7 @@ func TestFilter(t *testing.T) {
 		"--key-exchange -":                            false,
 		"--port 443":                                  true,
 		"--port 80 --port 443":                        true,
-		"--port 80":                                   false,
+		"--port 81":                                   false,
 		"--client 203.0.113.7":                        true,
 		"--client 203.0.113.0/24":                     true,
 		"--client 203.0.113.9/24":                     true, // a block by any of its addresses
@@ -229,20 +229,20 @@ func TestFilterNothing(t *testing.T) {
 	var lines []connlog.Entry
 	for i := range 30 {
 		lines = append(lines, connlog.Entry{
-			Time: at.Add(time.Duration(i) * time.Second), Client: netip.MustParseAddr("203.0.113.7"), ListenerPort: uint16(443 + 8000*(i%2)), Status: "Success",
+			Time: at.Add(time.Duration(i) * time.Second), Client: netip.MustParseAddr("203.0.113.7"), ListenerPort: []uint16{443, 80, 8443}[i%3], Status: "Success",
 			Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", LoadBalancer: fmt.Sprintf("app/shop-%02d/50dc6c495c0c9188", i),
 		})
 	}
 	const cover = ": the logs found cover 2026-11-23 10:00:00 to 2026-11-23 10:00:29 UTC\n"
 	for args, want := range map[string]string{
-		"--port 80":                                                "no line matches the filters" + cover + "  --port matches no line: the logs have 443, 8443\n",
-		"--failed --port 80":                                       "no line matches the filters" + cover + "  --port matches no line: the logs have 443, 8443\n  --failed matches no line\n",
+		"--port 81":                                                "no line matches the filters" + cover + "  --port matches no line: the logs have 80, 443, 8443\n",
+		"--failed --port 81":                                       "no line matches the filters" + cover + "  --port matches no line: the logs have 80, 443, 8443\n  --failed matches no line\n",
 		"--client 10.0.0.0/8 --protocol TLSv1.2":                   "no line matches the filters" + cover + "  --client matches no line\n  --protocol matches no line: the logs have TLSv1.3\n",
 		"--key-exchange P-256":                                     "no line matches the filters" + cover + "  --key-exchange matches no line: the logs have -\n",
 		"--since 11:00":                                            "no line matches the filters: the logs found end at 2026-11-23 10:00:29 UTC, and --since starts at 2026-11-23 11:00:00 UTC\n",
 		"--until 9:00":                                             "no line matches the filters: the logs found start at 2026-11-23 10:00:00 UTC, and --until ends at 2026-11-23 09:00:00 UTC\n",
 		"--since 10:00:08.5 --until 10:00:09":                      "no line matches the filters" + cover,
-		"--since 10:00:08 --until 10:00:09 --port 8443":            "no line matches the filters" + cover + "  each filter matches some line, but no line matches all of them\n",
+		"--since 10:00:08 --until 10:00:09 --port 443":             "no line matches the filters" + cover + "  each filter matches some line, but no line matches all of them\n",
 		"--load-balancer shop-00 --port 8443":                      "no line matches the filters" + cover + "  each filter matches some line, but no line matches all of them\n",
 		"--load-balancer shop-00,Shop-8":                           `--load-balancer "Shop-8" matches nothing: the logs have app/shop-08/50dc6c495c0c9188, ` + "app/shop-18/50dc6c495c0c9188, app/shop-28/50dc6c495c0c9188, app/shop-00/50dc6c495c0c9188, app/shop-01/50dc6c495c0c9188, app/shop-02/50dc6c495c0c9188, app/shop-03/50dc6c495c0c9188, app/shop-04/50dc6c495c0c9188, app/shop-05/50dc6c495c0c9188, app/shop-06/50dc6c495c0c9188 and 20 more\n",
 		"--load-balancer shop-*":                                   "",
