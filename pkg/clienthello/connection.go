@@ -30,7 +30,9 @@ type connection struct {
 	replaced bool       // another connection with the same ports began before its end
 	waited   bool       // at least answerTime passed since the ClientHello
 
+	preludes     []prelude.Prelude
 	handshake    *Handshake // nil until the ClientHello begins
+	hello        delivery   // of the last ClientHello
 	serverOnly   *Handshake // what the server's packets show, before any packet of the client
 	entry        *waiting
 	server       *tlswire.ServerHello // the final one
@@ -267,10 +269,10 @@ func (c *connection) flush() {
 // withoutHello begins a handshake of a client that sent only a PROXY header or asked for a
 // tunnel.
 func (c *connection) withoutHello() {
-	if c.handshake != nil || c.client == nil || len(c.client.preludes) == 0 || len(c.client.head) > 0 {
+	if c.handshake != nil || c.client == nil || len(c.preludes) == 0 || len(c.client.head) > 0 {
 		return
 	}
-	last := c.client.preludes[len(c.client.preludes)-1]
+	last := c.preludes[len(c.preludes)-1]
 	switch {
 	case last.Proxy():
 		c.begin(PROXY, 0)
@@ -313,7 +315,7 @@ func (c *connection) newHandshake(p Protocol, version tlsname.Version) *Handshak
 	h := &Handshake{Time: time.Unix(0, c.now).UTC(), Protocol: p, RecordVersion: version}
 	h.Client, h.Server = c.endpoints(c.client)
 	h.Peer = h.Client
-	h.Preludes = slices.Clip(c.client.preludes)
+	h.Preludes = slices.Clip(c.preludes)
 	for _, p := range h.Preludes {
 		if p.Proxy() && p.Client.IsValid() {
 			h.Client = p.Client

@@ -18,13 +18,13 @@ type delivery struct {
 // measure computes the size of the ClientHello from its message, of which the capture
 // may lack bytes.
 func (d *direction) measure(m tlswire.Message) {
-	d.hello.segments = d.segments - d.hello.segments + 1
+	d.c.hello.segments = d.segments - d.c.hello.segments + 1
 	if len(m.Bytes) < tlswire.HandshakeHeaderLen || d.length == 0 {
 		return
 	}
 	n := tlswire.HandshakeHeaderLen + m.Length
-	records := max(d.count-d.hello.records, (n+d.length-1)/d.length)
-	d.hello.size = n + records*tlswire.RecordHeaderLen
+	records := max(d.count-d.c.hello.records, (n+d.length-1)/d.length)
+	d.c.hello.size = n + records*tlswire.RecordHeaderLen
 }
 
 // minAgain is the least time until a segment is sent again. Copies of a packet that was
@@ -34,7 +34,7 @@ const minAgain = 1e6
 // repeated takes a segment of n bytes, and counts it if it sends bytes of the ClientHello
 // again that are not acknowledged.
 func (d *direction) repeated(seq uint32, n int, at int64) {
-	h, s := &d.hello, &d.stream
+	h, s := &d.c.hello, &d.stream
 	if d != d.c.client || d.c.handshake == nil {
 		return
 	}
@@ -52,7 +52,7 @@ func (d *direction) repeated(seq uint32, n int, at int64) {
 // got only a part and sent nothing.
 func (c *connection) halfDelivered(o Outcome) *Delivery {
 	client, server := c.client, c.other(c.client)
-	h := client.hello
+	h := c.hello
 	switch {
 	case h.size == 0, client.stream.acked == 0, server.packets == 0, server.bytes > h.answers, c.unseen():
 		return nil

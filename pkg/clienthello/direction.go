@@ -22,11 +22,9 @@ type direction struct {
 
 	head     []byte // of a client, until its protocol is known
 	sniffed  bool
-	preludes []prelude.Prelude
 	plain    bool            // the server sent something else before TLS
 	sslv2    int             // length of the SSL 2.0 ClientHello at the start of head, or 0
 	recordAt uint32          // sequence number of the first record
-	hello    delivery        // of the last ClientHello
 	segments int             // TCP segments up to the end of the ClientHello
 	version  tlsname.Version // of the last record
 	length   int             // of the last record
@@ -104,7 +102,7 @@ func (d *direction) data(b []byte) {
 // part of a dialog that ends with STARTTLS.
 func (d *direction) answer(b []byte) {
 	if !d.sniffed {
-		if !tlswire.MayBeRecord(b) && (d.c.handshake == nil || d.c.client.preludes != nil) {
+		if !tlswire.MayBeRecord(b) && (d.c.handshake == nil || d.c.preludes != nil) {
 			d.plain = true
 			return
 		}
@@ -156,7 +154,7 @@ func (d *direction) holeInHead() {
 // sniff detects the protocol of the client, once it has sent enough.
 func (d *direction) sniff() {
 	protocol, sure := sniff(d.head)
-	for protocol != TLS && len(d.head) > 0 && len(d.preludes) < maxPreludes {
+	for protocol != TLS && len(d.head) > 0 && len(d.c.preludes) < maxPreludes {
 		p, n, more := prelude.Next(d.head)
 		if more {
 			return
@@ -164,7 +162,7 @@ func (d *direction) sniff() {
 		if n == 0 {
 			break
 		}
-		d.preludes = append(d.preludes, p)
+		d.c.preludes = append(d.c.preludes, p)
 		d.head = slices.Clone(d.head[n:])
 		d.segments = min(len(d.head), 1)
 		protocol, sure = sniff(d.head)
@@ -188,7 +186,7 @@ func (d *direction) sniff() {
 		c.begin(protocol, 0)
 		c.end(Outcome{Kind: NotTLS, By: Client})
 	}
-	if server := c.other(d); server.plain && d.preludes == nil {
+	if server := c.other(d); server.plain && d.c.preludes == nil {
 		c.end(Outcome{Kind: NotTLS, By: Server})
 	}
 }
@@ -249,12 +247,12 @@ func (d *direction) Begin(msgType uint8) {
 	if d != d.c.client || msgType != tlswire.TypeClientHello {
 		return
 	}
-	d.hello = delivery{at: d.recordAt + uint32(max(d.records.Position()-tlswire.RecordHeaderLen, 0)), records: d.count - 1, segments: d.segments, packets: d.c.other(d).packets}
+	d.c.hello = delivery{at: d.recordAt + uint32(max(d.records.Position()-tlswire.RecordHeaderLen, 0)), records: d.count - 1, segments: d.segments, packets: d.c.other(d).packets}
 	if d.c.handshake == nil {
 		d.c.begin(TLS, d.version)
 	}
-	if d.preludes != nil || d.c.handshake.Hello != nil {
-		d.hello.answers = d.c.other(d).bytes
+	if d.c.preludes != nil || d.c.handshake.Hello != nil {
+		d.c.hello.answers = d.c.other(d).bytes
 	}
 }
 
@@ -316,9 +314,9 @@ func (d *direction) clientMessage(m tlswire.Message) {
 			h.Fault = fmt.Errorf("ClientHello: %d bytes, which no ClientHello has", m.Length)
 		}
 		h.Hello.Compact()
-		h.Segments, h.Size = d.segments, d.hello.size
+		h.Segments, h.Size = d.segments, d.c.hello.size
 		if len(h.Preludes) > 0 {
-			h.Segments = d.hello.segments
+			h.Segments = d.c.hello.segments
 		}
 		c.hellos = h.size()
 	case m.Type == tlswire.TypeClientHello && c.retry != 0:

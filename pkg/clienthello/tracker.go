@@ -335,7 +335,7 @@ func (t *Tracker) finish(c *connection, kind Kind) {
 		d := &c.sides[i]
 		*d = direction{first: d.first, packets: d.packets, via: d.via, stream: stream{begun: d.stream.begun, next: d.stream.next}}
 	}
-	c.handshake, c.serverOnly, c.entry, c.server, c.ended, c.client, c.closedBy = nil, nil, nil, nil, nil, nil, nil
+	c.handshake, c.serverOnly, c.preludes, c.entry, c.server, c.ended, c.client, c.closedBy = nil, nil, nil, nil, nil, nil, nil, nil
 }
 
 func (t *Tracker) report(c *connection) {

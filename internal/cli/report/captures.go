@@ -11,6 +11,7 @@ import (
 	"tlswatch/internal/cli/captures"
 	"tlswatch/internal/cli/command"
 	"tlswatch/internal/cli/policyflags"
+	"tlswatch/internal/text"
 	"tlswatch/pkg/clienthello"
 	"tlswatch/pkg/connlog"
 	"tlswatch/pkg/report"
@@ -181,6 +182,26 @@ func (c *captured) addTo(r *report.Result, collector *report.Collector, j *polic
 	}
 	r.AddCaptured(counts, offers, top)
 	r.CapturedOutcomes = c.outcomes()
+}
+
+// explain adds to a diagnosis how many of its lines had a half-delivered ClientHello, by
+// the captures.
+func (c *captured) explain(f report.Failure, d report.Diagnosis) report.Diagnosis {
+	var joined, half uint64
+	for line, n := range c.joined {
+		if (report.Failure{Protocol: line.protocol, Cipher: line.cipher, Status: line.status, LoadBalancer: line.loadBalancer, Port: line.port}) != f {
+			continue
+		}
+		joined += n
+		if line.offer.half {
+			half += n
+		}
+	}
+	if half > 0 {
+		d.Cause += fmt.Sprintf(" In the captures, %s of %s had a half-delivered ClientHello: the server did not acknowledge all of it.", text.Count(half), text.Plural(joined, "line"))
+		d.Remedy += " Look for a firewall, a proxy or a tunnel with a small MTU on the path of the large ClientHello, and try the client without post-quantum key shares."
+	}
+	return d
 }
 
 // outcomes returns how all handshakes ended.

@@ -231,7 +231,11 @@ func (a *analysis) read(ctx context.Context, in *input.Logs) error {
 // result returns the report, with a number of rows in each list, 0 for all.
 func (a *analysis) result(source report.Source, rows int) *report.Result {
 	if a.judge != nil {
-		a.collector.Diagnose(a.judge.Policy, a.judge.Why)
+		why := a.judge.Why
+		if a.captured != nil {
+			why = func(f report.Failure) report.Diagnosis { return a.captured.explain(f, a.judge.Why(f)) }
+		}
+		a.collector.Diagnose(a.judge.Policy, why)
 	}
 	r := a.collector.Result(source, rows)
 	if a.captured != nil {
