@@ -60,6 +60,9 @@ func remedies(in *Incident, p Policies) []Remedy {
 	case Scan:
 		a.all(Nothing, "Nothing: no client that worked before is hit.")
 		a.all(BlockAddresses, "Block the networks with a network ACL. AWS WAF does not see failed handshakes.")
+	case Steady: // nobody lost anything, so nothing has to be allowed for them
+		a.update()
+		a.change()
 	default:
 		if cause.Kind == PolicyChange && cause.Certainty != Possible {
 			a.undo()

@@ -127,7 +127,7 @@ func TestRemedies(t *testing.T) {
 				c.Crowd = true
 				return c
 			}()},
-			want: "set-policy TLS13-1-1-2021-06 50 allows TLS 1.1 static RSA SHA-1 MACs CBC; update-clients 50",
+			want: "update-clients 50; set-policy TLS13-1-1-2021-06 50 allows TLS 1.1 static RSA SHA-1 MACs CBC",
 		},
 		{
 			name:     "TLS 1.3 appeared, but those hit are refused for another reason",
