@@ -42,6 +42,7 @@ var meanings = map[string]meaning{
 	"cipher":              {"policy accept, policy suggest, report, tail, whatif", "stringArray", "CIPHER suite, by any of its names or its number"},
 	"client":              {"hello, report, tail, whatif", "stringArray", "only this client, by ADDRESS or CIDR block"},
 	"client-certificates": {"whatif", "stringArray", "PEM FILE of the certificates that clients present"},
+	"compare":             {"report", "string", "compare with the same span this DURATION earlier"},
 	"concurrency":         {"backfill, redrive", "int", "run up to N invocations at the same time"},
 	"confirmed":           {"policy suggest", "bool", "only policies whose protocols and cipher suites are confirmed"},
 	"dashboard":           {"cost", "bool", "include the dashboard"},

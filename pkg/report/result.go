@@ -77,6 +77,7 @@ type Result struct {
 	ClientRequests     []accesslog.Client `json:"clientRequests,omitempty"`
 	Anonymized         bool               `json:"anonymized,omitempty"`
 	Story              *incident.Story    `json:"story"`
+	Comparison         *Comparison        `json:"comparison,omitempty"`
 
 	Heat      *HeatMap       `json:"-"` // with Options.Heat
 	Timelines *Timelines     `json:"-"`

@@ -129,7 +129,12 @@ func (o *FilterFlags) Filter(now time.Time) (*Filter, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &Filter{Span: span, zone: o.Zone()}
+	return o.Within(span)
+}
+
+// Within returns the filter for another span than the flags have.
+func (o *FilterFlags) Within(span Span) (f *Filter, err error) {
+	f = &Filter{Span: span, zone: o.Zone()}
 	if f.loadBalancers, err = ParseLoadBalancers(o.loadBalancers); err != nil {
 		return nil, err
 	}

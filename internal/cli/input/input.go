@@ -5,6 +5,7 @@ package input
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -263,6 +264,9 @@ func (in *Logs) fail(ctx context.Context, failed *logError) {
 	in.seen.failed = append(in.seen.failed, failed)
 }
 
+// ErrNoLogs means that nothing at the paths looks like a log, of the filter's time.
+var ErrNoLogs = errors.New("no log files (.log.gz or .log)")
+
 // result returns the error of reading.
 func (in *Logs) result(ctx context.Context) error {
 	in.mu.Lock()
@@ -281,7 +285,7 @@ func (in *Logs) result(ctx context.Context) error {
 		}
 		return &ReadError{in.seen.failed, logs}
 	case in.seen.objects == 0 && in.seen.outside == 0:
-		err := fmt.Errorf("no log files (.log.gz or .log) in %s", strings.Join(in.paths, ", "))
+		err := fmt.Errorf("%w in %s", ErrNoLogs, strings.Join(in.paths, ", "))
 		if in.filter != nil && in.filter.covered != (Span{}) {
 			err = fmt.Errorf("%w for the days of --since and --until: the logs there %s", err, in.filter.whyTime())
 		}

@@ -40,6 +40,7 @@ type options struct {
 	captures  []string
 	access    []string
 	to        string
+	compare   string
 }
 
 // New returns the command.
@@ -87,6 +88,7 @@ list, chosen by --section.
 	f.StringVar(&o.expiring, "expiring", strconv.Itoa(report.CertificateDays)+"d", "list client certificates that expire within this `DURATION` of the last line, such as 90d")
 	f.StringVar(&o.to, "to", "", command.ToUsage+"; adds what it would break or fix")
 	command.Renamed(cmd, "what-if", "to")
+	f.StringVar(&o.compare, "compare", "", "compare with the same span this `DURATION` earlier, such as 1h, 1d or 7d")
 	command.CompleteFlag(cmd, "to", policyflags.Complete(&o.File, 0))
 	command.CompleteWith(cmd, "section", report.Sections()...)
 	f.StringArrayVar(&o.captures, "captures", nil, "packet capture `FILE` of the same clients and time: adds what they offered when they failed; repeatable")
@@ -128,8 +130,15 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 		filter, filterErr := o.AnyOutcome().Filter(time.Now().UTC())
 		a.accessErr = cmp.Or(filterErr, a.access.read(ctx, input.New(paths, nil, console.NewProgress(stderr, "log")), filter, a.collector.Client, stderr))
 	}
+	var failing report.Failing
+	if o.compare != "" {
+		failing = a.collector.Failing()
+	}
 	r := a.result(source, o.rows())
 	r.Zone = o.Zone()
+	if o.compare != "" && ctx.Err() == nil {
+		a.compareErr = o.addEarlier(ctx, a, r, failing, paths, console.NewProgress(stderr, "log"))
+	}
 	if flag := o.ByOutcome(); flag != "" {
 		r.Story, r.NoStory = nil, flag+" leaves out connections that the story of the failures needs."
 	}
@@ -144,7 +153,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 	if ctx.Err() == nil {
 		a.filter.WarnNothing(stderr)
 	}
-	return cmp.Or(writeErr, in.Finish(ctx, err), a.captureErr, a.accessErr)
+	return cmp.Or(writeErr, in.Finish(ctx, err), a.captureErr, a.accessErr, a.compareErr)
 }
 
 // An analysis collects lines, and what a report says about them.
@@ -157,11 +166,13 @@ type analysis struct {
 	captureErr error              // why the captures were not read to their end
 	access     *accessLog         // nil without --access-logs
 	accessErr  error              // why the access logs were not read to their end
+	settings   report.Options
+	compareErr error // why the logs of --compare were not read to their end
 }
 
 // prepare reads the flags, policies and captures.
 func (o *options) prepare(ctx context.Context, paths []string) (*analysis, error) {
-	settings, err := o.check()
+	settings, err := o.check(paths)
 	if err != nil {
 		return nil, command.Usage(err)
 	}
@@ -182,6 +193,7 @@ func (o *options) prepare(ctx context.Context, paths []string) (*analysis, error
 	if a.judge != nil {
 		settings.Policies, settings.Policy = a.judge.Set, a.judge.PolicyAt
 	}
+	a.settings = settings
 	a.collector = report.New(settings)
 	if len(o.captures) == 0 {
 		return a, nil
@@ -264,7 +276,7 @@ func (o *options) rows() int {
 }
 
 // check turns the flags into options.
-func (o *options) check() (options report.Options, err error) {
+func (o *options) check(paths []string) (options report.Options, err error) {
 	switch {
 	case o.format == "csv" && o.section == "":
 		return options, fmt.Errorf("--format csv needs --section LIST\nwant one of %s", strings.Join(report.Sections(), ", "))
@@ -282,8 +294,13 @@ func (o *options) check() (options report.Options, err error) {
 		return options, errors.New("--section diagnoses needs --policy")
 	case o.section == "what-if" && o.to == "":
 		return options, errors.New("--section what-if needs --to")
+	case o.compare != "" && slices.Contains(paths, command.StdinPath):
+		return options, errors.New("--compare reads logs twice, which standard input cannot")
 	case o.top < 0 && o.top != topOfFormat:
 		return options, fmt.Errorf("--top must be 0 or more, not %d", o.top)
+	}
+	if _, err := o.offset(); err != nil {
+		return options, err
 	}
 	if options.Expiring, err = input.ParseAge(o.expiring); err != nil || options.Expiring == 0 {
 		return options, fmt.Errorf("--expiring must be a duration such as 30d or 12h, not %q", o.expiring)

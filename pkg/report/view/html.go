@@ -78,6 +78,8 @@ type page struct {
 	Lines       []pageLine
 	Shares      []pageShares
 	Heat        *pageHeat
+	ThenWhen    string
+	Then        []string
 	Who, Tables []pageTable
 }
 
@@ -152,7 +154,10 @@ func WriteHTML(w io.Writer, r *report.Result) error {
 	p.Chart, p.Lines = chartOf(r), linesOf(r)
 	p.Shares = sharesOf(r)
 	p.Heat = heatOf(r)
-	p.Who = withRows(cohorts(r), failedClients(r), failedNegotiations(r, number), capturedOffers(r), clientRequests(r))
+	if r.Comparison != nil {
+		p.ThenWhen, p.Then = compared(r)
+	}
+	p.Who = withRows(differences(r), cohorts(r), failedClients(r), failedNegotiations(r, number), capturedOffers(r), clientRequests(r))
 	p.Tables = withRows(certificates(r), nonPostQuantumClients(r), latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r))
 	link := func(id, title string, there bool) {
 		if there {
@@ -161,6 +166,7 @@ func WriteHTML(w io.Writer, r *report.Result) error {
 	}
 	link("time", "Over time", p.Chart != nil)
 	link("why", "Why", len(p.Incidents)+len(why) > 0)
+	link("compared", "Compared", len(p.Then) > 0)
 	link("load-balancers", "Load balancers", len(p.Lines) > 0)
 	for _, t := range p.Who {
 		link(t.ID, t.Title, true)

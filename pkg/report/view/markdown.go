@@ -28,7 +28,14 @@ func WriteMarkdown(w io.Writer, r *report.Result) error {
 	}
 	m.printf("\n%s; %s, %s.\n", strings.Join(volume(r), " "), text.Plural(r.Connections, "connection"), failed)
 	m.why(r)
-	for _, t := range withRows(cohorts(r), failedClients(r)) {
+	if r.Comparison != nil {
+		when, sentences := compared(r)
+		m.printf("\n### Compared with %s\n\n", when)
+		for _, s := range sentences {
+			m.printf("- %s\n", s)
+		}
+	}
+	for _, t := range withRows(differences(r), cohorts(r), failedClients(r)) {
 		m.table(&t)
 	}
 	return m.Flush()

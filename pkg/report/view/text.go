@@ -26,6 +26,7 @@ func WriteText(w io.Writer, r *report.Result, screen text.Screen) error {
 	shown, number := causes(r)
 	t.why()
 	t.diagnoses(shown)
+	t.comparison()
 	t.where()
 	t.who()
 	t.clients(number)
