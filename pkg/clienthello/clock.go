@@ -7,6 +7,7 @@ package clienthello
 type clock struct {
 	now    int64 // Unix nanoseconds plus all steps back
 	latest int64 // time of the latest packet that counted
+	agreed int   // packets that were not far from it, up to enough
 
 	odd          int   // packets in a row that were far ahead or, if negative, far behind
 	since        int64 // number of the first of them
@@ -14,6 +15,7 @@ type clock struct {
 	last         int64 // time of the last of them
 	open         int   // connections at the first of them
 	contradicted bool  // such packets were followed by others that were not far away
+	jump         int64 // how far ahead the first of them was that counted last
 }
 
 // Packets in a row that were far away and count: of few, the times must also have
@@ -26,6 +28,7 @@ const (
 	maxOdd        = 4096
 	doubtful      = 16 // as many times more, if times have contradicted each other before
 	endOdd        = 3  // at the end of a capture: the handshake of TCP
+	enough        = 2  // at the begin, where only the first packet was far away
 )
 
 // advance takes the time of a packet, its number, and how many connections are open. It
@@ -37,7 +40,7 @@ func (c *clock) advance(at, number int64, open int) (leap int64) {
 	ahead := at - c.latest
 	if !far(at, c.latest) {
 		c.contradicted = c.contradicted || c.odd != 0
-		c.odd = 0
+		c.odd, c.agreed = 0, min(c.agreed+1, enough)
 		if ahead > 0 {
 			c.now, c.latest = c.now+ahead, at
 		}
@@ -58,6 +61,9 @@ func (c *clock) advance(at, number int64, open int) (leap int64) {
 		factor = doubtful
 	}
 	n := c.odd * step
+	if step < 0 && n >= enough && c.agreed < enough { // the first packet was far ahead
+		return c.accept()
+	}
 	if n > factor*min(manyOdd+perConnection*c.open, maxOdd) || n > factor*min(fewOdd+perConnection*c.open, maxOdd) && at-c.first > int64(idleTime) {
 		return c.accept()
 	}
@@ -66,7 +72,7 @@ func (c *clock) advance(at, number int64, open int) (leap int64) {
 
 // accept makes the last time count.
 func (c *clock) accept() (leap int64) {
-	leap = max(c.last-c.latest, 0)
+	leap, c.jump = max(c.last-c.latest, 0), max(c.first-c.latest, 0)
 	c.odd, c.latest, c.now, c.contradicted = 0, c.last, c.now+leap, false
 	return leap
 }
@@ -77,4 +83,12 @@ func (c *clock) end() (leap int64) {
 		return 0
 	}
 	return c.accept()
+}
+
+// reading returns the clock for a packet, without the jump if it is far ahead.
+func (c *clock) reading() int64 {
+	if c.odd > 0 {
+		return c.now + max(c.last-c.first, 0)
+	}
+	return c.now
 }

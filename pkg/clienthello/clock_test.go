@@ -162,6 +162,30 @@ func TestManyWithoutTime(t *testing.T) {
 	checkEmpty(t, tracker)
 }
 
+// Silence is seen although the first packet was far ahead, or the time steps afterwards.
+func TestSilenceAtOddTimes(t *testing.T) {
+	for name, shift := range map[string]func(i int) time.Duration{
+		"none":              func(int) time.Duration { return 0 },
+		"the first packet":  func(i int) time.Duration { return map[bool]time.Duration{true: time.Hour}[i == 0] },
+		"all but the first": func(i int) time.Duration { return map[bool]time.Duration{true: time.Hour}[i > 0] },
+		"the last packet":   func(i int) time.Duration { return map[bool]time.Duration{true: -time.Hour}[i == 8] },
+	} {
+		quiet := usual().open()
+		quiet.send(true, onlyClient(classical()), 1448)
+		late := newScript("198.51.100.78:40000", "198.51.100.10:443")
+		late.at = quiet.at.Add(20 * time.Second)
+		packets := append(quiet.packets, late.open().packets...)
+		late.send(true, onlyClient(classical()), 100)
+		for i := range packets {
+			packets[i].at = packets[i].at.Add(shift(i))
+		}
+		all, _ := track(t, Options{}, ethernetPcap(packets))
+		if len(all) == 0 || all[0].Outcome.Kind != NoAnswer {
+			t.Errorf("%s: %q", name, toldAll(all))
+		}
+	}
+}
+
 // With little traffic, a connection without an answer is reported before the capture ends.
 func TestPauses(t *testing.T) {
 	quiet := usual().open()

@@ -156,6 +156,16 @@ func (c *connection) reset(d *direction, p *capture.Segment) {
 	c.end(Outcome{Kind: Reset, By: c.side(d)})
 }
 
+// sawWait reports whether the connection's own packets show that answerTime passed since
+// the ClientHello. More than idleTime is a step of the clock.
+func (c *connection) sawWait() bool {
+	if c.handshake == nil {
+		return false
+	}
+	passed := c.now - c.handshake.Time.UnixNano()
+	return passed > int64(answerTime) && passed <= int64(idleTime)
+}
+
 // unanswered reports whether TCP's handshake did not get to its end.
 func (c *connection) unanswered() bool {
 	for i := range c.sides {

@@ -161,7 +161,7 @@ func (t *Tracker) take(c *connection, at int, p *capture.Segment) {
 	c.packet(&c.sides[at], p)
 	t.held += c.cost - before
 	if h := c.begun(); h != nil && h != begun {
-		c.asked = t.clock.now
+		c.asked = t.clock.reading()
 		t.wait(c, h)
 	}
 	if c.ended != nil {
@@ -262,9 +262,9 @@ func (t *Tracker) expire(leap int64) {
 	if leap > 0 {
 		// What continued since the leap is not idle.
 		for c := t.open.newest; c != nil && c.packets >= t.clock.since; c = c.older {
-			c.seen += leap
+			c.seen = t.clock.now
 			if c.asked != 0 {
-				c.asked += leap
+				c.asked += t.clock.jump
 			}
 		}
 	}
@@ -312,7 +312,7 @@ func (t *Tracker) finish(c *connection, kind Kind) {
 		c.adopt()
 		c.settle()
 	}
-	c.waited = c.asked != 0 && t.clock.now-c.asked > int64(answerTime)
+	c.waited = c.asked != 0 && t.clock.now-c.asked > int64(answerTime) || c.sawWait()
 	c.endClosed()
 	if c.ended == nil {
 		switch {

@@ -167,6 +167,7 @@ func (d *Decoder) llc(b []byte) {
 // mpls reads a stack of labels, RFC 3032. What follows has no type: it is IP by its first
 // bits, or an Ethernet frame, with a control word (RFC 4448, Section 4.6) or without.
 func (d *Decoder) mpls(b []byte) {
+	d.via |= viaMPLS
 	for last := false; !last; b = b[4:] {
 		if !d.inner(b, 4) {
 			return
@@ -202,6 +203,7 @@ func carriesIP(b []byte) bool {
 
 // pppoe reads a header of PPP over Ethernet, RFC 2516, Section 4.
 func (d *Decoder) pppoe(b []byte) {
+	d.via |= viaPPPoE
 	if !d.inner(b, 6) {
 		return
 	}

@@ -17,10 +17,12 @@ type Segment struct {
 	Via      uint8  // the kinds of tunnels that the packet came through, one bit each
 }
 
-// Bits of [Segment.Via]. Link layers are not among them: the two directions of a
-// connection often differ in VLAN tags and MPLS labels.
+// Bits of [Segment.Via]. VLAN tags are not among them: a capture of all interfaces has
+// packets with and without.
 const (
-	viaIP = 1 << iota
+	viaMPLS = 1 << iota
+	viaPPPoE
+	viaIP
 	viaGRE
 	viaVXLAN
 	viaGENEVE
