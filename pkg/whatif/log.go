@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"tlswatch/internal/table"
 	"tlswatch/pkg/connlog"
 )
 
@@ -23,12 +24,14 @@ const (
 // A Log collects connections of a log in bounded memory. Its rows do not depend on
 // the order in which entries come.
 //
-// A row is about a client, a kind and a day. If there are more rows than room, rows of
-// several days become one. If there are still too many, a random sample of the clients
-// keeps its rows, and those of the others count as [Others].
+// A row is about a client, a kind and a day. If rows take more than a quarter of the
+// room, those of several days become one. If there are still more rows than room, a
+// random sample of the clients keeps its rows, and those of the others count as
+// [Others].
 type Log struct {
 	room   int
 	size   atomic.Int64 // rows
+	limit  atomic.Int64 // of size, with the current detail
 	mu     sync.RWMutex // for writing while rows become fewer
 	detail int          // how often rows became fewer
 	kept   int          // kinds have their own rows if their hash ends in that many zeros
@@ -42,13 +45,46 @@ type Log struct {
 // A shard has the rows of some clients.
 type shard struct {
 	mu   sync.Mutex
-	rows map[rowKey]*tally
+	rows table.Table[rowKey, tally]
 }
 
+// A rowKey has no pointers, so that rows cost the garbage collector nothing.
 type rowKey struct {
-	client netip.Addr
+	client address
 	kind   uint32
 	period int32 // a day or several, or others
+}
+
+// An address is that of a client.
+type address struct{ high, low uint64 }
+
+// noAddress stands for a client without an address. No client has it: it is the last
+// IPv6 address, which is multicast.
+var noAddress = address{^uint64(0), ^uint64(0)}
+
+func newAddress(a netip.Addr) address {
+	if !a.IsValid() {
+		return noAddress
+	}
+	b := a.As16()
+	return address{binary.BigEndian.Uint64(b[:]), binary.BigEndian.Uint64(b[8:])}
+}
+
+func (a address) addr() netip.Addr {
+	if a == noAddress {
+		return netip.Addr{}
+	}
+	var b [16]byte
+	binary.BigEndian.PutUint64(b[:], a.high)
+	binary.BigEndian.PutUint64(b[8:], a.low)
+	return netip.AddrFrom16(b).Unmap()
+}
+
+// hash is the same in every run.
+func (a address) hash() uint64 { return mix(a.high ^ mix(a.low)) }
+
+func (k rowKey) hash() uint64 {
+	return mix(k.client.hash() ^ uint64(k.kind)<<32 ^ uint64(uint32(k.period)))
 }
 
 // others is the period of the rows of clients that are not told apart.
@@ -59,11 +95,14 @@ type tally struct {
 	at                    span
 }
 
+func newRows() table.Table[rowKey, tally] { return table.New[rowKey, tally](rowKey.hash) }
+
 // NewLog returns an empty log with room for a number of rows.
 func NewLog(room int) *Log {
 	l := &Log{room: room, index: make(map[Kind]uint32)}
+	l.limit.Store(int64(room) / 4)
 	for i := range l.shards {
-		l.shards[i].rows = make(map[rowKey]*tally)
+		l.shards[i].rows = newRows()
 	}
 	return l
 }
@@ -90,14 +129,12 @@ func (w *Worker) Add(e *connlog.Entry, counts bool, certificate uint16) {
 		id, ok = w.learn(k), true
 		l.mu.RLock()
 	}
-	key := l.key(rowKey{client: e.Client, kind: id}, e.Time)
-	s := &l.shards[hashClient(key.client)%uint64(len(l.shards))]
+	key := l.key(rowKey{client: newAddress(e.Client), kind: id}, e.Time)
+	s := l.shard(key)
 	s.mu.Lock()
-	row := s.rows[key]
-	fresh := row == nil
+	row, fresh := s.rows.Get(key)
 	if fresh {
-		row = &tally{at: never}
-		s.rows[key] = row
+		row.at = never
 	}
 	row.evidence++
 	if counts {
@@ -107,17 +144,22 @@ func (w *Worker) Add(e *connlog.Entry, counts bool, certificate uint16) {
 	row.at.add(span{at, at})
 	s.mu.Unlock()
 	l.mu.RUnlock()
-	if fresh && l.size.Add(1) > int64(l.room) {
+	if fresh && l.size.Add(1) > l.limit.Load() {
 		l.shrink()
 	}
 }
+
+// shard returns the shard of a row.
+func (l *Log) shard(k rowKey) *shard { return &l.shards[k.client.hash()%uint64(len(l.shards))] }
+
+// allTime is the detail without days.
+const allTime = 6
 
 // key returns the key of a row with the current detail: days, then 2, 4, ... 32 days,
 // then all time; then half of the clients, a quarter and so on. The caller holds the
 // lock.
 func (l *Log) key(k rowKey, at time.Time) rowKey {
-	const allTime = 6
-	if n := l.detail - allTime; n > 0 && bits.TrailingZeros64(hashClient(k.client)) < n {
+	if n := l.detail - allTime; n > 0 && bits.TrailingZeros64(k.client.hash()) < n {
 		return rowKey{kind: k.kind, period: others}
 	}
 	k.period = 0
@@ -133,36 +175,40 @@ func (l *Log) shrink() {
 	defer l.kindsMu.Unlock()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for l.size.Load() > int64(l.room) {
-		l.detail++
+	for l.size.Load() > l.limit.Load() {
+		if l.detail++; l.detail == allTime {
+			l.limit.Store(int64(l.room))
+		}
 		l.rebuild()
 	}
 }
 
 // rebuild moves all rows to their keys with the current detail.
 func (l *Log) rebuild() {
-	var old []map[rowKey]*tally
+	var old []table.Table[rowKey, tally]
 	for i := range l.shards {
 		old = append(old, l.shards[i].rows)
-		l.shards[i].rows = make(map[rowKey]*tally)
+		l.shards[i].rows = newRows()
 	}
 	n := 0
-	for _, rows := range old {
-		for key, row := range rows {
+	for i := range old {
+		for r := range old[i].All {
+			key := r.Key
 			if key.period != others {
-				key = l.key(key, time.UnixMicro(row.at.first))
+				key = l.key(key, time.UnixMicro(r.Value.at.first))
 			}
 			key.kind = l.fold(key.kind)
-			s := &l.shards[hashClient(key.client)%uint64(len(l.shards))]
-			if sum := s.rows[key]; sum != nil {
-				sum.connections += row.connections
-				sum.evidence += row.evidence
-				sum.at.add(row.at)
+			sum, fresh := l.shard(key).rows.Get(key)
+			if fresh {
+				*sum = r.Value
+				n++
 				continue
 			}
-			s.rows[key] = row
-			n++
+			sum.connections += r.Value.connections
+			sum.evidence += r.Value.evidence
+			sum.at.add(r.Value.at)
 		}
+		old[i] = newRows() // so that its memory is free
 	}
 	l.size.Store(int64(n))
 }
@@ -261,12 +307,6 @@ func hashKind(k Kind) uint64 {
 	return mix(h.Sum64())
 }
 
-// hashClient is the same in every run.
-func hashClient(a netip.Addr) uint64 {
-	b := a.As16()
-	return mix(binary.BigEndian.Uint64(b[:]) ^ mix(binary.BigEndian.Uint64(b[8:])))
-}
-
 // mix is the finalizer of splitmix64: all bits of the result depend on all bits of x.
 func mix(x uint64) uint64 {
 	x += 0x9e3779b97f4a7c15
@@ -278,26 +318,28 @@ func mix(x uint64) uint64 {
 // Rows returns the kinds, the rows, and the clients that the rows number, sorted.
 func (l *Log) Rows() (kinds []Kind, rows []Row, clients []netip.Addr) {
 	l.shrink()
-	number := make(map[netip.Addr]uint32)
+	number := make(map[address]uint32)
 	for i := range l.shards {
-		for key := range l.shards[i].rows {
-			if _, ok := number[key.client]; !ok && key.period != others {
-				number[key.client] = 0
-				clients = append(clients, key.client)
+		for r := range l.shards[i].rows.All {
+			if _, ok := number[r.Key.client]; !ok && r.Key.period != others {
+				number[r.Key.client] = 0
+				clients = append(clients, r.Key.client.addr())
 			}
 		}
 	}
 	slices.SortFunc(clients, netip.Addr.Compare)
 	for i, c := range clients {
-		number[c] = uint32(i)
+		number[newAddress(c)] = uint32(i)
 	}
+	rows = make([]Row, 0, l.size.Load())
 	for i := range l.shards {
-		for key, t := range l.shards[i].rows {
-			r := Row{Client: number[key.client], Kind: key.kind, Connections: t.connections, Evidence: t.evidence, First: t.at.first, Last: t.at.last}
-			if key.period == others {
-				r.Client = Others
+		for r := range l.shards[i].rows.All {
+			t := &r.Value
+			row := Row{Client: number[r.Key.client], Kind: r.Key.kind, Connections: t.connections, Evidence: t.evidence, First: t.at.first, Last: t.at.last}
+			if r.Key.period == others {
+				row.Client = Others
 			}
-			rows = append(rows, r)
+			rows = append(rows, row)
 		}
 	}
 	return l.kinds, rows, clients
