@@ -69,9 +69,9 @@ var sections = []section{
 			yield(x.Protocol, number(x.Connections), number(x.Failed))
 		}
 	}},
-	{"ciphers", []string{"protocol", "cipher", "connections", "failed", "strength"}, func(r *Result, yield func(...string)) {
+	{"ciphers", []string{"protocol", "cipher", "connections", "failed", "strength", "software"}, func(r *Result, yield func(...string)) {
 		for _, x := range r.ByCipher {
-			yield(x.Protocol, x.Cipher, number(x.Connections), number(x.Failed), x.Strength)
+			yield(x.Protocol, x.Cipher, number(x.Connections), number(x.Failed), x.Strength, x.Software)
 		}
 	}},
 	{"key-exchange", []string{"keyExchange", "connections", "failed", "postQuantum"}, func(r *Result, yield func(...string)) {

@@ -101,6 +101,7 @@ type (
 		Cipher   string `json:"cipher"`
 		Counts
 		Strength string `json:"strength,omitempty"` // strong, weak or insecure
+		Software string `json:"software,omitempty"` // known programs that negotiate this, as a clause; empty if unknown
 	}
 	KeyExchangeCount struct {
 		KeyExchange string `json:"keyExchange"`
@@ -283,7 +284,7 @@ func (c *Collector) Result(s Source, top int) *Result {
 	sorted(r, "byStatus", &c.status, cmp.Compare, func(k string, n Counts) { r.ByStatus = append(r.ByStatus, StatusCount{dash(k), n.Connections}) })
 	sorted(r, "byProtocol", &c.protocol, cmp.Compare, func(k string, n Counts) { r.ByProtocol = append(r.ByProtocol, ProtocolCount{dash(k), n}) })
 	sorted(r, "byCipher", &c.cipher, suite.compare, func(k suite, n Counts) {
-		r.ByCipher = append(r.ByCipher, CipherCount{dash(k.protocol), dash(k.cipher), n, strength(k.cipher)})
+		r.ByCipher = append(r.ByCipher, CipherCount{Protocol: dash(k.protocol), Cipher: dash(k.cipher), Counts: n, Strength: strength(k.cipher)})
 	})
 	sorted(r, "byKeyExchange", &c.keyExchange, cmp.Compare, func(k string, n Counts) {
 		r.ByKeyExchange = append(r.ByKeyExchange, KeyExchangeCount{dash(k), n, postQuantum(k)})

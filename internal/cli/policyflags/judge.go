@@ -70,6 +70,19 @@ func (o *Flags) Judge(ctx context.Context) (*Judge, error) {
 	return j, nil
 }
 
+// One returns the policy that all listeners have, nil if it is not known or they may
+// differ.
+func (j *Judge) One() *secpolicy.Policy {
+	if j == nil || len(j.named) != 1 {
+		return nil
+	}
+	p, err := j.Set.Lookup(j.named[0])
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
 // PolicyAt returns the policy of a listener, nil if it is not known.
 func (j *Judge) PolicyAt(loadBalancer string, port uint16) *secpolicy.Policy {
 	name := j.named.At(port)

@@ -250,6 +250,7 @@ func (a *analysis) result(source report.Source, rows int) *report.Result {
 		a.collector.Diagnose(a.judge.Policy, why)
 	}
 	r := a.collector.Result(source, rows)
+	addSoftware(r, a.judge.One())
 	if a.captured != nil {
 		a.captured.addTo(r, a.collector, a.judge, rows)
 	}

@@ -157,7 +157,7 @@ func WriteHTML(w io.Writer, r *report.Result) error {
 	if r.Comparison != nil {
 		p.ThenWhen, p.Then = compared(r)
 	}
-	p.Who = withRows(differences(r), cohorts(r), failedClients(r), failedNegotiations(r, number), capturedOffers(r), clientRequests(r))
+	p.Who = withRows(differences(r), cohorts(r), failedClients(r), failedNegotiations(r, number), software(r), capturedOffers(r), clientRequests(r))
 	p.Tables = withRows(certificates(r), nonPostQuantumClients(r), latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r))
 	link := func(id, title string, there bool) {
 		if there {

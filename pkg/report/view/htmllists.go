@@ -88,6 +88,16 @@ func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
 	return t
 }
 
+func software(r *report.Result) pageTable {
+	t := newTable("software", "Software, by what was negotiated", "connections", "protocol", "cipher suite", "software")
+	for _, x := range r.ByCipher {
+		if x.Software != "" {
+			t.add(countCell(x.Connections), wordCell(x.Protocol), wordCell(x.Cipher), textCell(x.Software))
+		}
+	}
+	return t
+}
+
 func capturedOffers(r *report.Result) pageTable {
 	t := newTable("captured-offers", "What clients offered, by packet captures", "count", "client", "protocol", "reason", "for", "offers", "software", "ended", "policy")
 	if c := r.Captured; c != nil {

@@ -53,6 +53,21 @@ func (t *tables) counts() {
 	}, "key exchange", "")
 }
 
+// software names the programs that successful connections can be from.
+func (t *tables) software() {
+	titled := false
+	for _, x := range t.r.ByCipher {
+		if x.Software == "" {
+			continue
+		}
+		if !titled {
+			t.title("SOFTWARE, by what was negotiated")
+			titled = true
+		}
+		t.wrapped(x.Protocol+" "+x.Cipher+": "+x.Software, "  ")
+	}
+}
+
 // where shows load balancers and listeners.
 func (t *tables) where() {
 	r := t.r

@@ -31,6 +31,7 @@ func WriteText(w io.Writer, r *report.Result, screen text.Screen) error {
 	t.who()
 	t.clients(number)
 	t.counts()
+	t.software()
 	t.chart()
 	t.captured()
 	t.requests()
