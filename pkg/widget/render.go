@@ -189,6 +189,7 @@ func (t *Tally) fillLoadBalancers(d *pageData, v View, rows int) error {
 
 func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
 	keys, others := top(t.causes, rows, cause.compare)
+	suggested := t.suggestions(v)
 	for _, k := range keys {
 		r := t.causes[k]
 		c := causeRow{
@@ -204,7 +205,7 @@ func (t *Tally) fillCauses(d *pageData, v View, rows int) error {
 				c.Who += " and at least " + text.Count(n) + " more"
 			}
 		}
-		c.explanation = explain(v.Known, k.Attempt, v.Listener(k.port))
+		c.explanation = explain(v.Known, k.Attempt, v.Listener(k.port), suggested[listener{k.loadBalancer, k.port}])
 		d.Causes = append(d.Causes, c)
 	}
 	d.OtherCauses = more(others, "kind of failure", "kinds of failure")

@@ -320,35 +320,44 @@ func TestBounds(t *testing.T) {
 	}
 }
 
-// The suggested policy accepts what the clients presented.
-func TestExplain(t *testing.T) {
-	policies := secpolicy.Builtin()
-	strict, err := policies.Lookup("ELBSecurityPolicy-TLS13-1-3-2021-06")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, test := range []struct {
-		a       secpolicy.Attempt
-		suggest bool
-	}{
-		{secpolicy.Attempt{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: "UnmappedConnectionError"}, true},
-		{secpolicy.Attempt{Protocol: "TLSv1.1", Cipher: "ECDHE-RSA-AES128-SHA", Reason: "UnmappedConnectionError"}, true},
-		{secpolicy.Attempt{Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Reason: "UnmappedConnectionError"}, false},
-		{secpolicy.Attempt{Reason: "UnmappedConnectionError"}, false},
-		{secpolicy.Attempt{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: "ClientCertExpired"}, false},
-		{secpolicy.Attempt{Protocol: "TLSv9", Cipher: "NEW", Reason: "BrandNew"}, false},
-	} {
-		e := explain(policies, test.a, strict)
-		if e.Cause == "" || e.Remedy == "" || (e.Policy != "") != test.suggest {
-			t.Errorf("%+v: %+v", test.a, e)
+// One policy is suggested for all failing clients of a listener, to those that it
+// accepts.
+func TestSuggestions(t *testing.T) {
+	const unmapped = "UnmappedConnectionError"
+	for _, known := range []bool{true, false} {
+		attempts := []struct {
+			a       secpolicy.Attempt
+			suggest bool
+		}{
+			{secpolicy.Attempt{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: unmapped}, true},
+			{secpolicy.Attempt{Protocol: "TLSv1.1", Cipher: "ECDHE-RSA-AES128-SHA", Reason: unmapped}, true},
+			{secpolicy.Attempt{Protocol: "TLSv1.2", Cipher: "RC4-SHA", Reason: unmapped}, false},
+			{secpolicy.Attempt{Protocol: "TLSv1.3", Cipher: "TLS_AES_128_GCM_SHA256", Reason: unmapped}, !known},
+			{secpolicy.Attempt{Reason: unmapped}, false},
+			{secpolicy.Attempt{Protocol: "TLSv1.2", Cipher: "ECDHE-RSA-AES128-GCM-SHA256", Reason: "ClientCertExpired"}, false},
+			{secpolicy.Attempt{Protocol: "TLSv9", Cipher: "NEW", Reason: "BrandNew"}, false},
 		}
-		if e.Policy == "" {
-			continue
+		tally := NewTally(Filter{})
+		w := alert.Window{LoadBalancer: "app/shop/1", Start: time.Unix(0, 0), End: time.Unix(300, 0)}
+		for i, test := range attempts {
+			w.Failed++
+			w.Groups = append(w.Groups, alert.Group{ListenerPort: 443, Protocol: test.a.Protocol, Cipher: test.a.Cipher, Reason: test.a.Reason, Failed: uint64(i + 1)})
 		}
-		p, err := policies.Lookup(e.Policy)
-		offer, ok := test.a.Offer()
-		if err != nil || !ok || !p.Accepts(offer).Accepted {
-			t.Errorf("%+v: %s does not accept it: %v", test.a, e.Policy, err)
+		tally.Add(w)
+		names := secpolicy.ListenerPolicies{}
+		if known {
+			names[443] = "ELBSecurityPolicy-TLS13-1-3-2021-06"
+		}
+		v := View{Known: secpolicy.Builtin(), Listener: func(port uint16) *secpolicy.Policy { return names.Policy(secpolicy.Builtin(), port) }}
+		best := tally.suggestions(v)[listener{"app/shop/1", 443}]
+		if best == nil || best.Name != "ELBSecurityPolicy-TLS13-1-1-2021-06" {
+			t.Fatalf("known %t: %v", known, best)
+		}
+		for _, test := range attempts {
+			e := explain(v.Known, test.a, v.Listener(443), best)
+			if e.Cause == "" || e.Remedy == "" || (e.Policy != "") != test.suggest || e.Policy != "" && e.Policy != best.Name {
+				t.Errorf("known %t: %+v: %+v", known, test.a, e)
+			}
 		}
 	}
 }

@@ -148,5 +148,8 @@ func (j *Judge) Why(f report.Failure) report.Diagnosis {
 		return report.Diagnosis{ID: "unknown", Cause: "The log does not say."}
 	}
 	d := list[0]
+	if d.Change != nil { // one policy for all causes, not one for each
+		d.Advice = "`tlswatch policy suggest` on these logs names one policy for all clients."
+	}
 	return report.Diagnosis{ID: string(d.ID), Cause: d.Cause, Remedy: strings.TrimSpace(d.Remedy + " " + d.Advice)}
 }
