@@ -13,13 +13,17 @@ import (
 // incident tells all of an incident.
 func (t *teller) incident(i *incident.Incident) []Part {
 	parts := []Part{{Topic: Where, Text: listeners(i) + ": " + t.headline(i) + "."}}
+	t.day = t.date(i.Onset.Until)
+	defer func() { t.day = "" }()
 	add := func(topic Topic, rank int, text string) {
 		if text != "" {
 			parts = append(parts, Part{topic, text, rank})
 		}
 	}
 	add(Who, rankWho, t.hit(i))
-	add(What, rankChanged, t.changed(i))
+	for _, text := range t.changed(i) {
+		add(What, rankChanged, text)
+	}
 	add(What, rankCause, t.cause(i))
 	if i.End != nil && i.Shape != incident.Flapping {
 		add(What, rankChanged, "Over since "+t.at(i.End.Until)+".")
@@ -155,8 +159,7 @@ func (t *teller) hit(i *incident.Incident) string {
 }
 
 // changed tells what the logs show beside the failures.
-func (t *teller) changed(i *incident.Incident) string {
-	var list []string
+func (t *teller) changed(i *incident.Incident) (list []string) {
 	if gone := traits(i.Vanished); gone != "" {
 		list = append(list, "Gone since then: "+gone+".")
 	}
@@ -169,7 +172,7 @@ func (t *teller) changed(i *incident.Incident) string {
 	case k == incident.OneClient && len(i.Cohorts) > 0 && i.Cohorts[0].Crowd:
 		list = append(list, "Other programs behind its address still work.")
 	}
-	return strings.Join(list, " ")
+	return list
 }
 
 // cause tells what explains the incident, and how sure that is.
@@ -232,7 +235,11 @@ func (t *teller) others(i *incident.Incident) (parts []Part) {
 		return nil
 	}
 	if p := i.NeverWorked; p.Clients > 0 {
-		parts = append(parts, Part{Apart, text.Plural(p.Clients, "client") + " never seen working (scanners or new customers, not told apart): " + text.Plural(p.Failures, "failure") + ".", rankOthers})
+		part := Part{Apart, text.Counted(p.Clients, "scanner or new customer", "scanners or new customers") + ", never seen working: " + text.Plural(p.Failures, "failure") + ".", rankOthers}
+		if p.Failures > i.WorkedBefore.Failures { // without them, the failures stay unexplained
+			part.rank = rankWho
+		}
+		parts = append(parts, part)
 	}
 	if p := i.FailedBefore; p.Clients > 0 {
 		parts = append(parts, Part{Apart, text.Plural(p.Clients, "client") + " that failed before too: " + text.Plural(p.Failures, "failure") + ".", rankOthers})
@@ -242,7 +249,7 @@ func (t *teller) others(i *incident.Incident) (parts []Part) {
 
 // Heading tells where, from what to what, and since when, in one sentence.
 func Heading(s *incident.Story, i *incident.Incident, o Options) string {
-	t := teller{s, o}
+	t := teller{s: s, o: o}
 	return plain(listeners(i) + ": " + t.headline(i) + ".")
 }
 

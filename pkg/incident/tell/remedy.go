@@ -31,7 +31,11 @@ func (t *teller) remedies(i *incident.Incident) string {
 	case fixes(first) == fixes(second):
 		return action(i, first) + "; if you cannot, " + action(i, second) + "." + strings.Replace(fixes(first), ", which fixes", " Either fixes", 1) + "."
 	}
-	return action(i, first) + fixes(first) + "; if you cannot, " + action(i, second) + fixes(second) + "."
+	less := fixes(second)
+	if second.Of == first.Of {
+		less, _, _ = strings.Cut(less, " of ")
+	}
+	return action(i, first) + fixes(first) + "; if you cannot, " + action(i, second) + less + "."
 }
 
 // fixes tells how many of the failures a change of the listener fixes.

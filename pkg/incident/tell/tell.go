@@ -134,7 +134,7 @@ func plain(s string) string { return strings.ReplaceAll(s, "\u00a0", " ") }
 
 // glued is Parts with words joined as by [text.Glue].
 func glued(s *incident.Story, o Options) []Part {
-	t := teller{s, o}
+	t := teller{s: s, o: o}
 	var parts []Part
 	switch {
 	case s.Connections == 0:
@@ -152,8 +152,9 @@ func glued(s *incident.Story, o Options) []Part {
 }
 
 type teller struct {
-	s *incident.Story
-	o Options
+	s   *incident.Story
+	o   Options
+	day string // of times without a date, "" if all have one
 }
 
 // fewConnections is how many connections are too few to say that nothing happened.

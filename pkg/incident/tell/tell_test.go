@@ -105,8 +105,8 @@ func faultsOfParts(s *incident.Story, o tell.Options) (faults []string) {
 		if o.HideClients && strings.Contains(p.Text, secret) {
 			fault("a client: %q", p.Text)
 		}
-		told := strings.ReplaceAll(p.Text, "scanners or new customers, not told apart", "")
-		if first.WorkedBefore.Clients > 0 && p.Topic != tell.Apart && strings.Contains(told, "scan") {
+		told := regexp.MustCompile("scanners? or new customers?, never seen working").ReplaceAllString(p.Text, "")
+		if first.WorkedBefore.Clients > 0 && strings.Contains(told, "scan") && !slices.ContainsFunc(s.Incidents[1:], func(in incident.Incident) bool { return in.WorkedBefore.Clients == 0 }) {
 			fault("a scan although clients stopped working: %q", p.Text)
 		}
 		if strings.Contains(p.Text, "ause: ") && strings.Contains(p.Text, "policy") && len(first.Vanished)+len(first.Appeared) == 0 {

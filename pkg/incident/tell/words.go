@@ -35,20 +35,31 @@ func in(p incident.Population) string {
 }
 
 // clock writes a time without its zone, and without its date where all of the
-// story lies within one day.
+// story lies within one day or the date was said.
 func (t *teller) clock(at time.Time) string {
-	const day = "2006-01-02"
-	at = t.local(at)
-	if at.Format(day) == t.local(t.s.First).Format(day) && at.Format(day) == t.local(t.s.Last).Format(day) {
-		return at.Format("15:04")
+	day := t.date(at)
+	if day == t.day || day == t.date(t.s.First) && day == t.date(t.s.Last) {
+		return t.local(at).Format("15:04")
 	}
-	return at.Format(day + " 15:04")
+	return t.local(at).Format("2006-01-02 15:04")
+}
+
+func (t *teller) date(at time.Time) string { return t.local(at).Format(time.DateOnly) }
+
+// end writes the end of a span or bracket that begins at from.
+func (t *teller) end(from, to time.Time) string {
+	if t.date(from) == t.date(to) {
+		return text.Glue(t.local(to).Format("15:04") + " " + t.zone(to))
+	}
+	return t.at(to)
 }
 
 func (t *teller) at(at time.Time) string { return text.Glue(t.clock(at) + " " + t.zone(at)) }
 
 // span writes "09:00 to 11:00 UTC".
-func (t *teller) span(from, to time.Time) string { return text.Glue(t.clock(from) + " to " + t.at(to)) }
+func (t *teller) span(from, to time.Time) string {
+	return text.Glue(t.clock(from) + " to " + t.end(from, to))
+}
 
 // exactly writes a time with its date and second.
 func (t *teller) exactly(at time.Time) string {
@@ -79,7 +90,7 @@ func (t *teller) within(b incident.Bracket) string {
 	case b.Until.Sub(b.After) <= time.Minute || t.clock(b.After) == t.clock(b.Until):
 		return "at " + t.at(b.Until)
 	}
-	return "between " + t.clock(b.After) + " and " + t.at(b.Until)
+	return "between " + text.Glue(t.clock(b.After)) + " and " + t.end(b.After, b.Until)
 }
 
 // listeners names the load balancer and its listeners: "shop-prod:443". Of an
