@@ -55,25 +55,20 @@ type totals struct {
 	failed    []*logError     // in the order of the inputs
 }
 
-// Ignored returns the connections of addresses that the user ignores.
-func (in *Logs) Ignored() report.Counts { return in.seen.ignored }
-
-// Malformed returns the number of malformed lines.
-func (in *Logs) Malformed() int { return in.seen.malformed }
-
 // Skipped returns how many files and objects were skipped, by what they are.
 func (in *Logs) Skipped() map[string]int { return in.seen.skipped }
 
 // WriteLeftOut says what was left out of the logs.
 func (in *Logs) WriteLeftOut(stderr io.Writer) {
-	if in.Malformed() > 0 {
-		command.Complain(stderr, "%s skipped", text.Counted(in.Malformed(), "invalid line", "invalid lines"))
+	t := &in.seen
+	if t.malformed > 0 {
+		command.Complain(stderr, "%s skipped", text.Counted(t.malformed, "invalid line", "invalid lines"))
 	}
-	if n := in.Ignored().Connections; n > 0 {
+	if n := t.ignored.Connections; n > 0 {
 		command.Complain(stderr, "%s of ignored addresses left out", text.Plural(n, "connection"))
 	}
-	for _, what := range slices.Sorted(maps.Keys(in.Skipped())) {
-		command.Complain(stderr, "%s skipped: %s", text.Counted(in.Skipped()[what], "file or object", "files or objects"), what)
+	for _, what := range slices.Sorted(maps.Keys(t.skipped)) {
+		command.Complain(stderr, "%s skipped: %s", text.Counted(t.skipped[what], "file or object", "files or objects"), what)
 	}
 }
 

@@ -276,25 +276,37 @@ func (o *options) rows() int {
 	return 0
 }
 
+// checkSection checks that there is the list to write as csv.
+func (o *options) checkSection() error {
+	lists := strings.Join(report.Sections(), ", ")
+	switch {
+	case o.format != "csv" && o.section != "":
+		return errors.New("--section is for --format csv")
+	case o.format != "csv":
+	case o.section == "":
+		return fmt.Errorf("--format csv needs --section LIST\nwant one of %s", lists)
+	case !slices.Contains(report.Sections(), o.section):
+		return fmt.Errorf("there is no --section %s%s\nwant one of %s", o.section, command.Suggestion(o.section, report.Sections()), lists)
+	case o.section == "captured-offers" && len(o.captures) == 0:
+		return errors.New("--section captured-offers needs --captures")
+	case o.section == "client-requests" && len(o.access) == 0:
+		return errors.New("--section client-requests needs --access-logs")
+	case o.section == "diagnoses" && o.Policy == "":
+		return errors.New("--section diagnoses needs --policy")
+	case o.section == "what-if" && o.to == "":
+		return errors.New("--section what-if needs --to")
+	}
+	return nil
+}
+
 // check turns the flags into options.
 func (o *options) check(paths []string) (options report.Options, err error) {
+	if err := o.checkSection(); err != nil {
+		return options, err
+	}
 	switch {
-	case o.format == "csv" && o.section == "":
-		return options, fmt.Errorf("--format csv needs --section LIST\nwant one of %s", strings.Join(report.Sections(), ", "))
-	case o.format == "csv" && !slices.Contains(report.Sections(), o.section):
-		return options, fmt.Errorf("there is no --section %s%s\nwant one of %s", o.section, command.Suggestion(o.section, report.Sections()), strings.Join(report.Sections(), ", "))
-	case o.format != "csv" && o.section != "":
-		return options, errors.New("--section is for --format csv")
-	case o.section == "captured-offers" && len(o.captures) == 0:
-		return options, errors.New("--section captured-offers needs --captures")
 	case slices.Contains(o.captures, command.StdinPath):
 		return options, errors.New("--captures takes files, not standard input")
-	case o.section == "client-requests" && len(o.access) == 0:
-		return options, errors.New("--section client-requests needs --access-logs")
-	case o.section == "diagnoses" && o.Policy == "":
-		return options, errors.New("--section diagnoses needs --policy")
-	case o.section == "what-if" && o.to == "":
-		return options, errors.New("--section what-if needs --to")
 	case o.compare != "" && slices.Contains(paths, command.StdinPath):
 		return options, errors.New("--compare reads logs twice, which standard input cannot")
 	case o.top < 0 && o.top != topOfFormat:
