@@ -24,6 +24,7 @@ func (s span) apart(t span) bool { return s.last < t.first || t.last < s.first }
 
 // A listener is what all lines of a listener prove about it.
 type listener struct {
+	number       int
 	name         Listener
 	from         *secpolicy.Policy // nil if unknown
 	certificates secpolicy.KeyKinds
@@ -302,16 +303,20 @@ func (l *listener) findFormer(p *prediction) {
 	}
 }
 
+var unknownPolicy = []*secpolicy.Policy{nil}
+
 // policies returns the policies that may have been in force at the time of a row. Nil
 // is an unknown one. Doubtful means that it may not be that of from.
 func (l *listener) policies(r *Row) (list []*secpolicy.Policy, doubtful bool) {
 	at := span{r.First, r.Last}
 	switch {
 	case l.from == nil:
-		return []*secpolicy.Policy{nil}, false
+		return unknownPolicy, false
 	case at.first < l.until, at.last > l.since,
 		!l.denied.empty() && at.first <= l.denied.last && at.last >= l.denied.first:
-		return []*secpolicy.Policy{nil}, true
+		return unknownPolicy, true
+	case l.former == nil:
+		return []*secpolicy.Policy{l.from}, false
 	}
 	list = append(list, l.from)
 	for _, f := range l.former {
@@ -339,45 +344,45 @@ func (p *prediction) clients() iter.Seq[[]Row] {
 	}
 }
 
-// gather collects the evidence of all rows about the listeners.
-func (p *prediction) gather() {
-	byListener := make(map[Listener]*listener)
+// listen finds the listeners of the kinds.
+func (p *prediction) listen() {
+	byName := make(map[Listener]*listener)
 	for i := range p.kinds {
 		name := p.kinds[i].Listener
-		l := byListener[name]
+		l := byName[name]
 		if l == nil {
-			l = &listener{name: name, kinds: make(map[uint32]span), top: never, denied: never}
+			l = &listener{number: len(byName), name: name, kinds: make(map[uint32]span), top: never, denied: never}
 			if p.q.From != nil {
 				l.from = p.q.From(name)
 			}
 			if p.q.Certificates != nil {
 				l.certificates = p.q.Certificates(name)
 			}
-			byListener[name] = l
+			byName[name] = l
 		}
 		l.mutual = l.mutual || p.kinds[i].ClientCertificate > 0
 		p.listeners = append(p.listeners, l)
 	}
-	var part []Row
-	for of := range p.clients() {
-		// Most clients use one listener.
-		slices.SortStableFunc(of, func(a, b Row) int {
-			x, y := p.listeners[a.Kind].name, p.listeners[b.Kind].name
-			return cmp.Or(cmp.Compare(x.LoadBalancer, y.LoadBalancer), cmp.Compare(x.Port, y.Port))
-		})
-		for rest := of; len(rest) > 0; rest = rest[len(part):] {
-			part = part[:0]
-			for _, r := range rest {
-				if p.listeners[r.Kind] != p.listeners[rest[0].Kind] {
-					break
-				}
-				part = append(part, r)
+}
+
+// gather collects the evidence of all rows about the listeners.
+func (p *prediction) gather() {
+	for rows := range p.clients() {
+		for rest := rows; len(rest) > 0; {
+			l, n := p.listeners[rest[0].Kind], 1
+			for n < len(rest) && p.listeners[rest[n].Kind] == l {
+				n++
 			}
-			p.listeners[rest[0].Kind].look(part, p.parsed)
+			l.look(rest[:n], p.parsed)
+			rest = rest[n:]
 		}
 	}
-	for _, l := range byListener {
-		l.conclude(p)
+	seen := make(map[*listener]bool)
+	for _, l := range p.listeners {
+		if !seen[l] {
+			l.conclude(p)
+		}
+		seen[l] = true
 	}
 }
 

@@ -167,3 +167,26 @@ func TestEvidence(t *testing.T) {
 		t.Errorf("with a certificate that is known: %+v", f)
 	}
 }
+
+// What a client negotiated with another listener is likely to work with one whose
+// policy does not have it.
+func TestOtherListener(t *testing.T) {
+	q := question(t, "2016-08", "TLS13-1-3-2021-06")
+	old := q.From(Listener{})
+	current := lookup(t, "TLS13-1-2-2021-06")
+	q.From = func(l Listener) *secpolicy.Policy {
+		if l.Port == 8443 {
+			return current
+		}
+		return old
+	}
+	var s sketch
+	first, second := gcm, tls13
+	first.Listener.Port, second.Listener.Port = 443, 8443
+	s.add(1, first, 100, 1)
+	s.add(1, second, 100, 1)
+	s.add(2, first, 100, 1)
+	if f := q.Predict(s.kinds, s.rows); f.Connections != [classes]uint64{KeepsWorking: 1, Likely: 1, Unknown: 1} {
+		t.Errorf("%+v", f)
+	}
+}

@@ -36,6 +36,11 @@ func (q Question) newPrediction(kinds []Kind, rows []Row) *prediction {
 	for i := range kinds {
 		p.parsed = append(p.parsed, kinds[i].parse())
 	}
+	p.listen()
+	slices.SortFunc(rows, func(a, b Row) int {
+		return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(p.listeners[a.Kind].number, p.listeners[b.Kind].number),
+			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.First, b.First))
+	})
 	p.gather()
 	return p
 }
@@ -129,12 +134,17 @@ func (p *prediction) add(rows []Row) {
 	p.count(rows[0].Client)
 }
 
-// worksElsewhere reports whether what the client negotiated only before or only after
-// keeps working, if the policy may have changed.
+// worksElsewhere reports whether something else that the client negotiated keeps
+// working, where the policy at the time of a row may not have had it: only before or
+// only after, if the policy may have changed, or with another listener.
 func (p *prediction) worksElsewhere(res *result) bool {
+	l := p.listeners[res.row.Kind]
 	own := p.shownAt(res.row.Kind)
 	return slices.ContainsFunc(p.works, func(w result) bool {
-		return (w.doubtful || res.doubtful) && p.listeners[w.row.Kind] == p.listeners[res.row.Kind] && p.shownAt(w.row.Kind).apart(own)
+		if p.listeners[w.row.Kind] != l {
+			return l.from != nil && !res.doubtful && !allows(l.from, &p.parsed[w.row.Kind])
+		}
+		return (w.doubtful || res.doubtful) && p.shownAt(w.row.Kind).apart(own)
 	})
 }
 

@@ -8,8 +8,6 @@
 package whatif
 
 import (
-	"cmp"
-	"slices"
 	"strings"
 
 	"tlswatch/pkg/connlog"
@@ -209,9 +207,6 @@ func (k *Kind) parse() (p parsed) {
 //     one of the curves of NIST. If the current policy is unknown, any failure may
 //     have another reason.
 func (q Question) Predict(kinds []Kind, rows []Row) *Forecast {
-	slices.SortFunc(rows, func(a, b Row) int {
-		return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.First, b.First))
-	})
 	p := q.newPrediction(kinds, rows)
 	for of := range p.clients() {
 		p.add(of)

@@ -186,12 +186,13 @@ func (w *world) log(run *Run, addresses int) []byte {
 		address := fmt.Sprintf("10.%d.%d.%d", i>>16&255, i>>8&255, i&255)
 		truth := run.Clients[address]
 		for _, c := range w.client(i) {
-			name, port := w.names[w.IntN(len(w.names))], w.ports[w.IntN(len(w.ports))]
+			name := w.names[w.IntN(len(w.names))]
 			list := w.listener.connect(future, name, c)
 			works := list[len(list)-1].ok
 			visits := 1 + w.IntN(4)
 			for visit := range visits {
 				at := start.Add(time.Duration(w.Int64N(int64(span))))
+				port := w.ports[w.IntN(len(w.ports))]
 				policy := port.actual
 				if port.earlier != nil && at.Before(port.change) {
 					policy = port.earlier
