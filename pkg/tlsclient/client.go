@@ -4,8 +4,8 @@
 // It answers what a security policy negotiates with each of them ([Negotiate]), which
 // of them a ClientHello is from ([Identify]), and which of them a line of a
 // connection log can be from ([Consistent]). All answers are about a program in its
-// default settings. Programs share libraries, so several often fit: an answer names
-// all of them, or none.
+// default settings. Programs share libraries, so several often fit: then no answer
+// names only one of them.
 //
 // The clients and everything they refer to are shared: do not change them.
 package tlsclient

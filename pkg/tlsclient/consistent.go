@@ -89,9 +89,10 @@ func (s *Sighting) inPolicy() bool {
 		(slices.Contains(p.Ciphers, s.suite) || len(p.Unrecognized) > 0)
 }
 
-// lastFallback is the year of the last browser that fell back to a lower version:
-// Chrome 50 and Firefox 37 stopped (RFC 7507 explains the practice).
-const lastFallback = 2016
+// lastFallback is a year since which no browser falls back to a lower version (RFC 7507
+// explains the practice). Firefox stopped in 2015 and Chrome in 2016; two more years are
+// for those of which that is not known.
+const lastFallback = 2018
 
 // offers reports whether the client offers all of it. Without the extension
 // supported_groups, a server may choose any group (RFC 8422, section 4).

@@ -8,8 +8,8 @@ import (
 
 // Names returns short names for clients, one for each program, such as
 // "Chrome 30 to 49" or "IE 11 on Windows 7 and 8.1": first browsers, then the other
-// kinds, and of a kind first those with most clients. A range covers all known versions between its ends, and a version without a
-// platform all known platforms.
+// kinds, and of a kind first those with most clients. A range covers all known versions
+// between its ends, and a version without a platform all known platforms.
 func Names(list []*Client) []string {
 	selected := make(map[*Client]bool)
 	for _, c := range list {

@@ -46,10 +46,10 @@ func newRelay(t *testing.T, address string) *relay {
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
-			io.Copy(io.MultiWriter(server, &locked{r, &r.client}), client)
+			io.Copy(io.MultiWriter(&locked{r, &r.client}, server), client)
 			server.(*net.TCPConn).CloseWrite()
 		}()
-		io.Copy(io.MultiWriter(client, &locked{r, &r.server}), server)
+		io.Copy(io.MultiWriter(&locked{r, &r.server}, client), server)
 		client.(*net.TCPConn).CloseWrite()
 		<-done
 	}()
