@@ -78,3 +78,16 @@ func TestOneSide(t *testing.T) {
 		})
 	}
 }
+
+// The client's packets after those of the server may have no ClientHello.
+func TestNoClientHello(t *testing.T) {
+	packets := usual().play(classical(), 700).packets
+	_, server := sides(packets)
+	bare := usual()
+	bare.seq[0] += 5000
+	bare.segment(true, ack, bare.seq[0], record(23, make([]byte, 100)))
+	all, stats := track(t, Options{InTimeOrder: true}, ethernetPcap(slices.Concat(server[1:], bare.packets)))
+	if len(all) != 0 || stats.Midstream != 1 {
+		t.Errorf("%q, %+v", toldAll(all), stats)
+	}
+}

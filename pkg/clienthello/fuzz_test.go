@@ -141,6 +141,13 @@ func FuzzHandshake(f *testing.F) {
 		}
 		f.Add(client, server, 500)
 	}
+	for _, d := range dialogs {
+		var sent [2][]byte
+		for _, turn := range d.turns {
+			sent[index(turn.client)] = append(sent[index(turn.client)], turn.sent...)
+		}
+		f.Add(append(sent[0], onlyClient(classical())...), append(sent[1], record(21, []byte{2, 40})...), 100)
+	}
 	f.Add(sslv2Hello(), record(21, []byte{2, 70}), 5)
 	f.Add([]byte("GET / HTTP/1.1\r\n"), []byte("HTTP/1.1 400\r\n"), 100)
 	f.Fuzz(func(t *testing.T, client, server []byte, size int) {

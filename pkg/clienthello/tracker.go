@@ -374,7 +374,7 @@ func (t *Tracker) report(c *connection) {
 	}
 	c.entry.done, c.entry.told = true, told
 	c.entry.connection = nil
-	c.entry.cost = 1024 + h.size()
+	c.entry.cost = 1024 + c.entry.handshake.size()
 	t.waitingCost += c.entry.cost
 	t.release()
 }
