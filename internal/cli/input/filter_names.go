@@ -130,7 +130,7 @@ func (f *Filter) WarnNothing(stderr io.Writer) {
 		}
 		command.Complain(stderr, "--load-balancer %q matches nothing: %s", miss.Value, there)
 	}
-	if said || f.passed.Load() {
+	if said || f.passed.Load() || len(f.conditions) == 0 {
 		return
 	}
 	message := "no line matches the filters"
@@ -192,9 +192,13 @@ type values struct {
 	n     atomic.Int32
 }
 
-const maxValues = 1000
+const (
+	maxValues = 1000
+	maxValue  = 128 // bytes of a text; longer ones are cut
+)
 
 func (v *values) add(text string) {
+	text = text[:min(len(text), maxValue)]
 	if _, ok := v.texts.Load(text); ok || text == "" || v.n.Load() >= maxValues {
 		return
 	}

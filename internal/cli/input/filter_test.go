@@ -277,10 +277,16 @@ func TestFilterNothing(t *testing.T) {
 func TestValuesAreBounded(t *testing.T) {
 	var v values
 	for i := range 3 * maxValues {
-		v.add(strconv.Itoa(i))
+		v.add(strconv.Itoa(i) + strings.Repeat("x", 64<<10))
 	}
-	if n := len(v.list()); n != maxValues {
+	list := v.list()
+	if n := len(list); n != maxValues {
 		t.Errorf("%d values", n)
+	}
+	for _, text := range list {
+		if len(text) > maxValue {
+			t.Fatalf("a value of %d bytes", len(text))
+		}
 	}
 }
 
