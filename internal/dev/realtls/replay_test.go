@@ -21,12 +21,12 @@ import (
 )
 
 // TestReplay sends what each known client offers to servers that are set up as policies,
-// and compares their choice with what tlsclient says.
+// and compares their choice with what tlsclient says. crypto/tls has its own order of groups.
 func TestReplay(t *testing.T) {
 	needReal(t)
 	ids := newIdentities(t)
 	shares := keyShares(t)
-	accepted, refused, unknown := 0, 0, 0
+	accepted, refused, unknown, groups := 0, 0, 0, 0
 	for _, name := range []string{"2016-08", "TLS13-1-0-2021-06", "TLS13-1-2-Res-PQ-2025-09"} {
 		policy, err := secpolicy.Lookup(secpolicy.Prefix + name)
 		if err != nil {
@@ -62,20 +62,26 @@ func TestReplay(t *testing.T) {
 						t.Errorf("%s; but it fails", says)
 					case chosen.Version != n.Verdict.Version() || chosen.CipherSuite != n.Verdict.Suite && c.Offer.Suites[0] != 0x1303:
 						t.Errorf("%s; but it negotiates %s with %s", says, chosen.Version, chosen.CipherSuite)
+					case s.program != "crypto/tls" && !sameGroup(&n, chosen):
+						t.Errorf("%s with %s; but it chooses %s", says, n.Group, chosen.Group)
 					default:
 						accepted++
+						if n.Group != 0 && chosen.Group == n.Group {
+							groups++
+						}
 					}
 				}
 			}
 		}
 	}
-	t.Logf("%d accepted, %d refused, %d unknown", accepted, refused, unknown)
-	if accepted < 1000 || refused < 200 || unknown > 50 {
+	t.Logf("%d accepted, %d of them with the same group, %d refused, %d unknown", accepted, groups, refused, unknown)
+	if accepted < 1000 || groups < 1000 || refused < 200 || unknown > 50 {
 		t.Error("too few answers, or too many unknown")
 	}
 }
 
-// ask sends a ClientHello and returns the ServerHello, nil if the server refuses.
+// ask sends a ClientHello and returns the ServerHello, nil if the server refuses. In TLS
+// 1.2, the group is that of the ServerKeyExchange.
 func ask(address string, hello []byte) (*tlswire.ServerHello, error) {
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
@@ -93,13 +99,58 @@ func ask(address string, hello []byte) (*tlswire.ServerHello, error) {
 	if first[0] == 21 { // alert
 		return nil, nil
 	}
-	records, err := readHello(io.MultiReader(bytes.NewReader(first), conn))
+	flight := &messages{r: io.MultiReader(bytes.NewReader(first), conn)}
+	message, err := flight.next()
 	if err != nil {
 		return nil, err
 	}
-	message := messageOf(records)
-	length := 4 + int(binary.BigEndian.Uint32(message)&0xffffff)
-	return tlswire.ParseServerHello(message[:length])
+	chosen, err := tlswire.ParseServerHello(message)
+	for err == nil && chosen.Version < tlsname.TLS13 && chosen.CipherSuite.KeyExchange() == "ECDHE" && chosen.Group == 0 {
+		if message, err = flight.next(); err == nil && message[0] == tlswire.TypeServerKeyExchange {
+			chosen.Group = tlswire.GroupOfServerKeyExchange(message)
+		}
+	}
+	return chosen, err
+}
+
+// messages reads handshake messages from records.
+type messages struct {
+	r    io.Reader
+	data []byte
+}
+
+func (m *messages) next() ([]byte, error) {
+	for {
+		if len(m.data) >= 4 {
+			if n := 4 + int(binary.BigEndian.Uint32(m.data)&0xffffff); len(m.data) >= n {
+				message := m.data[:n]
+				m.data = m.data[n:]
+				return message, nil
+			}
+		}
+		header := make([]byte, 5)
+		if _, err := io.ReadFull(m.r, header); err != nil {
+			return nil, err
+		}
+		body := make([]byte, binary.BigEndian.Uint16(header[3:]))
+		if _, err := io.ReadFull(m.r, body); err != nil {
+			return nil, err
+		}
+		if header[0] != 22 {
+			return nil, fmt.Errorf("a record of type %d", header[0])
+		}
+		m.data = append(m.data, body...)
+	}
+}
+
+// sameGroup compares the group that OpenSSL chose. It prefers the client's first key
+// share to the policy's order, other than s2n-tls.
+func sameGroup(n *tlsclient.Negotiation, chosen *tlswire.ServerHello) bool {
+	if n.Group == 0 || chosen.Group == n.Group {
+		return true
+	}
+	shares := slices.DeleteFunc(slices.Clone(n.Client.KeyShares), func(g tlsname.Group) bool { return !slices.Contains(n.Verdict.Policy.Groups, g) })
+	return chosen.Version == tlsname.TLS13 && len(shares) > 0 && chosen.Group == shares[0]
 }
 
 // rawHello returns a ClientHello with the offer of a client.
