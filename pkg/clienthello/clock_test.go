@@ -139,10 +139,10 @@ func TestTimesContradictInFiles(t *testing.T) {
 func TestManyWithoutTime(t *testing.T) {
 	tracker := NewTracker(Options{}, func(*Handshake) error { return nil })
 	hello := onlyClient(classical())
-	for i := range 20 {
+	for i := range 17 {
 		var packets []packet
 		for j := range 2000 {
-			s := newScript(fmt.Sprintf("10.%d.%d.%d:40000", i, j>>8, j&0xff), "198.51.100.10:443").open()
+			s := newScript(fmt.Sprintf("10.%d.%d.%d:40000", i, j>>8, j&0xff), "198.51.100.10:443")
 			s.send(true, hello, 1448)
 			for k := range s.packets {
 				s.packets[k].at = start.Add(-time.Duration(i*2000+j) * time.Hour)
@@ -156,7 +156,7 @@ func TestManyWithoutTime(t *testing.T) {
 			t.Fatalf("%d connections", n)
 		}
 	}
-	if err := tracker.Close(); err != nil || tracker.Stats().Handshakes != 40_000 {
+	if err := tracker.Close(); err != nil || tracker.Stats().Handshakes != 34_000 {
 		t.Errorf("%v, %+v", err, tracker.Stats())
 	}
 	checkEmpty(t, tracker)
