@@ -130,7 +130,7 @@ func certificates(r *report.Result) pageTable {
 
 // nonPostQuantumClients has rows only where post-quantum key exchange is in use.
 func nonPostQuantumClients(r *report.Result) pageTable {
-	t := newTable(report.NonPostQuantumSection, "Clients without post-quantum key exchange", "client", "connections", "newest protocol", "")
+	t := newTable(report.NonPostQuantumSection, "Clients without post-quantum key exchange", "client", "connections", "newest protocol", "also")
 	if share, _ := postQuantumShare(r); share == 0 {
 		return t
 	}

@@ -235,7 +235,7 @@ func (t *tables) nonPostQuantum() {
 		return
 	}
 	g := text.Table{Columns: "r"}
-	g.Add("connections", "newest protocol", "client", "")
+	g.Add("connections", "newest protocol", "client", "also")
 	for _, x := range r.NonPostQuantumClients {
 		g.Add(text.Count(x.Connections), x.Protocol, x.Client, alsoPostQuantum(x))
 	}

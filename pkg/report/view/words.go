@@ -146,10 +146,10 @@ func users(c report.Certificate) string {
 	return cmp.Or(list, "-")
 }
 
-// alsoPostQuantum says that a client is listed for some of its connections.
+// alsoPostQuantum says that other connections of a listed client are post-quantum.
 func alsoPostQuantum(c report.ClassicalClient) string {
 	if c.PostQuantum {
-		return "others have it"
+		return "post-quantum"
 	}
 	return ""
 }
