@@ -127,12 +127,11 @@ var errTooLong = errors.New("a value is longer than 1 MiB")
 // A bounded reader fails when a value takes more than maxValue bytes, and knows the
 // lines.
 type bounded struct {
-	r        io.Reader
-	read     int64   // bytes so far
-	until    int64   // bytes that may be read
-	feeds    []int64 // offsets of line feeds that no call of line has passed
-	passed   int     // line feeds before these
-	lastRead error
+	r      io.Reader
+	read   int64   // bytes so far
+	until  int64   // bytes that may be read
+	feeds  []int64 // offsets of line feeds that no call of line has passed
+	passed int     // line feeds before these
 }
 
 func newBounded(r io.Reader) *bounded { return &bounded{r: r, until: maxValue} }
