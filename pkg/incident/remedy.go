@@ -57,6 +57,9 @@ func remedies(in *Incident, p Policies) []Remedy {
 		a.all(RenewCertificate, "The client must install a new certificate. There is nothing to change on the load balancer.")
 	case ClientRelease, ClientRollout:
 		a.all(StopRollout, "Ask the owner of these clients to stop or undo the release.")
+		if slices.ContainsFunc(in.Causes, func(c Cause) bool { return c.Kind == PolicyChange }) {
+			a.change()
+		}
 	case Scan:
 		a.all(Nothing, "Nothing: no client that worked before is hit.")
 		a.all(BlockAddresses, "Block the networks with a network ACL. AWS WAF does not see failed handshakes.")
@@ -196,15 +199,13 @@ func (a *advice) fixed(r secpolicy.Recommendation, cohorts []int) map[*Cohort]bo
 // or that may have it, by what they negotiated before, and are not refused for that.
 // Some clients cannot verify its signatures.
 func (a *advice) failsAtTLS13() bool {
-	var all, with13 Use
+	var with13 Use
 	for _, u := range a.Uses {
-		all.Before, all.Since = all.Before+u.Before, all.Since+u.Since
 		if u.Protocol == tls13 {
 			with13.Before, with13.Since = with13.Before+u.Before, with13.Since+u.Since
 		}
 	}
-	// The onset is only known as a bracket, so a few may come before it.
-	if 10*float64(with13.Before)*float64(all.Since) > float64(with13.Since)*float64(all.Before) {
+	if with13.Before+with13.Since > 0 && !a.appeared(with13) {
 		return false
 	}
 	suspect, failed := uint64(0), uint64(0)
@@ -229,13 +230,23 @@ var (
 	chacha20 = tlsname.Suite(0x1303).String()
 )
 
+// appeared reports whether a use came with the onset. The onset is only known as a
+// bracket, so a few connections may come before it.
+func (a *advice) appeared(u Use) bool {
+	var all Use
+	for _, u := range a.Uses {
+		all.Before, all.Since = all.Before+u.Before, all.Since+u.Since
+	}
+	return u.Since > 0 && 10*float64(u.Before)*float64(all.Since) <= float64(u.Since)*float64(all.Before)
+}
+
 // policyNeeds returns what a policy needs, and the numbers of the cohorts among it.
 func (a *advice) policyNeeds(noTLS13 bool) (n secpolicy.Needs, cohorts []int) {
 	n = secpolicy.Needs{Current: a.InForce, Kept: []secpolicy.Offer{}, NoTLS13: noTLS13, Constraints: a.limits}
 	for _, u := range a.Uses {
 		used := u.Since > 0
 		if noTLS13 { // those who have it now, and maybe x25519 with it, used something else before
-			used = u.Before > 0 && u.Protocol != tls13
+			used = u.Before > 0 && u.Protocol != tls13 && !a.appeared(u)
 		}
 		if o, ok := u.offer(); ok && used {
 			n.Kept = append(n.Kept, o)

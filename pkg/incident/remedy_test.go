@@ -145,6 +145,16 @@ func TestRemedies(t *testing.T) {
 			want:    "undo 90; set-policy FS-2018-06 90; update-clients 90",
 		},
 		{
+			name: "x25519 came with TLS 1.3, a little before the first failure",
+			kind: PolicyChange,
+			uses: []Use{
+				use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 0), use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 x25519", 1, 90),
+				use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 2, 800),
+			},
+			cohorts: []Cohort{cohort("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", "", unmapped, 40)},
+			want:    "undo 40; set-policy FS-1-2-Res-2020-10 40; update-clients 40",
+		},
+		{
 			name:    "nobody uses x25519: FIPS",
 			kind:    PolicyChange,
 			uses:    []Use{use("TLSv1.3 TLS_AES_128_GCM_SHA256 secp256r1", 900, 900), java7},
