@@ -84,7 +84,7 @@ func (r *Result) Bars(most int) (bars []Counts, from time.Time, width time.Durat
 		return nil, time.Time{}, 0
 	}
 	first, last := r.ByMinute[0].Minute.Unix()/60, r.ByMinute[len(r.ByMinute)-1].Minute.Unix()/60
-	w := columnWidth(first, last, max(1, r.MinutesPerRow, r.Timelines.width()), most)
+	w := columnWidth(first, last, max(1, r.MinutesPerRow, r.Timelines.unit()), most)
 	start := floor(first, w)
 	bars = make([]Counts, min((floor(last, w)-start)/w+1, int64(most)))
 	for _, m := range r.ByMinute {

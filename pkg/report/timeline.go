@@ -11,14 +11,14 @@ import (
 // Timelines are the connections of each load balancer over time.
 type Timelines struct {
 	Minutes map[string][]MinuteCount // by load balancer; nil if there are more than 300
-	Width   int64                    // minutes in a row
+	width   int64                    // minutes in a row
 }
 
-func (t *Timelines) width() int64 {
+func (t *Timelines) unit() int64 {
 	if t == nil {
 		return 1
 	}
-	return t.Width
+	return t.width
 }
 
 // A Timeline is a load balancer's connections over time.
@@ -91,7 +91,7 @@ func (t *timelines) add(m minuteCounts) {
 
 // result moves the rows to a Result.
 func (t *timelines) result() *Timelines {
-	r := &Timelines{Width: t.width}
+	r := &Timelines{width: t.width}
 	if t.full {
 		return r
 	}
