@@ -62,25 +62,25 @@ func anyPlural(n any, noun string) string {
 
 // A page is what the template shows.
 type page struct {
-	R           *report.Result
-	CSP         string
-	CSS         template.CSS
-	JS          template.JS
-	Title, When string
-	Volume      string
-	Story       *pageStory
-	Incidents   []pageIncident
-	Why         []report.Diagnosis
-	MoreWhy     int
-	Nav         []pageLink
-	Cards       []pageCard
-	Chart       *pageChart
-	Lines       []pageLine
-	Shares      []pageShares
-	Heat        *pageHeat
-	ThenWhen    string
-	Then        []string
-	Who, Tables []pageTable
+	R                   *report.Result
+	CSP                 string
+	CSS                 template.CSS
+	JS                  template.JS
+	Title, When         string
+	Volume              string
+	Story               *pageStory
+	Incidents           []pageIncident
+	Why                 []report.Diagnosis
+	MoreWhy             int
+	Nav                 []pageLink
+	Cards               []pageCard
+	Chart               *pageChart
+	Lines               []pageLine
+	Shares              []pageShares
+	Heat                *pageHeat
+	ThenWhen            string
+	Then                []string
+	Differ, Who, Tables []pageTable
 }
 
 type (
@@ -157,7 +157,8 @@ func WriteHTML(w io.Writer, r *report.Result) error {
 	if r.Comparison != nil {
 		p.ThenWhen, p.Then = compared(r)
 	}
-	p.Who = withRows(differences(r), cohorts(r), failedClients(r), failedNegotiations(r, number), software(r), capturedOffers(r), clientRequests(r))
+	p.Differ = withRows(differences(r))
+	p.Who = withRows(cohorts(r), failedClients(r), failedNegotiations(r, number), software(r), capturedOffers(r), clientRequests(r))
 	p.Tables = withRows(certificates(r), nonPostQuantumClients(r), latency(r), slowestClients(r), failedLogs(r), malformedLines(r), skippedLogs(r))
 	link := func(id, title string, there bool) {
 		if there {

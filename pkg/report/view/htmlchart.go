@@ -63,7 +63,12 @@ func chartOf(r *report.Result) *pageChart {
 	failures := pagePanel{Title: "Failures per " + per(width), Class: "f"}
 	rateTop, countTop := rounded(highest), max(rounded(float64(most)), 2)
 	rates.Values = values(rateTop, func(f float64) string { return strconv.FormatFloat(f, 'g', 3, 64) + " %" })
-	failures.Values = values(countTop, func(f float64) string { return text.Count(uint64(f)) })
+	failures.Values = values(countTop, func(f float64) string {
+		if f != math.Trunc(f) {
+			return ""
+		}
+		return text.Count(uint64(f))
+	})
 	for i, b := range bars {
 		title := fmt.Sprintf("%s: %s of %s failed, %s", from.Add(time.Duration(i)*width).Format(pageTime), text.Count(b.Failed), text.Count(b.Connections), text.Percent(b.Failed, b.Connections))
 		rates.Bars = append(rates.Bars, barOf(i, 100*b.FailureRate()/rateTop, title))
