@@ -5,6 +5,7 @@ import (
 	"iter"
 	"math"
 	"slices"
+	"strings"
 
 	"tlswatch/pkg/secpolicy"
 	"tlswatch/pkg/tlsname"
@@ -29,6 +30,7 @@ type listener struct {
 	from         *secpolicy.Policy // nil if unknown
 	certificates secpolicy.KeyKinds
 	shown        secpolicy.KeyKinds
+	onlyRSA      int  // clients that would have shown an ECDSA certificate if they supported its suites
 	mutual       bool // clients presented certificates
 
 	kinds  map[uint32]span // of successful connections
@@ -116,9 +118,22 @@ func (l *listener) rank(k *parsed) int {
 	return rank + l.from.Position(k.suite)
 }
 
+// twins are the ECDSA suites that differ from RSA suites in nothing else.
+var twins = func() map[tlsname.Suite]tlsname.Suite {
+	m := make(map[tlsname.Suite]tlsname.Suite)
+	for _, s := range tlsname.Suites() {
+		if rsa, ok := strings.CutPrefix(s.OpenSSL(), "ECDHE-ECDSA-"); ok {
+			if t, err := tlsname.ParseSuite("ECDHE-RSA-" + rsa); err == nil {
+				m[t] = s
+			}
+		}
+	}
+	return m
+}()
+
 // look collects what the rows of one client prove about the listener.
 func (l *listener) look(rows []Row, kinds []parsed) {
-	best, top := math.MaxInt, false
+	best, top, onlyRSA := math.MaxInt, false, false
 	good, other, failed, visits := part{at: never}, part{at: never}, part{at: never}, part{at: never}
 	for i := range rows {
 		r := &rows[i]
@@ -145,6 +160,7 @@ func (l *listener) look(rows []Row, kinds []parsed) {
 			continue
 		}
 		visits.add(r)
+		onlyRSA = onlyRSA || keyKind(k.suite) == secpolicy.RSA && l.from.Prefers(twins[k.suite], k.suite)
 		if k.version == l.from.MaxVersion() {
 			l.top.add(at)
 			top = true
@@ -166,6 +182,9 @@ func (l *listener) look(rows []Row, kinds []parsed) {
 	l.visits = append(l.visits, visits.at)
 	if top {
 		l.topped++
+	}
+	if onlyRSA {
+		l.onlyRSA++
 	}
 	l.better.add(other, good)
 	l.failed.add(failed, visits)
@@ -244,9 +263,9 @@ func turn(list []shift, otherWay, mixed int) (span, bool) {
 
 // missing finds times without the highest version of from that chance does not
 // explain: with the share of clients that have it at other times, its absence has a
-// probability below e^-20.
+// probability below e^-5.
 func (l *listener) missing() {
-	const enough = 20
+	const enough = 5
 	if l.top.empty() {
 		return
 	}

@@ -36,6 +36,7 @@ type knowledge struct {
 	group     tlsname.Group      // 0 if not in the log
 	named     secpolicy.KeyKinds // all certificates that the listener has, 0 if unknown
 	shown     secpolicy.KeyKinds // those that successful connections used
+	onlyRSA   bool               // enough connections show that it has no ECDSA certificate
 	failed    bool
 	mutual    bool                      // the listener asks for client certificates
 	presented bool                      // the client presented one
@@ -43,11 +44,16 @@ type knowledge struct {
 	client
 }
 
+// enoughRSA is the number of clients with RSA suites after which a listener counts as
+// one without an ECDSA certificate. All of them would have to lack the ECDSA suites,
+// which most clients have.
+const enoughRSA = 20
+
 func newKnowledge(p *prediction, l *listener, s situation) *knowledge {
 	k := &p.parsed[s.kind]
 	n := &knowledge{
 		from: s.from, to: p.q.To, version: k.version, suite: k.suite, group: k.group,
-		named: l.certificates, shown: l.shown, failed: k.failed, mutual: l.mutual, client: s.client,
+		named: l.certificates, shown: l.shown, onlyRSA: l.shown == secpolicy.RSA && l.onlyRSA >= enoughRSA, failed: k.failed, mutual: l.mutual, client: s.client,
 	}
 	if c := p.kinds[s.kind].ClientCertificate; c > 0 {
 		n.presented = true
@@ -129,16 +135,14 @@ func (k *knowledge) accepts(v tlsname.Version) (possibility, string) {
 	return no, fmt.Sprintf("%s lacks %s, and the client can use none of its cipher suites for %s.", k.to.Name, k.suite, v)
 }
 
-// worst returns the least certain of some answers.
+// worst returns the least certain of some answers, and all risks if it is probably.
 func worst(checks ...func() (possibility, string)) (possibility, string) {
 	result, why := yes, ""
 	for _, check := range checks {
 		switch p, reason := check(); p {
 		case yes:
 		case probably:
-			if result == yes {
-				result, why = p, reason
-			}
+			result, why = p, strings.TrimSpace(why+" "+reason)
 		default:
 			return p, reason
 		}
@@ -371,22 +375,26 @@ func (k *knowledge) otherKind(v tlsname.Version) string {
 // sameKind reports whether the new policy chooses a certificate of the kind that the
 // clients accepted.
 func (k *knowledge) sameKind() (possibility, string) {
+	possible := k.bothKindsPossible()
 	switch {
-	case k.failed || k.keepsKind():
+	case k.failed || k.keepsKind(possible):
 		return yes, ""
-	case k.bothKindsPossible() && k.from == nil && k.named|k.shown == 0:
+	case possible && k.from == nil && k.named|k.shown == 0:
 		return probably, k.otherKind(k.version)
-	case k.bothKindsPossible() && k.bothKinds:
+	case possible && k.bothKinds:
 		return probably, k.to.Name + " may choose a certificate of the other kind. The client accepted both kinds, unless several programs share its address."
-	case k.bothKindsPossible():
+	case possible:
 		return maybe, k.otherKind(k.version)
-	case k.named == 0 && (k.shown == secpolicy.ECDSA || k.from != nil && !k.from.OrderConfirmed):
+	case k.named == 0 && k.from != nil && !k.onlyRSA:
 		return probably, fmt.Sprintf("The log shows only %s certificates. If the listener has others too, %s may choose one of these, which the client may not trust.", k.shown, k.to.Name)
 	}
 	return yes, ""
 }
 
-func (k *knowledge) keepsKind() bool {
+// keepsKind reports whether the new policy prefers no suite that needs the other kind
+// of certificate and that the clients may have. With either, it also reports that for
+// a listener that takes an ECDSA certificate rather than the first suite.
+func (k *knowledge) keepsKind(either bool) bool {
 	if k.version >= tlsname.TLS13 {
 		return k.from != nil && slices.Equal(tls13Schemes(k.from.SignatureSchemes), tls13Schemes(k.to.SignatureSchemes))
 	}
@@ -394,8 +402,8 @@ func (k *knowledge) keepsKind() bool {
 		if keyKind(s) == 0 || keyKind(s) == keyKind(k.suite) || !s.UsableIn(k.version) {
 			return false
 		}
-		if k.to.Prefers(k.suite, s) { // so only a listener that takes an ECDSA certificate first uses s
-			return keyKind(s) == secpolicy.ECDSA && (k.from == nil || !slices.Contains(k.from.Ciphers, s) || k.couldNot(s) != no)
+		if k.to.Prefers(k.suite, s) {
+			return either && keyKind(s) == secpolicy.ECDSA && (k.from == nil || !slices.Contains(k.from.Ciphers, s) || k.couldNot(s) != no)
 		}
 		return !k.passed(s) || k.couldNot(s) != no
 	})
