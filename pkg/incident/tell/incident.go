@@ -41,7 +41,7 @@ func (t *teller) incident(i *incident.Incident) []Part {
 func software(i *incident.Incident) string {
 	for _, c := range i.Cohorts {
 		if c.Before != nil && c.Software != "" {
-			return text.Plural(c.WorkedBefore, "client") + " negotiated " + c.Before.Protocol + " with " + c.Before.Cipher + " before: " + c.Software + "."
+			return text.Plural(c.WorkedBefore, "client") + " negotiated " + protocol(c.Before.Protocol) + " with " + safe(c.Before.Cipher, 40) + " before: " + text.Printable(c.Software) + "."
 		}
 	}
 	return ""

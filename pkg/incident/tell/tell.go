@@ -32,8 +32,8 @@ type Options struct {
 	Columns int
 }
 
-// A Part is one statement of a story. Its text is plain: neither markup nor control
-// characters, though a name from the log may have any printable ASCII.
+// A Part is one statement of a story. Its text is printable, and a medium with markup
+// must escape it.
 type Part struct {
 	Topic Topic
 	Text  string // one or more sentences

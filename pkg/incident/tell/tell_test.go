@@ -181,6 +181,8 @@ func randomStory(r *rand.Rand) *incident.Story {
 			i.Cohorts = append(i.Cohorts, incident.Cohort{
 				Reason: pick("", "UnmappedConnectionError", hostile.Text), Now: incident.Negotiated{Protocol: "TLSv1.2", Cipher: pick("", hostile.Text)},
 				Crowd: r.IntN(2) == 0, Examples: []string{pick(secret, secret+hostile.Text)},
+				Before:       &incident.Negotiated{Protocol: pick("TLSv1", hostile.Text), Cipher: pick("AES128-SHA", hostile.Text, strings.Repeat("x", 128))},
+				WorkedBefore: int(count()), Software: pick("", "Java 7 or older"),
 			})
 			i.Remedies = append(i.Remedies, incident.Remedy{
 				Action: incident.Action(pick("undo", "set-policy", "check-certificate", "check-trust-store", "renew-certificate", "update-clients", "stop-rollout", "block-addresses", "nothing")),
