@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"io"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -188,8 +189,8 @@ func (c *condition) note(e *connlog.Entry) {
 
 // values are distinct texts, up to maxValues.
 type values struct {
-	texts sync.Map
-	n     atomic.Int32
+	mu    sync.RWMutex
+	texts map[string]bool
 }
 
 const (
@@ -199,19 +200,27 @@ const (
 
 func (v *values) add(text string) {
 	text = text[:min(len(text), maxValue)]
-	if _, ok := v.texts.Load(text); ok || text == "" || v.n.Load() >= maxValues {
+	v.mu.RLock()
+	known := v.texts[text] || len(v.texts) == maxValues
+	v.mu.RUnlock()
+	if known || text == "" {
 		return
 	}
-	if _, ok := v.texts.LoadOrStore(strings.Clone(text), true); !ok {
-		v.n.Add(1)
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.texts == nil {
+		v.texts = make(map[string]bool)
+	}
+	if len(v.texts) < maxValues {
+		v.texts[strings.Clone(text)] = true
 	}
 }
 
 // list returns the texts in order, numbers as such.
-func (v *values) list() (list []string) {
-	for text := range v.texts.Range {
-		list = append(list, text.(string))
-	}
+func (v *values) list() []string {
+	v.mu.RLock()
+	defer v.mu.RUnlock()
+	list := slices.Collect(maps.Keys(v.texts))
 	number := func(text string) int {
 		n, _ := strconv.Atoi(text)
 		return n
