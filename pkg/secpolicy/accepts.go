@@ -21,8 +21,8 @@ type Offer struct {
 	Groups           []tlsname.Group
 	SignatureSchemes []tlsname.SignatureScheme
 
-	// Partial is set if the client may have more groups: Groups are what it negotiated.
-	Partial bool
+	// partial is set if the client may have more groups: Groups are what it negotiated.
+	partial bool
 
 	// Certificates are the kinds of key in the listener's certificates, 0 if
 	// unknown: then every suite of the policy counts as usable.
@@ -196,7 +196,7 @@ func (p *Policy) hints(o Offer, version tlsname.Version, s tlsname.Suite) []stri
 		hints = append(hints, fmt.Sprintf("the client offers none of the key-exchange groups that s2n-tls has for this policy (%s)", join(names(groups), "and")))
 	}
 	// RFC 8422, section 5.1: below TLS 1.3, groups are also the curves of certificates.
-	if version < tlsname.TLS13 && authentication(s) == ECDSA && o.Groups != nil && !o.Partial && !slices.Contains(o.Groups, secp256r1) {
+	if version < tlsname.TLS13 && authentication(s) == ECDSA && o.Groups != nil && !o.partial && !slices.Contains(o.Groups, secp256r1) {
 		hints = append(hints, "the client does not list secp256r1: it refuses an ECDSA certificate with this curve (P-256)")
 	}
 	kinds := authentication(s)

@@ -204,7 +204,7 @@ func ParseOffer(protocol, cipher, keyExchange string) (Offer, bool) {
 	}
 	o := Offer{Versions: []tlsname.Version{version}, Suites: []tlsname.Suite{suite}}
 	if g, err := tlsname.ParseGroup(keyExchange); err == nil && keyExchange != "" {
-		o.Groups, o.Partial = []tlsname.Group{g}, true
+		o.Groups, o.partial = []tlsname.Group{g}, true
 	}
 	return o, true
 }
