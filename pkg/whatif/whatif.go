@@ -194,8 +194,9 @@ func (k *Kind) parse() (p parsed) {
 //     negotiated something else, or something that the current policy lacks.
 //   - Certificates stay the same. A listener with RSA and ECDSA certificates may
 //     choose the certificate before the suite, so an ECDSA suite proves nothing
-//     about RSA suites, and a client may distrust one of them. One that never
-//     showed both kinds has no others.
+//     about RSA suites, and a client may distrust one of them. If at least 20
+//     clients showed RSA where the current policy prefers ECDSA, there is no ECDSA
+//     certificate.
 //   - A client supports every version between its lowest and its highest. Below TLS
 //     1.3 it lists no post-quantum groups.
 //   - A TLS 1.3 client supports AES_128_GCM or AES_256_GCM. One with TLS 1.2 suites
