@@ -345,6 +345,11 @@ func (r *Result) approximate(list string, missed uint64) {
 	}
 }
 
+// OmitStory removes the story, since a flag leaves out connections that it needs.
+func (r *Result) OmitStory(flag string) {
+	r.Story, r.NoStory = nil, flag+" leaves out connections that the story of the failures needs."
+}
+
 // first returns the numbers of the top rows, in the order of compare, of those
 // for which pick returns true, and how many there are in all.
 func first[K comparable, V any](t *table.Table[K, V], top int, pick func(*V) bool, compare func(a, b *table.Row[K, V]) int) (order []uint32, all int) {

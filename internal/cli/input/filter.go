@@ -90,15 +90,18 @@ func AddPeers(cmd *cobra.Command, ports *[]uint, clients *[]string) {
 	f.StringArrayVar(clients, "client", nil, "only this client, by `ADDRESS` or CIDR block; repeatable")
 }
 
-// ByOutcome returns the first flag that keeps connections by what they negotiated or
+// FailedFlag keeps failed negotiations only.
+const FailedFlag = "--failed"
+
+// ByOutcome returns the first flag, [FailedFlag] last, that keeps connections by what they negotiated or
 // how they ended, "" for none. What is left does not say which clients work.
 func (o *FilterFlags) ByOutcome() string {
 	for _, f := range []struct {
 		flag string
 		set  bool
 	}{
-		{"--failed", o.failed}, {"--status", len(o.statuses) > 0}, {"--protocol", len(o.protocols) > 0},
-		{"--cipher", len(o.ciphers) > 0}, {"--key-exchange", len(o.keyExchanges) > 0},
+		{"--status", len(o.statuses) > 0}, {"--protocol", len(o.protocols) > 0}, {"--cipher", len(o.ciphers) > 0},
+		{"--key-exchange", len(o.keyExchanges) > 0}, {FailedFlag, o.failed},
 	} {
 		if f.set {
 			return f.flag

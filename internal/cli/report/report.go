@@ -140,7 +140,7 @@ func (o *options) run(ctx context.Context, paths []string, stdin io.Reader, stdo
 		a.compareErr = o.addEarlier(ctx, a, r, failing, paths, console.NewProgress(stderr, "log"))
 	}
 	if flag := o.ByOutcome(); flag != "" {
-		r.Story, r.NoStory = nil, flag+" leaves out connections that the story of the failures needs."
+		r.OmitStory(flag)
 	}
 	writeErr := o.write(r, stdout)
 	if a.captured != nil {

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"tlswatch/internal/cli/console"
+	"tlswatch/internal/cli/input"
 	"tlswatch/internal/cli/policyflags"
 	"tlswatch/internal/text"
 	"tlswatch/pkg/connlog"
@@ -39,6 +40,7 @@ type printer struct {
 
 	diagnoses map[kind][]secpolicy.Diagnosis
 	explained map[string]bool // causes that were printed
+	byOutcome string          // flag that leaves out connections of the summary
 }
 
 // A kind is a kind of failures with the same diagnosis. The policy is nil if unknown.
@@ -65,6 +67,9 @@ func (o *options) printer(ctx context.Context, w io.Writer) (*printer, error) {
 		collector: report.New(report.Options{ByListener: judge != nil}),
 		diagnoses: make(map[kind][]secpolicy.Diagnosis),
 		explained: make(map[string]bool),
+	}
+	if flag := o.filters.ByOutcome(); flag != input.FailedFlag { // which does not restrict the summary
+		p.byOutcome = flag
 	}
 	p.worker = p.collector.Worker()
 	return p, nil
@@ -189,6 +194,9 @@ func (p *printer) summary(source report.Source, terminal text.Screen) error {
 	}
 	r := p.collector.Result(source, console.TableRows)
 	r.Zone = p.zone
+	if p.byOutcome != "" {
+		r.OmitStory(p.byOutcome)
+	}
 	if p.json {
 		var b bytes.Buffer
 		if err := r.WriteJSON(&b); err != nil {

@@ -116,6 +116,25 @@ func TestTailIgnores(t *testing.T) {
 	}
 }
 
+// The summary tells the story of all connections, which --failed does not restrict and
+// other filters do.
+func TestTailStory(t *testing.T) {
+	for _, test := range []struct{ flags, want string }{
+		{"--failed", "\nSUMMARY\n\nToo few connections to say "},
+		{"--failed --protocol TLSv1.2", "\nSUMMARY\n\n--protocol leaves out connections that the story of the failures needs.\n"},
+	} {
+		b := clitest.NewBucket(t)
+		end := time.Now().UTC().Truncate(logkey.Period)
+		b.Put(t, clitest.LogKey(end, 2), tailText(end, 2, 3))
+		tail := startTail(t, append(strings.Fields(test.flags), "--interval", "1s", "s3://"+clitest.BucketName+"/AWSLogs/")...)
+		tail.prints("203.0.2.3 ")
+		tail.end()
+		if out := tail.stdout.String(); !strings.Contains(out, test.want) {
+			t.Errorf("%s: %q is not there", test.flags, test.want)
+		}
+	}
+}
+
 // Polling prints every failure of every object once: those there at the start
 // that are recent, new ones, and those that come late, whatever goes wrong.
 func TestTailPoll(t *testing.T) {
