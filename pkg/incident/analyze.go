@@ -186,7 +186,8 @@ func (s *scene) policies(in *Incident, end time.Time) Policies {
 	return p
 }
 
-// identify names the software of the cohorts that worked before.
+// identify names the software of the cohorts that worked before. If several programs
+// share an address, it is not known which of them fails.
 func (in *Incident) identify(p Policies) {
 	policy := p.Previous
 	if policy == nil && !slices.ContainsFunc(in.Causes, func(c Cause) bool { return c.Kind == PolicyChange }) {
@@ -194,7 +195,7 @@ func (in *Incident) identify(p Policies) {
 	}
 	for i := range in.Cohorts {
 		c := &in.Cohorts[i]
-		if c.Before == nil {
+		if c.Before == nil || c.Crowd {
 			continue
 		}
 		s, ok := tlsclient.NewSighting(c.Before.Protocol, c.Before.Cipher, c.Before.KeyExchange)

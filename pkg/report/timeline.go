@@ -133,9 +133,29 @@ func (r *Result) BarsByLoadBalancer(most int) []Timeline {
 	return list
 }
 
-// Peak is the bar with the highest failure rate.
-func (t *Timeline) Peak() Counts {
-	return slices.MaxFunc(t.Bars, func(a, b Counts) int { return cmp.Compare(a.FailureRate(), b.FailureRate()) })
+// Peak is the bar with the highest failure rate. It leaves out bars with less than a
+// tenth of the connections of an average bar, such as the first and last minute of a
+// log, whose rates are chance, unless all failures are in such bars.
+func Peak(bars []Counts) (peak Counts) {
+	var all, small Counts
+	used := uint64(0)
+	for _, b := range bars {
+		all.add(b)
+		used += min(b.Connections, 1)
+	}
+	for _, b := range bars {
+		highest := &peak
+		if 10*b.Connections*used < all.Connections {
+			highest = &small
+		}
+		if b.FailureRate() > highest.FailureRate() {
+			*highest = b
+		}
+	}
+	if peak.Failed == 0 {
+		return small
+	}
+	return peak
 }
 
 // change says how unlikely the bars are if one failure rate holds for all of them:

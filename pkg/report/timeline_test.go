@@ -93,3 +93,21 @@ func TestManyTimelines(t *testing.T) {
 		}
 	}
 }
+
+func TestPeak(t *testing.T) {
+	for name, c := range map[string]struct {
+		bars []report.Counts
+		want report.Counts
+	}{
+		"no bars":               {},
+		"nothing failed":        {bars: []report.Counts{{Connections: 9}, {}}},
+		"a full bar":            {[]report.Counts{{Connections: 100, Failed: 1}, {Connections: 120, Failed: 30}, {}}, report.Counts{Connections: 120, Failed: 30}},
+		"not the last minute":   {[]report.Counts{{Connections: 100, Failed: 1}, {Connections: 120, Failed: 30}, {Connections: 2, Failed: 2}}, report.Counts{Connections: 120, Failed: 30}},
+		"few, but all failures": {[]report.Counts{{Connections: 100}, {Connections: 120}, {Connections: 2, Failed: 1}}, report.Counts{Connections: 2, Failed: 1}},
+		"gaps are no bars":      {[]report.Counts{{Connections: 100, Failed: 50}, {Connections: 4, Failed: 4}, {}, {}, {}, {}, {}, {}, {}, {}}, report.Counts{Connections: 100, Failed: 50}},
+	} {
+		if got := report.Peak(c.bars); got != c.want {
+			t.Errorf("%s: %+v, want %+v", name, got, c.want)
+		}
+	}
+}

@@ -214,7 +214,7 @@ func oneClient() incident.Incident {
 	i.Onset = incident.Bracket{After: last, Until: at(10, 27, 44)}
 	i.WorkedBefore = incident.Population{Clients: 1, Networks: 1, Failures: 85}
 	i.NeverWorked, i.FailedBefore = incident.Population{}, incident.Population{}
-	i.Cohorts = []incident.Cohort{{Population: i.WorkedBefore, Reason: "UnmappedConnectionError", WorkedBefore: 1, LastSuccess: &last, Examples: []string{"2001:db8::7"}, Crowd: true}}
+	i.Cohorts = []incident.Cohort{{Population: i.WorkedBefore, Reason: "UnmappedConnectionError", WorkedBefore: 1, Examples: []string{"2001:db8::7"}, Crowd: true}}
 	i.Causes = []incident.Cause{{Kind: incident.OneClient, Certainty: incident.Likely, Explains: 85}}
 	i.Remedies = []incident.Remedy{{Action: incident.UpdateClients, Fixes: 85, Of: 85, Text: "Update the clients."}}
 	return i

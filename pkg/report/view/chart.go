@@ -66,16 +66,13 @@ func (t *tables) sparklines() (lines []report.Timeline, times string) {
 	return lines, "from " + from.Format("15:04")
 }
 
-// sparkline draws the failure rate in each bar, relative to the highest.
+// sparkline draws the failure rate in each bar, relative to the peak.
 func (t *tables) sparkline(bars []report.Counts) string {
 	levels := []rune("▁▂▃▄▅▆▇█")
 	if t.ASCII {
 		levels = []rune("_.:#")
 	}
-	highest := 0.0
-	for _, b := range bars {
-		highest = max(highest, b.FailureRate())
-	}
+	peak := report.Peak(bars)
 	var line strings.Builder
 	for _, b := range bars {
 		switch rate := b.FailureRate(); {
@@ -84,8 +81,16 @@ func (t *tables) sparkline(bars []report.Counts) string {
 		case rate == 0:
 			line.WriteRune(levels[0])
 		default:
-			line.WriteRune(levels[int(math.Ceil(rate/highest*float64(len(levels)-1)))])
+			line.WriteRune(levels[int(math.Ceil(relative(b, peak)*float64(len(levels)-1)))])
 		}
 	}
 	return line.String()
+}
+
+// relative is the failure rate of b as a share of the peak's, at most 1.
+func relative(b, peak report.Counts) float64 {
+	if b.FailureRate() >= peak.FailureRate() {
+		return 1
+	}
+	return b.FailureRate() / peak.FailureRate()
 }

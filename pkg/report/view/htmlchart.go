@@ -52,16 +52,15 @@ const (
 func chartOf(r *report.Result) *pageChart {
 	bars, from, width := r.Bars(pageBars)
 	var most uint64
-	highest := 0.0
 	for _, b := range bars {
-		most, highest = max(most, b.Failed), max(highest, 100*b.FailureRate())
+		most = max(most, b.Failed)
 	}
 	if most == 0 {
 		return nil
 	}
 	rates := pagePanel{Title: "Failure rate", Class: "r"}
 	failures := pagePanel{Title: "Failures per " + per(width), Class: "f"}
-	rateTop, countTop := rounded(highest), max(rounded(float64(most)), 2)
+	rateTop, countTop := rounded(100*report.Peak(bars).FailureRate()), max(rounded(float64(most)), 2)
 	rates.Values = values(rateTop, func(f float64) string { return strconv.FormatFloat(f, 'g', 3, 64) + " %" })
 	failures.Values = values(countTop, func(f float64) string {
 		if f != math.Trunc(f) {
@@ -71,7 +70,7 @@ func chartOf(r *report.Result) *pageChart {
 	})
 	for i, b := range bars {
 		title := fmt.Sprintf("%s: %s of %s failed, %s", from.Add(time.Duration(i)*width).Format(pageTime), text.Count(b.Failed), text.Count(b.Connections), text.Percent(b.Failed, b.Connections))
-		rates.Bars = append(rates.Bars, barOf(i, 100*b.FailureRate()/rateTop, title))
+		rates.Bars = append(rates.Bars, barOf(i, min(100*b.FailureRate()/rateTop, 1), title))
 		failures.Bars = append(failures.Bars, barOf(i, float64(b.Failed)/countTop, title))
 	}
 	until := from.Add(time.Duration(len(bars)) * width)
@@ -154,13 +153,13 @@ func linesOf(r *report.Result) (lines []pageLine) {
 	_, from, width := r.Bars(pageSpark)
 	list := r.BarsByLoadBalancer(pageSpark)
 	for _, x := range list[:min(len(list), pageLines)] {
-		line := pageLine{Name: x.LoadBalancer, Counts: x.Counts, Rate: text.Percent(x.Failed, x.Connections), Peak: rate(x.Peak()), Width: len(x.Bars)}
-		highest := x.Peak().FailureRate()
+		line := pageLine{Name: x.LoadBalancer, Counts: x.Counts, Rate: text.Percent(x.Failed, x.Connections), Peak: rate(report.Peak(x.Bars)), Width: len(x.Bars)}
+		peak := report.Peak(x.Bars)
 		for i, b := range x.Bars {
 			if b.Failed == 0 {
 				continue
 			}
-			line.Bars = append(line.Bars, barOf(i, b.FailureRate()/highest,
+			line.Bars = append(line.Bars, barOf(i, relative(b, peak),
 				fmt.Sprintf("%s: %s of %s failed", from.Add(time.Duration(i)*width).Format(pageTime), text.Count(b.Failed), text.Count(b.Connections))))
 		}
 		lines = append(lines, line)

@@ -1,7 +1,6 @@
 package view
 
 import (
-	"cmp"
 	"html/template"
 	"strings"
 
@@ -62,14 +61,17 @@ func incidentsOf(r *report.Result) (list []pageIncident) {
 
 // cohorts lists the cohorts of all incidents.
 func cohorts(r *report.Result) pageTable {
-	t := newTable("cohorts", "Who fails alike", "failures", "clients", "worked until", "before", "software", "now", "reason", "such as")
+	t := newTable("cohorts", "Who fails alike", "failures", "clients", "worked until", "before", "now", "reason", "such as")
 	for i := range incidents(r) {
 		in := &r.Story.Incidents[i]
 		for n := range in.Cohorts[:min(len(in.Cohorts), maxCohorts)] {
 			c := &in.Cohorts[n]
 			until, before := "never seen working", "-"
-			if c.LastSuccess != nil {
+			switch {
+			case c.LastSuccess != nil:
 				until = r.In(*c.LastSuccess).Format(pageTime)
+			case c.WorkedBefore > 0:
+				until = "others there still work"
 			}
 			if c.Before != nil {
 				before = negotiated(*c.Before)
@@ -79,9 +81,9 @@ func cohorts(r *report.Result) pageTable {
 			}
 			clients := countCell(c.Clients)
 			if c.Crowd {
-				clients.Text += " (crowd)"
+				clients.Text += " (shared address)"
 			}
-			t.add(countCell(c.Failures), clients, pageCell{Text: until}, pageCell{Text: before}, textCell(cmp.Or(c.Software, "unknown")), pageCell{Text: negotiated(c.Now)}, wordCell(c.Reason), pageCell{Text: strings.Join(c.Examples, ", ")})
+			t.add(countCell(c.Failures), clients, pageCell{Text: until}, pageCell{Text: before}, pageCell{Text: negotiated(c.Now)}, wordCell(c.Reason), pageCell{Text: strings.Join(c.Examples, ", ")})
 		}
 	}
 	return t

@@ -85,7 +85,7 @@ func (t *tables) where() {
 	default:
 		g.Add("connections", "failed", "rate", "peak", times, "load balancer")
 		for _, x := range lines {
-			g.Add(text.Count(x.Connections), text.Count(x.Failed), rate(x.Counts), rate(x.Peak()), t.sparkline(x.Bars), name(x.LoadBalancer))
+			g.Add(text.Count(x.Connections), text.Count(x.Failed), rate(x.Counts), rate(report.Peak(x.Bars)), t.sparkline(x.Bars), name(x.LoadBalancer))
 		}
 		t.grid("WHERE: failure rate over time, most changed first", "byLoadBalancer", &g)
 	}

@@ -118,12 +118,14 @@ func cause(in *incident.Incident, c *incident.Cause) string {
 	if c.Explains > 0 {
 		s += ", explains " + text.Plural(c.Explains, "failure")
 	}
-	s = strings.ToUpper(s[:1]) + s[1:]
+	s = capital(s) + "."
 	if len(c.Evidence) > 0 {
-		s += ": " + strings.Join(c.Evidence, "; ")
+		s += " " + capital(strings.Join(c.Evidence, "; ")) + "."
 	}
-	return s + "."
+	return s
 }
+
+func capital(s string) string { return strings.ToUpper(s[:1]) + s[1:] }
 
 // remedy says what to do, and what it does not fix.
 func remedy(r *incident.Remedy) string {
@@ -163,10 +165,9 @@ func (t *tables) who() {
 			t.wrapped(negotiated(c.Now)+reason(c.Reason), "    now     ")
 			if c.Before != nil {
 				t.wrapped(negotiated(*c.Before), "    before  ")
-				t.wrapped(c.Software, "    fits    ")
-			}
-			if c.Software != "" {
-				t.wrapped(c.Software, "    from    ")
+				if c.Software != "" {
+					t.wrapped(c.Software, "    from    ")
+				}
 			}
 			t.wrapped(strings.Join(c.Examples, ", "), "    such as ")
 		}
