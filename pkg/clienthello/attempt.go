@@ -29,7 +29,9 @@ func (c *connection) handshakePacket(at int, p *capture.Segment) bool {
 	}
 	switch {
 	case !other.stream.begun:
-		return !d.stream.begun && !c.finished || d.first == first
+		if !d.stream.begun && !c.finished || d.first == first {
+			return true
+		}
 	case p.Ack-other.first <= other.stream.next-other.first: // it answers the client's SYN, and data with it
 		return true
 	}

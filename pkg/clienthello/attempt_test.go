@@ -128,6 +128,23 @@ func TestFastOpen(t *testing.T) {
 	}
 }
 
+// A SYN-ACK, with data or without, may follow a connection that began before the capture.
+func TestSYNACKAfterMidstream(t *testing.T) {
+	for _, n := range []int{0, 100} {
+		old := usual()
+		old.segment(true, ack, 500, make([]byte, 100))
+		old.segment(true, rst|ack, 600, nil)
+		old.segment(false, syn|ack, 900, make([]byte, n))
+		fresh := usual()
+		fresh.at = old.at
+		fresh.play(classical(), 1448)
+		all, stats := track(t, Options{}, ethernetPcap(slices.Concat(old.packets, fresh.packets)))
+		if len(all) != 1 || all[0].Fault != nil || stats.Midstream != 1 {
+			t.Errorf("%d bytes: %q, %+v", n, toldAll(all), stats)
+		}
+	}
+}
+
 // The directions of a connection may come through different tunnels, and the packets of
 // different connections through different tunnels may have the same addresses.
 func TestTunnels(t *testing.T) {

@@ -135,7 +135,7 @@ func (t *Tracker) segment(p *capture.Segment) {
 	case c.confirmed(at, p):
 		c = t.succeed(c)
 	case p.Flags&capture.SYN != 0 && !c.handshakePacket(at, p):
-		if c.finished && len(p.Data) > 0 { // TCP Fast Open, RFC 7413
+		if c.finished && len(p.Data) > 0 && p.Flags&capture.ACK == 0 { // TCP Fast Open, RFC 7413
 			c.next.packet = *p
 			t.succeed(c)
 		}
