@@ -102,7 +102,7 @@ func (o *options) measure(out io.Writer) error {
 		}
 		score.WriteFailures(out, all[i])
 		fmt.Fprintln(out)
-		if missed := score.Missed(all[i], map[bool]int{true: 1}[o.short]); len(missed) > 0 {
+		if missed := score.Missed(all[i], o.short); len(missed) > 0 {
 			failed = errors.New("bounds that are not met:\n  " + strings.Join(missed, "\n  "))
 		}
 	}

@@ -60,7 +60,7 @@ func TestOracle(t *testing.T) {
 		}
 		truth := truthOf(t, kind)
 		s := &Summary{kind, []*Marks{Score(truth, oracle(truth))}}
-		for _, missed := range Missed([]*Summary{s}, 0) {
+		for _, missed := range Missed([]*Summary{s}, false) {
 			t.Error(missed)
 		}
 		WriteFailures(testWriter{t}, []*Summary{s})
@@ -180,24 +180,26 @@ func TestTable(t *testing.T) {
 			{Seed: 1, visible: 1, kind: []float64{1}, contains: []float64{1}, accepts: []float64{1}, newly: []float64{2.5}},
 			{Seed: 2, visible: 1, kind: []float64{-2}, wrong: 1, contains: []float64{0}, why: []string{"late"}},
 		}},
+		{"small", []*Marks{{Seed: 1, accepts: []float64{0, 0}, contains: []float64{0, 0}}}},
 		{world.Quiet, []*Marks{{}, {stories: 2}, {noiseRecall: []float64{0.9996}}}},
 	}
 	var b bytes.Buffer
 	Write(&b, "engine", all)
 	WriteFailures(&b, all)
-	for _, allowed := range []int{0, 1} {
-		fmt.Fprintf(&b, "allowed %d: %s\n", allowed, strings.Join(Missed(all, allowed), "; "))
+	for _, short := range []bool{false, true} {
+		fmt.Fprintf(&b, "short %t: %s\n", short, strings.Join(Missed(all, short), "; "))
 	}
 	const want = `ENGINE
 
   seeds  visible  right  score  wrong  shape  onset  narrow  precision  recall  stories  noise  as noise  accepts  keeps  smallest  newly   kind
       2        2     50    -50     50      -     50       -          -       -        0      -         -      100      -         -    2.5   policy
+      1        0      -      -      0      -      0       -          -       -        0      -         -        0      -         -      -   small
       3        0   66.6      -      0      -      -       -          -       -     33.3   99.9         -        -      -         -      -   quiet
 
 policy: 1 of 2 seeds
   2: late
-allowed 0: policy: right is 50, and has to be at least 90; policy: wrong is 50, and has to be at most 0; policy: onset is 50, and has to be at least 99; quiet: right is 66.6, and has to be at least 99
-allowed 1: 
+short false: policy: right is 50, and has to be at least 90; policy: wrong is 50, and has to be at most 0; policy: onset is 50, and has to be at least 99; small: onset is 0, and has to be at least 99; small: accepts is 0, and has to be at least 100: as for long-lived clients; quiet: right is 66.6, and has to be at least 99
+short true: small: onset is 0, and has to be at least 99
 `
 	if b.String() != want {
 		t.Errorf("got\n%s", b.String())
