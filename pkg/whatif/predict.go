@@ -157,7 +157,7 @@ func (p *prediction) shownAt(kind uint32) span {
 // others returns what connections of other kinds show of the client of a row.
 func (p *prediction) others(r *Row) (c client) {
 	if r.Client == Others {
-		return client{higher: true} // for all that is known
+		return client{higher: true, tls13: true} // for all that is known
 	}
 	k := &p.parsed[r.Kind]
 	l := p.listeners[r.Kind]

@@ -12,7 +12,7 @@ import (
 
 // maxObserved bounds the memory of --to in a report, below that of
 // 'tlswatch whatif': beyond, only a sample of the clients is told apart.
-const maxObserved = 50_000
+const maxObserved = 100_000
 
 // A whatIf adds a change of policy to a report.
 type whatIf struct {
