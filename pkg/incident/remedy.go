@@ -196,8 +196,8 @@ func (a *advice) fixed(r secpolicy.Recommendation, cohorts []int) map[*Cohort]bo
 }
 
 // failsAtTLS13 reports whether TLS 1.3 came with failures of clients that get it now,
-// or that may have it, by what they negotiated before, and are not refused for that.
-// Some clients cannot verify its signatures.
+// or may have it, by what they negotiated before. Some clients cannot verify its
+// signatures.
 func (a *advice) failsAtTLS13() bool {
 	var with13 Use
 	for _, u := range a.Uses {
@@ -217,7 +217,7 @@ func (a *advice) failsAtTLS13() bool {
 		// Clients with TLS 1.3 have a strong suite for TLS 1.2.
 		o, ok := c.Before.offer()
 		modern := ok && o.Versions[0] == tlsname.TLS12 && o.Suites[0].Strength() == tlsname.Strong
-		if modern && (c.Now.Protocol == tls13 || with13.Since > 0 && (a.InForce == nil || a.InForce.Admits(o))) {
+		if modern && (c.Now.Protocol == tls13 || with13.Since > 0) {
 			suspect += c.Failures
 		}
 	}
@@ -233,11 +233,12 @@ var (
 // appeared reports whether a use came with the onset. The onset is only known as a
 // bracket, so a few connections may come before it.
 func (a *advice) appeared(u Use) bool {
+	const few = 5
 	var all Use
 	for _, u := range a.Uses {
 		all.Before, all.Since = all.Before+u.Before, all.Since+u.Since
 	}
-	return u.Since > 0 && 10*float64(u.Before)*float64(all.Since) <= float64(u.Since)*float64(all.Before)
+	return (u.Before <= few || 10*u.Before <= u.Since) && 10*float64(u.Before)*float64(all.Since) < float64(u.Since)*float64(all.Before)
 }
 
 // policyNeeds returns what a policy needs, and the numbers of the cohorts among it.

@@ -32,8 +32,7 @@ func (c Constraints) allow(p *Policy) bool {
 // Needs are what a recommended policy has to accept.
 type Needs struct {
 	// Current is the policy in force, nil if unknown. A recommended policy has
-	// the same FIPS module, and all that Current has of TLS 1.2, TLS 1.3 and
-	// post-quantum key exchange.
+	// the same FIPS module, and TLS 1.2 and 1.3 if Current has them.
 	Current *Policy
 
 	// Kept are clients that work and must go on working. Nil stands for
@@ -120,10 +119,7 @@ func (n *Needs) keepsCurrent(p *Policy) bool {
 	if n.Kept == nil {
 		return len(d.ProtocolsRemoved)+len(d.CiphersRemoved)+len(d.GroupsRemoved) == 0 && (p.PostQuantum || !n.Current.PostQuantum)
 	}
-	if n.NoTLS13 {
-		return !slices.Contains(d.ProtocolsRemoved, tlsname.TLS12)
-	}
-	return (len(d.ProtocolsRemoved) == 0 || slices.Max(d.ProtocolsRemoved) < tlsname.TLS12) && (p.PostQuantum || !n.Current.PostQuantum)
+	return !slices.Contains(d.ProtocolsRemoved, tlsname.TLS12) && (n.NoTLS13 || !slices.Contains(d.ProtocolsRemoved, tlsname.TLS13))
 }
 
 // Admits reports whether the policy has a protocol, cipher suite and group for the

@@ -88,16 +88,16 @@ func TestRecommend(t *testing.T) {
 // A server is a policy in the data that the tables are generated from. Its code
 // follows the RFCs, and shares nothing with the package.
 type server struct {
-	name                          string
-	protocols, suites, groups     []string
-	fips, pq, confirmed, obsolete bool
+	name                      string
+	protocols, suites, groups []string
+	fips, confirmed, obsolete bool
 }
 
 func servers(t *testing.T) []server {
 	var list []server
 	for _, p := range readSource(t).Policies {
 		list = append(list, server{p.Name, p.Protocols, p.Ciphers, slices.Concat(p.KeyExchangeGroups.HybridPQ, p.KeyExchangeGroups.Classical),
-			p.FIPS, p.PostQuantum, p.CipherSetStatus == "confirmed", p.Status == "legacy"})
+			p.FIPS, p.CipherSetStatus == "confirmed", p.Status == "legacy"})
 	}
 	return list
 }
@@ -237,7 +237,7 @@ func (c *change) good(s *server) (weight uint64, ok bool) {
 		return slices.Contains(c.after.protocols, protocol) && !slices.Contains(s.protocols, protocol)
 	}
 	if s.obsolete || c.no13 && slices.Contains(s.protocols, "TLSv1.3") ||
-		c.known && (s.fips != c.after.fips || lacks("TLSv1.2") || !c.no13 && (lacks("TLSv1.3") || c.after.pq && !s.pq)) {
+		c.known && (s.fips != c.after.fips || lacks("TLSv1.2") || !c.no13 && lacks("TLSv1.3")) {
 		return 0, false
 	}
 	for _, l := range c.kept {
