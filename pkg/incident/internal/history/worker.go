@@ -149,8 +149,8 @@ func widen(set uint64, base int64, shift uint) uint64 {
 	return wide
 }
 
-// addBatch counts the connections of a batch. Rows are far apart in memory, so it
-// looks up the slots of the whole batch before it uses them.
+// addBatch counts the connections of a batch. Rows are far apart in memory, so it looks
+// up those of the whole batch before it uses them: the processor waits for many at once.
 func (h *History) addBatch(batch []update) {
 	if len(batch) == 0 {
 		return
@@ -161,10 +161,14 @@ func (h *History) addBatch(batch []update) {
 	for i := range batch {
 		slots[i] = h.clients.Slot(batch[i].slot)
 	}
+	var rows [batchSize]*client
+	for i := range batch {
+		rows[i] = h.clients.AtSlot(slots[i], batch[i].client)
+	}
 	from, to, bit := int64(0), int64(0), uint64(0) // the last step
 	for i := range batch {
 		u := &batch[i]
-		c := h.clients.AtSlot(slots[i], u.client)
+		c := rows[i]
 		if c == nil {
 			if c = h.client(u); c == nil {
 				continue
