@@ -78,12 +78,16 @@ func (t *Table[K, V]) GetHashed(k K, hash uint64) (v *V, fresh bool) {
 // wait for many memory accesses at once.
 func (t *Table[K, V]) Slot(hash uint64) uint32 { return t.slots[hash&uint64(len(t.slots)-1)] }
 
-// AtSlot returns the value of k if a Slot is its row, else nil.
-func (t *Table[K, V]) AtSlot(slot uint32, k K) *V {
-	if n := int(slot); 0 < n && n <= t.n {
-		if r := t.At(n - 1); r.Key == k {
-			return &r.Value
+// Find returns the value of k, whose slot and hash are known, nil if there is none.
+func (t *Table[K, V]) Find(slot uint32, k K, hash uint64) *V {
+	mask := uint64(len(t.slots) - 1)
+	for i := hash & mask; slot != 0; slot = t.slots[i] {
+		if n := int(slot); n <= t.n { // else the table shrank since
+			if r := t.At(n - 1); r.Key == k {
+				return &r.Value
+			}
 		}
+		i = (i + 1) & mask
 	}
 	return nil
 }

@@ -90,7 +90,7 @@ func (c *clients) add(batch []update) {
 	}
 	for i := range batch {
 		u := &batch[i]
-		if v := c.t.AtSlot(rows[i], u.client); v != nil {
+		if v := c.t.Find(rows[i], u.client, u.hash); v != nil {
 			c.count(v, u)
 			continue
 		}

@@ -163,7 +163,7 @@ func (h *History) addBatch(batch []update) {
 	}
 	var rows [batchSize]*client
 	for i := range batch {
-		rows[i] = h.clients.AtSlot(slots[i], batch[i].client)
+		rows[i] = h.clients.Find(slots[i], batch[i].client, batch[i].slot)
 	}
 	from, to, bit := int64(0), int64(0), uint64(0) // the last step
 	for i := range batch {
