@@ -209,13 +209,25 @@ func (in *Incident) identify(p Policies) {
 }
 
 // rest adds clients that no change explains to the noise: those that never succeeded
-// and negotiated nothing. It returns the failures of the others.
+// and negotiated nothing. It returns the failures of the others. Where nobody worked
+// before, there is nothing to compare with, and nothing is noise.
 func (s *scene) rest(noise *crew) (unexplained uint64) {
+	half := s.at(s.steps / 2)
+	var early, late uint32
+	for i, n := range s.listener.Active[:s.steps] {
+		if i < s.steps/2 {
+			early += n
+		} else {
+			late += n
+		}
+	}
+	night := s.steps >= 4 && early*10 < late
 	for _, c := range s.suspects {
 		if c.change != nil {
 			continue
 		}
-		if c.Successes == 0 && !slices.ContainsFunc(c.ways, func(w history.Way) bool { return w.Cipher != "" }) {
+		silent := c.Successes == 0 && !slices.ContainsFunc(c.ways, func(w history.Way) bool { return w.Cipher != "" })
+		if silent && !(night && c.first.After(half)) {
 			noise.add(&member{suspect: c, failures: c.failures})
 			continue
 		}

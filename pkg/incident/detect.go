@@ -520,10 +520,11 @@ func (s *scene) scan(g segment) {
 }
 
 // minute returns the minute in which failures without a cipher suite began to be more,
-// and the minutes beside it.
+// and the minutes beside it; where time steps are long, a part of a step instead.
 func (s *scene) minute(g segment) Bracket {
 	from, to := s.at(max(g.from-1, 0)), s.at(g.to)
-	n := int(to.Sub(from)/time.Minute) + 1
+	width := max(time.Minute, to.Sub(from)/120)
+	n := int(to.Sub(from)/width) + 1
 	events, exposure := make([]uint32, n), make([]float64, n)
 	for i := range exposure {
 		exposure[i] = 1
@@ -535,13 +536,12 @@ func (s *scene) minute(g segment) Bracket {
 		}
 		for _, c := range k.Cells {
 			if t := history.Time(c.First); !t.Before(from) && t.Before(to) {
-				events[t.Sub(from)/time.Minute] += uint32(c.N)
+				events[t.Sub(from)/width] += uint32(c.N)
 			}
 		}
 	}
-	best := raised(events, exposure)
-	at := from.Add(time.Duration(best.from) * time.Minute)
-	return Bracket{at.Add(-time.Minute), at.Add(time.Minute)}
+	at := from.Add(time.Duration(raised(events, exposure).from) * width)
+	return Bracket{at.Add(-width), at.Add(width)}
 }
 
 // steady finds customers that fail all along: they negotiate something or present a
@@ -565,7 +565,7 @@ func (s *scene) failsAllAlong(c *suspect) bool {
 	}
 	steps := bits.OnesCount64(c.fails)
 	if slices.ContainsFunc(c.ways, func(w history.Way) bool { return w.Cipher != "" || strings.HasPrefix(w.Status, "Failed:ClientCert") }) {
-		return steps >= 3
+		return steps >= 3 && c.failures >= 10
 	}
 	return steps*10 >= s.steps*9
 }
