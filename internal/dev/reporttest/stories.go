@@ -45,6 +45,8 @@ func Stories() map[string]*incident.Story {
 		"days":           days(),
 		"quiet":          quiet(),
 		"quiet-rest":     quietRest(),
+		"late":           late(),
+		"late-expired":   late(expired()),
 		"few":            {First: at(9, 0, 1), Last: at(10, 59, 58), Counts: incident.Counts{Connections: 41, Failed: 3}, Sample: 1},
 		"all-good":       {First: at(9, 0, 1), Last: at(10, 59, 58), Counts: incident.Counts{Connections: 27_916}, Sample: 1},
 		"empty":          {Sample: 1},
@@ -291,6 +293,14 @@ func days() *incident.Story {
 func quiet() *incident.Story {
 	s := story()
 	s.Counts = incident.Counts{Connections: 27_916, Failed: 118}
+	return s
+}
+
+// late begins when most clients that are hit had already stopped working.
+func late(incidents ...incident.Incident) *incident.Story {
+	s := story(incidents...)
+	s.Counts = incident.Counts{Connections: 14_984, Failed: 3_409}
+	s.Noise = incident.Population{Clients: 259, Networks: 225, Failures: 3_149}
 	return s
 }
 

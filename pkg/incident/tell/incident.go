@@ -26,7 +26,11 @@ func (t *teller) incident(i *incident.Incident) []Part {
 	}
 	add(What, rankCause, t.cause(i))
 	if i.End != nil && i.Shape != incident.Flapping {
-		add(What, rankChanged, "Over since "+t.at(i.End.Until)+".")
+		over := i.End.Until
+		if kind(i) == incident.Scan { // which nobody waits for to succeed
+			over = i.End.After
+		}
+		add(What, rankChanged, "Over since "+t.at(over)+".")
 	}
 	add(Do, rankDo, t.remedies(i))
 	if c := i.Certificate; c != nil && c.Next != nil && !t.o.HideClients {
@@ -65,7 +69,7 @@ func (t *teller) headline(i *incident.Incident) string {
 	case allAlong(i):
 		return text.Counted(all, "client fails", "clients fail") + " all along, " + t.span(t.s.First, t.s.Last) + ": " + ofFailures(failures, i)
 	case k == incident.Scan && i.End != nil:
-		return text.Plural(failures, "failure") + " from " + text.Counted(all, "address", "addresses") + ", " + t.span(i.Onset.Until, i.End.Until)
+		return text.Plural(failures, "failure") + " from " + text.Counted(all, "address", "addresses") + ", " + t.span(i.Onset.After, i.End.After)
 	case k == incident.Scan:
 		return text.Plural(failures, "failure") + " from " + text.Counted(all, "address", "addresses") + " since " + t.at(i.Onset.Until)
 	case k == incident.OneClient && all == 1:

@@ -173,6 +173,8 @@ func (t *teller) quiet() []Part {
 	parts := []Part{{Topic: Where, Text: "Nothing began or ended from " + span + ": " + share(s.Counts) + " failed throughout (" + counts(s.Counts) + " TLS connections)."}}
 	switch n := s.Noise; {
 	case n.Failures == 0:
+	case t.maybeHit() != "":
+		parts = append(parts, Part{Who, t.maybeHit(), rankWho})
 	case n.Failures == s.Failed:
 		parts = append(parts, Part{Who, "All failures come from " + addresses(n) + " that never succeeded. No client that worked before fails.", rankWho})
 	default:
@@ -181,14 +183,28 @@ func (t *teller) quiet() []Part {
 	return parts
 }
 
+// maybeHit tells how many failures come from addresses that never succeeded, if they
+// are so many that the logs may begin in the middle of an incident.
+func (t *teller) maybeHit() string {
+	n := t.s.Noise
+	if 20*n.Failures <= t.s.Connections {
+		return ""
+	}
+	return addresses(n) + " never succeeded: " + text.Plural(n.Failures, "failure") + ". They may have stopped working before " + t.at(t.s.First) + ": read earlier logs."
+}
+
 // rest tells which failures belong to no incident.
 func (t *teller) rest() (parts []Part) {
 	s := t.s
-	if n := s.Noise; n.Failures > 0 {
+	switch n := s.Noise; {
+	case n.Failures == 0:
+	case t.maybeHit() != "":
+		parts = append(parts, Part{Apart, t.maybeHit(), rankWho})
+	default:
 		parts = append(parts, Part{Apart, addresses(n) + " that never succeeded, as usual: " + text.Plural(n.Failures, "failure") + ".", rankNoise})
 	}
 	if s.Unexplained > 0 {
-		parts = append(parts, Part{Apart, text.Count(s.Unexplained) + " of all " + text.Plural(s.Failed, "failure") + " fit none of this.", rankOthers})
+		parts = append(parts, Part{Apart, text.Count(s.Unexplained) + " of all " + text.Plural(s.Failed, "failure") + " are unexplained.", rankOthers})
 	}
 	return parts
 }
