@@ -346,13 +346,15 @@ func (a *advice) hit(c *Cohort) bool {
 
 // refuses reports whether the listener refuses since the onset what clients
 // negotiated before. Without the policy in force, it does if part of it vanished, or
-// nobody succeeds with it since.
+// nobody succeeds with that part since. A policy that accepts each part accepts all.
 func (a *advice) refuses(n Negotiated) bool {
 	if a.InForce != nil {
 		o, _ := n.offer()
 		return !a.InForce.Admits(o)
 	}
-	return a.vanished(n) || !slices.ContainsFunc(a.Uses, func(u Use) bool { return u.Since > 0 && n.partOf(u.Negotiated) })
+	return a.vanished(n) || slices.ContainsFunc([]Negotiated{{Protocol: n.Protocol}, {Cipher: n.Cipher}, {KeyExchange: n.KeyExchange}}, func(part Negotiated) bool {
+		return !slices.ContainsFunc(a.Uses, func(u Use) bool { return u.Since > 0 && part.partOf(u.Negotiated) })
+	})
 }
 
 func (a *advice) vanished(n Negotiated) bool {

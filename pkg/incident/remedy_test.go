@@ -118,6 +118,13 @@ func TestRemedies(t *testing.T) {
 			want:    "",
 		},
 		{
+			name:    "others still succeed with each part of it",
+			kind:    Steady,
+			uses:    append(slices.Clone(modern), use("TLSv1.2 ECDHE-RSA-AES256-GCM-SHA384 secp256r1", 9, 9)),
+			cohorts: []Cohort{cohort("", "TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", unmapped, 50)},
+			want:    "",
+		},
+		{
 			name:    "several programs behind one address",
 			kind:    Steady,
 			inForce: "TLS13-1-2-Res-2021-06",
