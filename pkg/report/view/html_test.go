@@ -44,6 +44,13 @@ func htmlPage(t *testing.T) []byte {
 	r.Story = reporttest.Stories()["several"]
 	r.Story.Incidents[0].Onset = incident.Bracket{After: reporttest.Start.Add(10 * time.Hour), Until: reporttest.Start.Add(11 * time.Hour)}
 	r.Story.Incidents[0].Causes[0].Evidence[0] = "<em>evidence</em>"
+	then := &report.Comparison{Since: reporttest.Start, Until: reporttest.Start, Counts: report.Counts{Connections: 1}, TotalNew: 20}
+	for i := range 20 {
+		then.Differences = append(then.Differences, report.Difference{List: "byCipher", Name: fmt.Sprint("TLSv1.2 ECDHE-RSA-AES256-GCM-SHA", i), Now: report.Counts{Connections: 9}})
+		then.NewClients = append(then.NewClients, report.FailingClient{Client: fmt.Sprint("2001:db8:1234:5678:9abc:def0:1234:", i), Failed: 5})
+		r.Diagnoses = append(r.Diagnoses, r.Diagnoses[0])
+	}
+	r.Comparison = then
 	r.WhatIf = &report.WhatIf{From: "a", To: `<u>b</u>`, Outcomes: []report.Outcome{{Text: "keeps working", Connections: 5, Clients: 2}}, Notes: []string{"<s>note</s>"}}
 	var b bytes.Buffer
 	if err := view.WriteHTML(&b, r); err != nil {
@@ -60,7 +67,7 @@ func TestHTML(t *testing.T) {
 			t.Errorf("%q is on the page", markup)
 		}
 	}
-	for _, text := range []string{"&lt;script&gt;alert(1)&lt;/script&gt;", "Failing clients over time", "<title>my-loadbalancer and a, 2026-11-23 10:00 to 2026-11-24 11:59 UTC</title>", "<b>Do:</b> put the former security policy back", "<code>tlswatch hello</code>", "&lt;em&gt;evidence", `class="onset" x="40.00" y="0" width="4.00"`, `text-anchor="start">Nov 23 12:00<`, "0.4&nbsp;%", "up to ", "On paper: the first 10 rows of 300", "Partial: interrupted", "javascript:alert(6)", "What if the policy were &lt;u&gt;b&lt;/u&gt;?", "Content-Security-Policy"} {
+	for _, text := range []string{"&lt;script&gt;alert(1)&lt;/script&gt;", "Failing clients over time", "no connections", "<title>my-loadbalancer and a, 2026-11-23 10:00 to 2026-11-24 11:59 UTC</title>", "<b>Do:</b> put the former security policy back", "<code>tlswatch hello</code>", "&lt;em&gt;evidence", `class="onset" x="40.00" y="0" width="4.00"`, `text-anchor="start">Nov 23 12:00<`, "0.4&nbsp;%", "up to ", "On paper: the first 8 rows of 300", "Partial: interrupted", "javascript:alert(6)", "What if the policy were &lt;u&gt;b&lt;/u&gt;?", "Content-Security-Policy"} {
 		if !strings.Contains(page, text) {
 			t.Errorf("%q is not on the page", text)
 		}

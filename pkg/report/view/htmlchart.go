@@ -35,7 +35,7 @@ type (
 	pageOnset struct{ X, Width, Title string }
 	// pageLine is the failure rate of a load balancer over time.
 	pageLine struct {
-		Name string
+		Name, ID string
 		report.Counts
 		Rate, Peak string
 		Width      int
@@ -152,8 +152,9 @@ func times(from, until time.Time) (ticks []pageTick) {
 func linesOf(r *report.Result) (lines []pageLine) {
 	_, from, width := r.Bars(pageSpark)
 	list := r.BarsByLoadBalancer(pageSpark)
+	short := shortNames(r)
 	for _, x := range list[:min(len(list), pageLines)] {
-		line := pageLine{Name: x.LoadBalancer, Counts: x.Counts, Rate: text.Percent(x.Failed, x.Connections), Peak: rate(report.Peak(x.Bars)), Width: len(x.Bars)}
+		line := pageLine{Name: short(x.LoadBalancer), ID: x.LoadBalancer, Counts: x.Counts, Rate: text.Percent(x.Failed, x.Connections), Peak: rate(report.Peak(x.Bars)), Width: len(x.Bars)}
 		peak := report.Peak(x.Bars)
 		for i, b := range x.Bars {
 			if b.Failed == 0 {

@@ -72,12 +72,13 @@ func failedNegotiations(r *report.Result, causes map[string]int) pageTable {
 	if r.Policy != "" {
 		columns = append(columns, "listener", "why")
 	}
+	short := shortNames(r)
 	t := newTable("failed-negotiations", "Failed negotiations", columns...)
 	t.More = cut(len(r.FailedNegotiations), r.TotalFailedNegotiations)
 	for _, x := range r.FailedNegotiations {
 		row := []pageCell{countCell(x.Count), wordCell(x.Client), wordCell(x.Protocol), textCell(x.Cipher), textCell(x.Reason())}
 		if r.Policy != "" {
-			listener := x.LoadBalancer + ":"
+			listener := short(x.LoadBalancer) + ":"
 			if x.Port != 0 {
 				listener += strconv.Itoa(int(x.Port))
 			}
