@@ -2,7 +2,6 @@ package world
 
 import (
 	"cmp"
-	"maps"
 	"slices"
 
 	"tlswatch/pkg/secpolicy"
@@ -34,64 +33,37 @@ type PolicyEffect struct {
 // Good reports whether the policy undoes the harm and does no other.
 func (p *PolicyEffect) Good() bool { return p.Fixes == p.Of && p.Breaks == 0 && len(p.Drops) == 0 }
 
+// uses are who uses a listener, and how.
+type uses struct {
+	broken, working map[*program]bool // by the change; now
+	before, now     map[agreed]bool   // by those hit; by all, but for what may go
+}
+
 // effects returns what each policy would do.
 func (w *world) effects(in *incidentTruth, hit map[*device]*history) (list []PolicyEffect) {
-	broken, working := make(map[*program]bool), make(map[*program]bool)
-	before, now := make(map[agreed]bool), make(map[agreed]bool)
-	appeared, groups := true, make(map[tlsname.Group]bool) // TLS 1.3 appeared; groups in use before
-	for d, h := range hit {
-		if h.before > 0 {
-			broken[d.program] = true
-		}
-	}
-	for _, e := range w.events {
-		switch {
-		case e.listener != in.listener || e.reason != "":
-		case e.at < in.start:
-			appeared = appeared && e.version != tls13
-			groups[e.group] = true
-			if hit[e.device] != nil {
-				before[e.agreed] = true
-			}
-		case e.at >= in.start+in.spread && e.at < cmp.Or(in.stretch, in.end, w.length):
-			working[e.device.program] = true
-			now[e.agreed] = true
-		}
-	}
-	if appeared {
-		stay := make(map[agreed]bool)
-		for a := range now {
-			if !groups[a.group] {
-				a.group = 0
-			}
-			stay[a] = a.version != tls13
-		}
-		maps.DeleteFunc(stay, func(_ agreed, stays bool) bool { return !stays })
-		now = stay
-	}
+	u := w.uses(in, hit)
 	force := allows(in.after.policy)
 	for _, p := range secpolicy.Builtin().Policies() {
 		if p.Legacy {
 			continue
 		}
-		e := PolicyEffect{Name: p.Name, Of: len(broken), Drops: []string{}, Shown: true, TLS13: p.MaxVersion() == tls13}
-		for c := range broken {
-			if negotiate(c, &p, in.after.keys).ok() {
-				e.Fixes++
+		refused := func(set map[*program]bool) (n int) {
+			for c := range set {
+				if !negotiate(c, &p, in.after.keys).ok() {
+					n++
+				}
 			}
+			return n
 		}
-		for c := range working {
-			if !negotiate(c, &p, in.after.keys).ok() {
-				e.Breaks++
-			}
+		e := PolicyEffect{
+			Name:   p.Name,
+			Fixes:  len(u.broken) - refused(u.broken),
+			Of:     len(u.broken),
+			Breaks: refused(u.working),
+			Drops:  drops(&p, in.after.policy, u.now),
+			Shown:  has(&p, u.before) && has(&p, u.now),
+			TLS13:  p.MaxVersion() == tls13,
 		}
-		for _, uses := range []map[agreed]bool{before, now} {
-			for a := range uses {
-				e.Shown = e.Shown && slices.Contains(p.Protocols, a.version) && slices.Contains(p.Ciphers, a.suite) &&
-					(a.group == 0 || slices.Contains(p.Groups, a.group))
-			}
-		}
-		e.Drops = drops(&p, in.after.policy, now)
 		mine := allows(&p)
 		e.Size = len(mine)
 		for x := range mine {
@@ -102,6 +74,50 @@ func (w *world) effects(in *incidentTruth, hit map[*device]*history) (list []Pol
 		list = append(list, e)
 	}
 	return list
+}
+
+func (w *world) uses(in *incidentTruth, hit map[*device]*history) uses {
+	u := uses{make(map[*program]bool), make(map[*program]bool), make(map[agreed]bool), make(map[agreed]bool)}
+	for d, h := range hit {
+		if h.before > 0 {
+			u.broken[d.program] = true
+		}
+	}
+	appeared, groups := true, make(map[tlsname.Group]bool) // TLS 1.3 appeared; groups in use before
+	all := make(map[agreed]bool)
+	for _, e := range w.events {
+		switch {
+		case e.listener != in.listener || e.reason != "":
+		case e.at < in.start:
+			appeared = appeared && e.version != tls13
+			groups[e.group] = true
+			if hit[e.device] != nil {
+				u.before[e.agreed] = true
+			}
+		case e.at >= in.start+in.spread && e.at < cmp.Or(in.stretch, in.end, w.length):
+			u.working[e.device.program] = true
+			all[e.agreed] = true
+		}
+	}
+	for a := range all {
+		if appeared && !groups[a.group] {
+			a.group = 0
+		}
+		if !appeared || a.version != tls13 {
+			u.now[a] = true
+		}
+	}
+	return u
+}
+
+// has reports whether a policy has what was agreed on.
+func has(p *secpolicy.Policy, set map[agreed]bool) bool {
+	for a := range set {
+		if !slices.Contains(p.Protocols, a.version) || !slices.Contains(p.Ciphers, a.suite) || a.group != 0 && !slices.Contains(p.Groups, a.group) {
+			return false
+		}
+	}
+	return true
 }
 
 // drops returns what is in use that the policy p lacks, and whether FIPS would change.
