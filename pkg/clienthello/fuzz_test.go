@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/gopacket/gopacket"
 	"github.com/gopacket/gopacket/layers"
@@ -126,6 +127,43 @@ func pendingBytes(c *connection) int {
 		}
 	}
 	return n
+}
+
+// FuzzSegments sends TCP segments of two connections with the same ports, four bytes for
+// each: flags and sender, sequence number, acknowledgement, and what data.
+func FuzzSegments(f *testing.F) {
+	f.Add([]byte{0x02, 0, 0, 0, 0x92, 0, 1, 0, 0x10, 1, 1, 1, 0x90, 1, 2, 2})
+	f.Add([]byte{0x10, 1, 1, 3, 0x14, 2, 1, 0, 0x92, 5, 9, 3, 0x02, 4, 0, 0, 0x92, 5, 5, 0, 0x10, 5, 6, 1})
+	hello, server := onlyClient(classical()), classical()[1].data
+	f.Add([]byte("2001\x81101")) // the ClientHello is lost, and the server's packets come first
+	chunks := [][]byte{nil, hello, hello[:100], server, record(21, []byte{2, 40}), []byte("EHLO x\r\n"), []byte("STARTTLS\r\n"), make([]byte, 50), sslv2Hello(), record(23, make([]byte, 100))}
+	starts := []uint32{0, 1, 101, uint32(len(hello)) + 1, 777, 778, 1 << 31, 1<<31 + 1, 0xfffffff0, 51}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		if len(data) > 400 {
+			return
+		}
+		s := usual()
+		for ; len(data) >= 4; data = data[4:] {
+			client := data[0]&0x80 == 0
+			s.seq[index(!client)] = starts[int(data[2])%len(starts)]
+			s.segment(client, data[0]&(fin|syn|rst|ack), starts[int(data[1])%len(starts)], chunks[int(data[3])%len(chunks)])
+			if data[3] >= 128 {
+				s.at = s.at.Add(time.Duration(data[3]-128) * time.Minute)
+			}
+		}
+		for _, inTimeOrder := range []bool{false, true} {
+			all, stats := track(t, Options{InTimeOrder: inTimeOrder}, ethernetPcap(s.packets))
+			for _, h := range all {
+				check(t, h)
+				if d := h.Outcome.HalfDelivered; d != nil && (d.Acknowledged < 0 || d.Acknowledged >= d.Sent) {
+					t.Errorf("%d of %d bytes", d.Acknowledged, d.Sent)
+				}
+			}
+			if stats.Handshakes != int64(len(all)) || stats.GivenUp != 0 {
+				t.Errorf("%d handshakes, %+v", len(all), stats)
+			}
+		}
+	})
 }
 
 // FuzzHandshake sends any bytes in the two directions of a connection.

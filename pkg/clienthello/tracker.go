@@ -322,8 +322,9 @@ func (t *Tracker) finish(c *connection, kind Kind) {
 			c.end(Outcome{Kind: kind})
 		}
 	}
-	if c.withoutHello(); c.handshake != nil && c.entry == nil {
-		t.wait(c, c.handshake)
+	c.withoutHello()
+	if h := c.handshake; h != nil && (c.entry == nil || c.entry.handshake != h) {
+		t.wait(c, h)
 	}
 	t.held -= c.cost
 	c.finished, c.cost = true, 0
