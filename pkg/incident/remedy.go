@@ -43,9 +43,9 @@ func (p *Policies) merge(o *Policies) {
 // It recommends one policy at most, and none for causes that no policy mends. The
 // policy accepts everything that is negotiated since the onset, and of the hit
 // cohorts as many failures as possible, by protocol, cipher suite and group. If TLS
-// 1.3 appeared with failures of clients that would otherwise be accepted, the policy
-// lacks TLS 1.3 and accepts what was negotiated before. [secpolicy.Set.Recommend]
-// says which of several such policies is the best.
+// 1.3 appeared with failures of clients that may have it, the policy lacks TLS 1.3 and
+// accepts what was negotiated before. [secpolicy.Set.Recommend] says which of several
+// such policies is the best.
 func remedies(in *Incident, p Policies) []Remedy {
 	a := newAdvice(in, p)
 	switch cause := a.cause(); cause.Kind {
@@ -67,7 +67,7 @@ func remedies(in *Incident, p Policies) []Remedy {
 		a.update()
 		a.change()
 	default:
-		if cause.Kind == PolicyChange && cause.Certainty != Possible {
+		if cause.Kind == PolicyChange && cause.Certainty != Possible && in.End == nil {
 			a.undo()
 		}
 		a.change()

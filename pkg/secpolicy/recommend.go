@@ -152,13 +152,14 @@ func (n *Needs) blank() bool { return n.Current == nil && n.Kept == nil }
 
 // compareNew compares what two policies allow that the current one does not: the
 // most serious weakness that only one of them adds, then whether it is confirmed,
-// then the number of protocols, cipher suites and groups. If the current policy is unknown, everything that a
-// policy allows is new. What a policy lacks (TLS 1.3, post-quantum key exchange)
-// counts as a weakness only if nothing is known of the listener. Of policies that add
-// nothing, the current one is the first, then the strictest.
+// then the number of protocols, cipher suites and groups. If the current policy is
+// unknown, everything that a policy allows is new. What a policy lacks (TLS 1.3,
+// post-quantum key exchange) counts as a weakness only if the current policy has it, or
+// nothing is known of the listener. Of policies that add nothing, the current one is
+// the first, then the strictest.
 //
-// So no policy that Recommend puts after another, for this reason alone, allows a
-// proper subset of what the other newly allows.
+// So no confirmed policy that Recommend puts after another, for this reason alone,
+// allows a proper subset of what the other newly allows.
 func (n *Needs) compareNew(p, q *Policy) int {
 	weak := func(p *Policy) []Weakness {
 		list := p.Weaknesses()
