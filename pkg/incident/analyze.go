@@ -11,7 +11,8 @@ import (
 	"tlswatch/pkg/tlsclient"
 )
 
-// Story returns the story of what was collected. All workers must be closed.
+// Story returns the story of what was collected. All workers must be closed. The
+// Collector cannot be used afterwards.
 func (c *Collector) Story() *Story {
 	r := c.history.Record()
 	s := &Story{First: r.First, Last: r.Last, Sample: r.Sample, Incidents: []Incident{}}

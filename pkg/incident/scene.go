@@ -59,10 +59,12 @@ func newScene(o *Options, r *history.Record, l *history.Listener) *scene {
 		}
 		s.exposure[i] = max(float64(to.Sub(from))/float64(r.Step), 1e-3)
 	}
-	for i := range l.Failing {
-		c := &suspect{Client: &l.Failing[i], ways: l.Failing[i].Ways}
-		c.sum()
-		s.suspects = append(s.suspects, c)
+	suspects := make([]suspect, len(l.Failing))
+	s.suspects = make([]*suspect, len(l.Failing))
+	for i := range suspects {
+		suspects[i].Client, suspects[i].ways = &l.Failing[i], l.Failing[i].Ways
+		suspects[i].sum()
+		s.suspects[i] = &suspects[i]
 	}
 	return s
 }

@@ -317,9 +317,9 @@ func (c *Collector) Result(s Source, top int) *Result {
 	c.resultClients(r, top)
 	c.resultClassical(r, top)
 	c.clients = clients{}
+	r.Story = c.story.Story()
 	c.resultNegotiations(r, top)
 	c.failures = failures{}
-	r.Story = c.story.Story()
 	return r
 }
 

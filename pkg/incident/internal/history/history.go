@@ -215,8 +215,8 @@ func (h *History) Kind(n Names) Kind {
 	h.kindBytes += len(n.LoadBalancer) + len(n.Protocol) + len(n.Cipher) + len(n.KeyExchange) + len(n.Status)
 	if h.kinds.Len() > maxKinds || h.kindBytes > maxKindBytes {
 		h.overflow = true
-		fresh := New()
-		h.kinds, h.hashes, h.listeners, h.clients, h.ways, h.series, h.certs = fresh.kinds, nil, nil, fresh.clients, nil, fresh.series, fresh.certs
+		h.drop()
+		h.kinds = New().kinds
 		return Kind{}
 	}
 	l := listener{n.LoadBalancer, n.Port}
@@ -232,6 +232,12 @@ func (h *History) Kind(n Names) Kind {
 	}
 	h.hashes = append(h.hashes, mix(mix(hash(n.Protocol), hash(n.Cipher)), mix(hash(n.KeyExchange), hash(n.Status))))
 	return *k
+}
+
+// drop frees what was collected, apart from the kinds.
+func (h *History) drop() {
+	fresh := New()
+	h.clients, h.ways, h.series, h.certs = fresh.clients, nil, fresh.series, fresh.certs
 }
 
 // mix hashes two numbers. The result is the same in every run.

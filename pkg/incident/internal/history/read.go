@@ -71,7 +71,8 @@ type Cert struct {
 // Time converts microseconds since 1970.
 func Time(micros int64) time.Time { return time.UnixMicro(micros).UTC() }
 
-// Record returns what was collected. All workers must be closed.
+// Record returns what was collected. All workers must be closed. The History is empty
+// afterwards, since both together would take twice the memory.
 func (h *History) Record() *Record {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -110,6 +111,7 @@ func (h *History) Record() *Record {
 		slices.SortFunc(l.Failing, func(a, b Client) int { return a.Addr.Compare(b.Addr) })
 		slices.SortFunc(l.Kinds, func(a, b Series) int { return a.Names.compare(&b.Names) })
 	}
+	h.drop()
 	slices.SortFunc(r.Listeners, func(a, b Listener) int {
 		return cmp.Or(cmp.Compare(a.LoadBalancer, b.LoadBalancer), cmp.Compare(a.Port, b.Port))
 	})
@@ -134,6 +136,16 @@ func (h *History) readKinds(r *Record) {
 }
 
 func (h *History) readClients(r *Record, base int) {
+	ways := make([]Way, 0, len(h.ways))
+	failing := make([]int, len(r.Listeners))
+	for row := range h.clients.All {
+		if row.Value.failures > 0 {
+			failing[row.Key.listener]++
+		}
+	}
+	for i, n := range failing {
+		r.Listeners[i].Failing = make([]Client, 0, n)
+	}
 	name := func(kind uint32) *Names { return &h.kinds.At(int(kind) - 1).Key }
 	for row := range h.clients.All {
 		v := &row.Value
@@ -152,10 +164,12 @@ func (h *History) readClients(r *Record, base int) {
 		if v.successes > 0 {
 			c.FirstWorked, c.LastWorked, c.Last = Time(v.firstSuccess), Time(v.lastSuccess), name(v.lastKind)
 		}
+		first := len(ways)
 		for i := v.ways; i != 0; i = h.ways[i-1].next {
 			w := &h.ways[i-1]
-			c.Ways = append(c.Ways, Way{name(w.kind), w.cert, uint64(w.n), Time(w.first), Time(w.last), bits.RotateLeft64(w.steps, -base)})
+			ways = append(ways, Way{name(w.kind), w.cert, uint64(w.n), Time(w.first), Time(w.last), bits.RotateLeft64(w.steps, -base)})
 		}
+		c.Ways = ways[first:len(ways):len(ways)]
 		slices.SortFunc(c.Ways, func(a, b Way) int {
 			return cmp.Or(cmp.Compare(b.N, a.N), a.Names.compare(b.Names), cmp.Compare(a.Cert, b.Cert))
 		})
