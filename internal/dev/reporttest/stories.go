@@ -42,6 +42,7 @@ func Stories() map[string]*incident.Story {
 		"no-history":     story(noHistory()),
 		"several":        story(policyChange(), rollout(), expired(), scan(nil), oneClient()),
 		"partial":        partial(),
+		"unexplained":    unexplained(),
 		"days":           days(),
 		"quiet":          quiet(),
 		"quiet-rest":     quietRest(),
@@ -280,6 +281,13 @@ func partial() *incident.Story {
 	s.Sample = 0.125
 	s.Unexplained = 89
 	s.Remarks = []string{"2 of 40 logs could not be read: s3://logs/AWSLogs/123456789012/x.log.gz", "one list was full"}
+	return s
+}
+
+// unexplained tells the smaller part of the failures.
+func unexplained() *incident.Story {
+	s := story(policyChange())
+	s.Unexplained = 4_000
 	return s
 }
 

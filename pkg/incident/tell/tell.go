@@ -204,7 +204,11 @@ func (t *teller) rest() (parts []Part) {
 		parts = append(parts, Part{Apart, addresses(n) + " that never succeeded, as usual: " + text.Plural(n.Failures, "failure") + ".", rankNoise})
 	}
 	if s.Unexplained > 0 {
-		parts = append(parts, Part{Apart, text.Count(s.Unexplained) + " of all " + text.Plural(s.Failed, "failure") + " are unexplained.", rankOthers})
+		part := Part{Apart, text.Count(s.Unexplained) + " of all " + text.Plural(s.Failed, "failure") + " are unexplained.", rankOthers}
+		if 2*s.Unexplained > s.Failed { // the story misses most of it
+			part.rank = rankWho
+		}
+		parts = append(parts, part)
 	}
 	return parts
 }

@@ -119,7 +119,7 @@ func cause(in *incident.Incident, c *incident.Cause) string {
 		s += ", explains " + text.Plural(c.Explains, "failure")
 	}
 	s = capital(s) + "."
-	if len(c.Evidence) > 0 {
+	if len(c.Evidence) > 0 && c.Kind != incident.Steady { // whose name is the evidence
 		s += " " + capital(strings.Join(c.Evidence, "; ")) + "."
 	}
 	return s
