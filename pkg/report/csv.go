@@ -127,6 +127,14 @@ var sections = []section{
 			yield(x.Client, number(x.Connections), number(x.Requests), list(x.Hosts), list(x.UserAgents), list(x.TargetGroups))
 		}
 	}},
+	{"differences", []string{"list", "name", "connections", "failed", "earlierConnections", "earlierFailed"}, func(r *Result, yield func(...string)) {
+		if r.Comparison == nil {
+			return
+		}
+		for _, x := range r.Comparison.Differences {
+			yield(x.List, x.Name, number(x.Now.Connections), number(x.Now.Failed), number(x.Earlier.Connections), number(x.Earlier.Failed))
+		}
+	}},
 	{"what-if", []string{"outcome", "connections", "clients"}, func(r *Result, yield func(...string)) {
 		if r.WhatIf == nil {
 			return

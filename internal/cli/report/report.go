@@ -293,6 +293,8 @@ func (o *options) checkSection() error {
 		return errors.New("--section client-requests needs --access-logs")
 	case o.section == "diagnoses" && o.Policy == "":
 		return errors.New("--section diagnoses needs --policy")
+	case o.section == "differences" && o.compare == "":
+		return errors.New("--section differences needs --compare")
 	case o.section == "what-if" && o.to == "":
 		return errors.New("--section what-if needs --to")
 	}
