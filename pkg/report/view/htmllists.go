@@ -58,10 +58,14 @@ func cut(shown, all int) string {
 }
 
 func failedClients(r *report.Result) pageTable {
-	t := newTable("failed-clients", "Failing clients", "client", "failed", "connections", "rate")
+	t := newTable("failed-clients", "Failing clients", "client", "failed", "connections", "rate", "last success")
 	t.More = cut(len(r.FailedClients), r.TotalFailedClients)
 	for _, x := range r.FailedClients {
-		t.add(wordCell(x.Client), countCell(x.Failed), countCell(x.Connections), rateCell(x.Counts))
+		last := pageCell{Text: "-"}
+		if x.LastSuccess != nil {
+			last = pageCell{Text: r.In(*x.LastSuccess).Format(pageTime) + ", " + x.LastProtocol + " " + x.LastCipher, Value: x.LastSuccess.Format(time.RFC3339)}
+		}
+		t.add(wordCell(x.Client), countCell(x.Failed), countCell(x.Connections), rateCell(x.Counts), last)
 	}
 	return t
 }
