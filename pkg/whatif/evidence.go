@@ -55,7 +55,7 @@ type part struct {
 }
 
 func (p *part) add(r *Row) {
-	p.at.add(span{r.First, r.Last})
+	p.at.add(span{r.first, r.last})
 	p.n += r.Evidence
 }
 
@@ -138,7 +138,7 @@ func (l *listener) look(rows []Row, kinds []parsed) {
 	for i := range rows {
 		r := &rows[i]
 		k := &kinds[r.Kind]
-		at := span{r.First, r.Last}
+		at := span{r.first, r.last}
 		if k.failed && !secpolicy.IsClientCert(k.reason) {
 			failed.add(r)
 		}
@@ -327,7 +327,7 @@ var unknownPolicy = []*secpolicy.Policy{nil}
 // policies returns the policies that may have been in force at the time of a row. Nil
 // is an unknown one. Doubtful means that it may not be that of from.
 func (l *listener) policies(r *Row) (list []*secpolicy.Policy, doubtful bool) {
-	at := span{r.First, r.Last}
+	at := span{r.first, r.last}
 	switch {
 	case l.from == nil:
 		return unknownPolicy, false
@@ -379,7 +379,7 @@ func (p *prediction) listen() {
 			}
 			byName[name] = l
 		}
-		l.mutual = l.mutual || p.kinds[i].ClientCertificate > 0
+		l.mutual = l.mutual || p.kinds[i].clientCertificate > 0
 		p.listeners = append(p.listeners, l)
 	}
 }

@@ -22,7 +22,7 @@ func (s *sketch) add(client uint32, kind Kind, day int64, n uint64) {
 	if i == len(s.kinds) {
 		s.kinds = append(s.kinds, kind)
 	}
-	s.rows = append(s.rows, Row{Client: client, Kind: uint32(i), Connections: n, Evidence: n, First: day, Last: day})
+	s.rows = append(s.rows, Row{Client: client, Kind: uint32(i), Connections: n, Evidence: n, first: day, last: day})
 }
 
 var (

@@ -55,7 +55,7 @@ func newKnowledge(p *prediction, l *listener, s situation) *knowledge {
 		from: s.from, to: p.q.To, version: k.version, suite: k.suite, group: k.group,
 		named: l.certificates, shown: l.shown, onlyRSA: l.shown == secpolicy.RSA && l.onlyRSA >= enoughRSA, failed: k.failed, mutual: l.mutual, client: s.client,
 	}
-	if c := p.kinds[s.kind].ClientCertificate; c > 0 {
+	if c := p.kinds[s.kind].clientCertificate; c > 0 {
 		n.presented = true
 		if int(c) <= len(p.q.ClientCertificates) {
 			n.signed = p.q.ClientCertificates[c-1]

@@ -117,8 +117,9 @@ type Worker struct {
 // Worker returns a new worker.
 func (l *Log) Worker() *Worker { return &Worker{log: l, kinds: make(map[Kind]uint32)} }
 
-// Add adds an entry. If it does not count, it is only evidence. The certificate is the
-// ClientCertificate of [Kind].
+// Add adds an entry. If it does not count, it is only evidence. The certificate is 0 if the
+// client presented none; otherwise it is 1 and the index of its signatures in
+// [Question.ClientCertificates].
 func (w *Worker) Add(e *connlog.Entry, counts bool, certificate uint16) {
 	l := w.log
 	k := Kind{Listener{e.LoadBalancer, e.ListenerPort}, e.Protocol, e.Cipher, e.KeyExchange, e.Status, certificate}
@@ -303,7 +304,7 @@ func hashKind(k Kind) uint64 {
 		io.WriteString(h, s)
 		h.Write([]byte{0})
 	}
-	h.Write(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, k.Listener.Port), k.ClientCertificate))
+	h.Write(binary.BigEndian.AppendUint16(binary.BigEndian.AppendUint16(nil, k.Listener.Port), k.clientCertificate))
 	return mix(h.Sum64())
 }
 
@@ -335,7 +336,7 @@ func (l *Log) Rows() (kinds []Kind, rows []Row, clients []netip.Addr) {
 	for i := range l.shards {
 		for r := range l.shards[i].rows.All {
 			t := &r.Value
-			row := Row{Client: number[r.Key.client], Kind: r.Key.kind, Connections: t.connections, Evidence: t.evidence, First: t.at.first, Last: t.at.last}
+			row := Row{Client: number[r.Key.client], Kind: r.Key.kind, Connections: t.connections, Evidence: t.evidence, first: t.at.first, last: t.at.last}
 			if r.Key.period == others {
 				row.Client = Others
 			}

@@ -63,7 +63,7 @@ func named(l *Log) map[string]string {
 		if r.Client != Others {
 			client = clients[r.Client].String()
 		}
-		m[fmt.Sprintf("%s %+v %d", client, kinds[r.Kind], r.First)] = fmt.Sprintf("%d of %d, until %d", r.Connections, r.Evidence, r.Last)
+		m[fmt.Sprintf("%s %+v %d", client, kinds[r.Kind], r.first)] = fmt.Sprintf("%d of %d, until %d", r.Connections, r.Evidence, r.last)
 	}
 	return m
 }

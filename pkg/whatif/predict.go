@@ -39,7 +39,7 @@ func (q Question) newPrediction(kinds []Kind, rows []Row) *prediction {
 	p.listen()
 	slices.SortFunc(rows, func(a, b Row) int {
 		return cmp.Or(cmp.Compare(a.Client, b.Client), cmp.Compare(p.listeners[a.Kind].number, p.listeners[b.Kind].number),
-			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.First, b.First))
+			cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.first, b.first))
 	})
 	p.gather()
 	return p
@@ -94,7 +94,7 @@ type broken struct {
 func (p *prediction) add(rows []Row) {
 	p.results, p.shown = p.results[:0], p.shown[:0]
 	for _, r := range rows {
-		at := span{r.First, r.Last}
+		at := span{r.first, r.last}
 		if last := len(p.shown) - 1; last >= 0 && p.shown[last].kind == r.Kind {
 			p.shown[last].at.add(at)
 		} else {

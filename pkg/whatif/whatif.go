@@ -29,9 +29,9 @@ type Kind struct {
 	KeyExchange string
 	Status      string
 
-	// ClientCertificate is 0 if the client presented none. Otherwise it is 1 and
+	// clientCertificate is 0 if the client presented none. Otherwise it is 1 and
 	// the index of its signatures in [Question.ClientCertificates].
-	ClientCertificate uint16
+	clientCertificate uint16
 }
 
 // A Row counts connections of one client and kind.
@@ -40,7 +40,7 @@ type Row struct {
 	Kind        uint32 // index in the kinds
 	Connections uint64 // that count
 	Evidence    uint64 // all connections, those that count among them
-	First, Last int64  // times in microseconds since 1970; 0 if unknown
+	first, last int64  // times in microseconds since 1970; 0 if unknown
 }
 
 // Others is the number of clients that are not told apart.

@@ -46,7 +46,7 @@ func withOutput(cmd *cobra.Command, run func() error) error {
 	}
 	cmd.SetOut(p)
 	err = run()
-	complete := err == nil || Status(err) == ExitLimit
+	complete := err == nil || Status(err) == exitLimit
 	if !complete && (p.written == 0 || p.exists) {
 		if p.written > 0 {
 			Complain(cmd.ErrOrStderr(), "%s stays as it was", *name)

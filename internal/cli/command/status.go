@@ -17,7 +17,7 @@ const (
 	ExitOK     = 0
 	ExitFailed = 1
 	ExitUsage  = 2
-	ExitLimit  = 3 // a limit that the user set is exceeded
+	exitLimit  = 3 // a limit that the user set is exceeded
 
 	ExitInterrupted = 130 // by Ctrl-C, with a partial result
 )
@@ -88,7 +88,7 @@ func (f *failure) Unwrap() error { return f.err }
 func Interrupted(text string) error { return &failure{ExitInterrupted, errors.New(text)} }
 
 // TooMany is the error of a command whose result exceeds a limit that the user set.
-func TooMany(text string) error { return &failure{ExitLimit, errors.New(text)} }
+func TooMany(text string) error { return &failure{exitLimit, errors.New(text)} }
 
 // A usageError is wrong usage that the command itself finds.
 type usageError struct{ error }

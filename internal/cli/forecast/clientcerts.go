@@ -116,7 +116,7 @@ func (c *clientCertificates) add(cert *x509.Certificate, schemes []tlsname.Signa
 	c.index[id] = uint16(i + 1)
 }
 
-// of returns the ClientCertificate of a [whatif.Kind].
+// of returns the number of the certificate that a client presented, for [whatif.Worker.Add].
 func (c *clientCertificates) of(e *connlog.Entry) uint16 {
 	cert := &e.ClientCert
 	if len(cert.Subject)+len(cert.Serial)+len(cert.Validity) == 0 {

@@ -15,13 +15,13 @@ import (
 	"tlswatch/internal/cli/whatif"
 )
 
-func readPolicies(t testing.TB) map[string]*Policy {
+func readPolicies(t testing.TB) map[string]*policy {
 	t.Helper()
 	data, err := os.ReadFile("../../../pkg/secpolicy/testdata/elb-security-policies.json")
 	if err != nil {
 		t.Fatal(err)
 	}
-	policies, err := ParsePolicies(data)
+	policies, err := parsePolicies(data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -37,7 +37,7 @@ type answer struct {
 }
 
 // ask puts the question of a run to the command.
-func ask(t *testing.T, run Run) map[string]answer {
+func ask(t *testing.T, run trial) map[string]answer {
 	t.Helper()
 	args := []string{"--to", run.To, "--format", "csv"}
 	if run.Policy != "" {
@@ -82,7 +82,7 @@ type score struct {
 
 // judge compares answers with the truth. A line of a class is right if the program
 // behind it does what the class says, so no class may have more lines than the truth.
-func (s *score) judge(t *testing.T, run Run, answers map[string]answer) {
+func (s *score) judge(t *testing.T, run trial, answers map[string]answer) {
 	t.Helper()
 	if len(answers) != len(run.Clients) {
 		t.Errorf("%d answers about %d clients", len(answers), len(run.Clients))
@@ -133,12 +133,12 @@ func TestScenarios(t *testing.T) {
 		addresses = 100
 	}
 	var all score
-	for i, scenario := range Scenarios {
+	for i, scenario := range scenarios {
 		t.Run(scenario.Name, func(t *testing.T) {
 			r := rand.New(rand.NewPCG(20261130, uint64(i)))
 			var s score
 			for s.clients < clients {
-				run := scenario.Run(r, policies, addresses)
+				run := scenario.trial(r, policies, addresses)
 				s.judge(t, run, ask(t, run))
 			}
 			t.Logf("%d clients, %d lines: %d certain, %d likely (%.1f%% right), %d unknown; %d clients unknown, %d certain and wrong",
@@ -179,15 +179,15 @@ func (s *score) checkLikely(t *testing.T) {
 func FuzzScenarios(f *testing.F) {
 	const most = 16
 	policies := readPolicies(f)
-	for i := range Scenarios {
+	for i := range scenarios {
 		f.Add(uint64(1), uint8(i), uint8(most-1))
 	}
 	f.Fuzz(func(t *testing.T, seed uint64, scenario, addresses uint8) {
-		s := Scenarios[int(scenario)%len(Scenarios)]
+		s := scenarios[int(scenario)%len(scenarios)]
 		if s.Name == "policy changed within" {
 			return
 		}
-		run := s.Run(rand.New(rand.NewPCG(seed, 0)), policies, 1+int(addresses)%most)
+		run := s.trial(rand.New(rand.NewPCG(seed, 0)), policies, 1+int(addresses)%most)
 		var score score
 		if score.judge(t, run, ask(t, run)); score.wrong > 0 {
 			t.Errorf("%s: %s", s.Name, strings.Join(score.examples, "\n"))
@@ -202,10 +202,10 @@ func TestScenariosNotice(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
 	var s score
 	for range 10 {
-		run := Scenarios[0].Run(r, policies, 50)
+		run := scenarios[0].trial(r, policies, 50)
 		run.Policy = "ELBSecurityPolicy-TLS13-1-0-2021-06"
 		for client := range run.Clients {
-			one := Run{Policy: run.Policy, To: run.To, Certificates: run.Certificates, Clients: map[string]Truth{client: run.Clients[client]}}
+			one := trial{Policy: run.Policy, To: run.To, Certificates: run.Certificates, Clients: map[string]truth{client: run.Clients[client]}}
 			for line := range strings.Lines(string(run.Log)) {
 				if strings.Contains(line, " "+client+" ") {
 					one.Log = append(one.Log, line...)

@@ -54,7 +54,7 @@ type outcome struct {
 }
 
 // connect tries until the client gives up. The last outcome is the result.
-func (l listener) connect(p *Policy, name certificate, c client) []outcome {
+func (l listener) connect(p *policy, name certificate, c client) []outcome {
 	var list []outcome
 	for top := c.highest; top >= c.lowest; top-- {
 		o := l.attempt(p, name, c, top)
@@ -67,7 +67,7 @@ func (l listener) connect(p *Policy, name certificate, c client) []outcome {
 }
 
 // attempt is one handshake with a highest version.
-func (l listener) attempt(p *Policy, name certificate, c client, top int) outcome {
+func (l listener) attempt(p *policy, name certificate, c client, top int) outcome {
 	v := -1
 	for w := c.lowest; w <= top; w++ {
 		if p.hasVersion(w) {
@@ -111,7 +111,7 @@ func (l listener) attempt(p *Policy, name certificate, c client, top int) outcom
 
 // signs reports whether the client can sign its CertificateVerify: with PSS or
 // ECDSA in TLS 1.3 (RFC 8446 section 4.4.3), before TLS 1.2 always.
-func (c client) signs(p *Policy, v int) bool {
+func (c client) signs(p *policy, v int) bool {
 	return v < tls12 || slices.ContainsFunc(c.certificate.signs, func(s string) bool {
 		return slices.Contains(p.Schemes, s) && (v == tls12 || signsTLS13(s))
 	})
@@ -125,7 +125,7 @@ func signsTLS13(scheme string) bool {
 
 // choose returns the first suite of the policy that works, and the kind of
 // certificate that authenticates it.
-func (l listener) choose(p *Policy, name certificate, c client, v int) (suite, kind string) {
+func (l listener) choose(p *policy, name certificate, c client, v int) (suite, kind string) {
 	order := p.Ciphers
 	if l.ecdsaFirst {
 		order = slices.SortedStableFunc(slices.Values(p.Ciphers), func(a, b string) int {
@@ -155,7 +155,7 @@ func (l listener) choose(p *Policy, name certificate, c client, v int) (suite, k
 
 // group returns the group of the key exchange: the policy's first that the client
 // has, and in TLS 1.3 rather one with a key share. "" if there is none.
-func group(p *Policy, c client, v int) string {
+func group(p *policy, c client, v int) string {
 	var common []string
 	for _, g := range p.Groups {
 		if slices.Contains(c.groups, g) && (v == tls13 || !postQuantum(g)) {
@@ -177,7 +177,7 @@ func group(p *Policy, c client, v int) string {
 
 // authenticate returns the kind of certificate with which the listener can sign, ""
 // if there is none. In TLS 1.3 the policy's order of schemes decides.
-func (l listener) authenticate(p *Policy, name certificate, c client, v int, need string) string {
+func (l listener) authenticate(p *policy, name certificate, c client, v int, need string) string {
 	if v < tls12 { // RFC 4346: SHA-1
 		fits := name.has(need) && (!l.needsSHA1 || slices.Contains(p.Schemes, "rsa_pkcs1_sha1"))
 		if fits && (need == "rsa" || slices.Contains(c.groups, name.curve)) {

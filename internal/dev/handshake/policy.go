@@ -12,8 +12,8 @@ import (
 	"strings"
 )
 
-// A Policy is a security policy, with names as the data file has them.
-type Policy struct {
+// A policy is a security policy, with names as the data file has them.
+type policy struct {
 	Name               string
 	Protocols          []string // such as "TLSv1.2"
 	Ciphers            []string // OpenSSL names, most preferred first
@@ -24,8 +24,8 @@ type Policy struct {
 	Pair               []string // two suites that have either order, even so
 }
 
-// ParsePolicies reads the policy data.
-func ParsePolicies(data []byte) (map[string]*Policy, error) {
+// parsePolicies reads the policy data.
+func parsePolicies(data []byte) (map[string]*policy, error) {
 	var file struct {
 		Policies []struct {
 			Name               string
@@ -43,9 +43,9 @@ func ParsePolicies(data []byte) (map[string]*Policy, error) {
 	if err := json.Unmarshal(data, &file); err != nil {
 		return nil, fmt.Errorf("policy data: %w", err)
 	}
-	policies := make(map[string]*Policy)
+	policies := make(map[string]*policy)
 	for _, p := range file.Policies {
-		policies[p.Name] = &Policy{
+		policies[p.Name] = &policy{
 			Name: p.Name, Protocols: p.Protocols, Ciphers: p.Ciphers, Groups: slices.Concat(p.Groups.Hybrid, p.Groups.Classical),
 			Schemes: p.Schemes, CertificateSchemes: p.CertificateSchemes, OrderConfirmed: p.OrderConfirmed, Pair: p.Pair,
 		}
@@ -54,7 +54,7 @@ func ParsePolicies(data []byte) (map[string]*Policy, error) {
 }
 
 // actual returns the policy as AWS may have it: an order that is not confirmed varies.
-func (p *Policy) actual(r *rand.Rand) *Policy {
+func (p *policy) actual(r *rand.Rand) *policy {
 	q := *p
 	q.Ciphers = slices.Clone(p.Ciphers)
 	if p.Pair != nil && r.IntN(2) == 0 {
@@ -73,9 +73,9 @@ var versions = []string{"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"}
 const tls10, tls12, tls13 = 0, 2, 3 // indexes in versions
 
 // maxVersion returns the index of the policy's highest protocol.
-func (p *Policy) maxVersion() int { return slices.Index(versions, p.Protocols[len(p.Protocols)-1]) }
+func (p *policy) maxVersion() int { return slices.Index(versions, p.Protocols[len(p.Protocols)-1]) }
 
-func (p *Policy) hasVersion(v int) bool { return slices.Contains(p.Protocols, versions[v]) }
+func (p *policy) hasVersion(v int) bool { return slices.Contains(p.Protocols, versions[v]) }
 
 // usableIn reports whether a cipher suite may be negotiated in a version: RFC 8446
 // appendix B.4, and RFC 5246 section 1.2 for suites with SHA-2 or an AEAD.

@@ -10,32 +10,32 @@ import (
 	"time"
 )
 
-// A Scenario is a way in which a log can mislead a prediction.
-type Scenario struct {
+// A scenario is a way in which a log can mislead a prediction.
+type scenario struct {
 	Name  string
 	build func(w *world)
 }
 
-// A Run is a log of clients of one load balancer, the question about it, and the
+// A trial is a log of clients of one load balancer, the question about it, and the
 // right answers.
-type Run struct {
+type trial struct {
 	Policy       string // for --policy, "" for none
 	To           string
 	Certificates []string // for --certificate
 	Log          []byte
-	Clients      map[string]Truth // by address
+	Clients      map[string]truth // by address
 }
 
-// A Truth counts the lines of a client: those that succeeded and those that failed,
+// A truth counts the lines of a client: those that succeeded and those that failed,
 // by whether the program behind each connects under the new policy.
-type Truth struct{ Keeps, Breaks, Fixed, Fails int }
+type truth struct{ Keeps, Breaks, Fixed, Fails int }
 
 // A world is a run in the making. A scenario changes what it needs to.
 type world struct {
 	*rand.Rand
-	policies map[string]*Policy
+	policies map[string]*policy
 	ports    []port
-	to       *Policy // as the data have it
+	to       *policy // as the data have it
 	names    []certificate
 	listener listener
 	client   func(i int) []client // the programs behind an address
@@ -47,14 +47,14 @@ type world struct {
 // A port is a listener, and its policies in turn.
 type port struct {
 	number  int
-	from    *Policy // as the question names it
-	actual  *Policy
-	earlier *Policy   // nil if the policy never changed
+	from    *policy // as the question names it
+	actual  *policy
+	earlier *policy   // nil if the policy never changed
 	change  time.Time // when it did
 }
 
-// Scenarios are all scenarios. Each must hold for any number of clients.
-var Scenarios = []Scenario{
+// scenarios are all of them. Each must hold for any number of clients.
+var scenarios = []scenario{
 	{"base", func(w *world) {
 		from := w.policies["ELBSecurityPolicy-"+common[w.IntN(len(common))]]
 		w.ports[0].from, w.ports[0].actual = from, from.actual(w.Rand)
@@ -141,13 +141,13 @@ var start = time.Date(2026, 9, 1, 0, 0, 0, 0, time.UTC)
 
 const span = 14 * 24 * time.Hour
 
-func (w *world) any() *Policy {
+func (w *world) any() *policy {
 	names := slices.Sorted(maps.Keys(w.policies))
 	return w.policies[names[w.IntN(len(names))]]
 }
 
-// Run simulates a number of addresses at one load balancer.
-func (s Scenario) Run(r *rand.Rand, policies map[string]*Policy, addresses int) Run {
+// trial simulates a number of addresses at one load balancer.
+func (s scenario) trial(r *rand.Rand, policies map[string]*policy, addresses int) trial {
 	w := &world{Rand: r, policies: policies, known: true, names: []certificate{{rsa: true}}}
 	from := w.any()
 	w.to = w.any()
@@ -155,7 +155,7 @@ func (s Scenario) Run(r *rand.Rand, policies map[string]*Policy, addresses int) 
 	w.listener = listener{ecdsaFirst: r.IntN(2) == 0, needsSHA1: r.IntN(2) == 0}
 	w.client = func(int) []client { return []client{newClient(r)} }
 	s.build(w)
-	run := Run{To: w.to.Name, Clients: make(map[string]Truth)}
+	run := trial{To: w.to.Name, Clients: make(map[string]truth)}
 	if w.known {
 		var list []string
 		for _, p := range w.ports {
@@ -175,7 +175,7 @@ func (s Scenario) Run(r *rand.Rand, policies map[string]*Policy, addresses int) 
 }
 
 // log lets the clients connect, writes the log, and fills in the truth.
-func (w *world) log(run *Run, addresses int) []byte {
+func (w *world) log(run *trial, addresses int) []byte {
 	type line struct {
 		at   time.Time
 		text string
