@@ -31,3 +31,26 @@ func SoftwareOf(h *tlswire.ClientHello) *Software {
 	}
 	return s
 }
+
+// A SoftwareCache remembers the programs of ClientHellos with the same fingerprints, of
+// which a capture has few. The zero value is empty.
+type SoftwareCache struct{ known map[[2]string]*Software }
+
+// maxKnown bounds a SoftwareCache: a client can make up fingerprints.
+const maxKnown = 1024
+
+// Of is SoftwareOf. The result is shared.
+func (c *SoftwareCache) Of(h *tlswire.ClientHello) *Software {
+	key := [2]string{h.JA3(), h.JA4()}
+	if s := c.known[key]; s != nil {
+		return s
+	}
+	s := SoftwareOf(h)
+	if c.known == nil {
+		c.known = make(map[[2]string]*Software)
+	}
+	if len(c.known) < maxKnown {
+		c.known[key] = s
+	}
+	return s
+}

@@ -308,7 +308,6 @@ func newHandshakeJSON(h *clienthello.Handshake) *handshakeJSON {
 	}
 	if h.Hello != nil && h.Fault == nil {
 		j.JA3, j.JA4 = hello.JA3(), hello.JA4()
-		j.Software = captures.SoftwareOf(hello)
 	}
 	if h.SecondHello != nil {
 		j.SecondHello = &secondHelloJSON{command.Names(h.SecondHello.KeyShares)}
@@ -339,6 +338,7 @@ func addressText(a netip.AddrPort) string {
 type jsonWriter struct {
 	w        *bufio.Writer
 	verdicts *verdicts
+	software captures.SoftwareCache
 	begun    bool
 }
 
@@ -350,6 +350,9 @@ func (j *jsonWriter) begin() error {
 func (j *jsonWriter) handshake(h *clienthello.Handshake) error {
 	document := newHandshakeJSON(h)
 	document.Verdict = j.verdicts.verdict(h)
+	if h.Hello != nil && h.Fault == nil {
+		document.Software = j.software.Of(h.Hello)
+	}
 	b, err := text.JSON(document, " ")
 	if err != nil {
 		return err
