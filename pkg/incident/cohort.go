@@ -2,6 +2,7 @@ package incident
 
 import (
 	"cmp"
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
@@ -29,7 +30,8 @@ func (s *scene) join(ch *change) []member {
 	clients := slices.Clone(ch.clients)
 	if !ch.narrow && !ch.scan {
 		for _, c := range s.suspects {
-			if !c.first.Before(ch.onset.After) && (c.Successes == 0 || !c.FirstWorked.Before(ch.onset.Until)) && s.latest(c) == ch {
+			fresh := !c.first.Before(ch.onset.After) && (c.Successes == 0 || !c.FirstWorked.Before(ch.onset.Until)) && s.latest(c) == ch
+			if fresh || len(s.changes) == 1 && c.rises(s, ch) {
 				clients = append(clients, c)
 				c.change = ch
 			}
@@ -56,6 +58,19 @@ func (s *scene) join(ch *change) []member {
 		members = append(members, m)
 	}
 	return members
+}
+
+// rises reports whether a client that worked fails in more steps since an onset than
+// chance explains, without an agreement on a cipher suite. Some of the programs behind
+// its address may go on working.
+func (c *suspect) rises(s *scene, ch *change) bool {
+	if ch.end != nil || c.Successes == 0 || !c.FirstWorked.Before(ch.onset.After) || c.ways[0].Cipher != "" {
+		return false
+	}
+	at := s.stepOf(ch.onset.After)
+	before, since := onesIn(c.fails, upTo(at)), onesIn(c.fails, ^upTo(at))
+	each := math.Log(float64(s.steps) / float64(s.steps-at))
+	return float64(since)*each-logChoose(before+since, before) >= math.Log(100)
 }
 
 // latest returns the latest change that began before a client first failed.

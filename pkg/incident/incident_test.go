@@ -151,6 +151,13 @@ func TestStories(t *testing.T) {
 			{to: 80, clients: "203.0.113.1", n: 20, every: 5, protocol: "TLSv1", cipher: sha},
 			{from: 80, to: 120, clients: "203.0.113.1", n: 20, every: 5, reason: unmapped},
 		}, []string{"policy-change likely step 10:19..10:20 worked 20 never 0 failed 0; ECDHE-RSA-AES128-SHA TLSv1 gone; cohort UnmappedConnectionError TLSv1 20"}},
+		{"policy, and programs behind shared addresses, which failed before by chance", []event{
+			{to: 80, clients: "203.0.113.1", n: 20, every: 5, protocol: "TLSv1", cipher: sha},
+			{from: 80, to: 120, clients: "203.0.113.1", n: 20, every: 5, reason: unmapped},
+			{to: 120, clients: "203.0.114.1", n: 2, every: 2, protocol: "TLSv1.3", cipher: tls13},
+			{from: 20, to: 21, clients: "203.0.114.1", n: 1, every: 1, reason: unmapped},
+			{from: 80, to: 120, clients: "203.0.114.1", n: 2, every: 3, reason: unmapped},
+		}, []string{"policy-change likely step 10:19..10:20 worked 22 never 0 failed 0; ECDHE-RSA-AES128-SHA TLSv1 gone; cohort UnmappedConnectionError TLSv1 20; cohort UnmappedConnectionError TLSv1.3 2"}},
 		{"listener certificate", []event{
 			{to: 80, clients: "203.0.113.1", n: 20, every: 5, protocol: "TLSv1.2", cipher: gcm},
 			{from: 80, to: 120, clients: "203.0.113.1", n: 20, every: 5, protocol: "TLSv1.2", cipher: gcm, reason: unmapped},
