@@ -39,8 +39,8 @@ const (
 	batchSize    = 512
 )
 
-// Steps is the largest number of time steps in a set, which has a bit for each.
-const Steps = 64
+// maxSteps is the largest number of time steps in a set, which has a bit for each.
+const maxSteps = 64
 
 const (
 	second = int64(1e6) // all times are in microseconds since 1970
@@ -170,7 +170,7 @@ type certKey struct {
 type cert struct {
 	serial, subject string
 	notAfter        int64 // 0 if unknown
-	worked, failed  Cell
+	worked          Cell
 }
 
 // New returns an empty History.

@@ -25,10 +25,9 @@ type Listener struct {
 	LoadBalancer string
 	Port         uint16
 	Kinds        []Series
-	Failing      []Client      // by address; those that failed
-	Working      int           // clients that succeeded
-	Active       [Steps]uint32 // of them, in each step
-	Certs        []Cert        // by subject and serial number
+	Failing      []Client         // by address; those that failed
+	Active       [maxSteps]uint32 // clients that succeeded in each step
+	Certs        []Cert           // by subject and serial number
 }
 
 // A Series counts the entries of a kind over time.
@@ -47,7 +46,6 @@ type Client struct {
 	LastWorked  time.Time
 	Last        *Names // of the latest success, nil if there is none
 	Worked      uint64 // steps with successes
-	Failures    uint64 // all, while Ways may leave some out
 	Ways        []Way
 }
 
@@ -65,7 +63,7 @@ type Cert struct {
 	ID              uint64
 	Serial, Subject string
 	NotAfter        time.Time // zero if unknown
-	Worked, Failed  Cell
+	Worked          Cell      // its successes
 }
 
 // Time converts microseconds since 1970.
@@ -93,10 +91,10 @@ func (h *History) Record() *Record {
 		r.Listeners[i].LoadBalancer, r.Listeners[i].Port = l.loadBalancer, l.port
 	}
 	h.readKinds(r)
-	h.readClients(r, int(base&(Steps-1)))
+	h.readClients(r, int(base&(maxSteps-1)))
 	for c := range h.certs.All {
 		v := &c.Value
-		cert := Cert{ID: c.Key.hash, Serial: v.serial, Subject: v.subject, Worked: v.worked, Failed: v.failed}
+		cert := Cert{ID: c.Key.hash, Serial: v.serial, Subject: v.subject, Worked: v.worked}
 		if v.notAfter != 0 {
 			cert.NotAfter = Time(v.notAfter)
 		}
@@ -152,7 +150,6 @@ func (h *History) readClients(r *Record, base int) {
 		l := &r.Listeners[row.Key.listener]
 		worked := bits.RotateLeft64(v.worked, -base)
 		if v.successes > 0 {
-			l.Working++
 			for set := worked; set != 0; set &= set - 1 {
 				l.Active[bits.TrailingZeros64(set)]++
 			}
@@ -160,7 +157,7 @@ func (h *History) readClients(r *Record, base int) {
 		if v.failures == 0 {
 			continue
 		}
-		c := Client{Addr: row.Key.addr(), Successes: uint64(v.successes), Worked: worked, Failures: uint64(v.failures)}
+		c := Client{Addr: row.Key.addr(), Successes: uint64(v.successes), Worked: worked}
 		if v.successes > 0 {
 			c.FirstWorked, c.LastWorked, c.Last = Time(v.firstSuccess), Time(v.lastSuccess), name(v.lastKind)
 		}

@@ -117,7 +117,7 @@ func (h *History) cover(batch []update) {
 		first, last = min(first, batch[i].at), max(last, batch[i].at)
 	}
 	shift := h.shift
-	for stepOf(last, shift)-stepOf(first, shift) >= Steps {
+	for stepOf(last, shift)-stepOf(first, shift) >= maxSteps {
 		shift++
 	}
 	if shift > h.shift {
@@ -134,16 +134,16 @@ func (h *History) cover(batch []update) {
 }
 
 // stepOf returns the number of the step of a time. Its bit in a set is the number
-// modulo Steps, which is unique since a set covers fewer steps.
+// modulo maxSteps, which is unique since a set covers fewer steps.
 func stepOf(at int64, shift uint) int64 { return floor(at, step) / step >> shift }
 
 // widen returns a set of steps that are 1 << shift times as wide. Those of the set
 // begin at base.
 func widen(set uint64, base int64, shift uint) uint64 {
 	var wide uint64
-	for i := range int64(Steps) {
-		if n := base + i; set>>(n&(Steps-1))&1 != 0 {
-			wide |= 1 << (n >> shift & (Steps - 1))
+	for i := range int64(maxSteps) {
+		if n := base + i; set>>(n&(maxSteps-1))&1 != 0 {
+			wide |= 1 << (n >> shift & (maxSteps - 1))
 		}
 	}
 	return wide
@@ -177,7 +177,7 @@ func (h *History) addBatch(batch []update) {
 		if u.at < from || u.at >= to {
 			n := stepOf(u.at, h.shift)
 			from, to = (n<<h.shift)*step, ((n+1)<<h.shift)*step
-			bit = 1 << (n & (Steps - 1))
+			bit = 1 << (n & (maxSteps - 1))
 		}
 		switch u.kind.outcome {
 		case Success:
@@ -318,11 +318,8 @@ func (h *History) addCert(kind Kind, at int64, c *connlog.ClientCert) uint64 {
 			v.notAfter = c.NotAfter.UnixMicro()
 		}
 	}
-	switch kind.outcome {
-	case Success:
+	if kind.outcome == Success {
 		v.worked.add(Cell{1, at, at})
-	case Failure:
-		v.failed.add(Cell{1, at, at})
 	}
 	for h.certs.Len() > maxCerts {
 		h.certSample++
