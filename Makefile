@@ -20,7 +20,7 @@ goarch := $(if $(filter x86_64,$(ARCHITECTURE)),amd64,$(ARCHITECTURE))
 # The packages, as ./paths, with a test file that matches an expression.
 packages_with = $(sort $(dir $(shell grep -rlE --include='*_test.go' '$(1)' ./*.go ./cmd ./functions ./internal ./pkg)))
 
-.PHONY: help build man run test crash chaos real load simulate handshakes incidents lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
+.PHONY: help build man run test crash chaos real load simulate handshakes captures incidents lint bench bench-compare pgo large fuzz golden package build-ProcessorFunction build-WidgetFunction build-DigestFunction
 .PHONY: reproduce deploy uninstall
 
 help: ## show this list
@@ -67,6 +67,11 @@ HANDSHAKES ?= 40000
 
 handshakes: ## check predictions of whatif against HANDSHAKES simulated clients (40000) in each of 15 scenarios
 	HANDSHAKES=$(HANDSHAKES) go test -count=1 -timeout 30m -v -run '^TestScenarios$$' ./internal/dev/handshake
+
+CAPTURES ?= 1000
+
+captures: ## read CAPTURES simulated packet captures (1000) of which the truth is known, also with tshark; ten minutes
+	CAPTURE_SEEDS=$(CAPTURES) go test -count=1 -timeout 60m -v -run '^TestSimulatedCaptures$$' ./pkg/clienthello
 
 lint: ## check formatting, vet, staticcheck, and the limits of internal/dev/layout
 	@unformatted=$$(gofmt -l .); [[ -z $$unformatted ]] || { echo "gofmt needed:" $$unformatted >&2; exit 1; }
