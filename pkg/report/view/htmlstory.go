@@ -51,8 +51,12 @@ func incidentsOf(r *report.Result) (list []pageIncident) {
 		for _, c := range in.Causes {
 			p.Causes = append(p.Causes, cause(in, &c))
 		}
-		for _, x := range in.Remedies {
-			p.Remedies = append(p.Remedies, remedy(&x))
+		for n, x := range in.Remedies {
+			s := remedy(&x)
+			if n > 0 { // these are not steps
+				s = "Or: " + s
+			}
+			p.Remedies = append(p.Remedies, s)
 		}
 		list = append(list, p)
 	}
