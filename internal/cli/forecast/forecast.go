@@ -128,10 +128,12 @@ func (f *Forecast) Rows() (rows []Row) {
 // All returns the number of clients with TLS connections.
 func (f *Forecast) All() int { return f.all }
 
-// TooMany reports whether certain failures reach a number of clients, or a share of
-// all that have TLS connections.
-func (f *Forecast) TooMany(least uint64, share float64) bool {
-	return f.Clients.Breaks > 0 && f.Clients.Breaks >= least && float64(f.Clients.Breaks) >= share*float64(f.all)
+// TooMany reports whether certain failures reach a number of clients, or a percentage
+// of all that have TLS connections.
+func (f *Forecast) TooMany(least uint64, percentage float64) bool {
+	n := f.Clients.Breaks
+	// A product would not be exact: 0.07 * 100 is more than 7.
+	return n > 0 && n >= least && float64(100*n)/float64(f.all) >= percentage
 }
 
 // Answer answers the questions: one forecast for each new policy.

@@ -147,16 +147,15 @@ func (o *options) write(stdout io.Writer, list []forecast.Forecast) error {
 
 // A limit is the value of --fail-if-breaking.
 type limit struct {
-	text    string // "" without the flag
-	clients uint64
-	share   float64
+	text       string // "" without the flag
+	clients    uint64
+	percentage float64
 }
 
 func parseLimit(text string) (l limit, err error) {
 	l.text = text
 	if number, ok := strings.CutSuffix(text, "%"); ok {
-		if l.share, err = strconv.ParseFloat(number, 64); err == nil && 0 <= l.share && l.share <= 100 {
-			l.share /= 100
+		if l.percentage, err = strconv.ParseFloat(number, 64); err == nil && 0 <= l.percentage && l.percentage <= 100 {
 			return l, nil
 		}
 	} else if l.clients, err = strconv.ParseUint(text, 10, 64); err == nil || text == "" {
@@ -168,7 +167,7 @@ func parseLimit(text string) (l limit, err error) {
 // check returns an error if too many clients will break under one of the policies.
 func (l limit) check(list []forecast.Forecast) error {
 	for i := range list {
-		if f := &list[i]; l.text != "" && f.TooMany(l.clients, l.share) {
+		if f := &list[i]; l.text != "" && f.TooMany(l.clients, l.percentage) {
 			return command.TooMany(fmt.Sprintf("%s of %s will break under %s (--fail-if-breaking %s)",
 				text.Count(f.Clients.Breaks), text.Plural(f.All(), "client"), f.To, l.text))
 		}
