@@ -132,13 +132,13 @@ func clientNote(n *tlsclient.Negotiation) string {
 	case secpolicy.Accepted:
 		return strings.Join(append([]string{v.Suite.String()}, v.Hints...), "; ")
 	case secpolicy.ProtocolNotInPolicy:
-		return "lacks " + n.Client.Offer.Versions[0].String()
+		return "the policy lacks " + n.Client.Offer.Versions[0].String()
 	case secpolicy.CipherNotInPolicy:
-		return "lacks its cipher suites"
+		return "the policy lacks its cipher suites"
 	case secpolicy.CipherNotInProtocol:
-		return "lacks its cipher suites for " + v.Version().String()
+		return "the policy lacks its cipher suites for " + v.Version().String()
 	case secpolicy.CertificateDoesNotFit:
-		return "it needs a certificate of the other kind"
+		return "needs a certificate of the other kind"
 	}
 	return v.Reason
 }
