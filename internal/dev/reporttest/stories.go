@@ -42,6 +42,7 @@ func Stories() map[string]*incident.Story {
 		"no-history":     story(noHistory()),
 		"several":        story(policyChange(), rollout(), expired(), scan(nil), oneClient()),
 		"partial":        partial(),
+		"long":           long(),
 		"unexplained":    unexplained(),
 		"days":           days(),
 		"quiet":          quiet(),
@@ -282,6 +283,16 @@ func partial() *incident.Story {
 	s.Unexplained = 89
 	s.Remarks = []string{"2 of 40 logs could not be read: s3://logs/AWSLogs/123456789012/x.log.gz", "one list was full"}
 	return s
+}
+
+// long has more to tell of the first incident than fits beside the second.
+func long() *incident.Story {
+	i := policyChange()
+	i.Appeared = []incident.Trait{
+		{Negotiated: incident.Negotiated{KeyExchange: "X25519MLKEM768"}, Since: 300}, {Negotiated: incident.Negotiated{KeyExchange: "x25519"}, Since: 200},
+		{Negotiated: incident.Negotiated{Protocol: "TLSv1.3"}, Since: 500}, {Negotiated: incident.Negotiated{Cipher: "TLS_AES_128_GCM_SHA256"}, Since: 500},
+	}
+	return story(i, expired())
 }
 
 // unexplained tells the smaller part of the failures.

@@ -5,7 +5,6 @@ package tell
 
 import (
 	"regexp"
-	"slices"
 	"strings"
 	"time"
 
@@ -78,26 +77,49 @@ func Lines(s *incident.Story, o Options) []string {
 		columns = min(o.Columns, maxColumns)
 	}
 	parts := glued(s, o)
-	for left := 0; ; {
-		shown := parts
-		if left > 0 {
-			shown = append(slices.Clone(parts), Part{Topic: Apart, Text: text.Plural(left, "more incident") + "."})
-		}
-		lines := wrap(shown, columns)
-		if len(lines) <= maxLines || len(parts) == 1 {
-			return lines
-		}
-		last := 0 // of those with the highest rank
+	hidden := make([]bool, len(parts))
+	render := func() []string {
+		var shown []Part
+		left := 0
 		for i, p := range parts {
-			if p.rank >= parts[last].rank {
+			switch {
+			case !hidden[i]:
+				shown = append(shown, p)
+			case p.rank == rankApart:
+				left++
+			}
+		}
+		if left > 0 {
+			shown = append(shown, Part{Topic: Apart, Text: text.Plural(left, "more incident") + "."})
+		}
+		return wrap(shown, columns)
+	}
+	lines := render()
+	for range len(parts) - 1 {
+		if len(lines) <= maxLines {
+			break
+		}
+		last := -1 // of those with the highest rank
+		for i, p := range parts {
+			if !hidden[i] && (last < 0 || p.rank >= parts[last].rank) {
 				last = i
 			}
 		}
-		if parts[last].rank == rankApart {
-			left++
-		}
-		parts = slices.Delete(parts, last, last+1)
+		hidden[last] = true
+		lines = render()
 	}
+	for i, p := range parts { // what was left out after an incident may have made room for it
+		if !hidden[i] || p.rank != rankApart {
+			continue
+		}
+		hidden[i] = false
+		fuller := render()
+		if len(fuller) > maxLines {
+			break
+		}
+		lines = fuller
+	}
+	return lines
 }
 
 func wrap(parts []Part, columns int) (lines []string) {
