@@ -72,3 +72,21 @@ func (c *connection) confirmed(at int, p *capture.Segment) bool {
 	}
 	return p.Seq-a.first[at] < maxApart && p.Seq-old+maxApart > 2*maxApart
 }
+
+// halfOpen reports whether a packet is of an earlier connection between the same ends,
+// which only the server still has: it acknowledges what that connection sent, and the
+// client resets it and sends its SYN again (RFC 9293, Section 3.5.1).
+func (c *connection) halfOpen(at int, p *capture.Segment) bool {
+	client := c.client
+	if !c.whole || client == nil || client.bytes > 0 || c.other(client).stream.begun || len(p.Data)+p.Missing > 0 {
+		return false
+	}
+	number := p.Ack
+	switch fromClient := client == &c.sides[at]; {
+	case fromClient && p.Flags&(capture.RST|capture.ACK) == capture.RST:
+		number = p.Seq
+	case fromClient || p.Flags&(capture.SYN|capture.RST|capture.ACK) != capture.ACK:
+		return false
+	}
+	return number-client.first >= maxApart
+}

@@ -43,6 +43,23 @@ func TestStaleSYN(t *testing.T) {
 	}
 }
 
+// The server may still have an earlier connection, which it acknowledges and the client
+// resets.
+func TestHalfOpen(t *testing.T) {
+	packets := usual().play(classical(), 700).packets
+	want := one(t, ethernetPcap(packets))
+	for _, old := range []uint32{1 << 20, 1 << 31, 0xfff00000} {
+		reset := alone(true, rst, old, 0)
+		for _, more := range [][]packet{{alone(false, ack, 4711, old), reset, packets[0]}, {reset, packets[0]}} {
+			all, stats := track(t, Options{}, ethernetPcap(insert(packets, 1, more...)))
+			if len(all) != 1 || stats.Empty+stats.Midstream+stats.Other != 0 {
+				t.Fatalf("%d: %d handshakes, %+v", old, len(all), stats)
+			}
+			same(t, all[0], want)
+		}
+	}
+}
+
 // Of several SYN-ACKs, the one counts that the client acknowledges.
 func TestUnlikeSYNACKs(t *testing.T) {
 	packets := usual().play(classical(), 700).packets

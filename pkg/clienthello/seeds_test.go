@@ -272,8 +272,17 @@ func (c *simulated) packet(side int, flags uint8, seq uint32, data []byte) {
 
 // open is the handshake of TCP, sometimes with repeated packets.
 func (c *simulated) open() {
-	const syn, synAck, ack = 0x02, 0x12, 0x10
+	const syn, rst, synAck, ack = 0x02, 0x04, 0x12, 0x10
 	c.packet(0, syn, c.seq[0], nil)
+	if c.r.IntN(8) == 0 { // the server acknowledges, and the client resets, an earlier connection
+		c.variants = append(c.variants, "half-open connection")
+		own, old := c.seq[0], c.seq[0]+1<<20+c.r.Uint32N(1<<31)
+		c.seq[0] = old
+		c.packet(1, ack, c.r.Uint32(), nil)
+		c.packet(0, rst, old, nil)
+		c.seq[0] = own
+		c.packet(0, syn, own, nil)
+	}
 	if c.r.IntN(8) == 0 {
 		c.variants = append(c.variants, "SYN again")
 		c.packet(0, syn, c.seq[0], nil)

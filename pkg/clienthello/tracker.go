@@ -140,6 +140,8 @@ func (t *Tracker) segment(p *capture.Segment) {
 			t.succeed(c)
 		}
 		return
+	case c.halfOpen(at, p):
+		return
 	case p.Flags&capture.RST != 0 && c.next.answers(at, p): // only the attempt is refused
 		c.next = nil
 		return
