@@ -49,7 +49,7 @@ func (c *Collector) Story() *Story {
 // remedies are.
 type told struct {
 	Incident
-	policies Policies
+	policies listenerPolicies
 }
 
 // tell finds and describes the changes.
@@ -148,8 +148,8 @@ func (s *scene) certificate(c *history.Cert) *Certificate {
 }
 
 // policies returns what is known of the listener's policies.
-func (s *scene) policies(in *Incident, end time.Time) Policies {
-	p := Policies{Known: s.o.Policies, Uses: s.uses(in.Onset.Until, end)}
+func (s *scene) policies(in *Incident, end time.Time) listenerPolicies {
+	p := listenerPolicies{Known: s.o.Policies, Uses: s.uses(in.Onset.Until, end)}
 	if s.o.Policy != nil {
 		p.InForce = s.o.Policy(in.LoadBalancer, in.Ports[0])
 	}
@@ -159,16 +159,16 @@ func (s *scene) policies(in *Incident, end time.Time) Policies {
 	var before, since []*secpolicy.Policy
 	list := s.o.Policies.Policies()
 	for i := range list {
-		fits := func(when func(Use) uint64) bool {
-			return !slices.ContainsFunc(p.Uses, func(u Use) bool {
+		fits := func(when func(usage) uint64) bool {
+			return !slices.ContainsFunc(p.Uses, func(u usage) bool {
 				o, ok := u.offer()
 				return ok && when(u) > 0 && !list[i].Admits(o)
 			})
 		}
-		if fits(func(u Use) uint64 { return u.Before }) {
+		if fits(func(u usage) uint64 { return u.Before }) {
 			before = append(before, &list[i])
 		}
-		if fits(func(u Use) uint64 { return u.Since }) && !slices.ContainsFunc(in.Cohorts, func(c Cohort) bool {
+		if fits(func(u usage) uint64 { return u.Since }) && !slices.ContainsFunc(in.Cohorts, func(c Cohort) bool {
 			if c.Before == nil {
 				return false
 			}
@@ -189,7 +189,7 @@ func (s *scene) policies(in *Incident, end time.Time) Policies {
 
 // identify names the software of the cohorts that worked before. If several programs
 // share an address, it is not known which of them fails.
-func (in *Incident) identify(p Policies) {
+func (in *Incident) identify(p listenerPolicies) {
 	policy := p.Previous
 	if policy == nil && !slices.ContainsFunc(in.Causes, func(c Cause) bool { return c.Kind == PolicyChange }) {
 		policy = p.InForce

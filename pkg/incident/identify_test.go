@@ -21,17 +21,17 @@ func TestIdentify(t *testing.T) {
 	for _, test := range []struct {
 		name     string
 		before   *Negotiated
-		policies Policies
+		policies listenerPolicies
 		cause    Kind
 		crowd    bool
 		ie       bool // and nothing newer
 		none     bool
 	}{
-		{name: "policy before the change", before: cbc, policies: Policies{Previous: lookup("2016-08"), InForce: lookup("TLS13-1-2-Res-2021-06")}, cause: PolicyChange, ie: true},
-		{name: "no change of policy", before: cbc, policies: Policies{InForce: lookup("2016-08")}, cause: ClientRelease, ie: true},
-		{name: "changed from an unknown policy", before: cbc, policies: Policies{InForce: lookup("2016-08")}, cause: PolicyChange, none: true},
-		{name: "several programs share the address", before: cbc, policies: Policies{InForce: lookup("2016-08")}, cause: ClientRelease, crowd: true, none: true},
-		{name: "never worked", policies: Policies{InForce: lookup("2016-08")}, cause: ClientRelease, none: true},
+		{name: "policy before the change", before: cbc, policies: listenerPolicies{Previous: lookup("2016-08"), InForce: lookup("TLS13-1-2-Res-2021-06")}, cause: PolicyChange, ie: true},
+		{name: "no change of policy", before: cbc, policies: listenerPolicies{InForce: lookup("2016-08")}, cause: ClientRelease, ie: true},
+		{name: "changed from an unknown policy", before: cbc, policies: listenerPolicies{InForce: lookup("2016-08")}, cause: PolicyChange, none: true},
+		{name: "several programs share the address", before: cbc, policies: listenerPolicies{InForce: lookup("2016-08")}, cause: ClientRelease, crowd: true, none: true},
+		{name: "never worked", policies: listenerPolicies{InForce: lookup("2016-08")}, cause: ClientRelease, none: true},
 		{name: "common", before: &Negotiated{Protocol: "TLSv1.2", Cipher: "AES128-SHA"}, cause: ClientRelease, none: true},
 		{name: "unknown suite", before: &Negotiated{Protocol: "TLSv1.2", Cipher: "ROT13"}, cause: ClientRelease, none: true},
 	} {

@@ -10,24 +10,24 @@ import (
 	"tlswatch/pkg/tlsname"
 )
 
-// Policies are what is known of the security policies of an incident's listeners.
-type Policies struct {
+// listenerPolicies are what is known of the security policies of an incident's listeners.
+type listenerPolicies struct {
 	Known    *secpolicy.Set
 	InForce  *secpolicy.Policy // since the onset, nil if unknown
 	Previous *secpolicy.Policy // before the onset, nil if unknown
-	Uses     []Use             // all that succeeded on the listeners
+	Uses     []usage           // all that succeeded on the listeners
 }
 
-// A Use is a combination of protocol, cipher suite and key exchange in successful
+// A usage is a combination of protocol, cipher suite and key exchange in successful
 // connections.
-type Use struct {
+type usage struct {
 	Negotiated
 	Before, Since uint64 // connections before the onset and since
 }
 
 // merge adds what is known of other listeners. Policies that are not the same are
 // unknown.
-func (p *Policies) merge(o *Policies) {
+func (p *listenerPolicies) merge(o *listenerPolicies) {
 	if p.InForce != o.InForce {
 		p.InForce = nil
 	}
@@ -46,7 +46,7 @@ func (p *Policies) merge(o *Policies) {
 // 1.3 appeared with failures of clients that may have it, the policy lacks TLS 1.3 and
 // accepts what was negotiated before. [secpolicy.Set.Recommend] says which of several
 // such policies is the best.
-func remedies(in *Incident, p Policies) []Remedy {
+func remedies(in *Incident, p listenerPolicies) []Remedy {
 	a := newAdvice(in, p)
 	switch cause := a.cause(); cause.Kind {
 	case ListenerCertificate:
@@ -78,15 +78,15 @@ func remedies(in *Incident, p Policies) []Remedy {
 
 // advice collects remedies.
 type advice struct {
-	Policies
+	listenerPolicies
 	in     *Incident
 	of     uint64 // failures
 	limits secpolicy.Constraints
 	list   []Remedy
 }
 
-func newAdvice(in *Incident, p Policies) *advice {
-	return &advice{Policies: p, in: in, of: in.failures()}
+func newAdvice(in *Incident, p listenerPolicies) *advice {
+	return &advice{listenerPolicies: p, in: in, of: in.failures()}
 }
 
 // cause returns the likeliest cause.
@@ -199,7 +199,7 @@ func (a *advice) fixed(r secpolicy.Recommendation, cohorts []int) map[*Cohort]bo
 // or may have it, by what they negotiated before. Some clients cannot verify its
 // signatures.
 func (a *advice) failsAtTLS13() bool {
-	var with13 Use
+	var with13 usage
 	for _, u := range a.Uses {
 		if u.Protocol == tls13 {
 			with13.Before, with13.Since = with13.Before+u.Before, with13.Since+u.Since
@@ -232,9 +232,9 @@ var (
 
 // appeared reports whether a use came with the onset. The onset is only known as a
 // bracket, so a few connections may come before it.
-func (a *advice) appeared(u Use) bool {
+func (a *advice) appeared(u usage) bool {
 	const few = 5
-	var all Use
+	var all usage
 	for _, u := range a.Uses {
 		all.Before, all.Since = all.Before+u.Before, all.Since+u.Since
 	}
@@ -353,7 +353,7 @@ func (a *advice) refuses(n Negotiated) bool {
 		return !a.InForce.Admits(o)
 	}
 	return a.vanished(n) || slices.ContainsFunc([]Negotiated{{Protocol: n.Protocol}, {Cipher: n.Cipher}, {KeyExchange: n.KeyExchange}}, func(part Negotiated) bool {
-		return !slices.ContainsFunc(a.Uses, func(u Use) bool { return u.Since > 0 && part.partOf(u.Negotiated) })
+		return !slices.ContainsFunc(a.Uses, func(u usage) bool { return u.Since > 0 && part.partOf(u.Negotiated) })
 	})
 }
 

@@ -86,15 +86,15 @@ func TestRemediesSimulated(t *testing.T) {
 		for before.FIPS != after.FIPS {
 			after = &list[r.IntN(len(list))]
 		}
-		p := Policies{Known: secpolicy.Builtin()}
+		p := listenerPolicies{Known: secpolicy.Builtin()}
 		if r.IntN(2) == 0 {
 			p.InForce = after
 		}
 		in := Incident{Causes: []Cause{{Kind: PolicyChange, Certainty: Likely}}}
-		uses := make(map[Negotiated]*Use)
-		count := func(n Negotiated) *Use {
+		uses := make(map[Negotiated]*usage)
+		count := func(n Negotiated) *usage {
 			if uses[n] == nil {
-				uses[n] = &Use{Negotiated: n}
+				uses[n] = &usage{Negotiated: n}
 			}
 			return uses[n]
 		}
@@ -123,7 +123,7 @@ func TestRemediesSimulated(t *testing.T) {
 		for _, u := range uses {
 			p.Uses = append(p.Uses, *u)
 		}
-		slices.SortFunc(p.Uses, func(a, b Use) int { return strings.Compare(a.text(), b.text()) })
+		slices.SortFunc(p.Uses, func(a, b usage) int { return strings.Compare(a.text(), b.text()) })
 		for _, remedy := range remedies(&in, p) {
 			if remedy.Action != SetPolicy {
 				continue

@@ -19,7 +19,7 @@ func negotiated(s string) Negotiated {
 	return n
 }
 
-func use(s string, before, since uint64) Use { return Use{negotiated(s), before, since} }
+func use(s string, before, since uint64) usage { return usage{negotiated(s), before, since} }
 
 func cohort(before, now, reason string, failures uint64) Cohort {
 	c := Cohort{Population: Population{Clients: 1, Failures: failures}, Now: negotiated(now), Reason: reason}
@@ -45,7 +45,7 @@ func policy(t *testing.T, name string) *secpolicy.Policy {
 // TestRemedies: the actions, each with its policy and fixed failures, in order.
 func TestRemedies(t *testing.T) {
 	const unmapped = "UnmappedConnectionError"
-	modern := []Use{
+	modern := []usage{
 		use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 900, 900),
 		use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 x25519", 90, 90),
 	}
@@ -54,7 +54,7 @@ func TestRemedies(t *testing.T) {
 		name     string
 		kind     Kind
 		inForce  string
-		uses     []Use
+		uses     []usage
 		cohorts  []Cohort
 		vanished []string
 		appeared []string
@@ -86,7 +86,7 @@ func TestRemedies(t *testing.T) {
 			name:     "TLS 1.3 appeared",
 			kind:     PolicyChange,
 			inForce:  "TLS13-1-2-2021-06",
-			uses:     []Use{use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 100), use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 0, 800)},
+			uses:     []usage{use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 100), use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 0, 800)},
 			cohorts:  []Cohort{cohort("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", "TLSv1.3 TLS_AES_128_GCM_SHA256", unmapped, 50)},
 			appeared: []string{"TLSv1.3"},
 			want:     "undo 50; set-policy FS-1-2-Res-2020-10 50",
@@ -95,7 +95,7 @@ func TestRemedies(t *testing.T) {
 			name:    "FIPS stays FIPS",
 			kind:    PolicyChange,
 			inForce: "TLS13-1-2-Res-FIPS-2023-04",
-			uses:    []Use{use("TLSv1.3 TLS_AES_128_GCM_SHA256 secp256r1", 900, 900)},
+			uses:    []usage{use("TLSv1.3 TLS_AES_128_GCM_SHA256 secp256r1", 900, 900)},
 			cohorts: []Cohort{
 				cohort("TLSv1.2 ECDHE-RSA-AES128-SHA256 secp256r1", "", unmapped, 50),
 				cohort("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 x25519", "", unmapped, 60),
@@ -139,7 +139,7 @@ func TestRemedies(t *testing.T) {
 		{
 			name:     "TLS 1.3 appeared, but those hit are refused for another reason",
 			kind:     PolicyChange,
-			uses:     []Use{use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 100), use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 0, 800), java7},
+			uses:     []usage{use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 100), use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 0, 800), java7},
 			cohorts:  []Cohort{cohort(java7.Negotiated.text(), "", unmapped, 50)},
 			vanished: []string{"TLSv1"},
 			want:     "undo 50; set-policy TLS13-1-0-2021-06 50; update-clients 50",
@@ -147,14 +147,14 @@ func TestRemedies(t *testing.T) {
 		{
 			name:    "clients that get TLS 1.3 now, and fail",
 			kind:    PolicyChange,
-			uses:    []Use{use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 0), use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 2, 800), java7},
+			uses:    []usage{use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 0), use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 2, 800), java7},
 			cohorts: []Cohort{cohort(java7.Negotiated.text(), "", unmapped, 50), cohort("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", "TLSv1.3", unmapped, 40)},
 			want:    "undo 90; set-policy FS-2018-06 90; update-clients 90",
 		},
 		{
 			name: "x25519 came with TLS 1.3, a little before the first failure",
 			kind: PolicyChange,
-			uses: []Use{
+			uses: []usage{
 				use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 secp256r1", 900, 0), use("TLSv1.2 ECDHE-RSA-AES128-GCM-SHA256 x25519", 1, 90),
 				use("TLSv1.3 TLS_AES_128_GCM_SHA256 x25519", 2, 800),
 			},
@@ -164,14 +164,14 @@ func TestRemedies(t *testing.T) {
 		{
 			name:    "nobody uses x25519: FIPS",
 			kind:    PolicyChange,
-			uses:    []Use{use("TLSv1.3 TLS_AES_128_GCM_SHA256 secp256r1", 900, 900), java7},
+			uses:    []usage{use("TLSv1.3 TLS_AES_128_GCM_SHA256 secp256r1", 900, 900), java7},
 			cohorts: []Cohort{cohort(java7.Negotiated.text(), "", unmapped, 50)},
 			want:    "undo 50; set-policy TLS13-1-0-FIPS-2023-04 50; update-clients 50",
 		},
 		{
 			name:    "too few to say that nobody uses x25519",
 			kind:    PolicyChange,
-			uses:    []Use{use("TLSv1.3 TLS_AES_128_GCM_SHA256 secp256r1", 9, 9), java7},
+			uses:    []usage{use("TLSv1.3 TLS_AES_128_GCM_SHA256 secp256r1", 9, 9), java7},
 			cohorts: []Cohort{cohort(java7.Negotiated.text(), "", unmapped, 50)},
 			want:    "undo 50; set-policy TLS13-1-0-2021-06 50; update-clients 50",
 		},
@@ -212,7 +212,7 @@ func TestRemedies(t *testing.T) {
 				in.Appeared = append(in.Appeared, Trait{Negotiated: negotiated(v)})
 			}
 			var got []string
-			for _, r := range remedies(&in, Policies{Known: secpolicy.Builtin(), InForce: policy(t, test.inForce), Uses: test.uses}) {
+			for _, r := range remedies(&in, listenerPolicies{Known: secpolicy.Builtin(), InForce: policy(t, test.inForce), Uses: test.uses}) {
 				got = append(got, describe(r))
 				if r.Text == "" || r.Of != in.WorkedBefore.Failures {
 					t.Errorf("%+v", r)

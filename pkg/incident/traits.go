@@ -57,11 +57,11 @@ func around(k *history.Series, at, end time.Time) (before, since uint64, last ti
 }
 
 // uses returns all that was negotiated successfully around a time.
-func (s *scene) uses(at, end time.Time) (uses []Use) {
+func (s *scene) uses(at, end time.Time) (uses []usage) {
 	for i := range s.listener.Kinds {
 		if k := &s.listener.Kinds[i]; k.Outcome == history.Success {
 			before, since := counts(k, at, end)
-			uses = append(uses, Use{negotiatedOf(&k.Names), before, since})
+			uses = append(uses, usage{negotiatedOf(&k.Names), before, since})
 		}
 	}
 	return uses
