@@ -29,6 +29,7 @@ type simulation struct {
 
 type timedFrame struct {
 	at   time.Duration
+	side int // that sent it
 	data []byte
 }
 
@@ -263,10 +264,10 @@ func (c *simulated) packet(side int, flags uint8, seq uint32, data []byte) {
 	if c.only >= 0 && c.only != side {
 		return
 	}
-	f := timedFrame{c.at, c.network(c.r, tcpPacket(c.ends[side], c.ends[1-side], flags, seq, acknowledged, data))}
+	f := timedFrame{c.at, side, c.network(c.r, tcpPacket(c.ends[side], c.ends[1-side], flags, seq, acknowledged, data))}
 	c.frames = append(c.frames, f)
 	if !c.exact && c.r.IntN(15) == 0 {
-		c.frames = append(c.frames, timedFrame{f.at + 50*time.Microsecond, f.data})
+		c.frames = append(c.frames, timedFrame{f.at + 50*time.Microsecond, side, f.data})
 	}
 }
 
@@ -455,7 +456,8 @@ func (c *simulated) halfDelivered(hello []byte, silent bool) {
 	}
 }
 
-// connect simulates connection number i.
+// connect simulates connection number i. It may have the ends of the one before, if that
+// was closed.
 func (s *simulation) connect(i int) {
 	r := s.r
 	c := &simulated{
@@ -466,11 +468,18 @@ func (s *simulation) connect(i int) {
 	if r.IntN(3) == 0 {
 		c.ends = [2]netip.AddrPort{netip.AddrPortFrom(netip.MustParseAddr("2001:db8::1"), uint16(40000+i)), netip.MustParseAddrPort("[2001:db8::10]:443")}
 	}
+	network := pick(r, networks)
+	if i > 0 && r.IntN(6) == 0 {
+		last := s.connections[i-1]
+		if outcome := last.truth.outcome; last.only < 0 && (strings.HasPrefix(outcome, "negotiated") || strings.HasPrefix(outcome, "alert")) {
+			c.variants = append(c.variants, "ends used again")
+			c.ends, c.at, network = last.ends, last.at+time.Duration(r.IntN(2000))*time.Millisecond, last.variants[0]
+		}
+	}
 	s.connections = append(s.connections, c)
 	c.truth.client = c.ends[0].String()
-	network := pick(r, networks)
 	c.network = networks[network]
-	c.variants = append(c.variants, network)
+	c.variants = append([]string{network}, c.variants...)
 	if r.IntN(12) == 0 {
 		c.variants = append(c.variants, "HTTP")
 		c.open()
@@ -564,7 +573,8 @@ func simulate(seed uint64) *simulation {
 	return s
 }
 
-// setClock sets the clock up to three times, and gives some packets times of their own.
+// setClock sets the clock up to three times, and gives some packets times of their own. Of
+// two interfaces, each may have its clock.
 func (s *simulation) setClock() {
 	sizes := []time.Duration{time.Second, 130 * time.Second, time.Hour, 300 * 24 * time.Hour}
 	leap := func() time.Duration { return time.Duration(1-2*s.r.IntN(2)) * sizes[s.r.IntN(len(sizes))] }
@@ -576,6 +586,12 @@ func (s *simulation) setClock() {
 	}
 	for range s.r.IntN(3) {
 		s.frames[s.r.IntN(len(s.frames))].at += leap()
+	}
+	if s.r.IntN(4) == 0 {
+		by := leap()
+		for i := range s.frames {
+			s.frames[i].at += by * time.Duration(s.frames[i].side)
+		}
 	}
 }
 
@@ -632,7 +648,7 @@ func TestSimulatedCaptures(t *testing.T) {
 	for seed := range uint64(seeds) {
 		s := simulate(seed)
 		capture := s.pcap()
-		all, stats := track(t, Options{}, capture)
+		all, stats := track(t, Options{InTimeOrder: seed%2 == 0 && !s.steps}, capture)
 		if list := s.differences(all); len(list) > 0 {
 			wrong += len(list)
 			t.Errorf("seed %d, clock set: %v: %+v\n%s", seed, s.steps, stats, strings.Join(list, "\n"))
