@@ -27,8 +27,9 @@ func (s span) apart(t span) bool { return s.last < t.first || t.last < s.first }
 type listener struct {
 	number       int
 	name         Listener
-	from         *secpolicy.Policy // nil if unknown
-	certificates secpolicy.KeyKinds
+	from         *secpolicy.Policy  // nil if unknown
+	certificates secpolicy.KeyKinds // 0 if unknown
+	unnamed      bool               // Question.Certificates lacks one that connections show
 	shown        secpolicy.KeyKinds
 	onlyRSA      int  // clients that would have shown an ECDSA certificate if they supported its suites
 	mutual       bool // clients presented certificates
@@ -193,6 +194,10 @@ func (l *listener) look(rows []Row, kinds []parsed) {
 // conclude decides when from may not have held.
 func (l *listener) conclude(p *prediction) {
 	l.until, l.since = math.MinInt64, math.MaxInt64
+	if l.certificates != 0 && l.shown&^l.certificates != 0 {
+		l.certificates |= l.shown
+		l.unnamed = true
+	}
 	if l.from == nil {
 		return
 	}

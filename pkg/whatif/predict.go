@@ -340,11 +340,13 @@ func (p *prediction) result() *Forecast {
 		if !seen[l] && l.doubted > 0 {
 			f.Changes = append(f.Changes, l.changed())
 		}
+		if !seen[l] && l.unnamed {
+			f.Unnamed = append(f.Unnamed, l.name)
+		}
 		seen[l] = true
 	}
-	slices.SortFunc(f.Changes, func(a, b Change) int {
-		return cmp.Or(cmp.Compare(a.Listener.LoadBalancer, b.Listener.LoadBalancer), cmp.Compare(a.Listener.Port, b.Listener.Port))
-	})
+	slices.SortFunc(f.Changes, func(a, b Change) int { return a.Listener.compare(b.Listener) })
+	slices.SortFunc(f.Unnamed, Listener.compare)
 	return f
 }
 

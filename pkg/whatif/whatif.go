@@ -8,6 +8,7 @@
 package whatif
 
 import (
+	"cmp"
 	"strings"
 
 	"tlswatch/pkg/connlog"
@@ -19,6 +20,10 @@ import (
 type Listener struct {
 	LoadBalancer string // "app/NAME/ID", "" if unknown
 	Port         uint16
+}
+
+func (l Listener) compare(m Listener) int {
+	return cmp.Or(cmp.Compare(l.LoadBalancer, m.LoadBalancer), cmp.Compare(l.Port, m.Port))
 }
 
 // A Kind is what the log has on connections that are alike, whoever made them.
@@ -90,7 +95,7 @@ type Question struct {
 	Policies *secpolicy.Set
 
 	// Certificates returns all kinds of certificate that a listener has, 0 if
-	// unknown. Nil means that all are unknown. In either case each successful
+	// unknown. Nil means that all are unknown. In any case each successful
 	// connection shows one.
 	Certificates func(Listener) secpolicy.KeyKinds
 
@@ -110,6 +115,7 @@ type Forecast struct {
 	Risks       []Reason     // why connections are only Likely, most connections first
 	Plaintext   uint64       // connections to listeners without TLS, which have no policy
 	Changes     []Change     // listeners that had another policy than From says, by name
+	Unnamed     []Listener   // listeners with a certificate that Certificates lacks, by name
 }
 
 // A Client is the prediction for a client: the worst class of its connections, with

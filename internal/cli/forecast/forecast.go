@@ -187,6 +187,9 @@ func (o *Change) forecast(q whatif.Question, p *whatif.Forecast, clients []netip
 	for i := range p.Changes {
 		f.Notes = append(f.Notes, changed(&p.Changes[i]))
 	}
+	for _, l := range p.Unnamed {
+		f.Notes = append(f.Notes, theListener(l)+" has both RSA and ECDSA certificates: connections used one of the kind that --certificate does not name.")
+	}
 	if !o.live.IsZero() {
 		f.Notes = append(f.Notes, o.liveNote(p))
 	}
@@ -199,12 +202,17 @@ func (o *Change) forecast(q whatif.Question, p *whatif.Forecast, clients []netip
 	return f
 }
 
+// theListener names a listener at the beginning of a sentence.
+func theListener(l whatif.Listener) string {
+	name := "The listener on port " + strconv.Itoa(int(l.Port))
+	if l.LoadBalancer != "" {
+		name += " of " + l.LoadBalancer
+	}
+	return name
+}
+
 // changed describes the evidence that a listener had another policy.
 func changed(c *whatif.Change) string {
-	name := "The listener on port " + strconv.Itoa(int(c.Listener.Port))
-	if c.Listener.LoadBalancer != "" {
-		name += " of " + c.Listener.LoadBalancer
-	}
 	when := "all the time"
 	switch {
 	case c.Until != 0 && c.Since != 0 && c.Since <= c.Until:
@@ -217,7 +225,7 @@ func changed(c *whatif.Change) string {
 		when = "from " + instant(c.Since) + " on"
 	}
 	return fmt.Sprintf("%s had another policy than %s %s: it negotiated what %s would not have. The prediction for %s allows for that.",
-		name, c.Policy.Name, when, c.Policy.Name, text.Plural(c.Connections, "connection"))
+		theListener(c.Listener), c.Policy.Name, when, c.Policy.Name, text.Plural(c.Connections, "connection"))
 }
 
 func instant(micro int64) string {
