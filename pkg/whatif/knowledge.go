@@ -319,7 +319,7 @@ func (k *knowledge) keyExchange() (possibility, string) {
 	case k.otherGroup:
 		return probably, elsewhere
 	case !classical && slices.Contains(k.to.Groups, secp256r1):
-		return probably, fmt.Sprintf("%s lacks %s. A client without secp256r1 would fail; none with a post-quantum group is known.", k.to.Name, anyOf(lost))
+		return probably, fmt.Sprintf("%s lacks %s. A client without secp256r1 would fail. No client with a post-quantum group is known to lack it.", k.to.Name, anyOf(lost))
 	}
 	return maybe, lacks
 }
