@@ -52,7 +52,7 @@ func (k *knowledge) presentedCertificate() (possibility, string) {
 	case !slices.Contains(to, rsaSHA256):
 		return maybe, fmt.Sprintf("In s2n-tls, %s takes only client certificates that are signed with %s. The log does not show how they are signed; --client-certificates does.", k.to.Name, anyOf(to))
 	default:
-		return probably, fmt.Sprintf("In s2n-tls, %s takes only client certificates that are signed with %s. One that it or its issuer signed with %s would fail; --client-certificates shows which.", k.to.Name, hashes(to), hashes(lost))
+		return probably, fmt.Sprintf("In s2n-tls, %s takes only client certificates that are signed with %s. A client fails if its certificate, or an issuer's, is signed with %s; --client-certificates shows which do.", k.to.Name, hashes(to), hashes(lost))
 	}
 }
 
