@@ -39,6 +39,9 @@ func (o *Change) Prepare(ctx context.Context, now time.Time) error {
 		if err != nil {
 			return err
 		}
+		if known[to.Name] != nil {
+			continue // named twice
+		}
 		known[to.Name] = to
 		q.To = to
 		o.questions = append(o.questions, q)
