@@ -36,7 +36,7 @@ type DiagnosisID string
 const (
 	ProtocolRefused       DiagnosisID = "protocol-not-in-policy"
 	CipherRefused         DiagnosisID = "cipher-not-in-policy"
-	CipherUncertain       DiagnosisID = "cipher-list-not-readable"  // newer data names suites that this version of tlswatch does not know
+	CipherUncertain       DiagnosisID = "cipher-disputed"           // newer data names suites that this version of tlswatch does not know
 	OfferAccepted         DiagnosisID = "offer-in-policy"           // protocol and cipher suite are in the policy
 	PolicyUnknown         DiagnosisID = "policy-unknown"            // some policies accept the client; the listener's is unknown
 	RefusedByAll          DiagnosisID = "in-no-policy"              // the listener's policy is unknown, but no policy accepts the client

@@ -115,7 +115,7 @@ func (o *suggestFlags) listener(s *incident.Suggestion) listenerJSON {
 	}
 	for _, p := range list {
 		suggestion := newSuggestion(p.Policy)
-		suggestion.Fixes = &p.Fixes
+		suggestion.Fixes, suggestion.Hints = &p.Fixes, nil
 		l.Suggestions = append(l.Suggestions, suggestion)
 	}
 	if s.InForce != nil {

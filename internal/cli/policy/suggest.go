@@ -25,12 +25,13 @@ type suggestionJSON struct {
 	PostQuantum bool     `json:"postQuantum"`
 	FIPS        bool     `json:"fips"`
 	Confirmed   bool     `json:"confirmed"`
+	Hints       []string `json:"hints,omitzero"` // without logs: always empty, for one more version
 	Caveat      string   `json:"caveat"`
 	Fixes       *uint64  `json:"fixes,omitempty"` // with logs: failures
 }
 
 func newSuggestion(p *secpolicy.Policy) suggestionJSON {
-	return suggestionJSON{Name: p.Name, GivesUp: command.Names(p.Weaknesses()), PostQuantum: p.PostQuantum, FIPS: p.FIPS, Confirmed: p.Confirmed(), Caveat: p.Caveat()}
+	return suggestionJSON{Name: p.Name, GivesUp: command.Names(p.Weaknesses()), PostQuantum: p.PostQuantum, FIPS: p.FIPS, Confirmed: p.Confirmed(), Hints: []string{}, Caveat: p.Caveat()}
 }
 
 type changeJSON struct {

@@ -24,6 +24,7 @@ type PolicyJSON struct {
 	CipherStatus     string   `json:"cipherStatus"`     // confirmed or single-source
 	OrderConfirmed   bool     `json:"orderConfirmed"`   // except for unorderedCiphers
 	UnorderedCiphers []string `json:"unorderedCiphers"` // neighbours whose order is not confirmed
+	DisputedCiphers  []string `json:"disputedCiphers"`  // always empty, for one more version
 	UnreadCiphers    []string `json:"unreadCiphers"`
 	Weaknesses       []string `json:"weaknesses"`
 	GroupHints       []string `json:"groupHints"`     // from s2n-tls, not documented
@@ -42,7 +43,7 @@ func Describe(p *secpolicy.Policy) PolicyJSON {
 		Roles: command.Names(p.Roles()), Targets: targets, TargetsConfirmed: confirmed,
 		Name: p.Name, Protocols: command.Names(p.Protocols), Ciphers: command.Names(p.Ciphers), PostQuantum: p.PostQuantum, FIPS: p.FIPS,
 		Confirmed: p.Confirmed(), ForwardSecrecy: p.ForwardSecrecy, Legacy: p.Legacy, CipherStatus: p.Status.String(),
-		OrderConfirmed: p.OrderConfirmed, UnorderedCiphers: command.Names(p.Unordered), UnreadCiphers: append([]string{}, p.Unrecognized...),
+		OrderConfirmed: p.OrderConfirmed, UnorderedCiphers: command.Names(p.Unordered), DisputedCiphers: []string{}, UnreadCiphers: append([]string{}, p.Unrecognized...),
 		Weaknesses: command.Names(p.Weaknesses()), GroupHints: command.Names(p.Groups), SignatureHints: command.Names(p.SignatureSchemes),
 		Caveat: p.Caveat(), Notes: append([]string{}, p.Notes...),
 	}
