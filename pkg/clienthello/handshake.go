@@ -92,7 +92,7 @@ const (
 	Reset Kind = "reset"
 	// NotTLS: Outcome.By does not speak TLS.
 	NotTLS Kind = "not_tls"
-	// NoAnswer: the server sent nothing for at least five seconds, until the capture
+	// NoAnswer: for at least five seconds after the ClientHello the server sent nothing, until the capture
 	// ended or two minutes had passed.
 	NoAnswer Kind = "no_answer"
 	// CaptureEnded: the capture ended first, or the connection was idle for two minutes.

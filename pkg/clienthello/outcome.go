@@ -20,7 +20,7 @@ func (c *connection) outcome() Outcome {
 		}
 	}
 	o.HalfDelivered = c.halfDelivered(o)
-	o.AnswerMissing = c.other(c.client).bytes == 0 && c.unseen()
+	o.AnswerMissing = !c.answered() && c.unseen()
 	o.Note = c.note(o)
 	return o
 }
@@ -58,7 +58,7 @@ func (c *connection) failureNote(o Outcome) string {
 		return "" // Fault says so
 	case o.AnswerMissing:
 		return "the server's packets are not in the capture"
-	case c.reaction != nil && server.bytes == 0:
+	case c.reaction != nil && !c.answered():
 		return fmt.Sprintf("the server had not answered; the client then sent alert %s", c.reaction)
 	case c.reaction != nil:
 		return fmt.Sprintf("the client then sent alert %s", c.reaction)
@@ -90,7 +90,7 @@ func (c *connection) unansweredNote(o Outcome) string {
 	switch {
 	case o.HelloRetry != 0:
 		return "the server asked for another key share (HelloRetryRequest), and the handshake went no further"
-	case c.other(c.client).bytes > 0:
+	case c.answered():
 		return "the server's answer has no ServerHello"
 	case o.Kind == NoAnswer && c.acknowledged():
 		return "the server's TCP acknowledged the ClientHello"
@@ -98,6 +98,13 @@ func (c *connection) unansweredNote(o Outcome) string {
 		return "the server had not answered"
 	}
 	return ""
+}
+
+// answered reports whether the server sent something other than its part of what precedes
+// TLS.
+func (c *connection) answered() bool {
+	sent := c.other(c.client).bytes
+	return sent > 0 && (len(c.preludes) == 0 || sent > c.hello.answers || c.server != nil || c.retry != 0)
 }
 
 // unseen reports whether the client acknowledged more of the server's bytes than the

@@ -45,6 +45,7 @@ type simulated struct {
 	only     int  // the side that was captured, -1 for both
 	frames   []timedFrame
 	proxy    []byte
+	before   []string // what the ends send before TLS, in turns
 	offer    offer
 	truth    truth
 	variants []string
@@ -296,6 +297,9 @@ func (c *simulated) open() {
 	c.packet(1, synAck, c.seq[1], nil)
 	c.seq[1]++
 	c.packet(0, ack, c.seq[0], nil)
+	for i, text := range c.before {
+		c.send(i%2, []byte(text))
+	}
 }
 
 // segments cuts data.
@@ -372,6 +376,15 @@ func (c *simulated) prelude() []byte {
 	}
 	more := []byte{4, 0, 3, 1, 2, 3} // PP2_TYPE_NOOP
 	return slices.Concat([]byte("\r\n\r\n\x00\r\nQUIT\n\x21"), []byte{family}, vector(2, client.Addr().AsSlice(), server.Addr().AsSlice(), be16(client.Port(), server.Port()), more))
+}
+
+// befores are what precedes TLS. The client sends first, which may be nothing.
+var befores = map[string][]string{
+	"SMTP":       {"", "220 mx.example.com ESMTP\r\n", "EHLO a\r\n", "250-mx.example.com\r\n250 STARTTLS\r\n", "STARTTLS\r\n", "220 ready\r\n"},
+	"IMAP":       {"", "* OK ready\r\n", "a1 STARTTLS\r\n", "a1 OK begin\r\n"},
+	"PostgreSQL": {"\x00\x00\x00\x08\x04\xd2\x16\x2f", "S"},
+	"CONNECT":    {"CONNECT www.example.com:443 HTTP/1.1\r\nHost: www.example.com:443\r\n\r\n", "HTTP/1.1 200 Connection established\r\n\r\n"},
+	"SOCKS5":     {"\x05\x01\x00", "\x05\x00", "\x05\x01\x00\x01\x05\x06\x07\x08\x01\xbb", "\x05\x00\x00\x01\x00\x00\x00\x00\x00\x00"},
 }
 
 // stories are how connections go on after the ClientHello.
@@ -494,8 +507,13 @@ func (s *simulation) connect(i int) {
 	hello := c.offer.bytes(r)
 	c.truth.name = c.offer.name
 	c.truth.offer = strings.Join([]string{hexes(c.offer.suites), hexes(c.offer.groups), hexes(c.offer.shares)}, " ")
-	if r.IntN(5) == 0 {
+	switch r.IntN(10) {
+	case 0, 1:
 		c.proxy = c.prelude()
+	case 2:
+		name := pick(r, befores)
+		c.before = befores[name]
+		c.variants = append(c.variants, name)
 	}
 	if half {
 		c.variants = append(c.variants, "half-delivered")
@@ -508,7 +526,7 @@ func (s *simulation) connect(i int) {
 		story = pick(r, stories)
 	}
 	c.variants = append(c.variants, story)
-	if r.IntN(10) == 0 && c.proxy == nil {
+	if r.IntN(10) == 0 && c.proxy == nil && c.before == nil {
 		switch story {
 		case "alert by the server":
 			c.variants = append(c.variants, "only the server's packets")

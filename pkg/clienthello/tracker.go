@@ -318,7 +318,7 @@ func (t *Tracker) finish(c *connection, kind Kind) {
 	c.endClosed()
 	if c.ended == nil {
 		switch {
-		case c.handshake != nil && c.other(c.client).bytes == 0 && !c.unseen() && c.waited:
+		case c.handshake != nil && !c.answered() && !c.unseen() && c.waited:
 			c.end(Outcome{Kind: NoAnswer})
 		default:
 			c.end(Outcome{Kind: kind})
