@@ -77,16 +77,15 @@ func (c *connection) confirmed(at int, p *capture.Segment) bool {
 // which only the server still has: it acknowledges what that connection sent, and the
 // client resets it and sends its SYN again (RFC 9293, Section 3.5.1).
 func (c *connection) halfOpen(at int, p *capture.Segment) bool {
-	client := c.client
-	if !c.whole || client == nil || client.bytes > 0 || c.other(client).stream.begun || len(p.Data)+p.Missing > 0 {
+	if !c.whole || c.finished || p.Flags&capture.SYN != 0 || len(p.Data)+p.Missing > 0 {
 		return false
 	}
-	number := p.Ack
-	switch fromClient := client == &c.sides[at]; {
-	case fromClient && p.Flags&(capture.RST|capture.ACK) == capture.RST:
-		number = p.Seq
-	case fromClient || p.Flags&(capture.SYN|capture.RST|capture.ACK) != capture.ACK:
+	s, number := &c.sides[1-at].stream, p.Ack
+	switch {
+	case p.Flags&capture.RST != 0:
+		s, number = &c.sides[at].stream, p.Seq
+	case p.Flags&capture.ACK == 0:
 		return false
 	}
-	return number-client.first >= maxApart
+	return s.begun && number-s.next+maxApart > 2*maxApart
 }
