@@ -256,6 +256,7 @@ func (a *advice) policyNeeds(noTLS13 bool) (n secpolicy.Needs, cohorts []int) {
 	for i := range a.in.Cohorts {
 		c := &a.in.Cohorts[i]
 		needs := c.needs(noTLS13)
+		needs = slices.DeleteFunc(needs, func(n Negotiated) bool { return !a.certified(n) })
 		if len(needs) == 0 || !secpolicy.MayBePolicy(c.Reason) || !noTLS13 && !a.hit(c) {
 			continue
 		}
@@ -267,6 +268,24 @@ func (a *advice) policyNeeds(noTLS13 bool) (n secpolicy.Needs, cohorts []int) {
 		n.Clients, cohorts = append(n.Clients, client), append(cohorts, i)
 	}
 	return n, cohorts
+}
+
+// certified reports whether the listener may have a certificate for a suite. What works,
+// or worked, shows which kinds it has; a kind that nothing shows may still be there, but
+// no policy is advised for it.
+func (a *advice) certified(n Negotiated) bool {
+	o, _ := n.offer()
+	kind := o.Suites[0].Authentication()
+	shown := false
+	for _, u := range a.Uses {
+		if o, ok := u.offer(); ok && o.Versions[0] < tlsname.TLS13 {
+			if o.Suites[0].Authentication() == kind {
+				return true
+			}
+			shown = true
+		}
+	}
+	return !shown || o.Versions[0] == tlsname.TLS13
 }
 
 // update is for clients that the listener's policy refuses.
