@@ -53,6 +53,10 @@ const (
 	ScannerNoise          DiagnosisID = "scanner-noise"
 )
 
+// clientCertIncompatible is the only one about client certificates that depends on the
+// policy.
+const clientCertIncompatible DiagnosisID = "client-cert-incompatible"
+
 // ExpiryWarning is how long before the expiry of a client's certificate a
 // diagnosis, the digest and the report warn.
 const ExpiryWarning = 30 * 24 * time.Hour
@@ -97,7 +101,7 @@ var clientCert = map[string]Diagnosis{
 	"ClientCertRejected": {"client-cert-rejected",
 		"Custom validation on the server side rejected the client's certificate.",
 		"See why in the log of that validation.", "", nil},
-	"ClientCertIncompatible": {"client-cert-incompatible",
+	"ClientCertIncompatible": {clientCertIncompatible,
 		"The client's certificate is incompatible with the listener's security policy.",
 		"Issue the client a certificate whose key and signature the policy allows, or choose a policy that allows them.", "", nil},
 }
@@ -161,12 +165,19 @@ func MayBePolicy(reason string) bool {
 		return diagnoseAlert(alert).ID == ChoiceRejected
 	}
 	coded, ok := clientCert[reason]
-	return !ok || coded.ID == "client-cert-incompatible"
+	return !ok || coded.ID == clientCertIncompatible
 }
 
 // diagnoseAttempt returns at least one diagnosis, the likeliest first.
 func (s *Set) diagnoseAttempt(a Attempt, p *Policy) []Diagnosis {
 	if coded, ok := clientCert[a.Reason]; ok {
+		if coded.ID == clientCertIncompatible && p != nil && len(p.CertificateSchemes) > 0 {
+			var names []string
+			for _, s := range p.CertificateSchemes {
+				names = append(names, s.String())
+			}
+			coded.Cause += fmt.Sprintf(" By s2n-tls, %s takes certificates that are signed with %s; AWS does not document that.", p.Name, join(names, "or"))
+		}
 		return []Diagnosis{coded}
 	}
 	if a.Reason == unmapped || a.Reason == connlog.ReasonNoHandshake {

@@ -156,3 +156,24 @@ func TestDiagnoseAnySuite(t *testing.T) {
 		}
 	}
 }
+
+// A certificate that the policy does not take: the diagnosis names what it takes, where
+// that is known.
+func TestDiagnoseIncompatible(t *testing.T) {
+	for name, want := range map[string]string{
+		"ELBSecurityPolicy-TLS13-1-2-RFC9151-FIPS-2023-07": "takes certificates that are signed with ecdsa_secp384r1_sha384 or rsa_pkcs1_sha384; AWS does not document that.",
+		"ELBSecurityPolicy-2016-08":                        "is incompatible with the listener's security policy.", // s2n-tls has no list
+		"":                                                 "is incompatible with the listener's security policy.",
+	} {
+		var p *Policy
+		if name != "" {
+			var err error
+			if p, err = Lookup(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := Builtin().DiagnoseAttempt(Attempt{Reason: "ClientCertIncompatible"}, p); !strings.HasSuffix(d.Cause, want) {
+			t.Errorf("%s: %s", name, d.Cause)
+		}
+	}
+}
