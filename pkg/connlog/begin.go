@@ -13,12 +13,17 @@ const byteOrderMark = "\ufeff"
 // tail' may have a part of a JSON object.
 const maxWraps = 2
 
+// maxBlank is how many bytes of blank lines may come before an export. Looking at each
+// part of a text that has nothing else would take long.
+const maxBlank = 4096
+
 // begin looks at the start of the text once the first line is complete, and reports
 // whether it has changed. It drops a byte-order mark, and lets another reader take
 // the entries out of what is around them.
 func (z *Reader) begin() (changed bool) {
 	text := bytes.TrimLeft(bytes.TrimPrefix(z.text, []byte(byteOrderMark)), " \t\r\n")
 	if z.err == nil && len(text) <= MaxLineBytes && bytes.IndexByte(text, '\n') < 0 {
+		z.begun = len(text) == 0 && len(z.text) > maxBlank
 		return false // more is to come
 	}
 	z.begun = true
