@@ -24,7 +24,7 @@ func (c *Collector) Story() *Story {
 		s.Remarks = append(s.Remarks, "There are more clients than are kept: clients are counted in a sample.")
 	}
 	if r.Certs < 1 {
-		s.Remarks = append(s.Remarks, "There are more client certificates than are kept: only some that expired are told.")
+		s.Remarks = append(s.Remarks, "There are more client certificates than are kept: only some of the expired ones are listed.")
 	}
 	var noise crew
 	var list []told

@@ -18,7 +18,7 @@ type profile struct {
 	agreed        uint64 // agree on a suite that works for others
 	certificate   uint64 // fail for a reason about client certificates
 	rejects       uint64 // send an alert about the listener's certificate
-	unseen        uint64 // used a protocol, suite or key exchange that nobody succeeds with since
+	unseen        uint64 // used a protocol, suite or key exchange with which no client has succeeded since
 	networks      int
 }
 
@@ -97,7 +97,7 @@ func (s *scene) causes(in *Incident, ch *change, members []member) []Cause {
 	case p.all == 1 && ch.shape != Flapping:
 		return []Cause{cause(OneClient, Likely, "only one client that worked before fails"), cause(ClientRelease, Possible)}
 	case p.unseen*2 > p.all:
-		return []Cause{cause(PolicyChange, Likely, "nobody succeeds since with what the clients negotiated before"), cause(ClientRelease, Possible)}
+		return []Cause{cause(PolicyChange, Likely, "since then, no client succeeds with what these clients negotiated before"), cause(ClientRelease, Possible)}
 	}
 	return []Cause{cause(ClientRelease, Likely, "the clients negotiate nothing now, while what they used works for others"), cause(PolicyChange, Possible), cause(ListenerCertificate, Possible)}
 }

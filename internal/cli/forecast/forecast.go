@@ -194,7 +194,7 @@ func (o *Change) forecast(q whatif.Question, p *whatif.Forecast, clients []netip
 		f.Notes = append(f.Notes, o.liveNote(p))
 	}
 	if f.Others > 0 {
-		f.Notes = append(f.Notes, fmt.Sprintf("There are too many clients to tell all apart. The numbers of clients are those of a random sample; %s of other clients.", text.Counted(f.Others, "connection is", "connections are")))
+		f.Notes = append(f.Notes, fmt.Sprintf("There are too many clients to count each. The numbers of clients come from a random sample; %s of other clients.", text.Counted(f.Others, "connection is", "connections are")))
 	}
 	if o.certificates.incomplete > 0 {
 		f.Notes = append(f.Notes, fmt.Sprintf("--client-certificates has %s without all issuers up to the root. How they are signed counts as unknown.", text.Plural(o.certificates.incomplete, "certificate")))

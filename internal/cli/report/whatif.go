@@ -10,8 +10,8 @@ import (
 	"tlswatch/pkg/whatif"
 )
 
-// maxObserved bounds the memory of --to in a report, below that of
-// 'tlswatch whatif': beyond, only a sample of the clients is told apart.
+// maxObserved is how many clients and kinds of connections --to keeps. It is less than in
+// 'tlswatch whatif', to save memory. Beyond it, --to keeps a sample of the clients.
 const maxObserved = 100_000
 
 // A whatIf adds a change of policy to a report.
@@ -47,5 +47,5 @@ func (w *whatIf) summary() *report.WhatIf {
 // oldOutcomes are the names of the classes until now, for one more version.
 var oldOutcomes = map[whatif.Class]string{
 	whatif.KeepsWorking: "keep working", whatif.Likely: "likely to work", whatif.Breaks: "break for certain",
-	whatif.Fixed: "failed, would be accepted", whatif.StillFails: "failed, still refused", whatif.Unknown: "cannot be told",
+	whatif.Fixed: "failed, would be accepted", whatif.StillFails: "failed, still refused", whatif.Unknown: "unknown",
 }

@@ -285,7 +285,7 @@ func partial() *incident.Story {
 	return s
 }
 
-// long has more to tell of the first incident than fits beside the second.
+// long is a story whose first incident leaves too few lines for the second.
 func long() *incident.Story {
 	i := policyChange()
 	i.Appeared = []incident.Trait{

@@ -235,8 +235,8 @@ func sentence(s string) string {
 	return s + "."
 }
 
-// certainty returns the causes that the first one cannot be told from, and how
-// sure they are. A changed policy needs something that vanished or appeared, a
+// certainty returns the first cause with all that look like it in the logs, and how sure
+// they are. A changed policy needs something that vanished or appeared, a
 // scan that no client which worked before fails, and only one cause can be
 // certain.
 func certainty(i *incident.Incident) ([]incident.Cause, incident.Certainty) {

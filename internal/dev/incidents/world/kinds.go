@@ -8,7 +8,7 @@ import (
 	"tlswatch/pkg/secpolicy"
 )
 
-// Kinds of worlds without an incident: nothing happens, or a change that nobody feels.
+// Kinds of worlds without an incident: nothing happens, or a change hits no client.
 const (
 	Quiet      = "quiet"
 	HitsNobody = "hits nobody"

@@ -34,7 +34,7 @@ type Truth struct {
 	AlwaysFailing []netip.Addr `json:"alwaysFailing"`
 }
 
-// An Incident is what one change did. A change that nobody felt is not an incident.
+// An Incident is what one change did. A change that hits no client is not an incident.
 type Incident struct {
 	// Alike are the kinds that a reader of the logs cannot tell apart, the true one first.
 	Alike []incident.Kind `json:"alike"`
